@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * What is done to a packet: counting, marking, dropping, detours. */
+#ifndef HEADWIND_BPF_APPLY_H
+#define HEADWIND_BPF_APPLY_H
+
+#include "env.h"
+#include "packet.h"
+
+#define NEXT (-1)             /* TCX_NEXT, and TC_ACT_UNSPEC: go on with the next program. Never TC_ACT_OK: on tcx it
+			       * ends the chain and skips the programs behind us. */
+#define TC_ACT_STOLEN 4
+#define TSTAMP_MONOTONIC 1    /* BPF_SKB_TSTAMP_DELIVERY_MONO */
+#define PACKET_LOOPBACK 5
+
+/* A matched packet on its way. */
+struct hw_flight {
+	struct hw_state_key key;    /* of the rule's state and counters */
+	struct hw_counters *counters;
+	__u32 rule_id;
+	__u32 slot;                 /* device it was matched on, and to which it goes back */
+	enum hw_direction direction;
+};
+
+/* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx knows
+ * no TC_ACT_STOLEN, but redirecting to device 0, which does not exist, frees the packet and reports success. */
+HW_INLINE int end_silently(void)
+{
+	return hw_tcx ? bpf_redirect(0, 0) : TC_ACT_STOLEN;
+}
+
+HW_INLINE void count_drop(struct hw_flight *flight, enum hw_cause cause, __u32 wire_packets)
+{
+	if (flight->counters)
+		flight->counters->dropped[cause] += wire_packets;
+}
+
+HW_INLINE void count_match(struct hw_flight *flight, __u32 wire_packets, __u64 bytes)
+{
+	if (flight->counters) {
+		flight->counters->packets += wire_packets;
+		flight->counters->bytes += bytes;
+	}
+}
+
+HW_INLINE void mark(struct __sk_buff *skb, const struct hw_flight *flight)
+{
+	skb->cb[3] = (__u32)hw_nonce << 16 | skb->tc_index;
+	skb->cb[4] = flight->rule_id;
+	skb->tc_index = HW_MARK(hw_tag, flight->direction, flight->slot);
+}
+
+/* Marked by this instance, here or at another of its hooks? */
+HW_INLINE bool has_our_tag(const struct __sk_buff *skb)
+{
+	return HW_MARK_TAG(skb->tc_index) == hw_tag;
+}
+
+HW_INLINE bool has_our_nonce(const struct __sk_buff *skb)
+{
+	return skb->cb[3] >> 16 == hw_nonce;
+}
+
+/* Back to the device and into the direction the packet came from. */
+HW_INLINE int redirect_home(struct __sk_buff *skb)
+{
+	const struct hw_device *device = &hw_control.devices[HW_MARK_SLOT(skb->tc_index)];
+	bool inwards = HW_MARK_DIRECTION(skb->tc_index) == HW_IN || (device->flags & HW_DEVICE_LOOPBACK);
+
+	return bpf_redirect(device->ifindex, inwards ? BPF_F_INGRESS : 0);
+}
+
+/* Through headwind0, whose offloads are off: arrives at cut_in as wire packets with real checksums. A packet that will
+ * wait must not count against its socket (TCP Small Queues would throttle it to nothing): a clone has no owner. */
+HW_INLINE int redirect_to_cut(struct __sk_buff *skb, const struct hw_flight *flight, bool will_wait)
+{
+	__u32 line = hw_control.line_cut;
+
+	if (line == 0)
+		return NEXT;
+	mark(skb, flight);
+	if (!will_wait || !skb->sk)
+		return bpf_redirect(line, 0);
+	bpf_clone_redirect(skb, line, 0);
+	return end_silently();
+}
+
+HW_INLINE void hold(__s64 bytes)
+{
+	__sync_fetch_and_add(&hw_held.bytes, bytes);
+}
+
+/* fq waits for the earliest packet of a flow it once throttled, and its flows are symmetric: rules and directions that
+ * shared one would delay each other. */
+HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *flight)
+{
+	__u32 hash = bpf_get_hash_recalc(skb);
+
+	hash ^= flight->rule_id * 0x9e3779b1U + (flight->slot << 1 | flight->direction) * 0x85ebca77U;
+	hash *= 0xc2b2ae35U;
+	bpf_set_hash(skb, hash ^ hash >> 15);
+}
+
+/* Holds the packet in headwind1's fq until `depart`. The clone leaves the sender's socket alone and reports whether the
+ * qdisc took it. */
+HW_INLINE int pace(struct __sk_buff *skb, struct hw_flight *flight, __u64 depart, __u32 wire_packets)
+{
+	__s64 charge = (__s64)skb->len + HW_HELD_OVERHEAD;
+
+	if (bpf_skb_set_tstamp(skb, depart, TSTAMP_MONOTONIC) != 0) {
+		if (flight->counters)
+			flight->counters->unstampable += wire_packets;
+		return NEXT;
+	}
+	mark(skb, flight);
+	set_flow_of_fq(skb, flight);
+	hold(charge);
+	if (bpf_clone_redirect(skb, hw_control.line_pace, 0) != 0) {
+		hold(-charge);
+		count_drop(flight, HW_CAUSE_LINE, wire_packets);
+	} else if (flight->counters) {
+		flight->counters->delayed += wire_packets;
+	}
+	return end_silently();
+}
+
+#endif

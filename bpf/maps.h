@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ * The instance's maps. Pinned; they outlive the command that made them. Nothing is preallocated: an instance with
+ * three rules costs three rules' memory. */
+#ifndef HEADWIND_BPF_MAPS_H
+#define HEADWIND_BPF_MAPS_H
+
+#include <stdbool.h>
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include <headwind/abi.h>
+#include <headwind/model.h>
+
+/* {shape, masked key} -> rules that select it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HW_MAX_ENTRIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct hw_key);
+	__type(value, struct hw_entry);
+} hw_entries SEC(".maps");
+
+/* Rule id -> config. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HW_MAX_RULES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct hw_rule);
+} hw_rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HW_MAX_RULES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct hw_lease);
+} hw_leases SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HW_MAX_RULES * HW_DIRECTIONS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct hw_state_key);
+	__type(value, struct hw_state);
+} hw_states SEC(".maps");
+
+/* Per CPU: tc programs run with bottom halves off and never interrupt each other on a CPU, so plain additions are
+ * exact. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, HW_MAX_RULES * HW_DIRECTIONS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct hw_state_key);
+	__type(value, struct hw_counters);
+} hw_counters SEC(".maps");
+
+/* The loader's own: rule descriptions. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HW_MAX_RULES * 4);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct hw_text_key);
+	__type(value, struct hw_text);
+} hw_texts SEC(".maps");
+
+/* One for the whole host, so that `panic` is one write. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct hw_host);
+} hw_host SEC(".maps");
+
+/* Global data is read without a lookup. */
+struct hw_control hw_control SEC(".data.control");
+struct hw_held hw_held SEC(".data.held");
+
+/* Fixed when the programs are loaded. */
+const volatile __u16 hw_tag = 1;      /* of this instance, in skb->tc_index; 1 .. 31 */
+const volatile __u16 hw_nonce = 0;    /* random, in skb->cb[3] */
+const volatile bool hw_tcx = true;    /* attached with tcx, else clsact */
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * Which rule a packet gets: the live one of highest rank among the shapes in use. */
+#ifndef HEADWIND_BPF_MATCH_H
+#define HEADWIND_BPF_MATCH_H
+
+#include "env.h"
+#include "packet.h"
+
+/* What the walk over the shapes knows. */
+struct hw_walk {
+	struct hw_key key;          /* of the packet; the cgroup changes with the shape's level */
+	__u64 version;
+	__u64 best_rank;
+	__u32 best;                 /* rule id; 0: none yet */
+	__u32 index;                /* of the shape to visit */
+	__u8 direction;             /* hw_direction */
+	__u8 packet_class;          /* hw_class */
+	bool default_device;
+};
+
+/* The device a packet is on, and its slot in hw_control.devices; NULL if it is none of ours. */
+HW_INLINE const struct hw_device *find_device(__u32 ifindex, __u32 *slot)
+{
+	for (__u32 i = 0; i < HW_DEVICE_PROBES; i++) {
+		const struct hw_device *device;
+
+		*slot = (ifindex + i) & (HW_MAX_DEVICES - 1);
+		device = &hw_control.devices[*slot];
+		if (device->ifindex == ifindex)
+			return device;
+	}
+	return NULL;
+}
+
+HW_INLINE bool is_live(const struct hw_rule *rule, __u64 version)
+{
+	struct hw_lease *lease;
+	__u32 key;
+
+	if (!hw_in_version(rule, version))
+		return false;
+	if (rule->deadline && env_boottime() >= rule->deadline)
+		return false;
+	if (rule->leased) {
+		key = rule->state;
+		lease = bpf_map_lookup_elem(&hw_leases, &key);
+		if (!lease || env_boottime() >= lease->until)
+			return false;
+	}
+	return true;
+}
+
+HW_INLINE void mask_key(struct hw_key *to, const struct hw_key *key, const struct hw_key *mask)
+{
+	to->cgroup = key->cgroup & mask->cgroup;
+	to->local[0] = key->local[0] & mask->local[0];
+	to->local[1] = key->local[1] & mask->local[1];
+	to->remote[0] = key->remote[0] & mask->remote[0];
+	to->remote[1] = key->remote[1] & mask->remote[1];
+	to->local_port = key->local_port & mask->local_port;
+	to->remote_port = key->remote_port & mask->remote_port;
+	to->device = key->device & mask->device;
+	to->protocol = key->protocol & mask->protocol;
+}
+
+/* Takes the best live rule of one entry if it beats what the walk has. */
+HW_INLINE void consider(const struct hw_entry *entry, struct hw_walk *walk)
+{
+	struct hw_rule *rule;
+	__u32 id;
+
+	for (int i = 0; i < HW_MAX_CANDIDATES; i++) {
+		id = entry->rules[i];
+		if (id == 0)
+			continue;
+		rule = bpf_map_lookup_elem(&hw_rules, &id);
+		if (!rule || (walk->best && rule->rank <= walk->best_rank) || !is_live(rule, walk->version))
+			continue;
+		walk->best = id;
+		walk->best_rank = rule->rank;
+	}
+}
+
+/* Visits one shape of the table in force; 1: no later shape can win. A function of its own, not inlined, so that the
+ * verifier looks at it once and not once per shape. */
+__attribute__((noinline)) int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
+{
+	const struct hw_shape_table *table;
+	const struct hw_shape *shape;
+	struct hw_entry *entry;
+	struct hw_key masked;
+
+	if (!walk)
+		return 1;
+	table = &hw_control.tables[walk->version & 1];
+	if (walk->index >= HW_MAX_SHAPES || walk->index >= table->count)
+		return 1;
+	shape = &table->shapes[walk->index];
+	if (walk->best && walk->best_rank >= shape->max_rank)
+		return 1;
+	if (!(shape->directions & (1 << walk->direction)) || shape->packet_class != walk->packet_class ||
+	    (shape->default_devices && !walk->default_device))
+		return 0;
+	if (shape->cgroup_level)
+		walk->key.cgroup = bpf_skb_ancestor_cgroup_id(skb, shape->cgroup_level - 1);
+	mask_key(&masked, &walk->key, &shape->mask);
+	masked.shape = shape->id;
+	entry = bpf_map_lookup_elem(&hw_entries, &masked);
+	if (entry)
+		consider(entry, walk);
+	return 0;
+}
+
+/* The id of the rule the packet gets; 0: none. The version is read once per packet: it sees one rule set, whatever
+ * commits meanwhile. */
+HW_INLINE __u32 match(struct __sk_buff *skb, struct hw_walk *walk)
+{
+	for (__u32 i = 0; i < HW_MAX_SHAPES; i++) {
+		walk->index = i;
+		if (visit_shape(skb, walk))
+			break;
+	}
+	return walk->best;
+}
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ * What a packet is: the fields that rules select on. Fails open: what is not understood is not matched. */
+#ifndef HEADWIND_BPF_PACKET_H
+#define HEADWIND_BPF_PACKET_H
+
+#include <stddef.h>
+
+#include <linux/icmpv6.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+
+#include "maps.h"
+
+struct hw_packet {
+	struct hw_key key;      /* cgroup, device and shape are 0 */
+	__u32 transport;        /* offset of the transport header; 0: none seen (later fragment, not IP) */
+	__u8 packet_class;      /* hw_class */
+};
+
+struct hw_vlan {
+	__be16 tci;
+	__be16 protocol;
+};
+
+struct hw_ports {
+	__be16 source;
+	__be16 destination;
+};
+
+/* Copies `length` bytes at `offset`, from the linear part if they are there, else from the fragments. */
+HW_INLINE bool load_bytes(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
+{
+	void *data = (void *)(long)skb->data;
+	void *data_end = (void *)(long)skb->data_end;
+
+	if (offset <= 0x3ff && data + offset + length <= data_end) {
+		__builtin_memcpy(to, data + offset, length);
+		return true;
+	}
+	return bpf_skb_load_bytes(skb, offset, to, length) == 0;
+}
+
+HW_INLINE bool has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP ||
+	       protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE;
+}
+
+HW_INLINE bool is_dhcp(const struct hw_ports *ports)
+{
+	__u16 to = bpf_ntohs(ports->destination), from = bpf_ntohs(ports->source);
+
+	return ((from == 67 || from == 68) && (to == 67 || to == 68)) ||      /* RFC 2131 */
+	       ((from == 546 || from == 547) && (to == 546 || to == 547));    /* RFC 8415 */
+}
+
+HW_INLINE bool parse_transport(struct __sk_buff *skb, enum hw_direction direction, struct hw_packet *packet)
+{
+	struct hw_ports ports;
+	__u8 icmp_type;
+
+	if (packet->key.protocol == IPPROTO_ICMPV6) {
+		if (!load_bytes(skb, packet->transport, &icmp_type, sizeof(icmp_type)))
+			return false;
+		if (icmp_type >= 133 && icmp_type <= 137)   /* RFC 4861 */
+			packet->packet_class = HW_ND;
+		return true;
+	}
+	if (!has_ports(packet->key.protocol))
+		return true;
+	if (!load_bytes(skb, packet->transport, &ports, sizeof(ports)))
+		return false;
+	packet->key.local_port = direction == HW_OUT ? ports.source : ports.destination;
+	packet->key.remote_port = direction == HW_OUT ? ports.destination : ports.source;
+	if (packet->key.protocol == IPPROTO_UDP && is_dhcp(&ports))
+		packet->packet_class = HW_DHCP;
+	return true;
+}
+
+HW_INLINE bool parse_ipv4(struct __sk_buff *skb, enum hw_direction direction, __u32 offset, struct hw_packet *packet)
+{
+	struct iphdr ip;
+	__u64 source, destination;
+
+	if (!load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+		return false;
+	source = (__u64)bpf_htonl(0xffff) | (__u64)ip.saddr << 32;
+	destination = (__u64)bpf_htonl(0xffff) | (__u64)ip.daddr << 32;
+	packet->key.local[1] = direction == HW_OUT ? source : destination;
+	packet->key.remote[1] = direction == HW_OUT ? destination : source;
+	packet->key.protocol = ip.protocol;
+	if (ip.frag_off & bpf_htons(0x1fff))   /* not the first fragment: no transport header */
+		return true;
+	packet->transport = offset + ip.ihl * 4;
+	return parse_transport(skb, direction, packet);
+}
+
+struct hw_ext_header {
+	__u8 next;
+	__u8 length;        /* 8-byte units without the first; AH: 4-byte units minus 2 */
+	__be16 frag_off;    /* fragment header only */
+};
+
+/* Follows the chain of extension headers (RFC 8200, at most 8) to the transport header. */
+HW_INLINE bool parse_ipv6(struct __sk_buff *skb, enum hw_direction direction, __u32 offset, struct hw_packet *packet)
+{
+	struct ipv6hdr ip;
+	struct hw_ext_header ext;
+	__u64 source[2], destination[2];
+	__u8 next;
+
+	if (!load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 6)
+		return false;
+	__builtin_memcpy(source, &ip.saddr, sizeof(source));
+	__builtin_memcpy(destination, &ip.daddr, sizeof(destination));
+	for (int i = 0; i < 2; i++) {
+		packet->key.local[i] = direction == HW_OUT ? source[i] : destination[i];
+		packet->key.remote[i] = direction == HW_OUT ? destination[i] : source[i];
+	}
+	next = ip.nexthdr;
+	offset += sizeof(ip);
+	for (int i = 0; i < 8; i++) {
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_FRAGMENT &&
+		    next != IPPROTO_DSTOPTS && next != IPPROTO_AH && next != IPPROTO_MH && next != 139 && next != 140) {
+			packet->key.protocol = next;
+			packet->transport = offset;
+			return parse_transport(skb, direction, packet);
+		}
+		if (!load_bytes(skb, offset, &ext, sizeof(ext)))
+			return false;
+		if (next == IPPROTO_FRAGMENT) {
+			if (ext.frag_off & bpf_htons(0xfff8)) {
+				packet->key.protocol = ext.next;
+				return true;
+			}
+			offset += 8;
+		} else if (next == IPPROTO_AH) {
+			offset += (ext.length + 2) * 4;
+		} else {
+			offset += (ext.length + 1) * 8;
+		}
+		next = ext.next;
+	}
+	return false;
+}
+
+/* False: not understood, the packet passes. */
+HW_INLINE bool parse_packet(struct __sk_buff *skb, enum hw_direction direction, struct hw_packet *packet)
+{
+	struct hw_vlan vlan;
+	__be16 protocol = 0;
+	__u32 offset = ETH_HLEN;
+
+	__builtin_memset(packet, 0, sizeof(*packet));
+	if (!load_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol)))
+		return false;
+	for (int i = 0; i < 2; i++) {   /* tags in the frame, besides one the kernel may hold in skb->vlan_tci */
+		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
+			break;
+		if (!load_bytes(skb, offset, &vlan, sizeof(vlan)))
+			return false;
+		protocol = vlan.protocol;
+		offset += sizeof(vlan);
+	}
+	if (protocol == bpf_htons(ETH_P_IP))
+		return parse_ipv4(skb, direction, offset, packet);
+	if (protocol == bpf_htons(ETH_P_IPV6))
+		return parse_ipv6(skb, direction, offset, packet);
+	if (protocol == bpf_htons(ETH_P_ARP)) {
+		packet->packet_class = HW_ARP;
+		return true;
+	}
+	return false;
+}
+
+/* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */
+HW_INLINE __u32 wire_packets(struct __sk_buff *skb, __u32 headers)
+{
+	if (skb->gso_size == 0)
+		return 1;
+	if (skb->gso_segs != 0)
+		return skb->gso_segs;
+	return skb->len > headers ? (skb->len - headers + skb->gso_size - 1) / skb->gso_size : 1;
+}
+
+/* Bytes of headers that each wire packet of this skb carries. */
+HW_INLINE __u32 header_bytes(struct __sk_buff *skb, const struct hw_packet *packet)
+{
+	__u8 data_offset;
+
+	if (packet->key.protocol != IPPROTO_TCP)
+		return packet->transport + 8;   /* UDP */
+	if (!load_bytes(skb, packet->transport + 12, &data_offset, sizeof(data_offset)))
+		return packet->transport + sizeof(struct tcphdr);
+	return packet->transport + (data_offset >> 4) * 4;
+}
+
+#endif

@@ -1,0 +1,66 @@
+// headwind add
+#include <nlohmann/json.hpp>
+
+#include "cli.h"
+
+namespace headwind {
+namespace {
+
+struct Options {
+    CommonOptions common;
+    RuleText text;
+    std::string duration, max_held;
+    bool replace = false;
+};
+
+template <class T>
+Result<std::uint64_t> parse_option(const char* flag, const std::string& text, T parse)
+{
+    if (text.empty()) return std::uint64_t{0};
+    auto value = parse(text);
+    if (!value) return fail(ErrorKind::usage, "{} {}: {}", flag, text, value.error().message);
+    if (*value == 0) return fail(ErrorKind::usage, "{} {}: must be above 0", flag, text);
+    return value;
+}
+
+Result<int> add(const Options& options)
+{
+    AddRequest request;
+    HW_TRY(request.rule, make_rule(options.text));
+    HW_TRY(request.duration, parse_option("--for", options.duration, parse_duration));
+    HW_TRY(request.max_held, parse_option("--max-held", options.max_held, parse_size));
+    request.replace = options.replace;
+    request.owner = invoking_user();
+    HW_CHECK(enter(options.common));
+    HW_TRY(const auto view, add_rule(request));
+    if (options.common.json)
+        fmt::print("{}\n", to_json(view).dump(2));
+    else
+        fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
+    return 0;
+}
+
+}  // namespace
+
+void register_add(CLI::App& app, Cli& cli)
+{
+    auto options = std::make_shared<Options>();
+    auto* command = app.add_subcommand("add", "impair some packets of this host");
+    command->add_option("--name", options->text.name, "what list, stats and del call the rule")->required();
+    add_rule_flags(command, options->text);
+    command->add_option("--for", options->duration, "the rule ends by itself after this time: 10m")->type_name("TIME");
+    command->add_flag("--replace", options->replace, "take the place of the rule of this name, in one instant");
+    command->add_option("--max-held", options->max_held,
+                        "bytes that all held packets of this namespace may take: 256MiB by default")->type_name("SIZE");
+    add_common_options(command, options->common, true);
+    command->footer("Examples:\n"
+                    "  headwind add --name slow-db --remote-port 5432 --delay 50ms --loss 1% --for 10m\n"
+                    "  headwind add --name thin --cgroup /system.slice/backup.service --rate 1mbit --queue 50ms\n"
+                    "  headwind add --name split --remote 10.0.2.0/24 --partition --for 30s\n"
+                    "  headwind add --name spare-ssh --port 22 --pass --priority 100\n\n"
+                    "A packet gets at most one rule: the highest --priority, then the most specific, then the oldest.\n"
+                    "ARP, IPv6 neighbour discovery and DHCP are left alone unless --proto names them.");
+    command->callback([options, &cli] { cli.chosen = [options] { return add(*options); }; });
+}
+
+}  // namespace headwind

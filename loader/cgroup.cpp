@@ -1,0 +1,144 @@
+#include "cgroup.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace headwind {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view command_prefix = "headwind-run-";  // then the pid of `headwind run`
+
+std::string unescape_mount(std::string_view text)  // \040 and friends of /proc/self/mountinfo
+{
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        unsigned code = 0;
+        if (text[i] == '\\' && i + 3 < text.size() &&
+            std::from_chars(text.data() + i + 1, text.data() + i + 4, code, 8).ec == std::errc{}) {
+            out += static_cast<char>(code);
+            i += 3;
+        } else {
+            out += text[i];
+        }
+    }
+    return out;
+}
+
+unsigned depth(const std::string& path)
+{
+    const auto parts = fs::path(path).relative_path();
+    return static_cast<unsigned>(std::distance(parts.begin(), parts.end()));
+}
+
+// Moves every process of the cgroup to its parent and removes it.
+void remove_cgroup(const std::string& directory)
+{
+    for (int attempt = 0; attempt < 10; ++attempt) {
+        if (rmdir(directory.c_str()) == 0 || errno == ENOENT) return;
+        std::ifstream processes(directory + "/cgroup.procs");
+        const auto parent = fs::path(directory).parent_path() / "cgroup.procs";
+        for (std::string pid; std::getline(processes, pid);) std::ofstream(parent) << pid << std::flush;
+        usleep(20'000);
+    }
+}
+
+}  // namespace
+
+Result<std::string> cgroup2_mount()
+{
+    std::ifstream mounts("/proc/self/mountinfo");
+    for (std::string line; std::getline(mounts, line);) {
+        const auto dash = line.find(" - ");
+        if (dash == std::string::npos || line.compare(dash + 3, 8, "cgroup2 ") != 0) continue;
+        std::istringstream fields(line);
+        std::string id, parent, device, root, point;
+        fields >> id >> parent >> device >> root >> point;
+        return unescape_mount(point);
+    }
+    return fail(ErrorKind::unsupported,
+                "no cgroup2 file system is mounted: mount one (mount -t cgroup2 none /sys/fs/cgroup)");
+}
+
+Result<Cgroup> find_cgroup(const std::string& text)
+{
+    HW_TRY(const auto mount, cgroup2_mount());
+    std::error_code error;
+    const auto root = fs::canonical(mount, error);
+    auto directory = fs::canonical(text.starts_with('/') ? fs::path(text) : root / text, error);
+    const auto below = [&root](const fs::path& path) {
+        return std::mismatch(root.begin(), root.end(), path.begin(), path.end()).first == root.end();
+    };
+    if (error || !below(directory)) directory = fs::canonical(root / fs::path(text).relative_path(), error);
+    struct stat info {};
+    if (error || !below(directory) || stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+        return fail(ErrorKind::not_found, "--cgroup {}: no such cgroup below {}: write its path there, as in "
+                                          "/proc/PID/cgroup (the line that starts with 0::)", text, mount);
+    const auto relative = directory.lexically_relative(root);
+    Cgroup found;
+    found.path = relative == "." ? "/" : "/" + relative.string();
+    found.id = info.st_ino;  // kernfs: the inode number is the cgroup id
+    found.level = depth(found.path);
+    return found;
+}
+
+Result<std::string> own_cgroup_path()
+{
+    std::ifstream file("/proc/self/cgroup");
+    for (std::string line; std::getline(file, line);)
+        if (line.starts_with("0::")) return line.substr(3);
+    return fail(ErrorKind::unsupported, "this process is in no cgroup2 cgroup (/proc/self/cgroup has no line 0::)");
+}
+
+Result<CommandCgroup> CommandCgroup::create()
+{
+    HW_TRY(const auto mount, cgroup2_mount());
+    HW_TRY(const auto own, own_cgroup_path());
+    const std::string path = fmt::format("{}/{}{}", own == "/" ? "" : own, command_prefix, getpid());
+    const std::string directory = mount + path;
+    if (mkdir(directory.c_str(), 0755) != 0) return fail_errno(errno, "create cgroup " + directory);
+    return CommandCgroup(path, directory);
+}
+
+CommandCgroup::CommandCgroup(std::string path, std::string directory)
+    : path_(std::move(path)), directory_(std::move(directory))
+{
+}
+
+CommandCgroup::CommandCgroup(CommandCgroup&& other) noexcept
+    : path_(std::move(other.path_)), directory_(std::exchange(other.directory_, {}))
+{
+}
+
+CommandCgroup::~CommandCgroup()
+{
+    if (!directory_.empty()) remove_cgroup(directory_);
+}
+
+void sweep_command_cgroups()
+{
+    const auto mount = cgroup2_mount();
+    if (!mount) return;
+    std::error_code error;
+    std::vector<std::string> dead;
+    auto entry = fs::recursive_directory_iterator(*mount, fs::directory_options::skip_permission_denied, error);
+    for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+        const auto name = entry->path().filename().string();
+        if (!name.starts_with(command_prefix) || !entry->is_directory(error)) continue;
+        int pid = 0;
+        const char* digits = name.c_str() + command_prefix.size();
+        std::from_chars(digits, name.c_str() + name.size(), pid);
+        if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) dead.push_back(entry->path().string());
+    }
+    for (const auto& directory : dead) remove_cgroup(directory);
+}
+
+}  // namespace headwind

@@ -1,0 +1,48 @@
+// The cgroup2 hierarchy of this host, wherever it is mounted (hybrid hosts: /sys/fs/cgroup/unified).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "result.h"
+
+namespace headwind {
+
+struct Cgroup {
+    std::string path;      // below the mount point, with a leading slash: "/system.slice/x.service"
+    std::uint64_t id = 0;  // as bpf_skb_ancestor_cgroup_id reports it
+    unsigned level = 0;    // depth below the root, whose level is 0
+    friend bool operator==(const Cgroup&, const Cgroup&) = default;
+};
+
+// Mount point of cgroup2. The error says how to mount it.
+Result<std::string> cgroup2_mount();
+
+// `text` is a path below the mount point or an absolute path in the file system that lies below it.
+Result<Cgroup> find_cgroup(const std::string& text);
+
+// The calling process's own cgroup.
+Result<std::string> own_cgroup_path();
+
+// A cgroup made for one command, below the caller's own; removed by the destructor. Processes left in it then are moved
+// to the parent.
+class CommandCgroup {
+public:
+    static Result<CommandCgroup> create();
+    CommandCgroup(CommandCgroup&& other) noexcept;
+    CommandCgroup& operator=(CommandCgroup&&) = delete;
+    CommandCgroup(const CommandCgroup&) = delete;
+    CommandCgroup& operator=(const CommandCgroup&) = delete;
+    ~CommandCgroup();
+    const std::string& path() const { return path_; }            // below the mount point
+    const std::string& directory() const { return directory_; }  // in the file system
+
+private:
+    CommandCgroup(std::string path, std::string directory);
+    std::string path_, directory_;
+};
+
+// Removes the cgroups of `run` commands that no longer live (killed with SIGKILL) and have no processes left in them.
+void sweep_command_cgroups();
+
+}  // namespace headwind

@@ -1,0 +1,135 @@
+#include "cli.h"
+
+#include <pwd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include <nlohmann/json.hpp>
+
+#include "host.h"
+
+namespace headwind {
+namespace {
+
+// "14:05" today, "2026-11-24 14:05" otherwise; "14:05:07" if it is less than ten minutes away.
+std::string clock_text(std::int64_t until)
+{
+    const time_t then = until, now = wall_seconds();
+    tm local{}, today{};
+    localtime_r(&then, &local);
+    localtime_r(&now, &today);
+    const bool same_day = local.tm_year == today.tm_year && local.tm_yday == today.tm_yday;
+    const char* format = !same_day ? "%Y-%m-%d %H:%M" : until - now < 600 ? "%H:%M:%S" : "%H:%M";
+    char text[32];
+    strftime(text, sizeof(text), format, &local);
+    return text;
+}
+
+}  // namespace
+
+void add_common_options(CLI::App* command, CommonOptions& options, bool json)
+{
+    command->add_option("--netns", options.netns, "network namespace: a name of `ip netns list`, a process id, or a path")
+        ->type_name("NAME|PID|PATH");
+    if (json) command->add_flag("--json", options.json, "print JSON");
+}
+
+Status enter(const CommonOptions& options)
+{
+    if (options.netns.empty()) return {};
+    return enter_netns(options.netns);
+}
+
+void add_rule_flags(CLI::App* command, RuleText& text)
+{
+    const auto list = [command](const char* flag, std::vector<std::string>& to, const char* type, const char* help) {
+        command->add_option(flag, to, help)->type_name(type)->group("Which packets")->take_all();
+    };
+    list("--dev,-i", text.devices, "NAME,...", "through these devices (else: the lowest devices that are up, lo included)");
+    list("--cgroup", text.cgroups, "PATH", "of sockets in this cgroup or below it");
+    list("--proto", text.protocols, "NAME|NUMBER,...", "tcp, udp, icmp, ...; arp, nd and dhcp only if named");
+    list("--port", text.ports, "PORTS", "at either end: 22,80,8000-8080 (or 8000:8080)");
+    list("--local-port,--src-port", text.local_ports, "PORTS", "at this end");
+    list("--remote-port,--dst-port", text.remote_ports, "PORTS", "at the other end");
+    list("--local,--src-network", text.locals, "CIDR,...", "address of this end, v4 or v6");
+    list("--remote,--network", text.remotes, "CIDR,...", "address of the other end");
+    const auto value = [command](const char* flag, std::optional<std::string>& to, const char* type, const char* help,
+                                 const char* group) { command->add_option(flag, to, help)->type_name(type)->group(group); };
+    value("--direction", text.direction, "out|in|both", "out by default; both with --partition and --pass", "Which packets");
+    value("--priority", text.priority, "N", "-1000 .. 1000, default 0: the highest matching rule wins", "Which packets");
+    value("--delay", text.delay, "TIME", "hold each packet this long: 250ms, 1.5s", "What happens to them");
+    value("--loss", text.loss, "PERCENT", "drop each wire packet with this probability: 10%", "What happens to them");
+    value("--rate", text.rate, "RATE", "send no faster: 1mbit, 512kbit (frames without FCS)", "What happens to them");
+    value("--queue", text.queue, "SIZE|TIME", "longest queue in front of --rate: 64kb, 50ms (default 200ms)",
+          "What happens to them");
+    command->add_flag("--partition", text.partition, "drop every packet, both directions")->group("What happens to them");
+    command->add_flag("--pass", text.pass, "leave these alone (an exclusion: give it a higher --priority)")
+        ->group("What happens to them");
+}
+
+Progress drain_progress()
+{
+    return [](std::uint32_t left) {
+        if (isatty(STDERR_FILENO)) fmt::print(stderr, "headwind: waiting for {} packets in the line ...\n", left);
+    };
+}
+
+std::string invoking_user()
+{
+    if (const char* user = std::getenv("SUDO_USER"); user != nullptr && *user != '\0') return user;
+    const passwd* entry = getpwuid(getuid());
+    return entry != nullptr ? entry->pw_name : std::to_string(getuid());
+}
+
+std::string rule_sentence(const RuleView& view)
+{
+    SentenceContext context;
+    context.devices = view.devices;
+    if (view.record.until != 0) context.until = clock_text(view.record.until);
+    return sentence(view.record.rule, context);
+}
+
+std::string_view format_state(RuleState state)
+{
+    switch (state) {
+    case RuleState::live: return "live";
+    case RuleState::expired: return "expired";
+    case RuleState::unleased: return "lease ended";
+    case RuleState::panicked: return "off (panic)";
+    }
+    return "?";
+}
+
+nlohmann::json to_json(const hw_counters& counters)
+{
+    return {{"packets", counters.packets},
+            {"bytes", counters.bytes},
+            {"dropped_packets",
+             {{"loss", counters.dropped[HW_CAUSE_LOSS]},
+              {"partition", counters.dropped[HW_CAUSE_PARTITION]},
+              {"queue", counters.dropped[HW_CAUSE_QUEUE]},
+              {"held", counters.dropped[HW_CAUSE_HELD]},
+              {"line", counters.dropped[HW_CAUSE_LINE]}}},
+            {"delayed_packets", counters.delayed},
+            {"passed_undelayed_packets", counters.unstampable}};
+}
+
+nlohmann::json to_json(const RuleView& view)
+{
+    auto out = to_json(view.record.rule);
+    out["id"] = view.record.id;
+    out["state"] = format_state(view.state);
+    out["sentence"] = rule_sentence(view);
+    out["attached_to"] = view.devices;
+    out["owner"] = view.record.owner;
+    out["created_unix_s"] = view.record.created;
+    if (view.record.until != 0) out["until_unix_s"] = view.record.until;
+    if (view.record.lease != 0) out["lease_ns"] = view.record.lease;
+    for (const auto& [direction, counters] : view.counters)
+        out["counters"][std::string(format_direction(direction))] = to_json(counters);
+    return out;
+}
+
+}  // namespace headwind

@@ -1,0 +1,225 @@
+#include "compile.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include <headwind/model.h>
+
+namespace headwind {
+namespace {
+
+constexpr std::uint64_t ns_per_s = 1'000'000'000;
+__extension__ using u128 = unsigned __int128;
+constexpr std::uint64_t full_frame = 1514;  // bytes: Ethernet header and a 1500-byte packet
+
+// One way to fill in one field of the key, and its mask.
+using Alternatives = std::vector<SelectorEntry>;
+
+SelectorEntry blank()
+{
+    SelectorEntry entry{};
+    entry.shape.packet_class = HW_ORDINARY;
+    return entry;
+}
+
+// ORs b's fields into a: alternatives of different selectors never touch the same field.
+SelectorEntry combine(const SelectorEntry& a, const SelectorEntry& b)
+{
+    SelectorEntry out = a;
+    const auto merge = [](auto& to, const auto& from) {
+        auto* bytes = reinterpret_cast<unsigned char*>(&to);
+        const auto* more = reinterpret_cast<const unsigned char*>(&from);
+        for (std::size_t i = 0; i < sizeof(to); ++i) bytes[i] = static_cast<unsigned char>(bytes[i] | more[i]);
+    };
+    merge(out.key, b.key);
+    merge(out.shape, b.shape);
+    return out;
+}
+
+// Every alternative so far with every alternative of the next selector (none: the field is not looked at).
+Alternatives cross(const Alternatives& so_far, const Alternatives& next)
+{
+    if (next.empty()) return so_far;
+    Alternatives out;
+    out.reserve(so_far.size() * next.size());
+    for (const auto& a : so_far)
+        for (const auto& b : next) out.push_back(combine(a, b));
+    return out;
+}
+
+Alternatives of_devices(const Resolved& resolved)
+{
+    Alternatives out;
+    for (const auto slot : resolved.device_slots) {
+        auto entry = blank();
+        entry.key.device = static_cast<__u16>(slot + 1);
+        entry.shape.mask.device = 0xffff;
+        out.push_back(entry);
+    }
+    if (out.empty()) {
+        auto entry = blank();
+        entry.shape.default_devices = 1;
+        out.push_back(entry);
+    }
+    return out;
+}
+
+Alternatives of_cgroups(const Resolved& resolved)
+{
+    Alternatives out;
+    for (const auto& cgroup : resolved.cgroups) {
+        auto entry = blank();
+        entry.key.cgroup = cgroup.id;
+        entry.shape.mask.cgroup = ~0ULL;
+        entry.shape.cgroup_level = static_cast<__u8>(cgroup.level + 1);
+        out.push_back(entry);
+    }
+    return out;
+}
+
+Alternatives of_protocols(const Rule& rule)
+{
+    Alternatives out;
+    for (const auto protocol : rule.selector.protocols) {
+        auto entry = blank();
+        if (protocol < 256) {
+            entry.key.protocol = static_cast<__u8>(protocol);
+            entry.shape.mask.protocol = 0xff;
+        } else {
+            entry.shape.packet_class = static_cast<__u8>(protocol == HW_PROTO_ARP  ? HW_ARP
+                                                         : protocol == HW_PROTO_ND ? HW_ND
+                                                                                   : HW_DHCP);
+        }
+        out.push_back(entry);
+    }
+    return out;
+}
+
+// A port as value and mask: a range becomes single ports, which all share one shape.
+Alternatives of_ports(const std::vector<PortRange>& ranges, __u16 hw_key::*field)
+{
+    Alternatives out;
+    for (const auto& range : ranges) {
+        for (unsigned port = range.first; port <= range.last; ++port) {
+            auto entry = blank();
+            entry.key.*field = htons(static_cast<std::uint16_t>(port));
+            entry.shape.mask.*field = 0xffff;
+            out.push_back(entry);
+        }
+    }
+    return out;
+}
+
+Alternatives of_addresses(const std::vector<Cidr>& cidrs, __u64 (hw_key::*field)[2])
+{
+    Alternatives out;
+    for (const auto& cidr : cidrs) {
+        auto entry = blank();
+        std::array<std::uint8_t, 16> mask{};
+        for (unsigned bit = 0; bit < cidr.prefix; ++bit)
+            mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | 0x80U >> bit % 8);
+        std::memcpy(&(entry.key.*field), cidr.address.data(), cidr.address.size());
+        std::memcpy(&(entry.shape.mask.*field), mask.data(), mask.size());
+        out.push_back(entry);
+    }
+    return out;
+}
+
+template <class T>
+unsigned bits(const T& value)
+{
+    const auto* bytes = reinterpret_cast<const unsigned char*>(&value);
+    unsigned sum = 0;
+    for (std::size_t i = 0; i < sizeof(value); ++i) sum += static_cast<unsigned>(std::popcount(bytes[i]));
+    return sum;
+}
+
+// The 96 bits that mark a mapped IPv4 address are not the user's choice and do not count.
+unsigned address_bits(const __u64 (&mask)[2])
+{
+    const unsigned fixed = bits(mask);
+    return mask[0] == ~0ULL && fixed >= 96 ? fixed - 96 : fixed;
+}
+
+}  // namespace
+
+Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved)
+{
+    const auto& selector = rule.selector;
+    Alternatives out = of_devices(resolved);
+    out = cross(out, of_cgroups(resolved));
+    out = cross(out, of_protocols(rule));
+    out = cross(out, of_addresses(selector.locals, &hw_key::local));
+    out = cross(out, of_addresses(selector.remotes, &hw_key::remote));
+
+    auto local_ports = of_ports(selector.local_ports, &hw_key::local_port);
+    auto remote_ports = of_ports(selector.remote_ports, &hw_key::remote_port);
+    const std::size_t ways = std::max<std::size_t>(1, local_ports.size()) * std::max<std::size_t>(1, remote_ports.size());
+    if (out.size() * ways > max_rule_entries)
+        return fail(ErrorKind::usage,
+                    "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} "
+                    "are possible: use fewer or wider selectors", out.size() * ways, max_rule_entries);
+    if (selector.ports.empty()) {
+        out = cross(cross(out, local_ports), remote_ports);
+    } else {  // either end
+        auto either = of_ports(selector.ports, &hw_key::local_port);
+        const auto remote = of_ports(selector.ports, &hw_key::remote_port);
+        either.insert(either.end(), remote.begin(), remote.end());
+        out = cross(out, either);
+    }
+    const unsigned directions = rule.direction == Direction::both  ? 1U << HW_OUT | 1U << HW_IN
+                                : rule.direction == Direction::out ? 1U << HW_OUT
+                                                                   : 1U << HW_IN;
+    for (auto& entry : out) entry.shape.directions = static_cast<__u8>(directions);
+    return out;
+}
+
+unsigned specificity(const std::vector<SelectorEntry>& entries)
+{
+    unsigned least = ~0U;
+    for (const auto& [shape, key] : entries) {
+        const auto& mask = shape.mask;
+        const unsigned fixed = bits(mask.cgroup) + shape.cgroup_level + address_bits(mask.local) +
+                               address_bits(mask.remote) + bits(mask.local_port) + bits(mask.remote_port) +
+                               bits(mask.device) + bits(mask.protocol) + (shape.packet_class != HW_ORDINARY ? 8 : 0);
+        least = std::min(least, fixed);
+    }
+    return least;
+}
+
+std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id)
+{
+    const auto order = static_cast<std::uint64_t>(priority + 1'001);  // 1 .. 2001
+    return order << 48 | static_cast<std::uint64_t>(specificity) << 32 | (~id & 0xffffffffU);
+}
+
+std::uint64_t default_queue(std::uint64_t rate)
+{
+    const auto ten_frames = static_cast<std::uint64_t>(10 * full_frame * 8 * ns_per_s / rate);
+    return std::max<std::uint64_t>(200'000'000, ten_frames);
+}
+
+hw_impairment compile_impairment(const Impairment& impairment)
+{
+    hw_impairment out{};
+    if (impairment.pass) out.flags |= HW_PASS;
+    if (impairment.partition) out.flags |= HW_PARTITION;
+    if (impairment.loss) out.loss = impairment.loss->threshold;
+    out.delay = impairment.delay;
+    if (impairment.rate != 0) {
+        // At least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
+        out.ns_per_byte_q16 = ((8 * ns_per_s << 16) + impairment.rate / 2) / impairment.rate;
+        out.queue = default_queue(impairment.rate);
+        if (impairment.queue && impairment.queue->nanoseconds != 0) out.queue = impairment.queue->nanoseconds;
+        if (impairment.queue && impairment.queue->bytes != 0) {
+            const auto wait = static_cast<u128>(impairment.queue->bytes) * 8 * ns_per_s / impairment.rate;
+            out.queue = static_cast<std::uint64_t>(std::min<u128>(wait, ~0ULL >> 1));
+        }
+    }
+    return out;
+}
+
+}  // namespace headwind

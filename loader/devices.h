@@ -1,0 +1,29 @@
+// Which devices of a namespace a rule is attached to. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "netlink.h"
+#include "result.h"
+
+namespace headwind {
+
+constexpr const char* line_alias = "headwind";  // IFLA_IFALIAS of the line's two ends
+
+// The lowest devices that are up, lo included: what leaves the namespace passes exactly one of them. A device that
+// stands on another device of this namespace (vlan on its parent, macvlan) or gathers others (bridge, bond, team, vrf)
+// is left out, so that no packet meets two hooks; so are our own line and devices that cannot be impaired
+// (why_unsupported).
+std::vector<netlink::Link> default_devices(const std::vector<netlink::Link>& links);
+
+// Why this device cannot be impaired, as half a sentence ("wg0 has no Ethernet header"); empty: it can. Devices
+// without an Ethernet header (tun, wireguard, ipip, sit, gre), metadata tunnels (the line would drop their metadata),
+// vrf, vti, xfrm.
+std::string why_unsupported(const netlink::Link& link);
+
+// The devices named, each checked: exists, supported, not our line. Errors name --dev and list what there is.
+Result<std::vector<netlink::Link>> named_devices(const std::vector<netlink::Link>& links,
+                                                 const std::vector<std::string>& names);
+
+}  // namespace headwind

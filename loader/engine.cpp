@@ -1,0 +1,365 @@
+#include "engine.h"
+
+#include <linux/if.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "cgroup.h"
+#include "devices.h"
+#include "hooks.h"
+#include "transaction.h"
+
+namespace headwind {
+namespace {
+
+// Rules that expired are listed this long, then the next change removes them.
+constexpr std::uint64_t keep_expired = 600'000'000'000;  // ns
+
+RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool panic)
+{
+    const auto now = boottime_ns();
+    if (record.deadline != 0 && now >= record.deadline) return RuleState::expired;
+    if (record.lease != 0 && (lease == nullptr || now >= lease->until)) return RuleState::unleased;
+    return panic ? RuleState::panicked : RuleState::live;
+}
+
+Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
+{
+    const bool panic = std::atomic_ref(instance.host->panic).load() != 0;
+    if (record.lease == 0) return state_of(record, nullptr, panic);
+    HW_TRY(const auto lease, instance.leases.find(record.id));
+    return state_of(record, lease ? &*lease : nullptr, panic);
+}
+
+std::vector<std::string> device_names(const Instance& instance, const RuleRecord& record,
+                                      const std::vector<netlink::Link>& links)
+{
+    std::vector<std::string> out;
+    for (const auto& link : links) {
+        for (const auto& device : instance.control->devices) {
+            if (device.ifindex != static_cast<__u32>(link.index)) continue;
+            const bool named = std::any_of(record.devices.begin(), record.devices.end(),
+                                           [&link](const auto& d) { return d.ifindex == link.index; });
+            const bool by_default = record.rule.selector.devices.empty() && (device.flags & HW_DEVICE_DEFAULT);
+            if (named || by_default) out.push_back(link.name);
+        }
+    }
+    return out;
+}
+
+Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links)
+{
+    RuleView out;
+    HW_TRY(out.state, read_state(instance, record));
+    out.devices = device_names(instance, record, links);
+    for (const auto& [direction, key] : {std::pair{Direction::out, HW_OUT}, {Direction::in, HW_IN}}) {
+        if (record.rule.direction != Direction::both && record.rule.direction != direction) continue;
+        HW_TRY(const auto counters, read_counters(instance, {record.id, static_cast<__u32>(key)}));
+        out.counters.push_back({direction, counters});
+    }
+    out.record = std::move(record);
+    return out;
+}
+
+// What every changing function starts with.
+struct Session {
+    Fd lock;
+    std::optional<Instance> instance;
+    std::vector<RuleRecord> records;
+};
+
+Result<std::vector<RuleRecord>> stale_records(const Instance& instance, const std::vector<RuleRecord>& records)
+{
+    std::vector<RuleRecord> out;
+    for (const auto& record : records) {
+        HW_TRY(const auto state, read_state(instance, record));
+        const bool long_expired = state == RuleState::expired && boottime_ns() > record.deadline + keep_expired;
+        if (state == RuleState::unleased || long_expired) out.push_back(record);
+    }
+    return out;
+}
+
+// Moves out of `from` what is in `gone`.
+void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone)
+{
+    std::erase_if(from, [&gone](const auto& record) {
+        return std::any_of(gone.begin(), gone.end(), [&record](const auto& other) { return other.id == record.id; });
+    });
+}
+
+Result<Session> begin()
+{
+    HW_CHECK(ensure_bpffs());
+    Session session;
+    HW_TRY(session.lock, lock_host());
+    sweep_dead_instances();
+    sweep_command_cgroups();
+    HW_TRY(session.instance, open_instance());
+    if (!session.instance) return session;
+    HW_CHECK(repair(*session.instance));
+    HW_TRY(session.records, load_records(*session.instance));
+    HW_TRY(const auto stale, stale_records(*session.instance, session.records));
+    if (stale.empty()) return session;
+    subtract(session.records, stale);
+    HW_CHECK(commit(*session.instance, {session.records, {}, stale}));
+    return session;
+}
+
+// Hooks that no rule needs any more are taken off; a slot is freed once nothing in the line can come back to it.
+Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
+{
+    const bool default_in_use = std::any_of(records.begin(), records.end(),
+                                            [](const auto& record) { return record.rule.selector.devices.empty(); });
+    HW_TRY(const auto line, line_stats(instance));
+    for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+        auto& device = instance.control->devices[slot];
+        if (device.ifindex == 0) continue;
+        const bool named = std::any_of(records.begin(), records.end(), [slot](const auto& record) {
+            return std::any_of(record.devices.begin(), record.devices.end(),
+                               [slot](const auto& d) { return d.slot == slot; });
+        });
+        if (!default_in_use) device.flags &= ~static_cast<__u32>(HW_DEVICE_DEFAULT);
+        if (named || (device.flags & HW_DEVICE_DEFAULT)) continue;
+        HW_CHECK(detach_device(instance, slot));
+        if (line.held_packets == 0) release_device(instance, slot);
+    }
+    return {};
+}
+
+// Order matters: what still uses something goes before it, and the pins that know of it go last.
+Result<std::uint32_t> tear_down(std::optional<Instance>& instance, std::chrono::nanoseconds drain, const Progress& progress)
+{
+    std::uint32_t lost = 0;
+    if (instance) {
+        for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot)
+            if (instance->control->devices[slot].ifindex != 0) HW_CHECK(detach_device(*instance, slot));
+        HW_TRY(lost, drain_line(*instance, drain, progress));
+    }
+    HW_CHECK(remove_line(instance ? &*instance : nullptr));
+    HW_TRY(const bool others, other_instances_exist());
+    if (!others) {
+        HW_TRY(const auto host, open_host_map());
+        if (host) HW_CHECK(restore_host(**host));
+    }
+    HW_CHECK(remove_instance_pins());
+    instance.reset();
+    return lost;
+}
+
+Status require_fq(const Rule& rule)
+{
+    if (rule.impairment.delay == 0 && rule.impairment.rate == 0) return {};
+    HW_TRY(const bool fq, netlink::kernel_has_fq());
+    if (fq) return {};
+    return fail(ErrorKind::unsupported,
+                "this kernel has no sch_fq: delay and rate need it (Debian: boot linux-image-amd64; or see it now: "
+                "tools/demo --guest); loss and partition work here.");
+}
+
+Result<std::vector<netlink::Link>> devices_for(const Rule& rule)
+{
+    HW_TRY(const auto links, netlink::list_links());
+    if (!rule.selector.devices.empty()) return named_devices(links, rule.selector.devices);
+    auto found = default_devices(links);
+    if (found.empty())
+        return fail(ErrorKind::not_found, "no device of this network namespace is up: name one with --dev");
+    return found;
+}
+
+__u32 attach_flags(const Rule& rule)
+{
+    __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
+    if (rule.direction != Direction::in) flags |= HW_DEVICE_EGRESS;
+    if (rule.direction != Direction::out) flags |= HW_DEVICE_INGRESS;
+    return flags;
+}
+
+Status prepare_host(Instance& instance, const Rule& rule, const std::vector<netlink::Link>& devices, RuleRecord& record)
+{
+    const auto& impairment = rule.impairment;
+    LineNeeds needs;
+    needs.time = impairment.delay != 0 || impairment.rate != 0;
+    needs.loopback = std::any_of(devices.begin(), devices.end(), [](const auto& link) { return link.flags & IFF_LOOPBACK; });
+    if (needs.time || impairment.loss) HW_CHECK(ensure_line(instance, needs));
+    for (const auto& link : devices) {
+        HW_TRY(const auto slot, attach_device(instance, link, attach_flags(rule)));
+        if (!rule.selector.devices.empty()) record.devices.push_back({link.name, link.index, slot});
+    }
+    return {};
+}
+
+RuleRecord new_record(const AddRequest& request)
+{
+    RuleRecord record;
+    record.rule = request.rule;
+    record.created = wall_seconds();
+    if (request.duration != 0) {
+        record.deadline = boottime_ns() + request.duration;
+        record.until = record.created + static_cast<std::int64_t>((request.duration + 500'000'000) / 1'000'000'000);
+    }
+    record.lease = request.lease;
+    record.owner = request.owner;
+    return record;
+}
+
+// A rule of this name that has expired is no obstacle.
+Result<std::vector<RuleRecord>> take_same_name(Session& session, const AddRequest& request)
+{
+    std::vector<RuleRecord> same;
+    for (const auto& record : session.records) {
+        if (record.rule.name != request.rule.name) continue;
+        HW_TRY(const auto state, read_state(*session.instance, record));
+        if (!request.replace && state != RuleState::expired)
+            return fail(ErrorKind::usage, "--name {}: a rule of this name exists: choose another, or put it in its place with "
+                                          "--replace", record.rule.name);
+        same.push_back(record);
+    }
+    subtract(session.records, same);
+    return same;
+}
+
+// From nothing, or from what a killed command left, to an instance without rules.
+Status start_instance(Session& session, const AddRequest& request)
+{
+    const auto ignore = [](std::uint32_t) {};
+    HW_TRY(const auto lost, tear_down(session.instance, {}, ignore));
+    static_cast<void>(lost);
+    auto created = create_instance(request.max_held != 0 ? request.max_held : default_max_held);
+    if (!created) {
+        static_cast<void>(tear_down(session.instance, {}, ignore));
+        return pass_error(created);
+    }
+    session.instance = std::move(*created);
+    return {};
+}
+
+Status add_to(Session& session, const AddRequest& request, const std::vector<netlink::Link>& devices, RuleRecord& record,
+              const std::vector<RuleRecord>& replaced)
+{
+    auto& instance = *session.instance;
+    if (request.max_held != 0) std::atomic_ref(instance.control->max_held).store(request.max_held);
+    HW_CHECK(prepare_host(instance, request.rule, devices, record));
+    record.id = next_rule_id(instance);
+    HW_CHECK(commit(instance, {session.records, {record}, replaced}));
+    session.records.push_back(record);
+    return {};
+}
+
+// After a failed change: what was attached for it goes again, all of it if no rule is left.
+void undo(Session& session, const std::vector<RuleRecord>& replaced)
+{
+    session.records.insert(session.records.end(), replaced.begin(), replaced.end());
+    if (!session.instance) return;
+    if (session.records.empty())
+        static_cast<void>(tear_down(session.instance, default_drain, [](std::uint32_t) {}));
+    else
+        static_cast<void>(trim_hooks(*session.instance, session.records));
+}
+
+Result<Removed> remove_records(Session& session, const std::vector<RuleRecord>& gone, const Progress& progress,
+                               std::chrono::nanoseconds drain)
+{
+    Removed out;
+    for (const auto& record : gone) out.rules.push_back(record.rule.name);
+    subtract(session.records, gone);
+    if (session.instance && !gone.empty()) HW_CHECK(commit(*session.instance, {session.records, {}, gone}));
+    if (session.records.empty()) {
+        HW_TRY(out.packets_lost, tear_down(session.instance, drain, progress));
+        out.instance_gone = true;
+    } else {
+        HW_CHECK(trim_hooks(*session.instance, session.records));
+    }
+    return out;
+}
+
+}  // namespace
+
+Result<Overview> overview()
+{
+    Overview out;
+    HW_TRY(const auto instance, open_instance());
+    if (!instance) return out;
+    out.exists = true;
+    out.panic = std::atomic_ref(instance->host->panic).load() != 0;
+    out.tcx = instance->control->tcx != 0;
+    out.max_held = instance->control->max_held;
+    HW_TRY(const auto links, netlink::list_links());
+    HW_TRY(auto records, load_records(*instance));
+    std::vector<std::pair<std::uint64_t, RuleView>> ranked;
+    for (auto& record : records) {
+        HW_TRY(const auto rule, instance->rules.find(record.id));
+        if (!rule) continue;
+        HW_TRY(auto one, view(*instance, std::move(record), links));
+        ranked.emplace_back(rule->rank, std::move(one));
+    }
+    std::sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    for (auto& [rank, one] : ranked) out.rules.push_back(std::move(one));
+    HW_TRY(out.line, line_stats(*instance));
+    return out;
+}
+
+Result<RuleView> add_rule(const AddRequest& request)
+{
+    HW_CHECK(require_fq(request.rule));
+    auto record = new_record(request);
+    for (const auto& text : request.rule.selector.cgroups) {
+        HW_TRY(auto cgroup, find_cgroup(text));
+        record.cgroups.push_back(std::move(cgroup));
+    }
+    HW_TRY(const auto devices, devices_for(request.rule));
+    HW_TRY(auto session, begin());
+    HW_TRY(const auto replaced, take_same_name(session, request));
+    if (!session.instance) HW_CHECK(start_instance(session, request));
+    if (auto status = add_to(session, request, devices, record, replaced); !status) {
+        undo(session, replaced);
+        return pass_error(status);
+    }
+    HW_CHECK(trim_hooks(*session.instance, session.records));
+    HW_TRY(const auto links, netlink::list_links());
+    return view(*session.instance, std::move(record), links);
+}
+
+Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,
+                             std::chrono::nanoseconds drain)
+{
+    HW_TRY(auto session, begin());
+    std::vector<RuleRecord> gone;
+    for (const auto& name : names) {
+        const auto found = std::find_if(session.records.begin(), session.records.end(),
+                                        [&name](const auto& record) { return record.rule.name == name; });
+        if (found != session.records.end())
+            gone.push_back(*found);
+        else if (!if_exists)
+            return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+    }
+    return remove_records(session, gone, progress, drain);
+}
+
+Result<Removed> clear(const Progress& progress, std::chrono::nanoseconds drain)
+{
+    HW_TRY(auto session, begin());
+    const auto all = session.records;
+    return remove_records(session, all, progress, drain);
+}
+
+Status renew_lease(std::uint32_t rule, std::uint64_t lease)
+{
+    HW_TRY(const auto instance, open_instance());
+    if (!instance) return fail(ErrorKind::not_found, "the rule was removed");
+    HW_TRY(const auto present, instance->leases.find(rule));
+    if (!present) return fail(ErrorKind::not_found, "the rule was removed");
+    hw_lease renewed{};
+    renewed.until = boottime_ns() + lease;
+    return instance->leases.rewrite(rule, renewed);
+}
+
+Result<bool> set_panic(bool on)
+{
+    HW_TRY(const auto host, open_host_map());
+    if (!host) return false;
+    std::atomic_ref((*host)->panic).store(on ? 1 : 0);
+    return true;
+}
+
+}  // namespace headwind

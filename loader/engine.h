@@ -1,0 +1,85 @@
+// What the commands do, for the network namespace of the calling thread. Hides pins, locks, hooks, line and
+// transactions: a caller sees rules and counters.
+//
+// Every function that changes something takes the host lock, repairs what a killed command left, removes rules whose
+// owner is gone, and either does all it was asked or leaves things as they were.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "line.h"
+#include "records.h"
+#include "result.h"
+#include "rule.h"
+
+namespace headwind {
+
+enum class RuleState {
+    live,
+    expired,      // past its deadline (--for)
+    unleased,     // its owner no longer renews it
+    panicked,     // `headwind panic` is on
+};
+
+struct DirectionCounters {
+    Direction direction = Direction::out;  // out or in
+    hw_counters counters{};
+};
+
+struct RuleView {
+    RuleRecord record;
+    RuleState state = RuleState::live;
+    std::vector<std::string> devices;         // names as they are now
+    std::vector<DirectionCounters> counters;  // one for each direction of the rule
+};
+
+struct Overview {
+    bool exists = false;  // an instance is there
+    bool panic = false;
+    bool tcx = false;     // hooks are tcx, else clsact
+    std::uint64_t max_held = 0;
+    std::vector<RuleView> rules;  // highest rank first
+    LineStats line;
+};
+
+// Needs no lock and changes nothing.
+Result<Overview> overview();
+
+struct AddRequest {
+    Rule rule;
+    std::uint64_t duration = 0;  // ns from now until it expires; 0: no end
+    std::uint64_t lease = 0;     // ns that each renew_lease lasts; 0: no lease
+    std::string owner;
+    bool replace = false;        // a live rule of the same name goes in the same instant
+    std::uint64_t max_held = 0;  // bytes, for the whole instance; 0: as it is (256 MiB)
+};
+Result<RuleView> add_rule(const AddRequest& request);
+
+// Packets that are left in the line are waited for; `left` tells how many every 200 ms.
+using Progress = std::function<void(std::uint32_t left)>;
+constexpr std::chrono::seconds default_drain{15};
+
+struct Removed {
+    std::vector<std::string> rules;       // names
+    std::uint32_t packets_lost = 0;       // still in the line when the drain limit had passed
+    bool instance_gone = false;           // the last rule went, and with it everything Headwind had on this namespace
+};
+Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,
+                             std::chrono::nanoseconds drain = default_drain);
+// Everything of this namespace's instance, also what killed commands left.
+Result<Removed> clear(const Progress& progress, std::chrono::nanoseconds drain = default_drain);
+
+// The rule lives until `lease` ns from now. not_found: it was removed.
+Status renew_lease(std::uint32_t rule, std::uint64_t lease);
+
+// Every rule of every instance of the host, with one write. No lock, so that it works when all else is stuck.
+// False: there is no instance.
+Result<bool> set_panic(bool on);
+
+}  // namespace headwind

@@ -1,0 +1,27 @@
+// Our programs on a device: tcx where the kernel has it (pinned links), else a clsact filter.
+#pragma once
+
+#include <headwind/abi.h>
+
+#include "instance.h"
+#include "netlink.h"
+#include "result.h"
+
+namespace headwind {
+
+bool kernel_has_tcx();  // Linux 6.6
+
+// Puts `program` first at the device's hook. Already there: nothing is done.
+Status attach(const Instance& instance, int ifindex, hw_direction direction, const Fd& program);
+// A device or hook that is gone is no error.
+Status detach(const Instance& instance, int ifindex, hw_direction direction);
+
+// Gives the device a slot in hw_control.devices and attaches what `flags` (hw_device_flags) asks for. Returns the slot.
+// The slot is written before anything is attached, so that a killed command leaves nothing unknown.
+Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& link, __u32 flags);
+// Takes our programs off the device in `slot`, and our clsact if nobody else uses it. The slot stays taken until
+// release_device, since packets in the line still come back to it.
+Status detach_device(Instance& instance, std::uint16_t slot);
+void release_device(Instance& instance, std::uint16_t slot);
+
+}  // namespace headwind

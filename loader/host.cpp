@@ -1,0 +1,170 @@
+#include "host.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <time.h>
+
+#include <algorithm>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+namespace headwind {
+namespace {
+
+constexpr int lock_wait_ms = 5'000;
+constexpr int lock_poll_ms = 20;
+
+bool is_bpffs(const char* path)
+{
+    struct statfs info {};
+    return statfs(path, &info) == 0 && static_cast<unsigned long>(info.f_type) == BPF_FS_MAGIC;
+}
+
+// "1234 (headwind add ...)" from /proc/locks and /proc/1234/cmdline.
+std::string lock_holder(int fd)
+{
+    struct stat info {};
+    if (fstat(fd, &info) != 0) return "another process";
+    const auto inode = fmt::format("{:02x}:{:02x}:{}", major(info.st_dev), minor(info.st_dev), info.st_ino);
+    std::ifstream locks("/proc/locks");
+    for (std::string line; std::getline(locks, line);) {
+        std::istringstream fields(line);
+        std::string number, kind, mode, access, pid, where;
+        fields >> number >> kind >> mode >> access >> pid >> where;
+        if (kind != "FLOCK" || where != inode) continue;
+        std::ifstream file("/proc/" + pid + "/cmdline");
+        std::string command((std::istreambuf_iterator<char>(file)), {});
+        std::replace(command.begin(), command.end(), '\0', ' ');
+        return fmt::format("process {} ({})", pid, command.empty() ? "gone" : command.substr(0, command.size() - 1));
+    }
+    return "another process";
+}
+
+Result<Fd> open_file(const std::string& path, int flags)
+{
+    Fd fd(open(path.c_str(), flags | O_CLOEXEC));
+    if (!fd) return fail_errno(errno, "open " + path);
+    return fd;
+}
+
+// Runs `work` in process 1's network namespace and comes back.
+Status in_initial_netns(const std::function<Status()>& work)
+{
+    HW_TRY(const auto here, open_file("/proc/thread-self/ns/net", O_RDONLY));
+    HW_TRY(const auto initial, open_file("/proc/1/ns/net", O_RDONLY));
+    if (setns(initial.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "enter the initial network namespace");
+    auto status = work();
+    if (setns(here.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "return to the network namespace");
+    return status;
+}
+
+std::uint64_t nanoseconds(clockid_t clock)
+{
+    timespec now{};
+    clock_gettime(clock, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+Status ensure_bpffs()
+{
+    if (is_bpffs(bpffs_mount)) return {};
+    if (mount("bpf", bpffs_mount, "bpf", 0, "mode=0700") != 0)
+        return fail_errno(errno, "mount the BPF file system on /sys/fs/bpf (run as root)");
+    return {};
+}
+
+Result<Fd> lock_host()
+{
+    HW_TRY(auto fd, open_file(bpffs_mount, O_RDONLY | O_DIRECTORY));
+    for (int waited = 0; flock(fd.get(), LOCK_EX | LOCK_NB) != 0; waited += lock_poll_ms) {
+        if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(errno, "lock /sys/fs/bpf");
+        if (waited >= lock_wait_ms)
+            return fail(ErrorKind::busy, "{} is changing rules and has not finished in {} s: try again, or end it",
+                        lock_holder(fd.get()), lock_wait_ms / 1000);
+        usleep(lock_poll_ms * 1000);
+    }
+    return fd;
+}
+
+Status enter_netns(const std::string& name)
+{
+    const bool pid = !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
+    const auto path = name.starts_with('/') ? name : pid ? "/proc/" + name + "/ns/net" : "/run/netns/" + name;
+    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd)
+        return fail(ErrorKind::not_found, "--netns {}: {}: {} (a name of `ip netns list`, a process id, or a path)", name,
+                    path, std::strerror(errno));
+    if (setns(fd.get(), CLONE_NEWNET) != 0)
+        return fail(errno == EPERM ? ErrorKind::permission : ErrorKind::usage, "--netns {}: {}: {}", name, path,
+                    errno == EINVAL ? "this is no network namespace" : std::strerror(errno));
+    return {};
+}
+
+Result<NetnsId> current_netns()
+{
+    NetnsId id;
+    struct stat info {};
+    if (stat("/proc/thread-self/ns/net", &info) != 0) return fail_errno(errno, "read /proc/thread-self/ns/net");
+    id.inode = info.st_ino;
+    const Fd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    socklen_t size = sizeof(id.cookie);
+    if (!socket_fd || getsockopt(socket_fd.get(), SOL_SOCKET, SO_NETNS_COOKIE, &id.cookie, &size) != 0)
+        return fail_errno(errno, "read the network namespace's cookie (needs Linux 5.14; Headwind needs 6.1)");
+    return id;
+}
+
+Result<std::uint32_t> read_sysctl(const std::string& path)
+{
+    std::ifstream file("/proc/sys/" + path);
+    std::uint32_t value = 0;
+    if (!(file >> value)) return fail(ErrorKind::failed, "read /proc/sys/{}", path);
+    return value;
+}
+
+Status write_sysctl(const std::string& path, std::uint32_t value)
+{
+    std::ofstream file("/proc/sys/" + path);
+    if (!(file << value << std::flush)) return fail(ErrorKind::failed, "write {} to /proc/sys/{}", value, path);
+    return {};
+}
+
+Result<std::uint32_t> read_initial_sysctl(const std::string& path)
+{
+    Result<std::uint32_t> value = 0U;
+    HW_CHECK(in_initial_netns([&]() -> Status {
+        value = read_sysctl(path);
+        return {};
+    }));
+    return value;
+}
+
+Status write_initial_sysctl(const std::string& path, std::uint32_t value)
+{
+    return in_initial_netns([&] { return write_sysctl(path, value); });
+}
+
+std::uint64_t boottime_ns()
+{
+    return nanoseconds(CLOCK_BOOTTIME);
+}
+
+std::int64_t wall_seconds()
+{
+    return static_cast<std::int64_t>(nanoseconds(CLOCK_REALTIME) / 1'000'000'000U);
+}
+
+}  // namespace headwind

@@ -1,0 +1,43 @@
+// What Headwind needs of the host besides BPF and netlink: the BPF file system, one lock, namespaces, sysctls, clocks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "fd.h"
+#include "result.h"
+
+namespace headwind {
+
+// All pins are below this directory, one directory per network namespace.
+constexpr const char* bpffs_mount = "/sys/fs/bpf";
+constexpr const char* pin_root = "/sys/fs/bpf/headwind";
+
+// Mounts the BPF file system if it is not (systemd does at boot; small images do not).
+Status ensure_bpffs();
+
+// One change at a time on a host. Waits up to 5 s, then fails with ErrorKind::busy and says who holds it. Given back
+// when the value is destroyed or the process dies.
+Result<Fd> lock_host();
+
+// Moves the calling thread into a network namespace: a name of `ip netns`, a process id, or a path. Mount namespaces
+// stay as they are (`ip netns exec` would hide the BPF file system).
+Status enter_netns(const std::string& name);
+// The namespace the thread is in now.
+struct NetnsId {
+    std::uint64_t inode = 0;
+    std::uint64_t cookie = 0;  // never used again, unlike the inode
+};
+Result<NetnsId> current_netns();
+
+// Value of /proc/sys/<path>, and setting it; of the thread's network namespace where the sysctl is per namespace.
+Result<std::uint32_t> read_sysctl(const std::string& path);
+Status write_sysctl(const std::string& path, std::uint32_t value);
+// The same seen from the host's first namespace (process 1's): some sysctls are shown nowhere else.
+Result<std::uint32_t> read_initial_sysctl(const std::string& path);
+Status write_initial_sysctl(const std::string& path, std::uint32_t value);
+
+std::uint64_t boottime_ns();  // CLOCK_BOOTTIME
+std::int64_t wall_seconds();  // CLOCK_REALTIME
+
+}  // namespace headwind

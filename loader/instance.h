@@ -1,0 +1,69 @@
+// An instance: Headwind's programs and maps in one network namespace, kept alive by pins under
+// /sys/fs/bpf/headwind/<netns inode>/. Knows nothing of rules.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <headwind/abi.h>
+
+#include "fd.h"
+#include "host.h"
+#include "map.h"
+#include "result.h"
+
+namespace headwind {
+
+// Bytes that held packets of one instance may take, unless --max-held says otherwise.
+constexpr std::uint64_t default_max_held = 256ULL << 20;
+
+struct Programs {
+    Fd egress, ingress, cut_in, pace_out;
+};
+
+// Everything of an instance by file descriptor. Closing it changes nothing: the pins own it.
+class Instance {
+public:
+    std::string directory;
+    Programs programs;
+    Map<hw_key, hw_entry> entries;
+    Map<__u32, hw_rule> rules;
+    Map<__u32, hw_lease> leases;
+    Map<hw_state_key, hw_state> states;
+    Fd counters;  // per CPU: see read_counters
+    Map<hw_text_key, hw_text> texts;
+    Mapping<hw_host> host;
+    Mapping<hw_control> control;
+    Mapping<hw_held> held;
+};
+
+// The instance of the thread's network namespace; nullopt if there is none. One that a killed command never finished
+// is none. Pins of another ABI are refused, with what to do.
+Result<std::optional<Instance>> open_instance();
+
+// Loads and pins a new one. The caller holds the host lock and has found none. `feed`: clock and dice come from the
+// tests (abi.h, hw_feed).
+Result<Instance> create_instance(std::uint64_t max_held);
+
+// Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left.
+Status remove_instance_pins();
+
+// Directories of instances whose network namespace no longer exists: the kernel removed their devices, the pins are
+// left. Removes them.
+void sweep_dead_instances();
+
+// True if there is any instance directory on the host, other than the current namespace's.
+Result<bool> other_instances_exist();
+
+// Counters of one rule and direction, summed over the CPUs.
+Result<hw_counters> read_counters(const Instance& instance, hw_state_key key);
+Status make_counters(const Instance& instance, hw_state_key key);
+Status remove_counters(const Instance& instance, hw_state_key key);
+
+// Waits until no program still runs that started before the call: what it could see may be used again.
+Status grace_period();
+
+// The map that all instances share (abi.h, hw_host); nullopt: there is no instance on this host.
+Result<std::optional<Mapping<hw_host>>> open_host_map();
+
+}  // namespace headwind

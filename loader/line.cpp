@@ -1,0 +1,177 @@
+#include "line.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "devices.h"
+#include "hooks.h"
+
+namespace headwind {
+namespace {
+
+constexpr const char* cut_name = "headwind0";
+constexpr const char* pace_name = "headwind1";
+// Bursts of segmented super-packets overrun the default of 1000 packets per CPU.
+constexpr std::uint32_t backlog_packets = 100'000;
+constexpr const char* backlog_sysctl = "net/core/netdev_max_backlog";
+constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
+constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
+constexpr std::uint32_t gso_max_bytes = 65536, gso_max_segments = 65535;
+
+// The old value is written down before the sysctl changes.
+Status change_sysctl(const char* path, std::uint32_t value, hw_saved& saved)
+{
+    HW_TRY(const auto before, read_sysctl(path));
+    if (before == value) return {};
+    saved.before = before;
+    std::atomic_ref(saved.changed).store(1);
+    return write_sysctl(path, value);
+}
+
+Status restore_sysctl(const char* path, hw_saved& saved)
+{
+    if (saved.changed == 0) return {};
+    HW_CHECK(write_sysctl(path, saved.before));
+    saved.changed = 0;
+    return {};
+}
+
+// Best effort: where process 1's namespace is out of reach (a container), bursts may be lost and are counted.
+void raise_backlog(hw_host& host)
+{
+    const auto before = read_initial_sysctl(backlog_sysctl);
+    if (!before || *before >= backlog_packets || host.backlog_changed != 0) return;
+    host.backlog_before = *before;
+    std::atomic_ref(host.backlog_changed).store(1);
+    static_cast<void>(write_initial_sysctl(backlog_sysctl, backlog_packets));
+}
+
+Status remove_devices()
+{
+    HW_TRY(const auto links, netlink::list_links());
+    for (const auto& link : links)
+        if (link.name == cut_name && link.alias == line_alias) HW_CHECK(netlink::delete_link(link.index));
+    return {};
+}
+
+Status check_names_free()
+{
+    HW_TRY(const auto links, netlink::list_links());
+    for (const auto& link : links)
+        if (link.name == cut_name || link.name == pace_name)
+            return fail(ErrorKind::failed, "a device called {} exists that is not Headwind's: rename or remove it", link.name);
+    return {};
+}
+
+Status attach_end(const Instance& instance, int ifindex, const Fd& program)
+{
+    if (instance.control->tcx == 0) HW_CHECK(netlink::create_clsact(ifindex));
+    return attach(instance, ifindex, HW_IN, program);
+}
+
+Status make_line(Instance& instance)
+{
+    HW_CHECK(remove_devices());  // of a command that was killed here
+    HW_CHECK(check_names_free());
+    netlink::VethOptions options;
+    options.name0 = cut_name;
+    options.name1 = pace_name;
+    options.alias = line_alias;
+    HW_TRY(const auto veth, netlink::create_veth(options));
+    HW_CHECK(netlink::disable_transmit_offloads(cut_name));
+    HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
+    HW_CHECK(attach_end(instance, veth.index1, instance.programs.cut_in));
+    HW_CHECK(attach_end(instance, veth.index0, instance.programs.pace_out));
+    instance.control->line_cut = static_cast<__u32>(veth.index0);
+    return {};
+}
+
+Result<int> find_pace()
+{
+    HW_TRY(const auto links, netlink::list_links());
+    for (const auto& link : links)
+        if (link.name == pace_name && link.alias == line_alias) return link.index;
+    return fail(ErrorKind::failed, "the line's device {} is gone: run `headwind clear`, then add the rules again", pace_name);
+}
+
+}  // namespace
+
+Status ensure_line(Instance& instance, const LineNeeds& needs)
+{
+    auto& control = *instance.control;
+    raise_backlog(*instance.host);
+    if (control.line_cut == 0) HW_CHECK(make_line(instance));
+    if (needs.time && control.line_pace == 0) {
+        HW_TRY(const int pace, find_pace());
+        HW_CHECK(netlink::set_root_fq(pace, {}));
+        control.line_pace = static_cast<__u32>(pace);
+    }
+    if (needs.loopback && control.route_localnet.changed == 0)
+        HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
+    if (needs.loopback && control.accept_local.changed == 0)
+        HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));
+    return {};
+}
+
+Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,
+                                 const std::function<void(std::uint32_t left)>& progress)
+{
+    using namespace std::chrono_literals;
+    if (instance.control->line_pace == 0) return 0U;
+    const auto end = std::chrono::steady_clock::now() + limit;
+    for (auto next_word = std::chrono::steady_clock::now() + 200ms;;) {
+        HW_TRY(const auto stats, netlink::root_qdisc_stats(static_cast<int>(instance.control->line_pace)));
+        const auto now = std::chrono::steady_clock::now();
+        if (!stats || stats->backlog_packets == 0 || now >= end) {
+            std::this_thread::sleep_for(2ms);  // what has left fq is still on its way through the softirq
+            return stats ? stats->backlog_packets : 0U;
+        }
+        if (now >= next_word) {
+            progress(stats->backlog_packets);
+            next_word += 200ms;
+        }
+        std::this_thread::sleep_for(5ms);
+    }
+}
+
+Status remove_line(Instance* instance)
+{
+    HW_CHECK(remove_devices());
+    if (instance == nullptr) return {};
+    auto& control = *instance->control;
+    control.line_cut = control.line_pace = 0;
+    HW_CHECK(restore_sysctl(route_localnet, control.route_localnet));
+    return restore_sysctl(accept_local, control.accept_local);
+}
+
+Status restore_host(hw_host& host)
+{
+    if (host.backlog_changed == 0) return {};
+    const auto now = read_initial_sysctl(backlog_sysctl);
+    if (now && *now == backlog_packets) HW_CHECK(write_initial_sysctl(backlog_sysctl, host.backlog_before));
+    host.backlog_changed = 0;
+    return {};
+}
+
+Result<LineStats> line_stats(const Instance& instance)
+{
+    LineStats out;
+    const auto& control = *instance.control;
+    if (control.line_cut == 0) return out;
+    if (control.line_pace != 0) {
+        HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
+        if (qdisc) {
+            out.held_packets = qdisc->backlog_packets;
+            out.dropped_packets += qdisc->drops;
+        }
+        HW_TRY(const auto pace, netlink::link_stats(static_cast<int>(control.line_pace)));
+        out.dropped_packets += pace.tx_dropped;
+    }
+    HW_TRY(const auto cut, netlink::link_stats(static_cast<int>(control.line_cut)));
+    out.dropped_packets += cut.tx_dropped;
+    out.held_bytes = std::max<std::int64_t>(0, std::atomic_ref(instance.held->bytes).load());
+    return out;
+}
+
+}  // namespace headwind

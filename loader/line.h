@@ -1,0 +1,41 @@
+// The line: a veth pair of the instance's own. headwind0's egress makes wire packets, headwind1's egress (fq) holds
+// packets until their time. Also what the line changes on the host and gives back: three sysctls.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+
+#include "instance.h"
+#include "netlink.h"
+#include "result.h"
+
+namespace headwind {
+
+struct LineNeeds {
+    bool time = false;      // delay or rate: fq
+    bool loopback = false;  // rules apply on lo: route_localnet and accept_local, or what comes back is martian
+};
+
+// Makes what is missing. Something foreign called headwind0 or headwind1: refused.
+Status ensure_line(Instance& instance, const LineNeeds& needs);
+
+// Waits until the pacer is empty or `limit` has passed; tells `progress` the packets left every 200 ms. Returns the
+// packets that were left.
+Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,
+                                 const std::function<void(std::uint32_t left)>& progress);
+
+// Removes the line and gives the sysctls back. Also what a killed command left (`instance` null: only the devices).
+Status remove_line(Instance* instance);
+// When the last instance of the host goes: netdev_max_backlog, unless somebody else changed it meanwhile.
+Status restore_host(hw_host& host);
+
+// What the line as a whole lost: refused by fq, or dropped between the two ends (netdev_max_backlog).
+struct LineStats {
+    std::uint32_t held_packets = 0;
+    std::int64_t held_bytes = 0;       // as counted against --max-held
+    std::uint64_t dropped_packets = 0;
+};
+Result<LineStats> line_stats(const Instance& instance);
+
+}  // namespace headwind

@@ -1,0 +1,48 @@
+// headwind: command line entry point. The only place that prints errors.
+#include <cstdio>
+#include <exception>
+
+#include "cli.h"
+
+namespace {
+
+constexpr const char* exit_codes =
+    "Exit codes: 0 done, 1 the system refused, 2 bad input (nothing was changed), 3 not found, 4 not permitted,\n"
+    "5 not possible on this kernel or host, 6 another headwind is changing rules. `run`: the command's own, or\n"
+    "125 headwind failed, 126 the command cannot be run, 127 it was not found.\n\n"
+    "Start with: headwind doctor; headwind run --delay 250ms --loss 10% -- curl http://example.org/";
+
+int run(int argc, char** argv)
+{
+    using namespace headwind;
+    CLI::App app("headwind: exact network impairment inside the Linux kernel", "headwind");
+    app.set_version_flag("--version", HEADWIND_VERSION);
+    app.require_subcommand(1);
+    app.footer(exit_codes);
+    Cli cli;
+    for (auto* enlist : {register_add, register_del, register_list, register_stats, register_clear,
+                         register_panic})
+        enlist(app, cli);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        const int code = app.exit(error);
+        return code == 0 ? 0 : exit_code(ErrorKind::usage);
+    }
+    const auto result = cli.chosen();
+    if (result) return *result;
+    fmt::print(stderr, "headwind: {}\n", result.error().message);
+    return exit_code(result.error().kind);
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& error) {  // out of memory and the like: nothing of ours throws
+        std::fprintf(stderr, "headwind: %s\n", error.what());
+        return 1;
+    }
+}

@@ -1,0 +1,61 @@
+// Typed access to a BPF map by file descriptor. Failures that are not answers (anything but "no such key") are Errors.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <bpf/bpf.h>
+
+#include "fd.h"
+#include "result.h"
+
+namespace headwind {
+
+template <class Key, class Value>
+class Map {
+public:
+    Map() = default;
+    explicit Map(Fd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
+    int fd() const { return fd_.get(); }
+
+    Result<std::optional<Value>> find(const Key& key) const
+    {
+        Value value{};
+        if (bpf_map_lookup_elem(fd(), &key, &value) == 0) return value;
+        if (errno == ENOENT) return std::nullopt;
+        return fail_errno(errno, "look up in " + name_);
+    }
+    // The whole element is replaced (or made). Readers see the old or the new one.
+    Status put(const Key& key, const Value& value) const { return update(key, value, BPF_ANY); }
+    // Words of an existing element change in place, under its lock: what readers hold stays theirs.
+    Status rewrite(const Key& key, const Value& value) const { return update(key, value, BPF_EXIST | BPF_F_LOCK); }
+    Status erase(const Key& key) const
+    {
+        if (bpf_map_delete_elem(fd(), &key) == 0 || errno == ENOENT) return {};
+        return fail_errno(errno, "remove from " + name_);
+    }
+    // The caller holds the host lock: nobody else adds or removes elements meanwhile.
+    std::vector<Key> keys() const
+    {
+        std::vector<Key> out;
+        Key key{};
+        for (const Key* last = nullptr; bpf_map_get_next_key(fd(), last, &key) == 0; last = &out.back())
+            out.push_back(key);
+        return out;
+    }
+
+private:
+    Status update(const Key& key, const Value& value, std::uint64_t flags) const
+    {
+        if (bpf_map_update_elem(fd(), &key, &value, flags) == 0) return {};
+        if (errno == E2BIG) return fail(ErrorKind::failed, "{} is full", name_);
+        return fail_errno(errno, "write to " + name_);
+    }
+    Fd fd_;
+    std::string name_;
+};
+
+}  // namespace headwind

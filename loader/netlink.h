@@ -1,0 +1,85 @@
+// The few rtnetlink and ethtool requests Headwind makes, in the calling thread's network namespace. libmnl underneath.
+// All errors name the device and the request; the kernel's extended-ack text is included where there is one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "result.h"
+
+namespace headwind::netlink {
+
+struct Link {
+    int index = 0;
+    std::string name;
+    std::string kind;         // IFLA_INFO_KIND: "veth", "vlan", "bridge", "bond", "vrf", …; empty for hardware and lo
+    std::string alias;        // IFLA_IFALIAS
+    unsigned short type = 0;  // ARPHRD_*
+    unsigned flags = 0;       // IFF_*
+    int parent = 0;           // IFLA_LINK when it names a device of this namespace (vlan, macvlan, …); else 0
+    bool parent_elsewhere = false;  // IFLA_LINK_NETNSID: it stands on a device or tunnel socket of another namespace
+    int master = 0;           // IFLA_MASTER (bridge, bond, vrf); else 0
+    bool metadata_tunnel = false;  // vxlan/geneve/gre in external (collect metadata) mode
+    std::uint32_t mtu = 0;
+};
+
+Result<std::vector<Link>> list_links();
+
+// A veth pair `name0`/`name1` made for the line: MTU as given, alias as given, no IPv6 address generation
+// (addrgenmode none), NOARP, both ends up. IPv6 is disabled on both through /proc/sys before they come up.
+// Fails with EEXIST text if either name is taken.
+struct VethOptions {
+    std::string name0, name1, alias;
+    std::uint32_t mtu = 65535;
+    std::uint32_t tx_queues = 1;
+};
+struct Veth {
+    int index0 = 0, index1 = 0;
+};
+Result<Veth> create_veth(const VethOptions& options);
+Status delete_link(int index);  // a device that is already gone is no error
+
+// Turns segmentation and transmit checksum offloads of `name` off, so that the kernel makes wire packets of what is
+// sent through it: TSO (all kinds), UDP segmentation, GSO partial and tunnels, tx checksum. Verifies that they are off.
+Status disable_transmit_offloads(const std::string& name);
+// Largest GSO packet the device accepts whole (IFLA_GSO_MAX_SIZE, _SEGS, and the IPv4 one where the kernel has it).
+Status set_gso_max(int index, std::uint32_t bytes, std::uint32_t segments);
+
+// Root fq with: limit, flow_limit, horizon (µs; packets beyond are dropped), timer_slack 1 ns, buckets, orphan_mask,
+// nopacing. Replaces the root qdisc.
+struct FqOptions {
+    std::uint32_t limit_packets = 10'000'000;
+    std::uint32_t flow_limit_packets = 10'000'000;
+    std::uint32_t horizon_us = 4'294'967'295U;
+    std::uint32_t timer_slack_ns = 1;
+    std::uint32_t buckets_log = 14;
+    std::uint32_t orphan_mask = 0xfffff;
+};
+Status set_root_fq(int index, const FqOptions& options);
+
+struct QdiscStats {
+    std::string kind;
+    std::uint64_t bytes = 0, packets = 0;  // sent
+    std::uint32_t backlog_bytes = 0, backlog_packets = 0, drops = 0;
+};
+// Root qdisc of the device; nullopt if it has none (noqueue shows as kind "noqueue" or nothing).
+Result<std::optional<QdiscStats>> root_qdisc_stats(int index);
+
+struct LinkStats {
+    std::uint64_t rx_packets = 0, tx_packets = 0, rx_dropped = 0, tx_dropped = 0;
+};
+Result<LinkStats> link_stats(int index);
+
+// clsact. create: true = made now, false = it was there already. remove: one that is gone is no error.
+Result<bool> create_clsact(int index);
+Status delete_clsact(int index);
+// Number of tc filters on clsact's ingress and egress (of any kind): nobody may be using what we are about to remove.
+Result<unsigned> count_clsact_filters(int index);
+
+// True if this kernel can make an fq qdisc (loads the module if need be). Tried on the lo of a network namespace of its
+// own in a short-lived child process: nothing of the caller's namespace is touched.
+Result<bool> kernel_has_fq();
+
+}  // namespace headwind::netlink

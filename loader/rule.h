@@ -1,0 +1,128 @@
+// A rule: which packets, what happens to them, how long. A Rule that exists is valid: make_rule is the only factory.
+// Pure: knows nothing of devices, cgroups or clocks of this host (the engine resolves those).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "result.h"
+#include "units.h"
+
+namespace headwind {
+
+// Longest rule name. Names: letters, digits, '-', '_', '.', not starting with '-' or '.'.
+constexpr std::size_t max_name_length = 63;
+constexpr int default_priority = 0;      // higher wins; -1000 .. 1000
+constexpr std::size_t max_range_ports = 4096;  // one rule's ports, after expansion; above that: refused. Local and
+                                               // remote ports together: their combinations
+constexpr std::uint64_t max_delay = 4'294'000'000'000;  // ns; fq's horizon is a 32-bit count of microseconds
+
+enum class Direction { out, in, both };
+
+// An IP prefix. IPv4 is kept IPv4-mapped (::ffff:a.b.c.d, prefix + 96), as in the keys of the datapath.
+struct Cidr {
+    std::array<std::uint8_t, 16> address{};  // network byte order, host bits zero
+    std::uint8_t prefix = 0;                 // 0..128 in the mapped space; 96..128 for IPv4
+    bool v4 = false;
+    friend bool operator==(const Cidr&, const Cidr&) = default;
+};
+
+struct PortRange {
+    std::uint16_t first = 0, last = 0;  // host byte order, inclusive, first <= last, first >= 1
+    friend bool operator==(const PortRange&, const PortRange&) = default;
+};
+
+// 0..255: IP protocol number; above that the pseudo-protocols of include/headwind/abi.h (arp, nd, dhcp): traffic that
+// is never impaired unless a rule names it.
+using Protocol = std::uint16_t;
+
+// Empty list = any. Lists are alternatives; different kinds must all match. `ports` matches either end; it excludes
+// local_ports and remote_ports (refused together).
+struct Selector {
+    std::vector<std::string> devices;   // as typed, each once; empty: the lowest devices that are up
+    std::vector<std::string> cgroups;   // paths as typed: absolute, or relative to the cgroup2 mount
+    std::vector<Protocol> protocols;
+    std::vector<PortRange> ports, local_ports, remote_ports;  // sorted, merged
+    std::vector<Cidr> locals, remotes;
+    friend bool operator==(const Selector&, const Selector&) = default;
+};
+
+// A queue limit in front of `rate`: bytes, or time to drain at that rate. Exactly one is set.
+struct QueueLimit {
+    std::uint64_t bytes = 0;
+    std::uint64_t nanoseconds = 0;
+    friend bool operator==(const QueueLimit&, const QueueLimit&) = default;
+};
+
+struct Impairment {
+    std::uint64_t delay = 0;           // ns; with the longest wait in `queue` at most max_delay
+    std::optional<Probability> loss;
+    std::uint64_t rate = 0;            // bit/s of frames without FCS; 0: unlimited
+    // Only with rate. Empty: the compiler takes the larger of 200 ms at that rate and 10 frames of 1514 bytes.
+    std::optional<QueueLimit> queue;
+    bool partition = false;            // drop everything; alone
+    bool pass = false;                 // exclusion: matched packets go unimpaired; alone
+    friend bool operator==(const Impairment&, const Impairment&) = default;
+};
+
+struct Rule {
+    std::string name;
+    Selector selector;
+    Impairment impairment;
+    Direction direction = Direction::out;
+    int priority = default_priority;
+    friend bool operator==(const Rule&, const Rule&) = default;
+};
+
+// A rule as typed: every field the text of one flag (empty or absent: not given). Lists may be given several times and
+// with commas.
+struct RuleText {
+    std::string name;
+    std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
+    std::optional<std::string> delay, loss, rate, queue, direction, priority;
+    bool partition = false, pass = false;
+};
+
+// The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
+// --remote-port --local --remote --delay --loss --rate --queue --direction --priority --partition --pass.
+// Refuses rules that do nothing (none of delay, loss, rate, partition, pass, or all of them 0), --queue without --rate,
+// --pass or --partition with another impairment, delay and rate at ingress (directions in and both: not built yet),
+// ports with a protocol list in which none has ports, v4 and v6 mixed so that nothing can match, empty text where
+// something was to be selected (--port "" must not mean every port). --direction defaults to out; with --partition or
+// --pass to both. A name is required. "all packets" of a rule without selectors are IP packets; ARP, neighbour
+// discovery and DHCP only if named.
+Result<Rule> make_rule(const RuleText& text);
+
+// "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", ...
+Result<Protocol> parse_protocol(std::string_view text);
+std::string format_protocol(Protocol protocol);
+Result<Cidr> parse_cidr(std::string_view text);  // "10.0.0.0/8", "192.0.2.1", "2001:db8::/32"; host bits set: refused
+std::string format_cidr(const Cidr& cidr);
+// "22,80,8000-8080,1000:2000": sorted and merged.
+Result<std::vector<PortRange>> parse_ports(std::string_view text);
+std::string format_ports(const std::vector<PortRange>& ports);
+std::string_view format_direction(Direction direction);
+
+// What the engine knows beyond the rule, for the sentence. Empty devices: the rule's own words.
+struct SentenceContext {
+    std::vector<std::string> devices;  // where it is attached now
+    std::string until;                 // ", until 14:05" is made of "14:05"; empty: nothing is said
+};
+// "packets sent by cgroup /a/b to port 5432 through eth0, lo: delay 50 ms, loss 1%, until 14:05". One line, no doubt
+// left: every selector, direction, impairment and a priority other than the default appear.
+std::string sentence(const Rule& rule, const SentenceContext& context = {});
+// "delay 50 ms, loss 1%, rate 1 mbit (queue 100 ms)" / "partition" / "pass".
+std::string describe(const Impairment& impairment);
+
+// JSON with units in the key names (delay_ns, loss_percent, loss_threshold, rate_bit_per_s, queue_bytes, queue_ns).
+// rule_from_json(to_json(r)) == r for every valid rule; this is also how rules are stored in the kernel's maps.
+nlohmann::json to_json(const Rule& rule);
+Result<Rule> rule_from_json(const nlohmann::json& json);
+
+}  // namespace headwind

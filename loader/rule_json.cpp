@@ -1,0 +1,241 @@
+// Rules as JSON. Reading goes through make_rule: there is no second way to a Rule.
+#include <algorithm>
+#include <charconv>
+#include <initializer_list>
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "rule.h"
+
+namespace headwind {
+namespace {
+
+using nlohmann::json;
+
+// ---- writing ----
+
+// The decimal percent that users see, as the nearest double.
+double percent(Probability probability)
+{
+    const std::string text = format_probability(probability);
+    double value = 0;
+    std::from_chars(text.data(), text.data() + text.size() - 1, value);  // without the '%'
+    return value;
+}
+
+void put_list(json& object, const char* key, std::vector<std::string> list)
+{
+    if (!list.empty()) object[key] = std::move(list);
+}
+
+template <class T, class Format>
+std::vector<std::string> formatted(const std::vector<T>& list, Format format)
+{
+    std::vector<std::string> result;
+    for (const T& element : list) result.push_back(format(element));
+    return result;
+}
+
+void put_ports(json& object, const char* key, const std::vector<PortRange>& ports)
+{
+    put_list(object, key, formatted(ports, [](const PortRange& range) { return format_ports({range}); }));
+}
+
+json to_json(const Selector& selector)
+{
+    json object = json::object();
+    put_list(object, "devices", selector.devices);
+    put_list(object, "cgroups", selector.cgroups);
+    put_list(object, "protocols", formatted(selector.protocols, format_protocol));
+    put_ports(object, "ports", selector.ports);
+    put_ports(object, "local_ports", selector.local_ports);
+    put_ports(object, "remote_ports", selector.remote_ports);
+    put_list(object, "locals", formatted(selector.locals, format_cidr));
+    put_list(object, "remotes", formatted(selector.remotes, format_cidr));
+    return object;
+}
+
+json to_json(const Impairment& impairment)
+{
+    json object = json::object();
+    if (impairment.delay != 0) object["delay_ns"] = impairment.delay;
+    if (impairment.loss) {
+        object["loss_percent"] = percent(*impairment.loss);
+        object["loss_threshold"] = impairment.loss->threshold;
+    }
+    if (impairment.rate != 0) object["rate_bit_per_s"] = impairment.rate;
+    if (impairment.queue && impairment.queue->bytes != 0) object["queue_bytes"] = impairment.queue->bytes;
+    if (impairment.queue && impairment.queue->nanoseconds != 0) object["queue_ns"] = impairment.queue->nanoseconds;
+    if (impairment.partition) object["partition"] = true;
+    if (impairment.pass) object["pass"] = true;
+    return object;
+}
+
+// ---- reading: every function names the key it refuses ----
+
+tl::unexpected<Error> wrong(std::string_view key, std::string_view expected)
+{
+    return fail(ErrorKind::usage, "rule JSON: {}: must be {}", printable(key), expected);
+}
+
+Status check_keys(const json& object, std::string_view path, std::initializer_list<std::string_view> known)
+{
+    if (!object.is_object() && path.empty()) return fail(ErrorKind::usage, "rule JSON: must be an object");
+    if (!object.is_object()) return wrong(path, "an object");
+    for (const auto& [key, value] : object.items()) {
+        if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+        return fail(ErrorKind::usage, "rule JSON: unknown key {}{}{}: use {}", path, path.empty() ? "" : ".",
+                    printable(key), fmt::join(known, ", "));
+    }
+    return {};
+}
+
+const json* find(const json& object, const char* key)
+{
+    const auto found = object.find(key);
+    return found == object.end() ? nullptr : &*found;
+}
+
+Status read_strings(const json& object, const char* key, std::vector<std::string>& into)
+{
+    const json* value = find(object, key);
+    if (value == nullptr) return {};
+    const std::string path = fmt::format("selector.{}", key);
+    if (!value->is_array()) return wrong(path, "an array of strings");
+    for (const json& element : *value) {
+        if (!element.is_string()) return wrong(path, "an array of strings");
+        into.push_back(element.get<std::string>());
+        if (into.back().find(',') != std::string::npos) return wrong(path, "one entry a string, without commas");
+    }
+    return {};
+}
+
+Status read_bool(const json& object, const char* key, bool& into)
+{
+    const json* value = find(object, key);
+    if (value == nullptr) return {};
+    if (!value->is_boolean()) return wrong(fmt::format("impairment.{}", key), "true or false");
+    into = value->get<bool>();
+    return {};
+}
+
+Result<std::optional<std::uint64_t>> read_count(const json& object, const char* key)
+{
+    const json* value = find(object, key);
+    if (value == nullptr) return std::nullopt;
+    const bool negative = !value->is_number_unsigned() && value->is_number_integer() && value->get<std::int64_t>() < 0;
+    if (!value->is_number_integer() || negative) {
+        return wrong(fmt::format("impairment.{}", key), "a whole number, 0 or more");
+    }
+    return value->get<std::uint64_t>();
+}
+
+// A count under `key` as the text of a flag.
+Status read_quantity(const json& object, const char* key, std::string_view unit, std::optional<std::string>& into)
+{
+    HW_TRY(const auto count, read_count(object, key));
+    if (count) into = fmt::format("{}{}", *count, unit);
+    return {};
+}
+
+// loss_threshold rules; loss_percent is for readers, but must not say something else.
+Status read_loss(const json& object, RuleText& text)
+{
+    HW_TRY(const auto threshold, read_count(object, "loss_threshold"));
+    const json* shown = find(object, "loss_percent");
+    if (!threshold && shown == nullptr) return {};
+    if (!threshold || *threshold > std::uint64_t{1} << 32) {
+        return wrong("impairment.loss_threshold", "a whole number from 0 to 4294967296 (100%)");
+    }
+    const Probability loss{*threshold};
+    if (shown != nullptr && (!shown->is_number() || shown->get<double>() != percent(loss))) {
+        return wrong("impairment.loss_percent",
+                     fmt::format("the number {} for loss_threshold {}, or left out", percent(loss), *threshold));
+    }
+    text.loss = format_probability(loss);
+    return {};
+}
+
+Status read_queue(const json& object, RuleText& text)
+{
+    if (object.contains("queue_bytes") && object.contains("queue_ns")) {
+        return fail(ErrorKind::usage, "rule JSON: impairment.queue_bytes and impairment.queue_ns: use one of them");
+    }
+    HW_CHECK(read_quantity(object, "queue_bytes", "b", text.queue));
+    return read_quantity(object, "queue_ns", "ns", text.queue);
+}
+
+Status read_selector(const json& rule, RuleText& text)
+{
+    const json* object = find(rule, "selector");
+    if (object == nullptr) return {};
+    HW_CHECK(check_keys(*object, "selector", {"devices", "cgroups", "protocols", "ports", "local_ports",
+                                              "remote_ports", "locals", "remotes"}));
+    HW_CHECK(read_strings(*object, "devices", text.devices));
+    HW_CHECK(read_strings(*object, "cgroups", text.cgroups));
+    HW_CHECK(read_strings(*object, "protocols", text.protocols));
+    HW_CHECK(read_strings(*object, "ports", text.ports));
+    HW_CHECK(read_strings(*object, "local_ports", text.local_ports));
+    HW_CHECK(read_strings(*object, "remote_ports", text.remote_ports));
+    HW_CHECK(read_strings(*object, "locals", text.locals));
+    return read_strings(*object, "remotes", text.remotes);
+}
+
+Status read_impairment(const json& rule, RuleText& text)
+{
+    const json* object = find(rule, "impairment");
+    if (object == nullptr) return {};
+    HW_CHECK(check_keys(*object, "impairment", {"delay_ns", "loss_percent", "loss_threshold", "rate_bit_per_s",
+                                                "queue_bytes", "queue_ns", "partition", "pass"}));
+    HW_CHECK(read_quantity(*object, "delay_ns", "ns", text.delay));
+    HW_CHECK(read_loss(*object, text));
+    HW_CHECK(read_quantity(*object, "rate_bit_per_s", "bit", text.rate));
+    HW_CHECK(read_queue(*object, text));
+    HW_CHECK(read_bool(*object, "partition", text.partition));
+    return read_bool(*object, "pass", text.pass);
+}
+
+Status read_head(const json& rule, RuleText& text)
+{
+    if (const json* name = find(rule, "name")) {
+        if (!name->is_string()) return wrong("name", "a string");
+        text.name = name->get<std::string>();
+    }
+    if (const json* direction = find(rule, "direction")) {
+        if (!direction->is_string()) return wrong("direction", "a string: out, in or both");
+        text.direction = direction->get<std::string>();
+    }
+    if (const json* priority = find(rule, "priority")) {
+        if (!priority->is_number_integer()) return wrong("priority", "a whole number from -1000 to 1000");
+        text.priority = priority->dump();
+    }
+    return {};
+}
+
+}  // namespace
+
+json to_json(const Rule& rule)
+{
+    json object = json::object();
+    object["name"] = rule.name;
+    object["direction"] = std::string(format_direction(rule.direction));
+    object["priority"] = rule.priority;
+    object["selector"] = to_json(rule.selector);
+    object["impairment"] = to_json(rule.impairment);
+    return object;
+}
+
+Result<Rule> rule_from_json(const json& json)
+{
+    RuleText text;
+    HW_CHECK(check_keys(json, "", {"name", "direction", "priority", "selector", "impairment"}));
+    HW_CHECK(read_head(json, text));
+    HW_CHECK(read_selector(json, text));
+    HW_CHECK(read_impairment(json, text));
+    auto rule = make_rule(text);
+    if (!rule) return fail(rule.error().kind, "rule JSON: {}", rule.error().message);
+    return rule;
+}
+
+}  // namespace headwind

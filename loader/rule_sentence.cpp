@@ -1,0 +1,173 @@
+// A rule in English, on one line.
+#include <algorithm>
+
+#include <fmt/ranges.h>
+
+#include "headwind/abi.h"
+#include "rule.h"
+
+namespace headwind {
+namespace {
+
+bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+// "1m30s" -> "1 m 30 s"
+std::string spaced(std::string_view text)
+{
+    std::string result;
+    for (const char c : text) {
+        const bool number = is_digit(c) || c == '.';
+        if (!result.empty() && number != (is_digit(result.back()) || result.back() == '.')) result += ' ';
+        result += c;
+    }
+    return result;
+}
+
+// "a", "a or b", "a, b or c"
+std::string alternatives(const std::vector<std::string>& words)
+{
+    std::string text;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (i != 0) text += i + 1 == words.size() ? " or " : ", ";
+        text += words[i];
+    }
+    return text;
+}
+
+std::string protocol_title(Protocol protocol)
+{
+    if (protocol == HW_PROTO_ND) return "neighbour discovery";
+    if (protocol == 58) return "ICMPv6";
+    std::string title = format_protocol(protocol);
+    if (is_digit(title.front())) return "IP protocol " + title;
+    for (char& c : title) {
+        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    }
+    return title;
+}
+
+// "port 80", "ports 22, 80 or 8000-8080"
+std::string port_words(const std::vector<PortRange>& ports)
+{
+    std::vector<std::string> words;
+    for (const PortRange& range : ports) words.push_back(format_ports({range}));
+    const bool one = ports.size() == 1 && ports.front().first == ports.front().last;
+    return (one ? "port " : "ports ") + alternatives(words);
+}
+
+std::string address_words(const std::vector<Cidr>& addresses)
+{
+    std::vector<std::string> words;
+    for (const Cidr& address : addresses) words.push_back(format_cidr(address));
+    return alternatives(words);
+}
+
+// One end of the packets: "port 80 of 10.0.0.0/8", "local address 192.0.2.1"; empty: any. `side` is "local ",
+// "remote " or nothing.
+std::string end_words(std::string_view side, const std::vector<PortRange>& ports, const std::vector<Cidr>& addresses)
+{
+    if (ports.empty() && addresses.empty()) return {};
+    std::string words(side);
+    if (!ports.empty()) words += port_words(ports);
+    if (!ports.empty() && !addresses.empty()) words += " of ";
+    if (ports.empty() && !side.empty()) words += addresses.size() == 1 ? "address " : "addresses ";
+    return words + address_words(addresses);
+}
+
+void append(std::string& text, std::string_view preposition, std::string_view words)
+{
+    if (!words.empty()) text += fmt::format(" {} {}", preposition, words);
+}
+
+// " to 10.0.0.0/8 from local port 22"
+std::string ends(const Selector& selector, Direction direction)
+{
+    const bool both = direction == Direction::both;
+    const std::string remote = end_words(both ? "remote " : "", selector.remote_ports, selector.remotes);
+    const std::string local = end_words("local ", selector.local_ports, selector.locals);
+    std::string text;
+    switch (direction) {
+    case Direction::out:
+        append(text, "to", remote);
+        append(text, "from", local);
+        break;
+    case Direction::in:
+        append(text, "from", remote);
+        append(text, "at", local);
+        break;
+    case Direction::both:
+        append(text, "with", remote);
+        append(text, remote.empty() ? "with" : "and", local);
+        break;
+    }
+    if (selector.ports.empty()) return text;
+    if (text.empty()) return " to or from " + port_words(selector.ports);
+    return text + ", with " + port_words(selector.ports) + " at either end,";
+}
+
+std::string subject(const Selector& selector)
+{
+    if (!selector.protocols.empty()) {
+        std::vector<std::string> titles;
+        for (const Protocol protocol : selector.protocols) titles.push_back(protocol_title(protocol));
+        return alternatives(titles) + " packets";
+    }
+    const bool any = selector.cgroups.empty() && selector.ports.empty() && selector.local_ports.empty() &&
+                     selector.remote_ports.empty() && selector.locals.empty() && selector.remotes.empty();
+    return any ? "all packets" : "packets";
+}
+
+std::string_view verb(Direction direction)
+{
+    switch (direction) {
+    case Direction::out: return "sent";
+    case Direction::in: return "received";
+    case Direction::both: return "sent and received";
+    }
+    return "sent";
+}
+
+std::string places(const Selector& selector, const SentenceContext& context)
+{
+    const auto& devices = context.devices.empty() ? selector.devices : context.devices;
+    if (devices.empty()) return "through every lowest device that is up";
+    return fmt::format("through {}", fmt::join(devices, ", "));
+}
+
+}  // namespace
+
+std::string describe(const Impairment& impairment)
+{
+    if (impairment.pass) return "pass";
+    if (impairment.partition) return "partition";
+    std::vector<std::string> words;
+    if (impairment.delay != 0) words.push_back("delay " + spaced(format_duration(impairment.delay)));
+    if (impairment.loss) words.push_back("loss " + format_probability(*impairment.loss));
+    if (impairment.rate != 0) {
+        std::string rate = "rate " + spaced(format_rate(impairment.rate));
+        if (impairment.queue) {
+            const QueueLimit& queue = *impairment.queue;
+            rate += fmt::format(" (queue {})", spaced(queue.bytes != 0 ? format_size(queue.bytes)
+                                                                       : format_duration(queue.nanoseconds)));
+        }
+        words.push_back(std::move(rate));
+    }
+    return fmt::format("{}", fmt::join(words, ", "));
+}
+
+std::string sentence(const Rule& rule, const SentenceContext& context)
+{
+    const Selector& selector = rule.selector;
+    std::string text = fmt::format("{} {}", subject(selector), verb(rule.direction));
+    append(text, selector.cgroups.size() > 1 ? "by cgroups" : "by cgroup", alternatives(selector.cgroups));
+    text += ends(selector, rule.direction);
+    text += fmt::format(" {}: {}", places(selector, context), describe(rule.impairment));
+    if (rule.priority != default_priority) text += fmt::format(", priority {}", rule.priority);
+    if (!context.until.empty()) text += fmt::format(", until {}", context.until);
+    return text;
+}
+
+}  // namespace headwind
