@@ -8,6 +8,7 @@
 
 #define NEXT (-1)             /* TCX_NEXT, and TC_ACT_UNSPEC: go on with the next program. Never TC_ACT_OK: on tcx it
 			       * ends the chain and skips the programs behind us. */
+#define TC_ACT_SHOT 2
 #define TC_ACT_STOLEN 4
 #define TSTAMP_MONOTONIC 1    /* BPF_SKB_TSTAMP_DELIVERY_MONO */
 #define PACKET_LOOPBACK 5
@@ -25,6 +26,8 @@ struct hw_flight {
  * no TC_ACT_STOLEN, but redirecting to device 0, which does not exist, frees the packet and reports success. */
 HW_INLINE int end_silently(void)
 {
+	if (!cured(HW_CURE_SILENT))
+		return TC_ACT_SHOT;
 	return hw_tcx ? bpf_redirect(0, 0) : TC_ACT_STOLEN;
 }
 
@@ -57,7 +60,7 @@ HW_INLINE bool has_our_tag(const struct __sk_buff *skb)
 
 HW_INLINE bool has_our_nonce(const struct __sk_buff *skb)
 {
-	return skb->cb[3] >> 16 == hw_nonce;
+	return skb->cb[3] >> 16 == hw_nonce || !cured(HW_CURE_NONCE);
 }
 
 /* Back to the device and into the direction the packet came from. */
@@ -78,7 +81,7 @@ HW_INLINE int redirect_to_cut(struct __sk_buff *skb, const struct hw_flight *fli
 	if (line == 0)
 		return NEXT;
 	mark(skb, flight);
-	if (!will_wait || !skb->sk)
+	if (!will_wait || !skb->sk || !cured(HW_CURE_CLONE))
 		return bpf_redirect(line, 0);
 	bpf_clone_redirect(skb, line, 0);
 	return end_silently();
@@ -112,8 +115,11 @@ HW_INLINE int pace(struct __sk_buff *skb, struct hw_flight *flight, __u64 depart
 		return NEXT;
 	}
 	mark(skb, flight);
-	set_flow_of_fq(skb, flight);
+	if (cured(HW_CURE_FLOWS))
+		set_flow_of_fq(skb, flight);
 	hold(charge);
+	if (!cured(HW_CURE_CLONE))
+		return bpf_redirect(hw_control.line_pace, 0);
 	if (bpf_clone_redirect(skb, hw_control.line_pace, 0) != 0) {
 		hold(-charge);
 		count_drop(flight, HW_CAUSE_LINE, wire_packets);

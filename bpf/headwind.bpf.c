@@ -51,7 +51,7 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_impairment *imp
 		return end_silently();
 	}
 	/* An earliest departure time of TCP's pacing counts; a receive timestamp (wall clock) does not. */
-	if (skb->tstamp_type == TSTAMP_MONOTONIC && skb->tstamp > ready)
+	if ((skb->tstamp_type == TSTAMP_MONOTONIC || !cured(HW_CURE_TSTAMP)) && skb->tstamp > ready)
 		ready = skb->tstamp;
 	bpf_spin_lock(&state->lock);
 	cause = hw_schedule(imp, state, ready, skb->len, &depart);
@@ -87,7 +87,7 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_impairment *imp, str
  * follow one closely, or it would overtake: whatever waits, and TCP. */
 HW_INLINE bool needs_cut(const struct __sk_buff *skb, const struct hw_impairment *imp, const struct hw_packet *packet)
 {
-	if (imp->flags || !hw_needs_wire(imp))
+	if (imp->flags || !hw_needs_wire(imp) || !cured(HW_CURE_CUT))
 		return false;
 	return skb->gso_size || hw_needs_time(imp) || packet->key.protocol == IPPROTO_TCP;
 }
@@ -120,11 +120,12 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 	if (!device || hw_control.tables[walk.version & 1].count == 0 || is_done(skb, &flight))
 		return NEXT;
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
-	if (skb->pkt_type == PACKET_LOOPBACK || panicking() || !parse_packet(skb, direction, &packet))
+	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking() || !parse_packet(skb, direction, &packet))
 		return NEXT;
 	walk.key = packet.key;
 	walk.key.device = flight.slot + 1;
 	walk.packet_class = packet.packet_class;
+	walk.ipv4 = packet.ipv4;
 	walk.default_device = device->flags & HW_DEVICE_DEFAULT;
 	flight.rule_id = match(skb, &walk);
 	rule = flight.rule_id ? bpf_map_lookup_elem(&hw_rules, &flight.rule_id) : NULL;

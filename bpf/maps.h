@@ -82,5 +82,11 @@ struct hw_held hw_held SEC(".data.held");
 const volatile __u16 hw_tag = 1;      /* of this instance, in skb->tc_index; 1 .. 31 */
 const volatile __u16 hw_nonce = 0;    /* random, in skb->cb[3] */
 const volatile bool hw_tcx = true;    /* attached with tcx, else clsact */
+const volatile __u32 hw_without = 0;  /* tests: cures taken out (hw_cure) */
+
+HW_INLINE bool cured(enum hw_cure cure)
+{
+	return !(hw_without & cure);
+}
 
 #endif

@@ -16,6 +16,7 @@ struct hw_walk {
 	__u8 direction;             /* hw_direction */
 	__u8 packet_class;          /* hw_class */
 	bool default_device;
+	bool ipv4;
 };
 
 /* The device a packet is on, and its slot in hw_control.devices; NULL if it is none of ours. */
@@ -99,7 +100,7 @@ __attribute__((noinline)) int visit_shape(struct __sk_buff *skb, struct hw_walk 
 	if (walk->best && walk->best_rank >= shape->max_rank)
 		return 1;
 	if (!(shape->directions & (1 << walk->direction)) || shape->packet_class != walk->packet_class ||
-	    (shape->default_devices && !walk->default_device))
+	    (shape->default_devices && !walk->default_device) || (shape->ipv6_only && walk->ipv4))
 		return 0;
 	if (shape->cgroup_level)
 		walk->key.cgroup = bpf_skb_ancestor_cgroup_id(skb, shape->cgroup_level - 1);

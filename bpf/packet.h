@@ -19,6 +19,7 @@ struct hw_packet {
 	struct hw_key key;      /* cgroup, device and shape are 0 */
 	__u32 transport;        /* offset of the transport header; 0: none seen (later fragment, not IP) */
 	__u8 packet_class;      /* hw_class */
+	bool ipv4;
 };
 
 struct hw_vlan {
@@ -93,6 +94,7 @@ HW_INLINE bool parse_ipv4(struct __sk_buff *skb, enum hw_direction direction, __
 	packet->key.local[1] = direction == HW_OUT ? source : destination;
 	packet->key.remote[1] = direction == HW_OUT ? destination : source;
 	packet->key.protocol = ip.protocol;
+	packet->ipv4 = true;
 	if (ip.frag_off & bpf_htons(0x1fff))   /* not the first fragment: no transport header */
 		return true;
 	packet->transport = offset + ip.ihl * 4;

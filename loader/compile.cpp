@@ -123,6 +123,7 @@ Alternatives of_addresses(const std::vector<Cidr>& cidrs, __u64 (hw_key::*field)
             mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | 0x80U >> bit % 8);
         std::memcpy(&(entry.key.*field), cidr.address.data(), cidr.address.size());
         std::memcpy(&(entry.shape.mask.*field), mask.data(), mask.size());
+        entry.shape.ipv6_only = !cidr.v4 && cidr.prefix < 96 ? 1 : 0;
         out.push_back(entry);
     }
     return out;
@@ -199,7 +200,7 @@ std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id)
 std::uint64_t default_queue(std::uint64_t rate)
 {
     const auto ten_frames = static_cast<std::uint64_t>(10 * full_frame * 8 * ns_per_s / rate);
-    return std::max<std::uint64_t>(200'000'000, ten_frames);
+    return std::clamp<std::uint64_t>(ten_frames, 200'000'000, max_delay);
 }
 
 hw_impairment compile_impairment(const Impairment& impairment)
@@ -216,8 +217,9 @@ hw_impairment compile_impairment(const Impairment& impairment)
         if (impairment.queue && impairment.queue->nanoseconds != 0) out.queue = impairment.queue->nanoseconds;
         if (impairment.queue && impairment.queue->bytes != 0) {
             const auto wait = static_cast<u128>(impairment.queue->bytes) * 8 * ns_per_s / impairment.rate;
-            out.queue = static_cast<std::uint64_t>(std::min<u128>(wait, ~0ULL >> 1));
+            out.queue = static_cast<std::uint64_t>(std::min<u128>(wait, max_delay));
         }
+        out.queue = std::min<__u64>(out.queue, max_delay - impairment.delay);  // fq drops what waits longer
     }
     return out;
 }

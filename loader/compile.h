@@ -39,7 +39,8 @@ unsigned specificity(const std::vector<SelectorEntry>& entries);
 // Total order of rules: priority, then specificity, then the older rule (lower id). Never 0.
 std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id);
 
-// The queue a rule with `rate` gets when it names none: 200 ms at that rate, at least 10 full frames. Nanoseconds.
+// The queue a rule with `rate` gets when it names none: 200 ms at that rate, at least 10 full frames, at most what
+// fq can hold. Nanoseconds.
 std::uint64_t default_queue(std::uint64_t rate);
 
 }  // namespace headwind

@@ -14,6 +14,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "cures.h"
 #include "headwind.skel.h"
 #include "hooks.h"
 
@@ -263,6 +264,7 @@ Result<Instance> create_instance(std::uint64_t max_held)
     skeleton->rodata->hw_nonce = nonce;
     skeleton->rodata->hw_tag = tag;
     skeleton->rodata->hw_tcx = tcx;
+    skeleton->rodata->hw_without = cures_taken_out();
     if (const int error = headwind_bpf__load(skeleton.get()); error != 0)
         return fail_libbpf(-error, "load the BPF programs");
     auto& control = skeleton->data_control->hw_control;

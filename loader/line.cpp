@@ -4,6 +4,7 @@
 #include <atomic>
 #include <thread>
 
+#include "cures.h"
 #include "devices.h"
 #include "hooks.h"
 
@@ -78,6 +79,7 @@ Status make_line(Instance& instance)
     options.name0 = cut_name;
     options.name1 = pace_name;
     options.alias = line_alias;
+    if (!cured(HW_CURE_MTU)) options.mtu = 1500;
     HW_TRY(const auto veth, netlink::create_veth(options));
     HW_CHECK(netlink::disable_transmit_offloads(cut_name));
     HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
@@ -85,6 +87,18 @@ Status make_line(Instance& instance)
     HW_CHECK(attach_end(instance, veth.index0, instance.programs.pace_out));
     instance.control->line_cut = static_cast<__u32>(veth.index0);
     return {};
+}
+
+netlink::FqOptions fq_options()
+{
+    netlink::FqOptions options;
+    if (!cured(HW_CURE_FQ)) {  // fq's own defaults
+        options.limit_packets = 10'000;
+        options.flow_limit_packets = 100;
+        options.horizon_us = 10'000'000;
+        options.timer_slack_ns = 10'000;
+    }
+    return options;
 }
 
 Result<int> find_pace()
@@ -100,16 +114,17 @@ Result<int> find_pace()
 Status ensure_line(Instance& instance, const LineNeeds& needs)
 {
     auto& control = *instance.control;
-    raise_backlog(*instance.host);
+    if (cured(HW_CURE_BACKLOG)) raise_backlog(*instance.host);
     if (control.line_cut == 0) HW_CHECK(make_line(instance));
     if (needs.time && control.line_pace == 0) {
         HW_TRY(const int pace, find_pace());
-        HW_CHECK(netlink::set_root_fq(pace, {}));
+        HW_CHECK(netlink::set_root_fq(pace, fq_options()));
         control.line_pace = static_cast<__u32>(pace);
     }
-    if (needs.loopback && control.route_localnet.changed == 0)
+    if (!needs.loopback || !cured(HW_CURE_LOOPBACK)) return {};
+    if (control.route_localnet.changed == 0)
         HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
-    if (needs.loopback && control.accept_local.changed == 0)
+    if (control.accept_local.changed == 0)
         HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));
     return {};
 }

@@ -20,14 +20,15 @@ int run(int argc, char** argv)
     app.require_subcommand(1);
     app.footer(exit_codes);
     Cli cli;
-    for (auto* enlist : {register_add, register_del, register_list, register_stats, register_clear,
+    for (auto* enlist : {register_run, register_add, register_del, register_list, register_stats, register_clear,
                          register_panic})
         enlist(app, cli);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         const int code = app.exit(error);
-        return code == 0 ? 0 : exit_code(ErrorKind::usage);
+        if (code == 0) return 0;
+        return app.got_subcommand("run") ? 125 : exit_code(ErrorKind::usage);
     }
     const auto result = cli.chosen();
     if (result) return *result;

@@ -57,7 +57,8 @@ struct hw_shape {
 	__u8 packet_class;   /* hw_class */
 	__u8 cgroup_level;   /* level of the ancestor plus 1; 0: the cgroup is not looked at */
 	__u8 default_devices;/* 1: only on devices with HW_DEVICE_DEFAULT */
-	__u8 pad[3];
+	__u8 ipv6_only;      /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
+	__u8 pad[2];
 };
 
 /* Candidates are written and cleared one word at a time while packets read them; order does not matter. */
@@ -224,6 +225,22 @@ struct hw_feed {
 	__u64 boottime;
 	__u64 dice;                  /* number of dice thrown so far: the n-th is hw_dice(seed, n) */
 	__u64 seed;
+};
+
+/* Answers to traps of the kernel that tests can take out, to show that they notice (hw_without). Never set otherwise. */
+enum hw_cure {
+	HW_CURE_CLONE = 1 << 0,      /* held packets have no owner: TCP Small Queues */
+	HW_CURE_SILENT = 1 << 1,     /* drops are not reported to the sender */
+	HW_CURE_CUT = 1 << 2,        /* super-packets are cut before a decision */
+	HW_CURE_FLOWS = 1 << 3,      /* rules and directions do not share a flow of fq */
+	HW_CURE_TSTAMP = 1 << 4,     /* only a monotonic skb->tstamp is a departure time */
+	HW_CURE_NONCE = 1 << 5,      /* tc_index alone does not prove that a packet is back */
+	HW_CURE_MULTICAST = 1 << 6,  /* PACKET_LOOPBACK copies pass */
+	/* The loader's: */
+	HW_CURE_FQ = 1 << 7,         /* fq's limits and horizon */
+	HW_CURE_BACKLOG = 1 << 8,    /* netdev_max_backlog */
+	HW_CURE_LOOPBACK = 1 << 9,   /* route_localnet and accept_local */
+	HW_CURE_MTU = 1 << 10,       /* the line takes every size */
 };
 
 #ifdef __cplusplus
