@@ -110,14 +110,13 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 {
 	struct hw_flight flight = { .direction = direction };
 	struct hw_walk walk = { .direction = direction };
-	const struct hw_device *device;
 	struct hw_packet packet;
 	struct hw_rule *rule;
 	__u32 packets, headers;
 
 	walk.version = *(volatile __u64 *)&hw_control.version;
-	device = find_device(skb->ifindex, &flight.slot);
-	if (!device || hw_control.tables[walk.version & 1].count == 0 || is_done(skb, &flight))
+	flight.slot = find_device(skb->ifindex);
+	if (flight.slot >= HW_MAX_DEVICES || hw_control.tables[walk.version & 1].count == 0 || is_done(skb, &flight))
 		return NEXT;
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
 	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking() || !parse_packet(skb, direction, &packet))
@@ -126,7 +125,6 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 	walk.key.device = flight.slot + 1;
 	walk.packet_class = packet.packet_class;
 	walk.ipv4 = packet.ipv4;
-	walk.default_device = device->flags & HW_DEVICE_DEFAULT;
 	flight.rule_id = match(skb, &walk);
 	rule = flight.rule_id ? bpf_map_lookup_elem(&hw_rules, &flight.rule_id) : NULL;
 	if (!rule)

@@ -12,6 +12,9 @@
 #include <headwind/abi.h>
 #include <headwind/model.h>
 
+/* A function that is not inlined and that the verifier looks at once, not once for each way that leads to it. */
+#define HW_FUNCTION __attribute__((noinline))
+
 /* {shape, masked key} -> rules that select it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

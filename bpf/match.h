@@ -15,22 +15,24 @@ struct hw_walk {
 	__u32 index;                /* of the shape to visit */
 	__u8 direction;             /* hw_direction */
 	__u8 packet_class;          /* hw_class */
-	bool default_device;
 	bool ipv4;
 };
 
-/* The device a packet is on, and its slot in hw_control.devices; NULL if it is none of ours. */
-HW_INLINE const struct hw_device *find_device(__u32 ifindex, __u32 *slot)
+/* The slot of a device in hw_control.devices; HW_MAX_DEVICES if it is none of ours. */
+HW_FUNCTION __u32 find_device(__u32 ifindex)
 {
 	for (__u32 i = 0; i < HW_DEVICE_PROBES; i++) {
-		const struct hw_device *device;
+		__u32 slot = (ifindex + i) & (HW_MAX_DEVICES - 1);
 
-		*slot = (ifindex + i) & (HW_MAX_DEVICES - 1);
-		device = &hw_control.devices[*slot];
-		if (device->ifindex == ifindex)
-			return device;
+		if (hw_control.devices[slot].ifindex == ifindex)
+			return slot;
 	}
-	return NULL;
+	return HW_MAX_DEVICES;
+}
+
+HW_INLINE bool is_default_device(__u32 slot)
+{
+	return hw_control.devices[slot & (HW_MAX_DEVICES - 1)].flags & HW_DEVICE_DEFAULT;
 }
 
 HW_INLINE bool is_live(const struct hw_rule *rule, __u64 version)
@@ -82,9 +84,8 @@ HW_INLINE void consider(const struct hw_entry *entry, struct hw_walk *walk)
 	}
 }
 
-/* Visits one shape of the table in force; 1: no later shape can win. A function of its own, not inlined, so that the
- * verifier looks at it once and not once per shape. */
-__attribute__((noinline)) int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
+/* Visits one shape of the table in force; 1: no later shape can win. */
+HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 {
 	const struct hw_shape_table *table;
 	const struct hw_shape *shape;
@@ -100,7 +101,7 @@ __attribute__((noinline)) int visit_shape(struct __sk_buff *skb, struct hw_walk 
 	if (walk->best && walk->best_rank >= shape->max_rank)
 		return 1;
 	if (!(shape->directions & (1 << walk->direction)) || shape->packet_class != walk->packet_class ||
-	    (shape->default_devices && !walk->default_device) || (shape->ipv6_only && walk->ipv4))
+	    (shape->default_devices && !is_default_device(walk->key.device - 1)) || (shape->ipv6_only && walk->ipv4))
 		return 0;
 	if (shape->cgroup_level)
 		walk->key.cgroup = bpf_skb_ancestor_cgroup_id(skb, shape->cgroup_level - 1);

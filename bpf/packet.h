@@ -59,7 +59,7 @@ HW_INLINE bool is_dhcp(const struct hw_ports *ports)
 	       ((from == 546 || from == 547) && (to == 546 || to == 547));    /* RFC 8415 */
 }
 
-HW_INLINE bool parse_transport(struct __sk_buff *skb, enum hw_direction direction, struct hw_packet *packet)
+HW_INLINE bool parse_transport(struct __sk_buff *skb, __u32 direction, struct hw_packet *packet)
 {
 	struct hw_ports ports;
 	__u8 icmp_type;
@@ -82,7 +82,7 @@ HW_INLINE bool parse_transport(struct __sk_buff *skb, enum hw_direction directio
 	return true;
 }
 
-HW_INLINE bool parse_ipv4(struct __sk_buff *skb, enum hw_direction direction, __u32 offset, struct hw_packet *packet)
+HW_INLINE bool parse_ipv4(struct __sk_buff *skb, __u32 direction, __u32 offset, struct hw_packet *packet)
 {
 	struct iphdr ip;
 	__u64 source, destination;
@@ -107,13 +107,44 @@ struct hw_ext_header {
 	__be16 frag_off;    /* fragment header only */
 };
 
-/* Follows the chain of extension headers (RFC 8200, at most 8) to the transport header. */
-HW_INLINE bool parse_ipv6(struct __sk_buff *skb, enum hw_direction direction, __u32 offset, struct hw_packet *packet)
+/* Where the walk over IPv6's extension headers is. */
+struct hw_cursor {
+	__u32 offset;
+	__u8 next;              /* kind of the header at offset */
+	bool later_fragment;    /* what follows is not the start of a packet */
+};
+
+HW_INLINE bool is_extension(__u8 header)
 {
-	struct ipv6hdr ip;
+	return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_FRAGMENT ||
+	       header == IPPROTO_DSTOPTS || header == IPPROTO_AH || header == IPPROTO_MH ||
+	       header == 139 /* HIP */ || header == 140 /* Shim6 */;
+}
+
+/* Steps over one extension header (RFC 8200). 0: it is not there. */
+HW_FUNCTION int skip_extension(struct __sk_buff *skb, struct hw_cursor *cursor)
+{
 	struct hw_ext_header ext;
+
+	if (!cursor || bpf_skb_load_bytes(skb, cursor->offset, &ext, sizeof(ext)) != 0)
+		return 0;
+	if (cursor->next == IPPROTO_FRAGMENT) {
+		cursor->later_fragment = (ext.frag_off & bpf_htons(0xfff8)) != 0;
+		cursor->offset += 8;
+	} else if (cursor->next == IPPROTO_AH) {
+		cursor->offset += (ext.length + 2) * 4;
+	} else {
+		cursor->offset += (ext.length + 1) * 8;
+	}
+	cursor->next = ext.next;
+	return 1;
+}
+
+HW_INLINE bool parse_ipv6(struct __sk_buff *skb, __u32 direction, __u32 offset, struct hw_packet *packet)
+{
+	struct hw_cursor cursor = { .offset = offset + sizeof(struct ipv6hdr) };
+	struct ipv6hdr ip;
 	__u64 source[2], destination[2];
-	__u8 next;
 
 	if (!load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 6)
 		return false;
@@ -123,48 +154,34 @@ HW_INLINE bool parse_ipv6(struct __sk_buff *skb, enum hw_direction direction, __
 		packet->key.local[i] = direction == HW_OUT ? source[i] : destination[i];
 		packet->key.remote[i] = direction == HW_OUT ? destination[i] : source[i];
 	}
-	next = ip.nexthdr;
-	offset += sizeof(ip);
-	for (int i = 0; i < 8; i++) {
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_FRAGMENT &&
-		    next != IPPROTO_DSTOPTS && next != IPPROTO_AH && next != IPPROTO_MH && next != 139 && next != 140) {
-			packet->key.protocol = next;
-			packet->transport = offset;
-			return parse_transport(skb, direction, packet);
-		}
-		if (!load_bytes(skb, offset, &ext, sizeof(ext)))
+	cursor.next = ip.nexthdr;
+	for (int i = 0; i < 8 && is_extension(cursor.next) && !cursor.later_fragment; i++)
+		if (!skip_extension(skb, &cursor))
 			return false;
-		if (next == IPPROTO_FRAGMENT) {
-			if (ext.frag_off & bpf_htons(0xfff8)) {
-				packet->key.protocol = ext.next;
-				return true;
-			}
-			offset += 8;
-		} else if (next == IPPROTO_AH) {
-			offset += (ext.length + 2) * 4;
-		} else {
-			offset += (ext.length + 1) * 8;
-		}
-		next = ext.next;
-	}
-	return false;
+	packet->key.protocol = cursor.next;
+	if (cursor.later_fragment)
+		return true;
+	packet->transport = cursor.offset;
+	return !is_extension(cursor.next) && parse_transport(skb, direction, packet);
 }
 
-/* False: not understood, the packet passes. */
-HW_INLINE bool parse_packet(struct __sk_buff *skb, enum hw_direction direction, struct hw_packet *packet)
+/* 0: not understood, the packet passes. */
+HW_FUNCTION int parse_packet(struct __sk_buff *skb, __u32 direction, struct hw_packet *packet)
 {
 	struct hw_vlan vlan;
 	__be16 protocol = 0;
 	__u32 offset = ETH_HLEN;
 
+	if (!packet)
+		return 0;
 	__builtin_memset(packet, 0, sizeof(*packet));
 	if (!load_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol)))
-		return false;
+		return 0;
 	for (int i = 0; i < 2; i++) {   /* tags in the frame, besides one the kernel may hold in skb->vlan_tci */
 		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
 			break;
 		if (!load_bytes(skb, offset, &vlan, sizeof(vlan)))
-			return false;
+			return 0;
 		protocol = vlan.protocol;
 		offset += sizeof(vlan);
 	}
@@ -174,9 +191,9 @@ HW_INLINE bool parse_packet(struct __sk_buff *skb, enum hw_direction direction, 
 		return parse_ipv6(skb, direction, offset, packet);
 	if (protocol == bpf_htons(ETH_P_ARP)) {
 		packet->packet_class = HW_ARP;
-		return true;
+		return 1;
 	}
-	return false;
+	return 0;
 }
 
 /* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */

@@ -1,0 +1,330 @@
+// headwind doctor: looks, changes nothing. What needs a device of its own is tried in a network namespace that goes away
+// with the thread that made it.
+#include "doctor.h"
+
+#include <linux/if.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <set>
+
+#include <bpf/bpf.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "cgroup.h"
+#include "cli.h"
+#include "devices.h"
+#include "hooks.h"
+#include "host.h"
+#include "instance.h"
+#include "netlink.h"
+
+namespace headwind {
+namespace {
+
+using netlink::Link;
+using Links = std::vector<Link>;
+
+// Not in the 6.1 headers that Debian 12 builds with (Linux 6.6, uapi/linux/bpf.h).
+constexpr std::array tcx_hooks{std::pair{"ingress", static_cast<bpf_attach_type>(46)},
+                               std::pair{"egress", static_cast<bpf_attach_type>(47)}};
+constexpr std::uint32_t backlog_with_line = 100'000;  // packets: what a line raises it to
+
+std::string read_file(const char* path)
+{
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+Check not_tried(const char* name)
+{
+    return check_note(name, "not tried: privileges are missing");
+}
+
+Check probe_kernel()
+{
+    utsname names{};
+    uname(&names);
+    return check_kernel(names.release);
+}
+
+Check probe_bpf()
+{
+    bpf_insn code[2] = {};
+    code[0].code = BPF_ALU64 | BPF_MOV | BPF_K;  // r0 = 0
+    code[1].code = BPF_JMP | BPF_EXIT;
+    const Fd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "hw_probe", "GPL", code, 2, nullptr));
+    if (program) return check_ok("bpf", "programs can be loaded");
+    const auto error = fail_errno(errno, "load a BPF program");
+    return check_failed("bpf", Lacks::everything, error.value());
+}
+
+// Shown in the host's first namespace only. The thread may be in it even where process 1 cannot be asked for it.
+Result<std::uint32_t> read_host_sysctl(const std::string& path)
+{
+    const auto here = read_sysctl(path);
+    return here ? here : read_initial_sysctl(path);
+}
+
+Check probe_jit()
+{
+    const auto value = read_host_sysctl("net/core/bpf_jit_enable");
+    if (!value) return check_note("jit", "not known: net.core.bpf_jit_enable cannot be read from here");
+    if (*value != 0) return check_ok("jit", "BPF programs are compiled");
+    return check_note("jit", "BPF programs are interpreted: slower", "sysctl -w net.core.bpf_jit_enable=1");
+}
+
+Check probe_fq()
+{
+    const auto fq = netlink::kernel_has_fq();
+    if (!fq) return check_failed("sch_fq", Lacks::time, fq.error());
+    if (*fq) return check_ok("sch_fq", "there: it holds packets until their time");
+    return check_no("sch_fq", Lacks::time, "this kernel has none: delay and rate need it, loss and partition do not",
+                    "Debian: boot linux-image-amd64; or see it now: tools/demo --guest");
+}
+
+Status try_in_new_namespace(Status (*work)())
+{
+    return std::async(std::launch::async, [work]() -> Status {
+               if (unshare(CLONE_NEWNET) != 0) return fail_errno(errno, "make a network namespace to try it in");
+               return work();
+           }).get();
+}
+
+Check probe_line()
+{
+    const auto made = try_in_new_namespace([]() -> Status {
+        netlink::VethOptions options;
+        options.name0 = "headwind0";
+        options.name1 = "headwind1";
+        HW_CHECK(netlink::create_veth(options));
+        return netlink::disable_transmit_offloads(options.name0);
+    });
+    if (made) return check_ok("line", "a veth pair can be made");
+    return check_failed("line", Lacks::everything, made.error());
+}
+
+Check probe_clsact()
+{
+    const auto made = try_in_new_namespace([]() -> Status {
+        constexpr int lo = 1;  // in every namespace
+        HW_CHECK(netlink::create_clsact(lo));
+        return {};
+    });
+    if (!made) return check_failed("hooks", Lacks::everything, made.error());
+    return check_note("hooks", "clsact: tcx came with Linux 6.6", "nothing to do: both work");
+}
+
+Check probe_hooks()
+{
+    if (kernel_has_tcx()) return check_ok("hooks", "tcx");
+    return probe_clsact();
+}
+
+Check probe_cgroup()
+{
+    const auto mount = cgroup2_mount();
+    if (mount) return check_ok("cgroup2", "mounted on " + *mount);
+    return check_note("cgroup2", mount.error().message, "only --cgroup and `headwind run` need it");
+}
+
+Check probe_bpffs()
+{
+    struct statfs info {};
+    if (statfs(bpffs_mount, &info) != 0)
+        return check_failed("bpffs", Lacks::everything, fail_errno(errno, bpffs_mount).value());
+    if (static_cast<unsigned long>(info.f_type) == BPF_FS_MAGIC) return check_ok("bpffs", fmt::format("mounted on {}", bpffs_mount));
+    return check_note("bpffs", fmt::format("not mounted on {}", bpffs_mount), "nothing to do: the first rule mounts it");
+}
+
+Check probe_backlog()
+{
+    constexpr const char* path = "net/core/netdev_max_backlog";
+    constexpr const char* advice = "bursts may be lost (they are counted): sysctl -w net.core.netdev_max_backlog=100000 on the host";
+    const auto value = read_host_sysctl(path);
+    if (!value) return check_note("backlog", "net.core.netdev_max_backlog can neither be read nor raised from here", advice);
+    const auto detail = fmt::format("net.core.netdev_max_backlog is {}", *value);
+    if (*value >= backlog_with_line) return check_ok("backlog", detail);
+    if (read_initial_sysctl(path)) return check_ok("backlog", fmt::format("{}, {} while there is a line", detail, backlog_with_line));
+    return check_note("backlog", detail + ", and a line cannot raise it: process 1's network namespace is out of reach", advice);
+}
+
+std::string names_of(const Links& links)
+{
+    std::vector<std::string> names;
+    for (const auto& link : links) names.push_back(link.name);
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
+Check check_devices(const Links& defaults)
+{
+    if (!defaults.empty()) return check_ok("devices", fmt::format("rules without --dev go to {}", names_of(defaults)));
+    return check_note("devices", "none is up that rules without --dev could go to", "name one with --dev");
+}
+
+// Those that are down are left out: tunnel modules put one of each kind into every namespace.
+std::optional<Check> check_unsupported(const Links& links)
+{
+    std::vector<std::string> reasons;
+    for (const auto& link : links)
+        if (auto reason = why_unsupported(link); (link.flags & IFF_UP) && !reason.empty()) reasons.push_back(std::move(reason));
+    if (reasons.empty()) return std::nullopt;
+    return check_note("devices", fmt::format("cannot be impaired: {}", fmt::join(reasons, "; ")),
+                      "impair the device below, which carries their packets");
+}
+
+std::optional<Check> check_names(const Links& links)
+{
+    for (const auto& link : links)
+        if ((link.name == "headwind0" || link.name == "headwind1") && link.alias != line_alias)
+            return check_no("devices", Lacks::everything, fmt::format("{} is not Headwind's, which needs that name", link.name),
+                            "rename or remove it");
+    return std::nullopt;
+}
+
+std::uint32_t program_id(const Fd& program)
+{
+    bpf_prog_info info{};
+    __u32 size = sizeof(info);
+    return bpf_obj_get_info_by_fd(program.get(), &info, &size) == 0 ? info.id : 0;
+}
+
+std::string program_name(std::uint32_t id)
+{
+    const Fd program(bpf_prog_get_fd_by_id(id));
+    bpf_prog_info info{};
+    __u32 size = sizeof(info);
+    if (!program || bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0 || info.name[0] == '\0')
+        return fmt::format("program {}", id);
+    return fmt::format("{} (program {})", info.name, id);
+}
+
+std::set<std::uint32_t> own_programs(const Instance* instance)
+{
+    if (instance == nullptr) return {};
+    return {program_id(instance->programs.egress), program_id(instance->programs.ingress)};
+}
+
+Status add_tcx_programs(std::vector<HookProgram>& out, const Link& link, const std::set<std::uint32_t>& own)
+{
+    for (const auto& [hook, type] : tcx_hooks) {
+        std::array<__u32, 64> ids{};
+        __u32 count = ids.size(), flags = 0;
+        const bool failed = bpf_prog_query(link.index, type, 0, &flags, ids.data(), &count) != 0;
+        if (failed && errno == ENOENT) continue;
+        if (failed && errno != ENOSPC) return fail_errno(errno, fmt::format("list the programs on {} {}", link.name, hook));
+        for (std::size_t i = 0; i < std::min<std::size_t>(count, ids.size()); ++i)
+            out.push_back({link.name, hook, program_name(ids[i]), own.contains(ids[i])});
+    }
+    return {};
+}
+
+unsigned own_filters(const Instance* instance, const Link& link)
+{
+    if (instance == nullptr || instance->control->tcx != 0) return 0;
+    for (const auto& device : instance->control->devices)
+        if (device.ifindex == static_cast<__u32>(link.index))
+            return (device.flags & HW_DEVICE_EGRESS ? 1U : 0U) + (device.flags & HW_DEVICE_INGRESS ? 1U : 0U);
+    return 0;
+}
+
+Status add_clsact_filters(std::vector<HookProgram>& out, const Link& link, unsigned own)
+{
+    HW_TRY(const unsigned count, netlink::count_clsact_filters(link.index));
+    if (own > 0) out.push_back({link.name, "clsact", "Headwind", true});
+    if (count > own) out.push_back({link.name, "clsact", fmt::format("{} tc filters", count - own), false});
+    return {};
+}
+
+Result<std::vector<HookProgram>> programs_on(const Links& links)
+{
+    const bool tcx = kernel_has_tcx();
+    const auto opened = open_instance();  // one that cannot be opened is told of by probe_rules
+    const Instance* const instance = opened && *opened ? &**opened : nullptr;
+    const auto own = own_programs(instance);
+    std::vector<HookProgram> out;
+    for (const auto& link : links) {
+        if (tcx) HW_CHECK(add_tcx_programs(out, link, own));
+        HW_CHECK(add_clsact_filters(out, link, own_filters(instance, link)));
+    }
+    return out;
+}
+
+Check probe_programs(const Links& links)
+{
+    const auto programs = programs_on(links);
+    if (!programs) return check_note("programs", programs.error().message);
+    return check_hook_programs(*programs);
+}
+
+Check probe_rules()
+{
+    const auto all = overview();
+    if (!all) return check_failed("rules", Lacks::everything, all.error());
+    return check_instance(*all);
+}
+
+void add_devices(std::vector<Check>& out, bool privileged)
+{
+    const auto links = netlink::list_links();
+    if (!links) {
+        out.push_back(check_failed("devices", Lacks::everything, links.error()));
+        return;
+    }
+    const auto defaults = default_devices(*links);
+    out.push_back(check_devices(defaults));
+    for (auto check : {check_unsupported(*links), check_names(*links)})
+        if (check) out.push_back(std::move(*check));
+    out.push_back(privileged ? probe_programs(defaults) : not_tried("programs"));
+}
+
+std::vector<Check> examine_host(bool privileged, std::uint64_t capabilities)
+{
+    std::vector<Check> out{probe_kernel(), check_privileges(capabilities)};
+    if (privileged)
+        for (auto* probe : {probe_bpf, probe_hooks, probe_line, probe_fq}) out.push_back(probe());
+    else
+        for (const char* name : {"bpf", "hooks", "line", "sch_fq"}) out.push_back(not_tried(name));
+    for (auto* probe : {probe_jit, probe_cgroup, probe_bpffs, probe_backlog}) out.push_back(probe());
+    return out;
+}
+
+Result<int> doctor(const CommonOptions& options)
+{
+    const auto capabilities = effective_capabilities(read_file("/proc/self/status")).value_or(0);
+    const bool privileged = missing_capabilities(capabilities).empty();
+    auto checks = examine_host(privileged, capabilities);  // before entering: sysctls of the host are not shown elsewhere
+    HW_CHECK(enter(options));
+    add_devices(checks, privileged);
+    checks.push_back(privileged ? probe_rules() : not_tried("rules"));
+    if (options.json) {
+        fmt::print("{}\n", to_json(checks).dump(2));
+    } else {
+        for (const auto& check : checks) fmt::print("{}\n", format_check(check, isatty(STDOUT_FILENO) != 0));
+        fmt::print("{}\n", conclusion(checks));
+    }
+    return doctor_exit_code(checks);
+}
+
+}  // namespace
+
+void register_doctor(CLI::App& app, Cli& cli)
+{
+    auto options = std::make_shared<CommonOptions>();
+    auto* command = app.add_subcommand("doctor", "see what this host can do, and what to do about the rest; changes nothing");
+    add_common_options(command, *options, true);
+    command->footer("Exit codes: 0 delays are possible, 4 privileges are missing, 5 the kernel lacks something.\n\n"
+                    "Examples:\n  headwind doctor\n  headwind doctor --netns blue --json");
+    command->callback([options, &cli] { cli.chosen = [options] { return doctor(*options); }; });
+}
+
+}  // namespace headwind
