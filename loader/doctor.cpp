@@ -1,5 +1,5 @@
-// headwind doctor: looks, changes nothing. What needs a device of its own is tried in a network namespace that goes away
-// with the thread that made it.
+// headwind doctor: looks, changes nothing. What needs a device of its own is tried in a network namespace that goes
+// away with the thread that made it.
 #include "doctor.h"
 
 #include <linux/if.h>
@@ -142,20 +142,24 @@ Check probe_bpffs()
     struct statfs info {};
     if (statfs(bpffs_mount, &info) != 0)
         return check_failed("bpffs", Lacks::everything, fail_errno(errno, bpffs_mount).value());
-    if (static_cast<unsigned long>(info.f_type) == BPF_FS_MAGIC) return check_ok("bpffs", fmt::format("mounted on {}", bpffs_mount));
-    return check_note("bpffs", fmt::format("not mounted on {}", bpffs_mount), "nothing to do: the first rule mounts it");
+    const bool mounted = static_cast<unsigned long>(info.f_type) == BPF_FS_MAGIC;
+    if (mounted) return check_ok("bpffs", fmt::format("mounted on {}", bpffs_mount));
+    return check_note("bpffs", fmt::format("not mounted on {}", bpffs_mount), "nothing to do: the first rule does it");
 }
 
 Check probe_backlog()
 {
     constexpr const char* path = "net/core/netdev_max_backlog";
-    constexpr const char* advice = "bursts may be lost (they are counted): sysctl -w net.core.netdev_max_backlog=100000 on the host";
+    constexpr const char* advice =
+        "bursts may be lost (they are counted): on the host, sysctl -w net.core.netdev_max_backlog=100000";
     const auto value = read_host_sysctl(path);
-    if (!value) return check_note("backlog", "net.core.netdev_max_backlog can neither be read nor raised from here", advice);
+    if (!value) return check_note("backlog", "net.core.netdev_max_backlog cannot be read or raised from here", advice);
     const auto detail = fmt::format("net.core.netdev_max_backlog is {}", *value);
     if (*value >= backlog_with_line) return check_ok("backlog", detail);
-    if (read_initial_sysctl(path)) return check_ok("backlog", fmt::format("{}, {} while there is a line", detail, backlog_with_line));
-    return check_note("backlog", detail + ", and a line cannot raise it: process 1's network namespace is out of reach", advice);
+    if (read_initial_sysctl(path))
+        return check_ok("backlog", fmt::format("{}, {} while there is a line", detail, backlog_with_line));
+    return check_note("backlog", detail + "; a line cannot raise it: process 1's network namespace is out of reach",
+                      advice);
 }
 
 std::string names_of(const Links& links)
@@ -175,8 +179,10 @@ Check check_devices(const Links& defaults)
 std::optional<Check> check_unsupported(const Links& links)
 {
     std::vector<std::string> reasons;
-    for (const auto& link : links)
-        if (auto reason = why_unsupported(link); (link.flags & IFF_UP) && !reason.empty()) reasons.push_back(std::move(reason));
+    for (const auto& link : links) {
+        auto reason = why_unsupported(link);
+        if ((link.flags & IFF_UP) && !reason.empty()) reasons.push_back(std::move(reason));
+    }
     if (reasons.empty()) return std::nullopt;
     return check_note("devices", fmt::format("cannot be impaired: {}", fmt::join(reasons, "; ")),
                       "impair the device below, which carries their packets");
@@ -186,7 +192,8 @@ std::optional<Check> check_names(const Links& links)
 {
     for (const auto& link : links)
         if ((link.name == "headwind0" || link.name == "headwind1") && link.alias != line_alias)
-            return check_no("devices", Lacks::everything, fmt::format("{} is not Headwind's, which needs that name", link.name),
+            return check_no("devices", Lacks::everything,
+                            fmt::format("{} is not Headwind's, which needs that name", link.name),
                             "rename or remove it");
     return std::nullopt;
 }
@@ -221,7 +228,8 @@ Status add_tcx_programs(std::vector<HookProgram>& out, const Link& link, const s
         __u32 count = ids.size(), flags = 0;
         const bool failed = bpf_prog_query(link.index, type, 0, &flags, ids.data(), &count) != 0;
         if (failed && errno == ENOENT) continue;
-        if (failed && errno != ENOSPC) return fail_errno(errno, fmt::format("list the programs on {} {}", link.name, hook));
+        if (failed && errno != ENOSPC)
+            return fail_errno(errno, fmt::format("list the programs on {} {}", link.name, hook));
         for (std::size_t i = 0; i < std::min<std::size_t>(count, ids.size()); ++i)
             out.push_back({link.name, hook, program_name(ids[i]), own.contains(ids[i])});
     }
@@ -302,8 +310,8 @@ Result<int> doctor(const CommonOptions& options)
 {
     const auto capabilities = effective_capabilities(read_file("/proc/self/status")).value_or(0);
     const bool privileged = missing_capabilities(capabilities).empty();
-    auto checks = examine_host(privileged, capabilities);  // before entering: sysctls of the host are not shown elsewhere
-    HW_CHECK(enter(options));
+    auto checks = examine_host(privileged, capabilities);
+    HW_CHECK(enter(options));  // not earlier: sysctls of the host may not be shown there
     add_devices(checks, privileged);
     checks.push_back(privileged ? probe_rules() : not_tried("rules"));
     if (options.json) {
@@ -320,9 +328,9 @@ Result<int> doctor(const CommonOptions& options)
 void register_doctor(CLI::App& app, Cli& cli)
 {
     auto options = std::make_shared<CommonOptions>();
-    auto* command = app.add_subcommand("doctor", "see what this host can do, and what to do about the rest; changes nothing");
+    auto* command = app.add_subcommand("doctor", "see what this host can do, and what to do about the rest");
     add_common_options(command, *options, true);
-    command->footer("Exit codes: 0 delays are possible, 4 privileges are missing, 5 the kernel lacks something.\n\n"
+    command->footer("Changes nothing. Exit codes: 0 delays are possible, 4 privileges are missing, 5 more is.\n\n"
                     "Examples:\n  headwind doctor\n  headwind doctor --netns blue --json");
     command->callback([options, &cli] { cli.chosen = [options] { return doctor(*options); }; });
 }

@@ -126,9 +126,10 @@ Check check_hook_programs(const std::vector<HookProgram>& programs)
             foreign.push_back(fmt::format("{} {}: {}", program.device, program.hook, program.name));
     }
     const auto own = ours.empty() ? std::string() : fmt::format("Headwind's own on {}", fmt::join(ours, ", "));
-    if (foreign.empty()) return check_ok("programs", own.empty() ? "none on the hooks of these devices" : own + ", no others");
+    if (foreign.empty())
+        return check_ok("programs", own.empty() ? "none on the hooks of these devices" : own + ", no others");
     return check_note("programs", fmt::format("{}{}{}", fmt::join(foreign, ", "), own.empty() ? "" : "; ", own),
-                      "nothing to do: Headwind's go first and hand every packet they leave alone on (NEXT), so these still run");
+                      "nothing to do: Headwind's go first and return NEXT, so these still run");
 }
 
 Check check_instance(const Overview& all)
@@ -136,11 +137,11 @@ Check check_instance(const Overview& all)
     if (!all.exists) return check_ok("rules", "none in this network namespace");
     const auto live = std::count_if(all.rules.begin(), all.rules.end(),
                                     [](const auto& rule) { return rule.state == RuleState::live; });
-    const auto detail = fmt::format("{} in this network namespace, {} live; hooks are {}; the line holds {} packets", all.rules.size(),
-                                    live, all.tcx ? "tcx" : "clsact", all.line.held_packets);
+    const auto detail = fmt::format("{} in this network namespace, {} live; hooks are {}; the line holds {} packets",
+                                    all.rules.size(), live, all.tcx ? "tcx" : "clsact", all.line.held_packets);
     if (all.panic) return check_note("rules", detail + "; panic is on", "go on with `headwind panic --off`");
     if (all.line.dropped_packets != 0)
-        return check_note("rules", fmt::format("{}; it has lost {} packets that no rule told it to", detail, all.line.dropped_packets),
+        return check_note("rules", fmt::format("{}; it lost {} itself", detail, all.line.dropped_packets),
                           "fewer packets per second, or a higher net.core.netdev_max_backlog");
     return check_ok("rules", detail);
 }
@@ -163,7 +164,8 @@ std::string format_check(const Check& check, bool colour)
 {
     const auto padded = fmt::format("{:<4}", format_status(check.status));
     const auto status = colour ? fmt::format(fmt::fg(colour_of(check.status)), "{}", padded) : padded;
-    return fmt::format("{}  {:<11} {}{}{}", status, check.name, check.detail, check.advice.empty() ? "" : "; ", check.advice);
+    const auto* const separator = check.advice.empty() ? "" : "; ";
+    return fmt::format("{}  {:<11} {}{}{}", status, check.name, check.detail, separator, check.advice);
 }
 
 nlohmann::json to_json(const std::vector<Check>& checks)

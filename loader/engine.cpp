@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include <headwind/model.h>
+
 #include "cgroup.h"
 #include "devices.h"
 #include "hooks.h"
@@ -278,18 +280,20 @@ Result<Removed> remove_records(Session& session, const std::vector<RuleRecord>& 
 Result<Overview> overview()
 {
     Overview out;
+    HW_TRY(const auto host, open_host_map());
+    out.panic = host && std::atomic_ref((*host)->panic).load() != 0;
     HW_TRY(const auto instance, open_instance());
     if (!instance) return out;
     out.exists = true;
-    out.panic = std::atomic_ref(instance->host->panic).load() != 0;
     out.tcx = instance->control->tcx != 0;
     out.max_held = instance->control->max_held;
     HW_TRY(const auto links, netlink::list_links());
     HW_TRY(auto records, load_records(*instance));
+    const auto version = std::atomic_ref(instance->control->version).load();
     std::vector<std::pair<std::uint64_t, RuleView>> ranked;
     for (auto& record : records) {
         HW_TRY(const auto rule, instance->rules.find(record.id));
-        if (!rule) continue;
+        if (!rule || !hw_in_version(&*rule, version)) continue;  // a transaction is under way
         HW_TRY(auto one, view(*instance, std::move(record), links));
         ranked.emplace_back(rule->rank, std::move(one));
     }

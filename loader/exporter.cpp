@@ -1,6 +1,5 @@
 // headwind exporter
 #include <netdb.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <csignal>
@@ -87,7 +86,6 @@ std::string numeric(const addrinfo& address)
     char host[NI_MAXHOST] = {}, port[NI_MAXSERV] = {};
     getnameinfo(address.ai_addr, address.ai_addrlen, host, sizeof(host), port, sizeof(port),
                 NI_NUMERICHOST | NI_NUMERICSERV);
-    if (address.ai_family == AF_INET6) return fmt::format("[{}]:{}", host, port);
     return fmt::format("{}:{}", host, port);
 }
 
@@ -98,7 +96,6 @@ Status try_bind(const addrinfo& address, const std::string& text)
     if (!fd) return fail_errno(errno, "--listen " + text);
     const int on = 1;
     setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (address.ai_family == AF_INET6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
     if (bind(fd.get(), address.ai_addr, address.ai_addrlen) == 0 && listen(fd.get(), 1) == 0) return {};
     if (errno == EADDRINUSE)
         return fail(ErrorKind::failed, "--listen {}: something listens there already: choose another port", text);
@@ -112,6 +109,7 @@ Result<std::string> free_address(const std::string& text)
 {
     HW_TRY(const auto wanted, parse_listen(text));
     addrinfo hints{};
+    hints.ai_family = AF_INET;  // all that Debian's civetweb is built for
     hints.ai_socktype = SOCK_STREAM;
     AddressList found;
     if (const int error = getaddrinfo(wanted.host.c_str(), wanted.port.c_str(), &hints, &found.first); error != 0)
@@ -148,8 +146,9 @@ Result<int> serve(const Options& options)
     HW_TRY(const auto server, start_server(address));
     const auto collector = std::make_shared<Collector>(options.common);
     server->RegisterCollectable(collector);
-    fmt::print("metrics of {} on http://{}/metrics\n",
-               options.common.netns.empty() ? "this network namespace" : "network namespace " + options.common.netns, address);
+    const auto& netns = options.common.netns;
+    fmt::print("metrics of {} on http://{}/metrics\n", netns.empty() ? "this network namespace" : "--netns " + netns,
+               address);
     std::fflush(stdout);
     int signal = 0;
     sigwait(&signals, &signal);

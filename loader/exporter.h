@@ -20,11 +20,11 @@ std::vector<prometheus::MetricFamily> metric_families(const Overview& all);
 prometheus::MetricFamily scrape_errors_family(std::uint64_t errors);
 
 struct ListenAddress {
-    std::string host;  // name or address, without brackets
+    std::string host;  // name or IPv4 address
     std::string port;  // decimal, 1 .. 65535
     friend bool operator==(const ListenAddress&, const ListenAddress&) = default;
 };
-// "127.0.0.1:9431", "localhost:9431", "[::1]:9431".
+// "127.0.0.1:9431", "localhost:9431".
 Result<ListenAddress> parse_listen(std::string_view text);
 
 }  // namespace headwind

@@ -110,9 +110,11 @@ std::vector<MetricFamily> metric_families(const Overview& all)
     const auto& line = all.line;
     return {
         per_direction(rules, "headwind_packets_total", "Wire packets the rule matched", &hw_counters::packets),
-        per_direction(rules, "headwind_bytes_total", "Bytes the rule matched (frames without FCS)", &hw_counters::bytes),
+        per_direction(rules, "headwind_bytes_total", "Bytes the rule matched (frames without FCS)",
+                      &hw_counters::bytes),
         drops(rules),
-        per_direction(rules, "headwind_delayed_packets_total", "Wire packets handed to the pacer", &hw_counters::delayed),
+        per_direction(rules, "headwind_delayed_packets_total", "Wire packets handed to the pacer",
+                      &hw_counters::delayed),
         per_direction(rules, "headwind_passed_undelayed_packets_total",
                       "Packets passed without their delay: not plain IP to the kernel (a second VLAN tag)",
                       &hw_counters::unstampable),
@@ -124,7 +126,8 @@ std::vector<MetricFamily> metric_families(const Overview& all)
                static_cast<double>(all.max_held)),
         single("headwind_line_dropped_packets_total", MetricType::Counter, "Packets the line itself lost",
                static_cast<double>(line.dropped_packets)),
-        single("headwind_panic", MetricType::Gauge, "1: headwind panic is on, no rule has an effect", all.panic ? 1 : 0),
+        single("headwind_panic", MetricType::Gauge, "1: headwind panic is on, no rule has an effect",
+               all.panic ? 1 : 0),
     };
 }
 
@@ -137,16 +140,13 @@ MetricFamily scrape_errors_family(std::uint64_t errors)
 Result<ListenAddress> parse_listen(std::string_view text)
 {
     const auto refuse = [text](std::string_view why) {
-        return fail(ErrorKind::usage, "--listen {}: {}: write HOST:PORT, as in 127.0.0.1:9431 or [::1]:9431", text, why);
+        return fail(ErrorKind::usage, "--listen {}: {}: write HOST:PORT, as in 127.0.0.1:9431", text, why);
     };
     const auto colon = text.rfind(':');
     if (colon == std::string_view::npos) return refuse("there is no port");
-    auto host = text.substr(0, colon);
+    const auto host = text.substr(0, colon);
     const auto port = text.substr(colon + 1);
-    if (host.starts_with('[') && host.ends_with(']'))
-        host = host.substr(1, host.size() - 2);
-    else if (host.find_first_of(":[]") != std::string_view::npos)
-        return refuse("an IPv6 address needs brackets");
+    if (host.find_first_of(":[]") != std::string_view::npos) return refuse("the web server has no IPv6");
     if (host.empty()) return refuse("there is no host (0.0.0.0: every address of this machine)");
     std::uint16_t number = 0;
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);

@@ -59,15 +59,31 @@ Result<Fd> open_file(const std::string& path, int flags)
     return fd;
 }
 
-// Runs `work` in process 1's network namespace and comes back.
-Status in_initial_netns(const std::function<Status()>& work)
+// Runs `work` in another network namespace and comes back.
+Status in_netns(int other, const std::function<Status()>& work)
 {
     HW_TRY(const auto here, open_file("/proc/thread-self/ns/net", O_RDONLY));
-    HW_TRY(const auto initial, open_file("/proc/1/ns/net", O_RDONLY));
-    if (setns(initial.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "enter the initial network namespace");
+    if (setns(other, CLONE_NEWNET) != 0) return fail_errno(errno, "enter the initial network namespace");
     auto status = work();
     if (setns(here.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "return to the network namespace");
     return status;
+}
+
+// Where the process was before enter_netns.
+Fd& start_netns()
+{
+    static Fd fd;
+    return fd;
+}
+
+// `work` fails in namespaces that do not show the sysctl.
+Status in_initial_netns(const std::function<Status()>& work)
+{
+    if (auto status = work(); status) return status;
+    if (start_netns())
+        if (auto status = in_netns(start_netns().get(), work); status) return status;
+    HW_TRY(const auto initial, open_file("/proc/1/ns/net", O_RDONLY));
+    return in_netns(initial.get(), work);
 }
 
 std::uint64_t nanoseconds(clockid_t clock)
@@ -108,6 +124,7 @@ Status enter_netns(const std::string& name)
     if (!fd)
         return fail(ErrorKind::not_found, "--netns {}: {}: {} (a name of `ip netns list`, a process id, or a path)", name,
                     path, std::strerror(errno));
+    if (!start_netns()) start_netns() = Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     if (setns(fd.get(), CLONE_NEWNET) != 0)
         return fail(errno == EPERM ? ErrorKind::permission : ErrorKind::usage, "--netns {}: {}: {}", name, path,
                     errno == EINVAL ? "this is no network namespace" : std::strerror(errno));
@@ -146,7 +163,7 @@ Result<std::uint32_t> read_initial_sysctl(const std::string& path)
 {
     Result<std::uint32_t> value = 0U;
     HW_CHECK(in_initial_netns([&]() -> Status {
-        value = read_sysctl(path);
+        HW_TRY(value, read_sysctl(path));
         return {};
     }));
     return value;

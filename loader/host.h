@@ -33,7 +33,8 @@ Result<NetnsId> current_netns();
 // Value of /proc/sys/<path>, and setting it; of the thread's network namespace where the sysctl is per namespace.
 Result<std::uint32_t> read_sysctl(const std::string& path);
 Status write_sysctl(const std::string& path, std::uint32_t value);
-// The same seen from the host's first namespace (process 1's): some sysctls are shown nowhere else.
+// The same seen from the host's first namespace: some sysctls are shown nowhere else. Looked for in the thread's
+// namespace, the one it was in before enter_netns, and process 1's.
 Result<std::uint32_t> read_initial_sysctl(const std::string& path);
 Status write_initial_sysctl(const std::string& path, std::uint32_t value);
 

@@ -202,12 +202,26 @@ Status remove_pins(const std::string& directory)
     return {};
 }
 
-// Inodes of all network namespaces that a process lives in. Namespaces that only a mount or an open file keeps are
-// told apart by their pins' devices: see is_dead.
+// A tcx link loses its device when the device goes, and the devices go with their namespace.
+bool has_living_link(const fs::path& directory)
+{
+    struct {  // struct bpf_link_info of Linux 6.6: tcx is not in the 6.1 headers
+        __u32 type, id, program, pad, ifindex, attach_type, more[8];
+    } info{};
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(directory / "links", error)) {
+        const Fd link(bpf_obj_get(entry.path().c_str()));
+        __u32 size = sizeof(info);
+        if (link && bpf_obj_get_info_by_fd(link.get(), &info, &size) == 0 && info.ifindex != 0) return true;
+    }
+    return false;
+}
+
+// Is the network namespace of this instance gone? Without tcx links (clsact, nothing attached) it is alive if a process
+// or a mount names its inode.
 bool is_dead(const fs::path& directory)
 {
-    // The tcx links and devices go with the namespace. What tells a dead one from a living one without processes
-    // (`ip netns add`) is whether any mount or process still names its inode.
+    if (has_living_link(directory)) return false;
     const auto name = "net:[" + directory.filename().string() + "]";
     std::error_code error;
     for (const auto& process : fs::directory_iterator("/proc", error)) {
@@ -230,6 +244,7 @@ bool is_dead(const fs::path& directory)
 
 Result<std::optional<Instance>> open_instance()
 {
+    libbpf_set_print(keep_libbpf_words);
     HW_TRY(const auto netns, current_netns());
     const auto directory = directory_of(netns);
     if (access((directory + "/control").c_str(), F_OK) != 0) {

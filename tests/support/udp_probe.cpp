@@ -367,13 +367,18 @@ int receive(const Options &options) {
     return report(options, receiver);
 }
 
+void sleep_until(int64_t until_ns) {
+    const timespec until{until_ns / 1'000'000'000, until_ns % 1'000'000'000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {}
+}
+
 int send_all(const Options &options) {
     Sender sender(options, open_connected(options));
     while (!sender.done()) {
-        const timespec due{sender.due_ns() / 1'000'000'000, sender.due_ns() % 1'000'000'000};
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, nullptr) == EINTR) {}
+        sleep_until(sender.due_ns());
         sender.send_next();
     }
+    sleep_until(now_ns() + ns_per_ms);  // on one CPU, ending would delay the receiver of the last packet
     print_start(options);
     print_number("send_errors", sender.errors());
     std::puts("}");

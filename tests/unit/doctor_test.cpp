@@ -27,7 +27,8 @@ TEST(DoctorKernel, OldestIs61)
 
 TEST(DoctorPrivileges, AreReadFromTheStatusFile)
 {
-    EXPECT_EQ(effective_capabilities("Name:\tx\nCapPrm:\tff\nCapEff:\t000001fffeffffff\nCapBnd:\t0\n"), all_capabilities);
+    EXPECT_EQ(effective_capabilities("Name:\tx\nCapPrm:\tff\nCapEff:\t000001fffeffffff\nCapBnd:\t0\n"),
+              all_capabilities);
     EXPECT_EQ(effective_capabilities("Name:\tx\nCapPrm:\tff\n"), std::nullopt);
     EXPECT_EQ(effective_capabilities("Name:\tx\nCapEff:\t"), std::nullopt);
 }

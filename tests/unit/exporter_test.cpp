@@ -58,8 +58,8 @@ TEST(Exporter, EveryCounterOfEveryDirection)
     EXPECT_THAT(out, HasSubstr("headwind_packets_total{rule=\"slow\",direction=\"in\"} 200\n"));
     EXPECT_THAT(out, HasSubstr("headwind_bytes_total{rule=\"slow\",direction=\"out\"} 101\n"));
     const auto dropped = [](const char* cause, int value) {
-        return HasSubstr(fmt::format("headwind_dropped_packets_total{{rule=\"slow\",direction=\"out\",cause=\"{}\"}} {}\n", cause,
-                                     value));
+        return HasSubstr(fmt::format(
+            "headwind_dropped_packets_total{{rule=\"slow\",direction=\"out\",cause=\"{}\"}} {}\n", cause, value));
     };
     EXPECT_THAT(out, AllOf(dropped("loss", 102), dropped("partition", 103), dropped("queue", 104), dropped("held", 105),
                            dropped("line", 106)));
@@ -93,7 +93,8 @@ TEST(Exporter, LineAndPanic)
     EXPECT_THAT(out, HasSubstr("# TYPE headwind_line_held_packets gauge\nheadwind_line_held_packets 7\n"));
     EXPECT_THAT(out, HasSubstr("\nheadwind_line_held_bytes 800\n"));
     EXPECT_THAT(out, HasSubstr("\nheadwind_line_max_held_bytes 1000\n"));
-    EXPECT_THAT(out, HasSubstr("# TYPE headwind_line_dropped_packets_total counter\nheadwind_line_dropped_packets_total 9\n"));
+    EXPECT_THAT(out, HasSubstr("# TYPE headwind_line_dropped_packets_total counter\n"
+                               "headwind_line_dropped_packets_total 9\n"));
     EXPECT_THAT(out, HasSubstr("\nheadwind_panic 1\n"));
 }
 
@@ -107,7 +108,8 @@ TEST(Exporter, NoInstanceIsNoError)
 // Prometheus refuses a scrape with one series twice; the old rule's counters must not jump to the new one's and back.
 TEST(Exporter, ARuleBeingReplacedAppearsOnce)
 {
-    const auto before = rule("x", 4, {counters(Direction::out, 100)}), after = rule("x", 9, {counters(Direction::out, 0)});
+    const auto before = rule("x", 4, {counters(Direction::out, 100)});
+    const auto after = rule("x", 9, {counters(Direction::out, 0)});
     const auto expected = text({before});
     EXPECT_EQ(text({after, before}), expected);
     EXPECT_EQ(text({before, after}), expected);
@@ -142,13 +144,13 @@ TEST(ExporterListen, HostAndPort)
 {
     EXPECT_EQ(*parse_listen("127.0.0.1:9431"), (ListenAddress{"127.0.0.1", "9431"}));
     EXPECT_EQ(*parse_listen("localhost:1"), (ListenAddress{"localhost", "1"}));
-    EXPECT_EQ(*parse_listen("[::1]:65535"), (ListenAddress{"::1", "65535"}));
+    EXPECT_EQ(*parse_listen("0.0.0.0:65535"), (ListenAddress{"0.0.0.0", "65535"}));
 }
 
 TEST(ExporterListen, AnythingElseIsRefused)
 {
-    for (const char* bad : {"", ":", "9431", "127.0.0.1", "127.0.0.1:", ":9431", "127.0.0.1:0", "127.0.0.1:65536", "h:-1", "h:9x",
-                            "::1:9431", "[::1]", "[]:1", "[::1:9431", "h: 1", "h:+1"}) {
+    for (const char* bad : {"", ":", "9431", "127.0.0.1", "127.0.0.1:", ":9431", "127.0.0.1:0", "127.0.0.1:65536",
+                            "h:-1", "h:9x", "::1:9431", "[::1]:9431", "[::1]", "h: 1", "h:+1"}) {
         const auto result = parse_listen(bad);
         ASSERT_FALSE(result) << bad;
         EXPECT_EQ(result.error().kind, ErrorKind::usage);

@@ -1,0 +1,73 @@
+// Loss and partition: what senders notice of them, and that they hit wire packets, at both hooks.
+#include "net_test.h"
+
+namespace headwind::test {
+namespace {
+
+using testing::HasSubstr;
+
+class Loss : public PairTest {
+protected:
+    // A fast path with quick timers, so that a transfer with loss ends soon.
+    void quicken_tcp() const
+    {
+        ip(a(), "route replace 10.77.0.0/24 dev va src 10.77.0.1 rto_min 3ms quickack 1");
+        ip(b(), "route replace 10.77.0.0/24 dev vb src 10.77.0.2 rto_min 3ms quickack 1");
+    }
+};
+
+TEST_F(Loss, SendingNeverFails)
+{
+    const std::size_t count = 5000;
+    change(a(), "add --name lossy --loss 50%");
+    UdpSink sink(b(), {Pair::b4, 5000});
+    const auto sent = send_udp(a(), {Pair::b4, 5000}, {.count = count});
+    EXPECT_EQ(sent.failed, 0U);
+    const auto arrived = sink.finish().size();
+    EXPECT_GT(arrived, count * 4 / 10);
+    EXPECT_LT(arrived, count * 6 / 10);
+    const auto counters = counters_of(a(), "lossy");
+    EXPECT_EQ(counters.packets, count);
+    EXPECT_EQ(counters.loss, count - arrived);
+}
+
+TEST_F(Loss, SendingIntoAPartitionNeverFails)
+{
+    change(a(), "add --name split --partition");
+    UdpSink sink(b(), {Pair::b4, 5000});
+    const auto sent = send_udp(a(), {Pair::b4, 5000}, {.count = 5000});
+    EXPECT_EQ(sent.failed, 0U);
+    EXPECT_EQ(sink.finish().size(), 0U);
+    EXPECT_EQ(counters_of(a(), "split").partition, 5000U);
+}
+
+TEST_F(Loss, WithoutSilentDropsSendingFails)
+{
+    change_without(HW_CURE_SILENT, a(), "add --name lossy --loss 50%");
+    EXPECT_GT(send_udp(a(), {Pair::b4, 5000}, {.count = 1000}).failed, 300U);
+}
+
+TEST_F(Loss, TcpRetransmitsAndHearsOfNoLocalDrop)
+{
+    quicken_tcp();
+    change(a(), "add --name lossy --loss 10% --proto tcp");
+    const auto result = transfer_tcp(a(), b(), {Pair::b4, 5001}, scaled(20'000'000, 2'000'000));
+    EXPECT_EQ(result.error, "");
+    const auto counters = counters_of(a(), "lossy");
+    EXPECT_GT(result.retransmits, counters.loss * 9 / 10);
+    EXPECT_GT(result.looks, 10U);
+    EXPECT_EQ(result.in_cwr, 0U) << "of " << result.looks;
+    RecordProperty("retransmits", static_cast<int>(result.retransmits));
+    RecordProperty("seconds", std::to_string(result.seconds));
+}
+
+TEST_F(Loss, WithoutSilentDropsTcpHearsOfThem)
+{
+    quicken_tcp();
+    change_without(HW_CURE_SILENT, a(), "add --name lossy --loss 10% --proto tcp");
+    const auto result = transfer_tcp(a(), b(), {Pair::b4, 5001}, scaled(5'000'000, 1'000'000));
+    EXPECT_GT(result.in_cwr, 0U) << "of " << result.looks;
+}
+
+}  // namespace
+}  // namespace headwind::test

@@ -1,0 +1,130 @@
+// What the net tests share: they drive the real binary as a user would, with real traffic between namespaces.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include <headwind/abi.h>
+
+#include "command.h"
+#include "namespace.h"
+#include "netlink.h"
+#include "traffic.h"
+
+namespace headwind::test {
+
+class NetTest : public testing::Test {
+protected:
+    void SetUp() override
+    {
+        if (geteuid() != 0) GTEST_SKIP() << "needs root";
+        ASSERT_EQ(isolate(), "");
+        ASSERT_EQ(access(headwind_binary().c_str(), X_OK), 0) << "no " << headwind_binary() << ": set HEADWIND";
+    }
+};
+
+// Two namespaces, a and b, with a veth pair.
+class PairTest : public NetTest {
+protected:
+    void SetUp() override
+    {
+        NetTest::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        make_pair();
+    }
+    void TearDown() override { pair_.reset(); }
+
+    void make_pair(const PairOptions& options = {})
+    {
+        pair_.reset();
+        pair_.emplace(options);
+    }
+    const Namespace& a() const { return pair_->a; }
+    const Namespace& b() const { return pair_->b; }
+
+    // How many of the flow's packets from a arrive at b.
+    std::size_t arrive(const Flow& flow = {}, const Endpoint& to = {Pair::b4, 5000}) const
+    {
+        return deliver(a(), b(), to, flow);
+    }
+
+private:
+    std::optional<Pair> pair_;
+};
+
+inline void expect_ok(const Output& output, const std::string& what = "")
+{
+    EXPECT_EQ(output.status, 0) << what << "\n" << output.out << output.err;
+}
+
+// A change that must work.
+inline Output change(const Namespace& where, const std::string& arguments)
+{
+    auto output = headwind(where, arguments);
+    expect_ok(output, "headwind " + arguments);
+    return output;
+}
+
+inline Output change_without(unsigned cures, const Namespace& where, const std::string& arguments)
+{
+    auto output = headwind_without(cures, where, arguments);
+    expect_ok(output, "headwind_testing " + arguments);
+    return output;
+}
+
+inline nlohmann::json parse_json(const Output& output)
+{
+    const auto value = nlohmann::json::parse(output.out, nullptr, false);
+    EXPECT_FALSE(value.is_discarded()) << "no JSON: " << output.out << output.err;
+    return value;
+}
+
+inline nlohmann::json rule_of(const Namespace& where, const std::string& name)
+{
+    const auto all = parse_json(headwind(where, "stats --json " + name));
+    return all.is_object() && !all["rules"].empty() ? all["rules"][0] : nlohmann::json();
+}
+
+struct Counters {
+    std::uint64_t packets = 0, bytes = 0, loss = 0, partition = 0, queue = 0, held = 0, line = 0, delayed = 0;
+};
+
+inline Counters counters_of(const Namespace& where, const std::string& name, const std::string& direction = "out")
+{
+    const auto rule = rule_of(where, name);
+    if (!rule.contains("counters") || !rule["counters"].contains(direction)) {
+        ADD_FAILURE() << "rule " << name << " has no counters " << direction;
+        return {};
+    }
+    const auto& counters = rule["counters"][direction];
+    const auto& dropped = counters["dropped_packets"];
+    return {counters["packets"], counters["bytes"], dropped["loss"], dropped["partition"],
+            dropped["queue"],    dropped["held"],   dropped["line"], counters["delayed_packets"]};
+}
+
+// `many` natively, `few` where a packet costs ten times as much.
+inline std::size_t scaled(std::size_t many, std::size_t few)
+{
+    return slow_machine() ? few : many;
+}
+
+inline bool has_fq()
+{
+    static const bool fq = [] {
+        const auto found = netlink::kernel_has_fq();
+        return found && *found;
+    }();
+    return fq;
+}
+
+}  // namespace headwind::test
+
+#define SKIP_WITHOUT_FQ() \
+    if (!::headwind::test::has_fq()) GTEST_SKIP() << "this kernel has no sch_fq: delay and rate are refused"

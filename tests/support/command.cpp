@@ -1,0 +1,164 @@
+#include "command.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+extern char** environ;
+
+namespace headwind::test {
+namespace {
+
+std::string content(int fd)
+{
+    std::string text;
+    std::array<char, 65536> chunk{};
+    ssize_t length = 0;
+    while ((length = pread(fd, chunk.data(), chunk.size(), static_cast<off_t>(text.size()))) > 0)
+        text.append(chunk.data(), static_cast<std::size_t>(length));
+    return text;
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& strings)
+{
+    std::vector<char*> out;
+    for (const auto& one : strings) out.push_back(const_cast<char*>(one.c_str()));
+    out.push_back(nullptr);
+    return out;
+}
+
+std::string binary(const char* variable, const char* name)
+{
+    if (const char* given = std::getenv(variable); given != nullptr) return given;
+    std::error_code error;
+    const auto beside = std::filesystem::read_symlink("/proc/self/exe", error).parent_path().parent_path() / name;
+    return std::filesystem::exists(beside, error) ? beside.string() : std::string("build/release/") + name;
+}
+
+}  // namespace
+
+Arguments words(const std::string& text)
+{
+    std::istringstream stream(text);
+    return {std::istream_iterator<std::string>(stream), {}};
+}
+
+Process::Process(const Namespace* where, const Arguments& command, const std::vector<std::string>& variables)
+    : out_(memfd_create("out", MFD_CLOEXEC)), err_(memfd_create("err", MFD_CLOEXEC))
+{
+    std::vector<std::string> environment = variables;
+    for (char** one = environ; *one != nullptr; ++one) environment.emplace_back(*one);
+    const auto arguments = pointers(command), settings = pointers(environment);
+    const pid_t parent = getpid();
+    pid_ = fork();
+    if (pid_ != 0) return;
+    // Only what is safe between fork and exec in a process with threads.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(125);
+    const int nothing = open("/dev/null", O_RDONLY);
+    dup2(nothing, STDIN_FILENO);
+    dup2(out_.get(), STDOUT_FILENO);
+    dup2(err_.get(), STDERR_FILENO);
+    if (where != nullptr && setns(where->fd(), CLONE_NEWNET) != 0) _exit(125);
+    execvpe(arguments[0], arguments.data(), settings.data());
+    _exit(127);
+}
+
+Process::~Process()
+{
+    if (running()) wait(std::chrono::milliseconds(0));
+}
+
+bool Process::running()
+{
+    if (pid_ <= 0 || ended_) return false;
+    if (waitpid(pid_, &status_, WNOHANG) == pid_) ended_ = true;
+    return !ended_;
+}
+
+void Process::signal(int number) const
+{
+    if (!ended_) kill(pid_, number);
+}
+
+Output Process::wait(std::chrono::milliseconds limit)
+{
+    Output result;
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (running()) {
+        if (std::chrono::steady_clock::now() >= end) {
+            kill(pid_, SIGKILL);
+            waitpid(pid_, &status_, 0);
+            ended_ = result.timed_out = true;
+        } else {
+            usleep(1'000);
+        }
+    }
+    result.status = WIFSIGNALED(status_) ? 128 + WTERMSIG(status_) : WEXITSTATUS(status_);
+    result.out = out();
+    result.err = err();
+    return result;
+}
+
+std::string Process::out() const
+{
+    return content(out_.get());
+}
+
+std::string Process::err() const
+{
+    return content(err_.get());
+}
+
+Output run(const Namespace* where, const Arguments& command, const std::vector<std::string>& variables,
+           std::chrono::milliseconds limit)
+{
+    return Process(where, command, variables).wait(limit);
+}
+
+std::string headwind_binary()
+{
+    return binary("HEADWIND", "headwind");
+}
+
+std::string headwind_testing_binary()
+{
+    return binary("HEADWIND_TESTING_BIN", "headwind_testing");
+}
+
+Output headwind(const Namespace& where, const std::string& arguments)
+{
+    auto command = words(arguments);
+    command.insert(command.begin(), headwind_binary());
+    return run(&where, command);
+}
+
+Output headwind_without(unsigned cures, const Namespace& where, const std::string& arguments)
+{
+    auto command = words(arguments);
+    command.insert(command.begin(), headwind_testing_binary());
+    return run(&where, command, {"HEADWIND_WITHOUT=" + std::to_string(cures)});
+}
+
+bool slow_machine()
+{
+    static const bool slow = [] {
+        std::ifstream file("/proc/cpuinfo");
+        const std::string text{std::istreambuf_iterator<char>(file), {}};
+        return text.find("QEMU TCG") != std::string::npos;
+    }();
+    return slow;
+}
+
+}  // namespace headwind::test

@@ -1,0 +1,258 @@
+#include "namespace.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include <bpf/bpf.h>
+#include <gtest/gtest.h>
+#include <linux/rtnetlink.h>
+
+#include "command.h"
+#include "netlink.h"
+#include "netlink_request.h"
+
+namespace headwind::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* names_folder = "/run/netns";
+constexpr const char* pins_folder = "/sys/fs/bpf";
+
+std::uint64_t inode_of(const std::string& path)
+{
+    struct stat info {};
+    return stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
+}
+
+std::vector<pid_t> processes_in(std::uint64_t inode)
+{
+    std::vector<pid_t> found;
+    const auto wanted = "net:[" + std::to_string(inode) + "]";
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator("/proc", error)) {
+        const auto name = entry.path().filename().string();
+        if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+        std::error_code ignored;
+        if (fs::read_symlink(entry.path() / "ns/net", ignored) == wanted) found.push_back(std::stoi(name));
+    }
+    return found;
+}
+
+// What a namespace must not leave behind: processes, and whatever an instance changed on the host.
+void empty(const std::string& path)
+{
+    const auto inode = inode_of(path);
+    for (const pid_t pid : processes_in(inode))
+        if (pid != getpid()) kill(pid, SIGKILL);
+    if (access((pins_folder + std::string("/headwind/") + std::to_string(inode)).c_str(), F_OK) == 0)
+        run(nullptr, {headwind_binary(), "clear", "--netns", path});
+}
+
+[[noreturn]] void guard(int alive)
+{
+    setsid();
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) signal(number, SIG_IGN);
+    const int nothing = open("/dev/null", O_RDWR);
+    for (const int fd : {0, 1, 2}) dup2(nothing, fd);
+    char byte = 0;
+    while (read(alive, &byte, 1) > 0) {
+    }
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(names_folder, error)) empty(entry.path().string());
+    run(nullptr, {headwind_binary(), "panic", "--off"});
+    _exit(0);
+}
+
+// A process of its own kind: the child of a child, so that who kills this one and its children misses it.
+std::string start_guardian()
+{
+    static int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return "pipe";
+    const pid_t child = fork();
+    if (child == 0) {
+        if (fork() != 0) _exit(0);
+        close(ends[1]);
+        guard(ends[0]);
+    }
+    close(ends[0]);
+    if (child < 0 || waitpid(child, nullptr, 0) != child) return "fork";
+    return {};
+}
+
+std::string isolate_once()
+{
+    const auto error = [](const std::string& what) { return what + ": " + std::strerror(errno); };
+    static const Fd lock(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+    if (!lock || flock(lock.get(), LOCK_EX) != 0) return error("lock the test program");
+    if (unshare(CLONE_NEWNS) != 0) return error("unshare the mounts");
+    if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return error("make the mounts private");
+    if (mkdir(names_folder, 0755) != 0 && errno != EEXIST) return error(names_folder);
+    if (mount("tests", names_folder, "tmpfs", 0, "mode=0755") != 0) return error("mount /run/netns");
+    if (mount("bpf", pins_folder, "bpf", 0, "mode=0700") != 0) return error("mount /sys/fs/bpf");
+    return start_guardian();
+}
+
+std::string operstate(const Namespace& where, int index)
+{
+    const Inside inside(where);
+    netlink::Request request(RTM_GETLINK, 0);
+    request.header<ifinfomsg>().ifi_index = index;
+    const auto answer = netlink::send(request);
+    if (!answer || answer->empty()) return "gone";
+    const nlattr* found = netlink::find_attribute(answer->front().get(), sizeof(ifinfomsg), IFLA_OPERSTATE);
+    if (found == nullptr) return "unknown";
+    return netlink::value_of<std::uint8_t>(found) == 6 ? "up" : "down";  // IF_OPER_UP
+}
+
+void run_batch(const Namespace& where, const char* tool, const std::string& commands)
+{
+    const auto file = "/run/netns/." + where.name() + ".batch";
+    std::ofstream(file) << commands << "\n";
+    const auto result = run(&where, {tool, "-batch", file});
+    fs::remove(file);
+    EXPECT_EQ(result.status, 0) << tool << " " << commands << "\n" << result.err;
+}
+
+// Programs of tcx on a device; "" where the kernel has no tcx.
+std::string tcx_programs(int index)
+{
+    std::string text;
+    for (const int hook : {46, 47}) {  // BPF_TCX_INGRESS, BPF_TCX_EGRESS: not in Debian 12's headers
+        std::array<__u32, 64> ids{};
+        __u32 flags = 0, count = ids.size();
+        if (bpf_prog_query(index, static_cast<bpf_attach_type>(hook), 0, &flags, ids.data(), &count) != 0) continue;
+        text += " tcx" + std::to_string(hook) + ":" + std::to_string(count);
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string isolate()
+{
+    static const std::string error = isolate_once();
+    return error;
+}
+
+Namespace::Namespace(std::string name) : name_(std::move(name)), path_(std::string(names_folder) + "/" + name_)
+{
+    std::ofstream(path_).flush();
+    std::string error;
+    std::thread([&] {
+        if (unshare(CLONE_NEWNET) != 0 || mount("/proc/thread-self/ns/net", path_.c_str(), nullptr, MS_BIND, nullptr) != 0)
+            error = std::strerror(errno);
+    }).join();
+    EXPECT_EQ(error, "") << "network namespace " << name_;
+    fd_ = Fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+    inode_ = inode_of(path_);
+    ip(*this, "link set dev lo up");
+}
+
+Namespace::~Namespace()
+{
+    empty(path_);
+    umount2(path_.c_str(), MNT_DETACH);
+    unlink(path_.c_str());
+}
+
+Inside::Inside(const Namespace& where) : home_(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC))
+{
+    EXPECT_EQ(setns(where.fd(), CLONE_NEWNET), 0) << std::strerror(errno);
+}
+
+Inside::~Inside()
+{
+    EXPECT_EQ(setns(home_.get(), CLONE_NEWNET), 0) << std::strerror(errno);
+}
+
+void ip(const Namespace& where, const std::string& commands)
+{
+    run_batch(where, "ip", commands);
+}
+
+std::string tc(const Namespace& where, const std::string& arguments)
+{
+    auto command = words(arguments);
+    command.insert(command.begin(), "tc");
+    const auto result = run(&where, command);
+    EXPECT_EQ(result.status, 0) << "tc " << arguments << "\n" << result.err;
+    return result.out;
+}
+
+int device_index(const Namespace& where, const std::string& device)
+{
+    const Inside inside(where);
+    return static_cast<int>(if_nametoindex(device.c_str()));
+}
+
+void wait_until_operational(const Namespace& where, const std::string& device)
+{
+    const int index = device_index(where, device);
+    EXPECT_TRUE(eventually(std::chrono::seconds(10), [&] { return operstate(where, index) == "up"; })) << device;
+}
+
+std::string read_sysctl_of(const Namespace& where, const std::string& name)
+{
+    const Inside inside(where);
+    std::ifstream file("/proc/sys/" + name);
+    std::string value;
+    file >> value;
+    return value;
+}
+
+std::string footprint(const Namespace& where)
+{
+    std::ostringstream text;
+    const Inside inside(where);
+    const auto links = netlink::list_links();
+    EXPECT_TRUE(links) << links.error().message;
+    for (const auto& link : links ? *links : std::vector<netlink::Link>()) {
+        const auto clsact = netlink::count_clsact_filters(link.index);
+        text << link.index << " " << link.name << " mtu " << link.mtu << " filters " << (clsact ? *clsact : 0)
+             << tcx_programs(link.index) << "\n";
+    }
+    for (const char* name : {"route_localnet", "accept_local"})
+        text << name << " " << read_sysctl_of(where, std::string("net/ipv4/conf/lo/") + name) << "\n";
+    return text.str() + tc(where, "qdisc show");
+}
+
+Pair::Pair(const PairOptions& options)
+{
+    const auto mtu = std::to_string(options.mtu);
+    ip(a, "link add name va mtu " + mtu + " address 02:00:00:00:00:01 numrxqueues 1 numtxqueues 1 addrgenmode none "
+          "type veth peer name vb mtu " + mtu + " address 02:00:00:00:00:02 numrxqueues 1 numtxqueues 1 netns b");
+    const auto configure = [](const Namespace& where, const char* device, const char* v4, const char* v6,
+                              const char* peer4, const char* peer6, const char* peer) {
+        const auto on = std::string(" dev ") + device;
+        const auto neighbour = std::string(" lladdr ") + peer + " nud permanent" + on + "\n";
+        ip(where, "link set addrgenmode none" + on + "\n" + "address add " + v4 + "/24" + on + "\n" + "address add " + v6 +
+                      "/64 nodad" + on + "\n" + "link set up" + on + "\n" + "neighbour replace " + peer4 + neighbour +
+                      "neighbour replace " + peer6 + neighbour);
+    };
+    configure(a, device_a, a4, a6, b4, b6, "02:00:00:00:00:02");
+    configure(b, device_b, b4, b6, a4, a6, "02:00:00:00:00:01");
+    if (!options.offloads) {
+        for (const auto& [where, device] : {std::pair(&a, device_a), std::pair(&b, device_b)})
+            EXPECT_EQ(run(where, words(std::string("ethtool -K ") + device + " tx off tso off gso off gro off")).status, 0);
+    }
+    wait_until_operational(a, device_a);
+    wait_until_operational(b, device_b);
+}
+
+}  // namespace headwind::test

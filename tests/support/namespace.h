@@ -1,0 +1,79 @@
+// Network namespaces of a test's own, mounted on a /run/netns that only this process sees, beside a BPF file system of
+// its own: other headwinds of the host share neither lock nor rules with the tests, and nothing outlives the process.
+// What would (netdev_max_backlog, processes) a guardian process puts right if this one is killed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "fd.h"
+
+namespace headwind::test {
+
+// Gives this process its own /run/netns and /sys/fs/bpf, once; waits for other test processes of this binary, since
+// they would share netdev_max_backlog. Empty, or why it failed. Before any thread is started.
+std::string isolate();
+
+class Namespace {
+public:
+    explicit Namespace(std::string name);  // /run/netns/NAME; lo is up
+    Namespace(const Namespace&) = delete;
+    Namespace& operator=(const Namespace&) = delete;
+    ~Namespace();  // ends every process in it, and `headwind clear`
+
+    const std::string& name() const { return name_; }
+    const std::string& path() const { return path_; }
+    int fd() const { return fd_.get(); }
+    std::uint64_t inode() const { return inode_; }
+
+private:
+    std::string name_, path_;
+    Fd fd_;
+    std::uint64_t inode_ = 0;
+};
+
+// The calling thread is in the namespace as long as this lives. Sockets stay in the namespace they were made in.
+class Inside {
+public:
+    explicit Inside(const Namespace& where);
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+    ~Inside();
+
+private:
+    Fd home_;
+};
+
+// "ip ..." and "tc ..." in a namespace; several commands, one a line. Fails the test if one of them fails.
+void ip(const Namespace& where, const std::string& commands);
+std::string tc(const Namespace& where, const std::string& arguments);  // its output
+
+int device_index(const Namespace& where, const std::string& device);
+// An end of a veth pair that came up before the other silently drops what is sent until the kernel's link watch ran.
+void wait_until_operational(const Namespace& where, const std::string& device);
+
+std::string read_sysctl_of(const Namespace& where, const std::string& name);  // net/ipv4/...
+
+// All that an instance may leave in a namespace: devices, qdiscs, filters, tcx programs, sysctls.
+std::string footprint(const Namespace& where);
+
+struct PairOptions {
+    unsigned mtu = 1500;
+    bool offloads = true;  // false: no segmentation or checksum offload: every packet is a wire packet
+};
+
+// Two namespaces and a veth pair between them, operational, neighbours known.
+class Pair {
+public:
+    static constexpr const char* device_a = "va";
+    static constexpr const char* device_b = "vb";
+    static constexpr const char* a4 = "10.77.0.1";
+    static constexpr const char* b4 = "10.77.0.2";
+    static constexpr const char* a6 = "fd77::1";
+    static constexpr const char* b6 = "fd77::2";
+
+    explicit Pair(const PairOptions& options = {});
+    Namespace a{"a"}, b{"b"};
+};
+
+}  // namespace headwind::test

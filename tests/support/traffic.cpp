@@ -1,0 +1,293 @@
+#include "traffic.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include <gtest/gtest.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+namespace headwind::test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Address {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+    int family = AF_INET;
+    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+Address address_of(const Endpoint& endpoint)
+{
+    Address out;
+    if (endpoint.address.find(':') != std::string::npos) {
+        auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.storage);
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(endpoint.port);
+        EXPECT_EQ(inet_pton(AF_INET6, endpoint.address.c_str(), &v6->sin6_addr), 1) << endpoint.address;
+        out.size = sizeof(*v6);
+        out.family = AF_INET6;
+    } else {
+        auto* v4 = reinterpret_cast<sockaddr_in*>(&out.storage);
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(endpoint.port);
+        EXPECT_EQ(inet_pton(AF_INET, endpoint.address.c_str(), &v4->sin_addr), 1) << endpoint.address;
+        out.size = sizeof(*v4);
+    }
+    return out;
+}
+
+void set(int fd, int level, int option, int value)
+{
+    EXPECT_EQ(setsockopt(fd, level, option, &value, sizeof(value)), 0) << option << ": " << std::strerror(errno);
+}
+
+Fd make_socket(const Namespace& where, int family, int type)
+{
+    const Inside inside(where);
+    Fd fd(socket(family, type | SOCK_CLOEXEC, 0));
+    EXPECT_TRUE(fd) << std::strerror(errno);
+    return fd;
+}
+
+Fd sending_socket(const Namespace& from, const Endpoint& to, const Flow& flow)
+{
+    const auto there = address_of(to);
+    Fd fd = make_socket(from, there.family, SOCK_DGRAM);
+    set(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE, 64 << 20);
+    if (there.family == AF_INET6)
+        set(fd.get(), IPPROTO_IPV6, IPV6_RECVERR, 1);
+    else
+        set(fd.get(), IPPROTO_IP, IP_RECVERR, 1);
+    if (flow.mark != 0) set(fd.get(), SOL_SOCKET, SO_MARK, static_cast<int>(flow.mark));
+    if (flow.segments > 1) set(fd.get(), IPPROTO_UDP, UDP_SEGMENT, static_cast<int>(flow.size));
+    if (flow.local_port != 0) {
+        const auto here = address_of({there.family == AF_INET6 ? "::" : "0.0.0.0", flow.local_port});
+        EXPECT_EQ(bind(fd.get(), here.get(), here.size), 0) << std::strerror(errno);
+    }
+    EXPECT_EQ(connect(fd.get(), there.get(), there.size), 0) << to.address << ": " << std::strerror(errno);
+    return fd;
+}
+
+// Keeps to flow.per_second, or sleeps between bursts: the receiving end of a veth queues 1000 packets only.
+void pace_sender(const Flow& flow, std::size_t packets, Clock::time_point start)
+{
+    constexpr std::size_t burst = 50;
+    if (flow.per_second != 0) {
+        std::this_thread::sleep_until(start + std::chrono::nanoseconds(1'000'000'000ULL * packets / flow.per_second));
+    } else if (packets / burst != (packets - flow.segments) / burst) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
+struct Listener {
+    Fd fd;
+    std::uint16_t port = 0;
+};
+
+Listener listen_at(const Namespace& where, const Endpoint& endpoint)
+{
+    const auto here = address_of(endpoint);
+    Listener out{make_socket(where, here.family, SOCK_STREAM), endpoint.port};
+    set(out.fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    EXPECT_EQ(bind(out.fd.get(), here.get(), here.size), 0) << std::strerror(errno);
+    EXPECT_EQ(listen(out.fd.get(), 1), 0) << std::strerror(errno);
+    return out;
+}
+
+bool wait_for(int fd, short what, Clock::time_point end)
+{
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
+    pollfd waiting{fd, what, 0};
+    return left > 0 && poll(&waiting, 1, static_cast<int>(left)) == 1;
+}
+
+// Accepts one connection and reads it to its end.
+std::uint64_t read_all(const Listener& listener, Clock::time_point end, const std::atomic<bool>& give_up)
+{
+    const auto soon = [&] { return std::min(end, Clock::now() + std::chrono::milliseconds(100)); };
+    while (!wait_for(listener.fd.get(), POLLIN, soon()))
+        if (give_up || Clock::now() >= end) return 0;
+    const Fd connection(accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    std::vector<char> buffer(256 * 1024);
+    std::uint64_t received = 0;
+    while (wait_for(connection.get(), POLLIN, end)) {
+        const ssize_t length = recv(connection.get(), buffer.data(), buffer.size(), 0);
+        if (length <= 0) break;
+        received += static_cast<std::uint64_t>(length);
+    }
+    return received;
+}
+
+tcp_info info_of(int fd)
+{
+    tcp_info info{};
+    socklen_t size = sizeof(info);
+    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+    return info;
+}
+
+void look(int fd, TcpResult& result)
+{
+    const auto info = info_of(fd);
+    ++result.looks;
+    result.in_cwr += info.tcpi_ca_state == TCP_CA_CWR ? 1 : 0;
+    result.retransmits = info.tcpi_total_retrans;
+}
+
+std::string connect_to(int fd, const Address& there, Clock::time_point end)
+{
+    if (connect(fd, there.get(), there.size) != 0 && errno != EINPROGRESS) return std::strerror(errno);
+    if (!wait_for(fd, POLLOUT, end)) return "no connection in time";
+    int error = 0;
+    socklen_t size = sizeof(error);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error != 0 ? std::strerror(error) : "";
+}
+
+std::string write_all(int fd, std::uint64_t bytes, Clock::time_point end, TcpResult& result)
+{
+    const std::vector<char> chunk(64 * 1024, 'x');
+    while (bytes > 0) {
+        const ssize_t length = send(fd, chunk.data(), std::min<std::uint64_t>(bytes, chunk.size()), MSG_NOSIGNAL);
+        if (length > 0)
+            bytes -= static_cast<std::uint64_t>(length);
+        else if (errno != EAGAIN)
+            return std::strerror(errno);
+        else if (!wait_for(fd, POLLOUT, end))
+            return "not sent in time";
+        look(fd, result);
+    }
+    return {};
+}
+
+}  // namespace
+
+std::int64_t monotonic_ns()
+{
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+
+Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse)
+{
+    const auto here = address_of(local);
+    Fd fd = make_socket(where, here.family, SOCK_DGRAM);
+    set(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, 512 << 20);
+    if (reuse) set(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    EXPECT_EQ(bind(fd.get(), here.get(), here.size), 0) << local.address << ": " << std::strerror(errno);
+    return fd;
+}
+
+UdpSink::UdpSink(const Namespace& where, const Endpoint& local)
+    : socket_(udp_socket(where, local)), thread_([this] { receive(); })
+{
+}
+
+UdpSink::~UdpSink()
+{
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+}
+
+void UdpSink::receive()
+{
+    std::vector<char> buffer(70'000);
+    while (!stop_) {
+        pollfd waiting{socket_.get(), POLLIN, 0};
+        if (poll(&waiting, 1, 20) != 1) continue;
+        ssize_t length = 0;
+        while ((length = recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT)) >= 0) {
+            Arrival arrival;
+            arrival.arrived_ns = monotonic_ns();
+            arrival.size = static_cast<std::size_t>(length);
+            if (arrival.size >= sizeof(Stamp)) std::memcpy(&arrival.stamp, buffer.data(), sizeof(Stamp));
+            arrivals_.push_back(arrival);
+            ++count_;
+        }
+    }
+}
+
+std::vector<Arrival> UdpSink::finish(std::chrono::milliseconds idle, std::size_t expected)
+{
+    auto last = count();
+    for (auto quiet_since = Clock::now(); Clock::now() - quiet_since < idle && count() < expected;) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        if (count() == last) continue;
+        last = count();
+        quiet_since = Clock::now();
+    }
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+    return std::move(arrivals_);
+}
+
+Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow)
+{
+    return send_udp(sending_socket(from, to, flow).get(), flow);
+}
+
+Sent send_udp(int socket, const Flow& flow)
+{
+    Sent sent;
+    std::vector<char> payload(std::max(flow.size, sizeof(Stamp)) * flow.segments, 'u');
+    const auto start = Clock::now();
+    for (std::size_t done = 0; done < flow.count && !(flow.stop != nullptr && flow.stop->load()); done += flow.segments) {
+        for (std::size_t i = 0; i < flow.segments; ++i) {
+            const Stamp stamp{flow.sender, flow.first + static_cast<std::uint32_t>(done + i), monotonic_ns()};
+            std::memcpy(payload.data() + i * (payload.size() / flow.segments), &stamp, sizeof(stamp));
+        }
+        if (send(socket, payload.data(), payload.size(), 0) == static_cast<ssize_t>(payload.size()))
+            sent.packets += flow.segments;
+        else
+            ++sent.failed;
+        pace_sender(flow, done + flow.segments, start);
+    }
+    return sent;
+}
+
+std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow)
+{
+    UdpSink sink(to_namespace, to);
+    send_udp(from, to, flow);
+    return sink.finish(std::chrono::milliseconds(slow_machine() ? 400 : 60), flow.count).size();
+}
+
+TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, std::uint64_t bytes,
+                       std::chrono::seconds limit)
+{
+    TcpResult result;
+    const auto start = Clock::now();
+    const auto end = start + limit;
+    const auto listener = listen_at(to_namespace, to);
+    std::atomic<bool> give_up{false};
+    std::thread receiver([&] { result.received = read_all(listener, end, give_up); });
+    {
+        const auto there = address_of(to);
+        const Fd fd = make_socket(from, there.family, SOCK_STREAM | SOCK_NONBLOCK);
+        result.error = connect_to(fd.get(), there, end);
+        if (result.error.empty()) result.error = write_all(fd.get(), bytes, end, result);
+        shutdown(fd.get(), SHUT_WR);
+        give_up = !result.error.empty();
+        receiver.join();
+        look(fd.get(), result);
+    }
+    if (result.error.empty() && result.received != bytes) result.error = "only part of the bytes arrived";
+    result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    return result;
+}
+
+}  // namespace headwind::test

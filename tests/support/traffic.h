@@ -1,0 +1,97 @@
+// Small senders and receivers for exact counting: every UDP packet carries who sent it and its number.
+#pragma once
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "command.h"
+#include "namespace.h"
+
+namespace headwind::test {
+
+struct Endpoint {
+    std::string address;  // v4 or v6
+    std::uint16_t port = 0;
+};
+
+// What a UDP packet starts with.
+struct Stamp {
+    std::uint32_t sender = 0, sequence = 0;
+    std::int64_t sent_ns = 0;  // CLOCK_MONOTONIC
+};
+
+struct Arrival {
+    Stamp stamp;
+    std::int64_t arrived_ns = 0;
+    std::size_t size = 0;
+};
+
+std::int64_t monotonic_ns();
+
+// A bound socket with room for everything a test sends.
+Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse = false);
+
+// Receives in a thread of its own until finish().
+class UdpSink {
+public:
+    UdpSink(const Namespace& where, const Endpoint& local);
+    UdpSink(const UdpSink&) = delete;
+    UdpSink& operator=(const UdpSink&) = delete;
+    ~UdpSink();
+
+    std::size_t count() const { return count_.load(); }
+    // Waits until nothing has come for `idle`, at most until `expected` packets are there.
+    std::vector<Arrival> finish(std::chrono::milliseconds idle = std::chrono::milliseconds(150),
+                                std::size_t expected = SIZE_MAX);
+
+private:
+    void receive();
+    Fd socket_;
+    std::atomic<bool> stop_{false};
+    std::atomic<std::size_t> count_{0};
+    std::vector<Arrival> arrivals_;
+    std::thread thread_;
+};
+
+struct Flow {
+    std::size_t count = 100;
+    std::size_t size = 100;       // bytes of UDP payload of each wire packet
+    std::size_t segments = 1;     // more than 1: wire packets of one super-packet (UDP_SEGMENT)
+    unsigned per_second = 0;      // packets; 0: in bursts of 50, 1 ms apart
+    std::uint32_t sender = 0;
+    std::uint32_t first = 0;      // number of the first packet
+    std::uint32_t mark = 0;       // SO_MARK
+    std::uint16_t local_port = 0;
+    const std::atomic<bool>* stop = nullptr;
+};
+
+struct Sent {
+    std::size_t packets = 0;      // wire packets that send() took
+    std::size_t failed = 0;       // send() calls that failed (IP_RECVERR is on: ENOBUFS is told)
+};
+
+Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow);
+Sent send_udp(int socket, const Flow& flow);  // a connected socket
+
+// Sends `flow` to a sink in `to_namespace`, and how many arrived.
+std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow = {});
+
+struct TcpResult {
+    std::string error;             // empty: all bytes arrived
+    std::uint64_t received = 0;
+    unsigned retransmits = 0;      // tcpi_total_retrans of the sender
+    unsigned looks = 0, in_cwr = 0;  // how often the sender was looked at, and was in state CWR
+    double seconds = 0;
+};
+
+TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, std::uint64_t bytes,
+                       std::chrono::seconds limit = std::chrono::seconds(60));
+
+}  // namespace headwind::test
