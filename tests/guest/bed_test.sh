@@ -79,6 +79,13 @@ adds_20_ms() { # FILE KIND
   ((added >= 19900000 && added <= 20100000))
 }
 
+steady() { # FILE: no standard deviation above 5 us: nothing else ran in the guest
+  local row
+  for row in 'bare one-way' 'bare round-trip' 'netem one-way' 'netem round-trip'; do
+    (($(value "$1" "$row" sd_ns) < 5000)) || return
+  done
+}
+
 nothing_lost() { ! grep -v '"lost": 0, "duplicates": 0, "reordered": 0' "$1"; }
 same_micros() { diff <(to_micros "$1") <(to_micros "$2"); }
 
@@ -104,6 +111,7 @@ test_kernel() { # KERNEL
   [[ $(wc -l <"$first") == 4 && $(wc -l <"$second") == 4 ]] || return 0
   figures "$first"
   check "$1: no packet lost, duplicated or reordered" nothing_lost "$first"
+  check "$1: steady, each sd below 5 us" steady "$first"
   check "$1: netem 20 ms is 20 ms one way, within 0.1 ms" adds_20_ms "$first" one-way
   check "$1: netem 20 ms is 20 ms of the round trip, within 0.1 ms" adds_20_ms "$first" round-trip
   check "$1: both runs give the same, to the microsecond" same_micros "$first" "$second"

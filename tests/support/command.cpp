@@ -5,15 +5,22 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "cgroup.h"
 
 extern char** environ;
 
@@ -44,6 +51,23 @@ std::string binary(const char* variable, const char* name)
     std::error_code error;
     const auto beside = std::filesystem::read_symlink("/proc/self/exe", error).parent_path().parent_path() / name;
     return std::filesystem::exists(beside, error) ? beside.string() : std::string("build/release/") + name;
+}
+
+std::string cgroup_prefix(pid_t pid)
+{
+    return "headwind-test-" + std::to_string(pid) + "-";
+}
+
+void remove_cgroup(const std::filesystem::path& directory)
+{
+    const auto removed = [&] {
+        if (rmdir(directory.c_str()) == 0 || errno == ENOENT) return true;
+        std::ifstream processes(directory / "cgroup.procs");
+        for (std::string pid; std::getline(processes, pid);)
+            std::ofstream(directory.parent_path() / "cgroup.procs") << pid << std::flush;
+        return false;
+    };
+    eventually(std::chrono::seconds(2), removed);
 }
 
 }  // namespace
@@ -149,6 +173,31 @@ Output headwind_without(unsigned cures, const Namespace& where, const std::strin
     auto command = words(arguments);
     command.insert(command.begin(), headwind_testing_binary());
     return run(&where, command, {"HEADWIND_WITHOUT=" + std::to_string(cures)});
+}
+
+TestCgroup::TestCgroup(const std::string& name)
+{
+    const auto mount = cgroup2_mount();
+    EXPECT_TRUE(mount) << mount.error().message;
+    path_ = "/" + cgroup_prefix(getpid()) + name;
+    directory_ = (mount ? *mount : "/nowhere") + path_;
+    EXPECT_EQ(mkdir(directory_.c_str(), 0755), 0) << directory_ << ": " << std::strerror(errno);
+}
+
+TestCgroup::~TestCgroup()
+{
+    remove_cgroup(directory_);
+}
+
+void remove_cgroups_of(pid_t test_process)
+{
+    const auto mount = cgroup2_mount();
+    if (!mount) return;
+    std::error_code error;
+    std::vector<std::filesystem::path> found;
+    for (const auto& entry : std::filesystem::directory_iterator(*mount, error))
+        if (entry.path().filename().string().starts_with(cgroup_prefix(test_process))) found.push_back(entry.path());
+    for (const auto& directory : found) remove_cgroup(directory);
 }
 
 bool slow_machine()

@@ -57,6 +57,21 @@ Output headwind(const Namespace& where, const std::string& arguments);
 // The same without some cures (hw_cure bits).
 Output headwind_without(unsigned cures, const Namespace& where, const std::string& arguments);
 
+// A cgroup of this test process's own, below the root of the cgroup2 mount. Processes left in it move to the root.
+class TestCgroup {
+public:
+    explicit TestCgroup(const std::string& name);
+    TestCgroup(const TestCgroup&) = delete;
+    TestCgroup& operator=(const TestCgroup&) = delete;
+    ~TestCgroup();
+    const std::string& path() const { return path_; }            // below the mount
+    const std::string& directory() const { return directory_; }  // in the file system
+
+private:
+    std::string path_, directory_;
+};
+void remove_cgroups_of(pid_t test_process);  // all that TestCgroup made there
+
 // Software emulation (QEMU TCG): some ten times slower.
 bool slow_machine();
 

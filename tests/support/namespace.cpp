@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 
 #include <bpf/bpf.h>
@@ -33,6 +34,12 @@ namespace fs = std::filesystem;
 
 constexpr const char* names_folder = "/run/netns";
 constexpr const char* pins_folder = "/sys/fs/bpf";
+
+// Without what a test stands on there is no point in going on: gtest reports the exception.
+void require(bool fulfilled, const std::string& otherwise)
+{
+    if (!fulfilled) throw std::runtime_error(otherwise);
+}
 
 std::uint64_t inode_of(const std::string& path)
 {
@@ -64,7 +71,7 @@ void empty(const std::string& path)
         run(nullptr, {headwind_binary(), "clear", "--netns", path});
 }
 
-[[noreturn]] void guard(int alive)
+[[noreturn]] void guard(int alive, pid_t test_process)
 {
     setsid();
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) signal(number, SIG_IGN);
@@ -75,7 +82,7 @@ void empty(const std::string& path)
     }
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(names_folder, error)) empty(entry.path().string());
-    run(nullptr, {headwind_binary(), "panic", "--off"});
+    remove_cgroups_of(test_process);
     _exit(0);
 }
 
@@ -84,11 +91,12 @@ std::string start_guardian()
 {
     static int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return "pipe";
+    const pid_t test_process = getpid();
     const pid_t child = fork();
     if (child == 0) {
         if (fork() != 0) _exit(0);
         close(ends[1]);
-        guard(ends[0]);
+        guard(ends[0], test_process);
     }
     close(ends[0]);
     if (child < 0 || waitpid(child, nullptr, 0) != child) return "fork";
@@ -126,7 +134,7 @@ void run_batch(const Namespace& where, const char* tool, const std::string& comm
     std::ofstream(file) << commands << "\n";
     const auto result = run(&where, {tool, "-batch", file});
     fs::remove(file);
-    EXPECT_EQ(result.status, 0) << tool << " " << commands << "\n" << result.err;
+    require(result.status == 0, std::string(tool) + " " + commands + "\n" + result.err);
 }
 
 // Programs of tcx on a device; "" where the kernel has no tcx.
@@ -158,7 +166,7 @@ Namespace::Namespace(std::string name) : name_(std::move(name)), path_(std::stri
         if (unshare(CLONE_NEWNET) != 0 || mount("/proc/thread-self/ns/net", path_.c_str(), nullptr, MS_BIND, nullptr) != 0)
             error = std::strerror(errno);
     }).join();
-    EXPECT_EQ(error, "") << "network namespace " << name_;
+    require(error.empty(), "make network namespace " + name_ + ": " + error);
     fd_ = Fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
     inode_ = inode_of(path_);
     ip(*this, "link set dev lo up");
@@ -204,7 +212,7 @@ int device_index(const Namespace& where, const std::string& device)
 void wait_until_operational(const Namespace& where, const std::string& device)
 {
     const int index = device_index(where, device);
-    EXPECT_TRUE(eventually(std::chrono::seconds(10), [&] { return operstate(where, index) == "up"; })) << device;
+    require(eventually(std::chrono::seconds(10), [&] { return operstate(where, index) == "up"; }), device + " is not up");
 }
 
 std::string read_sysctl_of(const Namespace& where, const std::string& name)
@@ -235,7 +243,7 @@ std::string footprint(const Namespace& where)
 Pair::Pair(const PairOptions& options)
 {
     const auto mtu = std::to_string(options.mtu);
-    ip(a, "link add name va mtu " + mtu + " address 02:00:00:00:00:01 numrxqueues 1 numtxqueues 1 addrgenmode none "
+    ip(a, "link add name va mtu " + mtu + " address 02:00:00:00:00:01 numrxqueues 1 numtxqueues 1 "
           "type veth peer name vb mtu " + mtu + " address 02:00:00:00:00:02 numrxqueues 1 numtxqueues 1 netns b");
     const auto configure = [](const Namespace& where, const char* device, const char* v4, const char* v6,
                               const char* peer4, const char* peer6, const char* peer) {

@@ -44,7 +44,7 @@ private:
     Fd home_;
 };
 
-// "ip ..." and "tc ..." in a namespace; several commands, one a line. Fails the test if one of them fails.
+// "ip ..." and "tc ..." in a namespace; several commands, one a line. Throws if one of them fails.
 void ip(const Namespace& where, const std::string& commands);
 std::string tc(const Namespace& where, const std::string& arguments);  // its output
 

@@ -131,17 +131,9 @@ std::uint64_t read_all(const Listener& listener, Clock::time_point end, const st
     return received;
 }
 
-tcp_info info_of(int fd)
+void look(const Fd& fd, TcpResult& result)
 {
-    tcp_info info{};
-    socklen_t size = sizeof(info);
-    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size);
-    return info;
-}
-
-void look(int fd, TcpResult& result)
-{
-    const auto info = info_of(fd);
+    const auto info = tcp_info_of(fd);
     ++result.looks;
     result.in_cwr += info.tcpi_ca_state == TCP_CA_CWR ? 1 : 0;
     result.retransmits = info.tcpi_total_retrans;
@@ -157,16 +149,16 @@ std::string connect_to(int fd, const Address& there, Clock::time_point end)
     return error != 0 ? std::strerror(error) : "";
 }
 
-std::string write_all(int fd, std::uint64_t bytes, Clock::time_point end, TcpResult& result)
+std::string write_all(const Fd& fd, std::uint64_t bytes, Clock::time_point end, TcpResult& result)
 {
     const std::vector<char> chunk(64 * 1024, 'x');
     while (bytes > 0) {
-        const ssize_t length = send(fd, chunk.data(), std::min<std::uint64_t>(bytes, chunk.size()), MSG_NOSIGNAL);
+        const ssize_t length = send(fd.get(), chunk.data(), std::min<std::uint64_t>(bytes, chunk.size()), MSG_NOSIGNAL);
         if (length > 0)
             bytes -= static_cast<std::uint64_t>(length);
         else if (errno != EAGAIN)
             return std::strerror(errno);
-        else if (!wait_for(fd, POLLOUT, end))
+        else if (!wait_for(fd.get(), POLLOUT, end))
             return "not sent in time";
         look(fd, result);
     }
@@ -266,6 +258,26 @@ std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const 
     return sink.finish(std::chrono::milliseconds(slow_machine() ? 400 : 60), flow.count).size();
 }
 
+TcpPair connect_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to)
+{
+    const auto listener = listen_at(to_namespace, to);
+    const auto there = address_of(to);
+    TcpPair pair;
+    pair.sender = make_socket(from, there.family, SOCK_STREAM | SOCK_NONBLOCK);
+    EXPECT_EQ(connect_to(pair.sender.get(), there, Clock::now() + std::chrono::seconds(10)), "");
+    pair.receiver = Fd(accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    EXPECT_TRUE(pair.receiver) << std::strerror(errno);
+    return pair;
+}
+
+tcp_info tcp_info_of(const Fd& socket)
+{
+    tcp_info info{};
+    socklen_t size = sizeof(info);
+    getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &size);
+    return info;
+}
+
 TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, std::uint64_t bytes,
                        std::chrono::seconds limit)
 {
@@ -279,11 +291,11 @@ TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, con
         const auto there = address_of(to);
         const Fd fd = make_socket(from, there.family, SOCK_STREAM | SOCK_NONBLOCK);
         result.error = connect_to(fd.get(), there, end);
-        if (result.error.empty()) result.error = write_all(fd.get(), bytes, end, result);
+        if (result.error.empty()) result.error = write_all(fd, bytes, end, result);
         shutdown(fd.get(), SHUT_WR);
         give_up = !result.error.empty();
         receiver.join();
-        look(fd.get(), result);
+        look(fd, result);
     }
     if (result.error.empty() && result.received != bytes) result.error = "only part of the bytes arrived";
     result.seconds = std::chrono::duration<double>(Clock::now() - start).count();

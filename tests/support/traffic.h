@@ -2,7 +2,7 @@
 #pragma once
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>  // not netinet/tcp.h: the kernel tells more
 
 #include <atomic>
 #include <chrono>
@@ -82,6 +82,12 @@ Sent send_udp(int socket, const Flow& flow);  // a connected socket
 
 // Sends `flow` to a sink in `to_namespace`, and how many arrived.
 std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow = {});
+
+struct TcpPair {
+    Fd sender, receiver;
+};
+TcpPair connect_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to);
+tcp_info tcp_info_of(const Fd& socket);
 
 struct TcpResult {
     std::string error;             // empty: all bytes arrived

@@ -322,7 +322,9 @@ void write_samples(const std::string &path, const std::vector<Sample> &samples) 
     if (std::fclose(file) != 0) fail(path);
 }
 
-void print_number(const char *name, int64_t value) { std::printf(", \"%s\": %lld", name, static_cast<long long>(value)); }
+void print_number(const char *name, int64_t value) {
+    std::printf(", \"%s\": %lld", name, static_cast<long long>(value));
+}
 
 void print_start(const Options &options) {
     std::printf("{\"role\": \"%s\"", std::string(options.role).c_str());

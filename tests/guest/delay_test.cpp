@@ -1,0 +1,91 @@
+// Constant delay, in virtual time.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "measure.h"
+
+namespace headwind::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+const Endpoint target{Pair::b4, 7000};
+
+Flow sparse(std::size_t count)
+{
+    Flow flow;
+    flow.count = count;
+    flow.per_second = 500;
+    return flow;
+}
+
+Moments measured(const Pair& pair, std::chrono::milliseconds idle = 2s)
+{
+    send_and_receive(pair.a, pair.b, target, sparse(20), idle);  // warm up
+    const auto arrivals = send_and_receive(pair.a, pair.b, target, sparse(500), idle);
+    EXPECT_EQ(arrivals.size(), 500U);
+    EXPECT_TRUE(in_order(arrivals));
+    return moments(delays(arrivals));
+}
+
+void expect_added(const std::string& what, const Moments& bare, const Moments& impaired, double asked_ns)
+{
+    const double added = impaired.mean - bare.mean;
+    std::printf("%-22s adds %12.3f us (asked %12.3f), sd %.3f us, worst %.3f us\n", what.c_str(), added / 1e3, asked_ns / 1e3,
+                impaired.sd / 1e3, (static_cast<double>(impaired.max) - bare.mean - asked_ns) / 1e3);
+    EXPECT_NEAR(added, asked_ns, 10e3);
+    EXPECT_LT(impaired.sd, 5e3);
+}
+
+TEST(GuestDelay, IsExactOverTheBarePath)
+{
+    const Pair pair;
+    settle();
+    const auto bare = measured(pair);
+    std::printf("bare path: mean %.3f us, sd %.3f us\n", bare.mean / 1e3, bare.sd / 1e3);
+    for (const auto& [text, asked] : {std::pair{"1ms", 1e6}, {"20ms", 20e6}, {"333333us", 333.333e6}, {"2s", 2e9}}) {
+        ASSERT_EQ(headwind(pair.a, std::string("add --name d --dev va --delay ") + text).status, 0);
+        settle();
+        expect_added(std::string("headwind ") + text, bare, measured(pair, 4s), asked);
+        ASSERT_EQ(headwind(pair.a, "clear").status, 0);
+    }
+    tc(pair.a, "qdisc add dev va root netem delay 20ms limit 100000");
+    const auto netem = measured(pair);
+    std::printf("%-22s adds %12.3f us, sd %.3f us\n", "netem 20ms", (netem.mean - bare.mean) / 1e3, netem.sd / 1e3);
+    tc(pair.a, "qdisc del dev va root");
+}
+
+TEST(GuestDelay, LeavesTheRestOfTheDeviceAlone)
+{
+    const Pair pair;
+    settle();
+    const auto bare = measured(pair);
+    const auto qdiscs = tc(pair.a, "qdisc show dev va");
+    ASSERT_EQ(headwind(pair.a, "add --name d --dev va --remote-port 9 --delay 20ms --loss 10% --rate 1mbit").status, 0);
+    EXPECT_EQ(tc(pair.a, "qdisc show dev va"), qdiscs);
+    const auto beside = measured(pair);
+    std::printf("unmatched: %.3f us more than bare, sd %.3f us\n", (beside.mean - bare.mean) / 1e3, beside.sd / 1e3);
+    EXPECT_NEAR(beside.mean, bare.mean, 10e3);
+    EXPECT_LT(beside.sd, 5e3);
+}
+
+// Design fact 8. The way there and back are two packets sent through lo.
+TEST(GuestDelay, OnLoopback)
+{
+    const Namespace alone("alone");
+    settle();
+    const Endpoint here{"127.0.0.1", 7000};
+    const auto measure = [&] {
+        send_and_receive(alone, alone, here, sparse(20));
+        return moments(delays(send_and_receive(alone, alone, here, sparse(200))));
+    };
+    const auto bare = measure();
+    ASSERT_EQ(headwind(alone, "add --name d --delay 20ms").status, 0);
+    const auto impaired = measure();
+    EXPECT_EQ(impaired.count, 200U);
+    expect_added("lo 20ms", bare, impaired, 20e6);
+}
+
+}  // namespace
+}  // namespace headwind::test

@@ -1,0 +1,43 @@
+// What the guest tests measure with: one-way delays and device counters in virtual time.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "net_test.h"
+
+namespace headwind::test {
+
+struct Moments {
+    double mean = 0, sd = 0;  // ns
+    std::int64_t min = 0, max = 0;
+    std::size_t count = 0;
+};
+Moments moments(const std::vector<std::int64_t>& values);
+
+// One-way delays in order of arrival.
+std::vector<std::int64_t> delays(const std::vector<Arrival>& arrivals);
+
+// Until the kernel has nothing left to do for devices just made (duplicate address detection, multicast reports).
+// Costs nothing in virtual time.
+void settle();
+
+// Sends `flow` to `to` and returns what arrived.
+std::vector<Arrival> send_and_receive(const Namespace& from, const Namespace& to_namespace, const Endpoint& to,
+                                      const Flow& flow, std::chrono::milliseconds idle = std::chrono::seconds(2));
+
+// True if the packets of each sender arrived in the order of their numbers.
+bool in_order(const std::vector<Arrival>& arrivals);
+
+// Bytes of frames (without FCS) that a device has received.
+std::uint64_t received_bytes(const Namespace& where, const std::string& device);
+
+// The part of `headwind stats --json` that is about the line.
+struct Line {
+    std::uint64_t held_packets = 0, held_bytes = 0, dropped_packets = 0;
+};
+Line line_of(const Namespace& where);
+
+}  // namespace headwind::test

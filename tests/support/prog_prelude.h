@@ -1,0 +1,17 @@
+// What the datapath's programs are made to meet though BPF_PROG_TEST_RUN cannot make it: a few instructions that change
+// the packet, then tail-call the program.
+#pragma once
+
+#include <vector>
+
+#include <linux/bpf.h>
+
+#include "fd.h"
+#include "prog_run.h"
+
+namespace headwind::prog {
+
+bool needs_prelude(const Arrival& arrival);
+std::vector<bpf_insn> prelude(const Arrival& arrival, int programs, int which);
+
+}  // namespace headwind::prog

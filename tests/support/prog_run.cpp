@@ -1,0 +1,271 @@
+#include "prog_run.h"
+
+#include <fcntl.h>
+#include <sched.h>
+
+#include <stdexcept>
+
+#include <CLI/CLI.hpp>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "cli.h"
+#include "headwind.skel.h"
+#include "netlink.h"
+#include "prog_prelude.h"
+#include "transaction.h"
+
+namespace headwind::prog {
+namespace {
+
+void require(bool fulfilled, const std::string& otherwise)
+{
+    if (!fulfilled) throw std::runtime_error(otherwise);
+}
+
+Fd duplicate(int fd)
+{
+    return Fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+template <class Key, class Value>
+Map<Key, Value> map_of(const bpf_map* map)
+{
+    return Map<Key, Value>(duplicate(bpf_map__fd(map)), bpf_map__name(map));
+}
+
+template <class T>
+Mapping<T> memory_of(const bpf_map* map)
+{
+    void* address = mmap(nullptr, Mapping<T>::bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+    require(address != MAP_FAILED, "map the memory of a BPF map");
+    return Mapping<T>(address);
+}
+
+Instance instance_of(const headwind_bpf& skeleton)
+{
+    Instance out;
+    out.programs.egress = duplicate(bpf_program__fd(skeleton.progs.egress));
+    out.programs.ingress = duplicate(bpf_program__fd(skeleton.progs.ingress));
+    out.programs.cut_in = duplicate(bpf_program__fd(skeleton.progs.cut_in));
+    out.programs.pace_out = duplicate(bpf_program__fd(skeleton.progs.pace_out));
+    out.entries = map_of<hw_key, hw_entry>(skeleton.maps.hw_entries);
+    out.rules = map_of<__u32, hw_rule>(skeleton.maps.hw_rules);
+    out.leases = map_of<__u32, hw_lease>(skeleton.maps.hw_leases);
+    out.states = map_of<hw_state_key, hw_state>(skeleton.maps.hw_states);
+    out.texts = map_of<hw_text_key, hw_text>(skeleton.maps.hw_texts);
+    out.counters = duplicate(bpf_map__fd(skeleton.maps.hw_counters));
+    out.host = memory_of<hw_host>(skeleton.maps.hw_host);
+    out.control = memory_of<hw_control>(skeleton.maps.data_control);
+    out.held = memory_of<hw_held>(skeleton.maps.data_held);
+    return out;
+}
+
+std::uint64_t packets_sent(int index)
+{
+    const auto stats = netlink::link_stats(index);
+    require(stats.has_value(), "read the counters of a device");
+    return stats->tx_packets;
+}
+
+}  // namespace
+
+RuleText words(const std::string& line)
+{
+    RuleText text;
+    text.name = "rule";
+    CLI::App app;
+    add_rule_flags(&app, text);
+    app.parse(line);
+    return text;
+}
+
+void Datapath::Delete::operator()(headwind_bpf* skeleton) const
+{
+    headwind_bpf__destroy(skeleton);
+}
+
+Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
+{
+    require(skeleton_ != nullptr, "open the BPF object");
+    skeleton_->rodata->hw_fed = options.fed;
+    skeleton_->rodata->hw_tcx = options.tcx;
+    skeleton_->rodata->hw_without = options.without;
+    skeleton_->rodata->hw_tag = tag;
+    skeleton_->rodata->hw_nonce = nonce;
+    require(headwind_bpf__load(skeleton_.get()) == 0, "load the BPF programs (root?)");
+    instance_ = instance_of(*skeleton_);
+    control().abi = HW_ABI_VERSION;
+    control().next_rule = 1;
+    control().max_held = default_max_held;
+    programs_ = Fd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "programs", 4, 4, 4, nullptr));
+    for (const auto hook : {Hook::egress, Hook::ingress, Hook::cut_in, Hook::pace_out}) {
+        const int key = static_cast<int>(hook), fd = program(hook);
+        require(bpf_map_update_elem(programs_.get(), &key, &fd, BPF_ANY) == 0, "fill the program array");
+    }
+    add_device("lo", 1, HW_DEVICE_DEFAULT | HW_DEVICE_LOOPBACK);
+}
+
+Datapath::~Datapath() = default;
+
+std::uint16_t Datapath::add_device(const std::string& name, unsigned ifindex, unsigned flags)
+{
+    unsigned slot = ifindex % HW_MAX_DEVICES;
+    while (control().devices[slot].ifindex != 0) slot = (slot + 1) % HW_MAX_DEVICES;
+    control().devices[slot] = {ifindex, flags};
+    devices_[name] = {name, static_cast<int>(ifindex), static_cast<std::uint16_t>(slot)};
+    return static_cast<std::uint16_t>(slot);
+}
+
+Result<RuleRecord> Datapath::record_of(const std::string& line, const RuleExtra& extra)
+{
+    RuleRecord record;
+    HW_TRY(record.rule, make_rule(words(line)));
+    for (const auto& name : record.rule.selector.devices) record.devices.push_back(devices_.at(name));
+    record.cgroups = extra.cgroups;
+    record.deadline = extra.deadline;
+    record.lease = extra.lease;
+    record.id = next_rule_id(instance_);
+    return record;
+}
+
+Result<std::uint32_t> Datapath::try_add(const std::string& line, const RuleExtra& extra)
+{
+    HW_TRY(auto record, record_of(line, extra));
+    HW_CHECK(commit(instance_, {records_, {record}, {}}));
+    records_.push_back(record);
+    return record.id;
+}
+
+std::uint32_t Datapath::add(const std::string& line, const RuleExtra& extra)
+{
+    const auto id = try_add(line, extra);
+    require(id.has_value(), id ? "" : line + ": " + id.error().message);
+    return *id;
+}
+
+Status Datapath::add_all(const std::vector<std::string>& lines)
+{
+    std::vector<RuleRecord> fresh;
+    for (const auto& line : lines) {
+        HW_TRY(auto record, record_of(line, {}));
+        fresh.push_back(std::move(record));
+    }
+    HW_CHECK(commit(instance_, {records_, fresh, {}}));
+    records_.insert(records_.end(), fresh.begin(), fresh.end());
+    return {};
+}
+
+void Datapath::remove(std::uint32_t id)
+{
+    std::vector<RuleRecord> keep, gone;
+    for (const auto& record : records_) (record.id == id ? gone : keep).push_back(record);
+    const auto status = commit(instance_, {keep, {}, gone});
+    require(status.has_value(), status ? "" : status.error().message);
+    records_ = keep;
+}
+
+int Datapath::program(Hook hook) const
+{
+    const Fd* const programs[] = {&instance_.programs.egress, &instance_.programs.ingress, &instance_.programs.cut_in,
+                                  &instance_.programs.pace_out};
+    return programs[static_cast<int>(hook)]->get();
+}
+
+int Datapath::prelude_for(Hook hook, const Arrival& arrival)
+{
+    const auto code = prelude(arrival, programs_.get(), static_cast<int>(hook));
+    auto& fd = preludes_[std::string(reinterpret_cast<const char*>(code.data()), code.size() * sizeof(bpf_insn))];
+    if (!fd) fd = load_program(code);
+    return fd.get();
+}
+
+Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& arrival)
+{
+    __sk_buff before{};
+    before.ifindex = arrival.ifindex;
+    before.gso_size = arrival.gso_size;
+    before.gso_segs = arrival.gso_segs;
+    before.tstamp = arrival.tstamp;
+    before.mark = arrival.mark;
+    for (std::size_t i = 0; i < arrival.cb.size(); ++i) before.cb[i] = arrival.cb[i];
+
+    Outcome outcome;
+    bpf_test_run_opts options{};
+    options.sz = sizeof(options);
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<__u32>(packet.size());
+    options.ctx_in = &before;
+    options.ctx_size_in = sizeof(before);
+    options.ctx_out = &outcome.after;
+    options.ctx_size_out = sizeof(outcome.after);
+    options.repeat = static_cast<int>(arrival.repeat);
+    const int fd = needs_prelude(arrival) ? prelude_for(hook, arrival) : program(hook);
+    const int error = bpf_prog_test_run_opts(fd, &options);
+    require(error == 0, "BPF_PROG_TEST_RUN: " + std::string(std::strerror(-error)));
+    outcome.verdict = static_cast<int>(options.retval);
+    outcome.nanoseconds = options.duration;
+    return outcome;
+}
+
+Arrival Datapath::marked(std::uint32_t id, hw_direction direction, std::uint16_t slot) const
+{
+    Arrival arrival;
+    arrival.tc_index = static_cast<std::uint16_t>(HW_MARK(tag, direction, slot));
+    arrival.cb[3] = static_cast<std::uint32_t>(nonce) << 16;
+    arrival.cb[4] = id;
+    return arrival;
+}
+
+hw_counters Datapath::counters(std::uint32_t id, hw_direction direction) const
+{
+    const auto sum = read_counters(instance_, {id, static_cast<__u32>(direction)});
+    require(sum.has_value(), sum ? "" : sum.error().message);
+    return *sum;
+}
+
+hw_feed& Datapath::feed()
+{
+    return skeleton_->data_feed->hw_feed;
+}
+
+PrivateNetwork::PrivateNetwork() : home_(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC))
+{
+    require(home_ && unshare(CLONE_NEWNET) == 0, "make a network namespace (root?)");
+}
+
+PrivateNetwork::~PrivateNetwork()
+{
+    if (setns(home_.get(), CLONE_NEWNET) != 0) std::terminate();  // the tests after this one would run in it
+}
+
+Line::Line()
+{
+    netlink::VethOptions options;
+    options.name0 = "headwind0";
+    options.name1 = "headwind1";
+    const auto veth = netlink::create_veth(options);
+    require(veth.has_value(), veth ? "" : veth.error().message);
+    cut = veth->index0;
+    pace = veth->index1;
+    const auto status = netlink::disable_transmit_offloads(options.name0);
+    require(status.has_value(), status ? "" : status.error().message);
+}
+
+std::uint64_t Line::sent_to_cut() const
+{
+    return packets_sent(cut);
+}
+
+std::uint64_t Line::sent_to_pace() const
+{
+    return packets_sent(pace);
+}
+
+void Line::connect(Datapath& datapath) const
+{
+    datapath.control().line_cut = static_cast<__u32>(cut);
+    datapath.control().line_pace = static_cast<__u32>(pace);
+}
+
+}  // namespace headwind::prog

@@ -1,0 +1,139 @@
+// The real BPF programs, run on packets of our own (BPF_PROG_TEST_RUN) with clock and dice that the test feeds. Rules
+// get in through the loader's own transaction; nothing is pinned or attached, nothing outlives the Datapath.
+//
+// What test_run cannot do, a prelude does: a few instructions that change the packet and tail-call the program.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <headwind/abi.h>
+
+#include "instance.h"
+#include "packets.h"
+#include "records.h"
+#include "rule.h"
+
+struct headwind_bpf;
+
+namespace headwind::prog {
+
+// What a program may return.
+constexpr int next = -1, shot = 2, stolen = 4, redirected = 7;
+
+enum class Hook { egress, ingress, cut_in, pace_out };
+
+struct Options {
+    bool fed = true;
+    bool tcx = false;  // false: drops return `stolen` and can be told from redirections
+    unsigned without = 0;  // cures taken out (hw_cure)
+};
+
+// How a packet comes to the program.
+struct Arrival {
+    unsigned ifindex = 1;
+    unsigned gso_size = 0, gso_segs = 0;
+    std::uint64_t tstamp = 0;
+    std::array<std::uint32_t, 5> cb{};
+    unsigned mark = 0;
+    unsigned repeat = 1;  // the same packet again and again, as the last run left it
+    // By a prelude:
+    std::optional<std::uint16_t> tc_index;
+    bool departure = false;              // tstamp is an earliest departure time, by the monotonic clock
+    std::optional<std::uint32_t> length; // cut off there, at 14 or more; test_run itself refuses short IP packets
+    std::optional<std::uint16_t> vlan;   // tag beside the packet's bytes
+};
+
+struct Outcome {
+    int verdict = 0;
+    __sk_buff after{};
+    unsigned nanoseconds = 0;  // mean of a run
+};
+
+struct RuleExtra {
+    std::uint64_t deadline = 0, lease = 0;  // as in RuleRecord
+    std::vector<Cgroup> cgroups;
+};
+
+// "--remote-port 5432 --loss 10%", with the flags of `headwind add`.
+RuleText words(const std::string& line);
+
+class Datapath {
+public:
+    explicit Datapath(const Options& options = {});
+    Datapath(const Datapath&) = delete;
+    Datapath& operator=(const Datapath&) = delete;
+    ~Datapath();
+
+    // lo is there from the start, as a default device. Returns the slot.
+    std::uint16_t add_device(const std::string& name, unsigned ifindex, unsigned flags);
+
+    Result<std::uint32_t> try_add(const std::string& line, const RuleExtra& extra = {});
+    std::uint32_t add(const std::string& line, const RuleExtra& extra = {});  // throws if refused
+    Status add_all(const std::vector<std::string>& lines);                   // in one transaction
+    void remove(std::uint32_t id);
+
+    Outcome run(Hook hook, const packets::Bytes& packet, const Arrival& arrival = {});
+    int out(const packets::Bytes& packet) { return run(Hook::egress, packet).verdict; }
+    int in(const packets::Bytes& packet) { return run(Hook::ingress, packet).verdict; }
+    // What cut_in and pace_out meet: a packet that a hook marked. Direction out, device lo unless given.
+    Arrival marked(std::uint32_t id, hw_direction direction = HW_OUT, std::uint16_t slot = 1) const;
+
+    hw_counters counters(std::uint32_t id, hw_direction direction = HW_OUT) const;
+    hw_feed& feed();
+    hw_control& control() { return *instance_.control; }
+    hw_held& held() { return *instance_.held; }
+    hw_host& host() { return *instance_.host; }
+    Instance& instance() { return instance_; }
+    int program(Hook hook) const;
+
+    static constexpr std::uint16_t tag = 9, nonce = 0xbeef;
+
+private:
+    Result<RuleRecord> record_of(const std::string& line, const RuleExtra& extra);
+    int prelude_for(Hook hook, const Arrival& arrival);
+
+    struct Delete {
+        void operator()(headwind_bpf* skeleton) const;
+    };
+    std::unique_ptr<headwind_bpf, Delete> skeleton_;
+    Instance instance_;
+    Fd programs_;  // what preludes call
+    std::map<std::string, Fd> preludes_;
+    std::map<std::string, AttachedDevice> devices_;
+    std::vector<RuleRecord> records_;
+};
+
+// Instructions as a tc program; throws with the verifier's words.
+Fd load_program(const std::vector<bpf_insn>& instructions);
+// "return next" and nothing else: what any program costs.
+Fd load_empty_program();
+
+// A network namespace that only this thread is in, as long as this lives.
+class PrivateNetwork {
+public:
+    PrivateNetwork();
+    PrivateNetwork(const PrivateNetwork&) = delete;
+    PrivateNetwork& operator=(const PrivateNetwork&) = delete;
+    ~PrivateNetwork();
+
+private:
+    Fd home_;
+};
+
+// Two ends of a veth pair in place of the line: without fq, all that goes in comes out at once.
+struct Line {
+    Line();
+    PrivateNetwork network;
+    int cut = 0, pace = 0;
+    std::uint64_t sent_to_cut() const;
+    std::uint64_t sent_to_pace() const;
+    void connect(Datapath& datapath) const;
+};
+
+}  // namespace headwind::prog
