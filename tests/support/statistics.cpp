@@ -16,18 +16,24 @@ double log_binomial(std::uint64_t k, std::uint64_t n, double p)
            (of - x) * std::log1p(-p);
 }
 
-// P[X <= k], summed from k down: exact also far out, where 1 - P[X > k] would be rounding. Terms grow towards the mean.
+// P[X <= k] for k below the mean: terms fall from k down to 0.
+double lower_tail(std::uint64_t k, std::uint64_t n, double p)
+{
+    double sum = 0, term = std::exp(log_binomial(k, n, p));
+    for (std::uint64_t i = k;; --i) {
+        sum += term;
+        if (i == 0 || term < sum * negligible) return sum;
+        term *= static_cast<double>(i) / static_cast<double>(n - i + 1) * (1 - p) / p;
+    }
+}
+
+// The smaller tail is summed, so that it is exact however small; the other is the rest.
 double at_most(std::uint64_t k, std::uint64_t n, double p)
 {
     if (k >= n || p <= 0) return 1;
     if (p >= 1) return 0;
-    double sum = 0, term = std::exp(log_binomial(k, n, p)), largest = term;
-    for (std::uint64_t i = k;; --i) {
-        sum += term;
-        if (i == 0 || (term < largest && term < sum * negligible)) return std::min(1.0, sum);
-        term *= static_cast<double>(i) / static_cast<double>(n - i + 1) * (1 - p) / p;
-        largest = std::max(largest, term);
-    }
+    if (static_cast<double>(k) < static_cast<double>(n) * p) return lower_tail(k, n, p);
+    return 1 - lower_tail(n - k - 1, n, 1 - p);
 }
 
 double at_least(std::uint64_t k, std::uint64_t n, double p)
