@@ -46,7 +46,7 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_impairment *imp
 
 	if (!state || hw_control.line_pace == 0)
 		return NEXT;
-	if (hw_held.bytes + skb->len > (__s64)hw_control.max_held) {
+	if (hw_held.bytes + skb->len + HW_HELD_OVERHEAD > (__s64)hw_control.max_held) {
 		count_drop(flight, HW_CAUSE_HELD, wire_packets);
 		return end_silently();
 	}

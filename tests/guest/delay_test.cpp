@@ -23,8 +23,8 @@ Flow sparse(std::size_t count)
 Moments measured(const Pair& pair, std::chrono::milliseconds idle = 2s)
 {
     send_and_receive(pair.a, pair.b, target, sparse(20), idle);  // warm up
-    const auto arrivals = send_and_receive(pair.a, pair.b, target, sparse(500), idle);
-    EXPECT_EQ(arrivals.size(), 500U);
+    const auto arrivals = send_and_receive(pair.a, pair.b, target, sparse(2000), idle);
+    EXPECT_EQ(arrivals.size(), 2000U);
     EXPECT_TRUE(in_order(arrivals));
     return moments(delays(arrivals));
 }
@@ -44,7 +44,7 @@ TEST(GuestDelay, IsExactOverTheBarePath)
     settle();
     const auto bare = measured(pair);
     std::printf("bare path: mean %.3f us, sd %.3f us\n", bare.mean / 1e3, bare.sd / 1e3);
-    for (const auto& [text, asked] : {std::pair{"1ms", 1e6}, {"20ms", 20e6}, {"333333us", 333.333e6}, {"2s", 2e9}}) {
+    for (const auto& [text, asked] : {std::pair{"1ms", 1e6}, {"20ms", 20e6}, {"333333us", 333.333e6}, {"1s", 1e9}}) {
         ASSERT_EQ(headwind(pair.a, std::string("add --name d --dev va --delay ") + text).status, 0);
         settle();
         expect_added(std::string("headwind ") + text, bare, measured(pair, 4s), asked);

@@ -69,7 +69,7 @@ TEST_F(Cgroups, AnUnknownOneIsRefused)
     const auto output = headwind(a(), "add --name split --partition --cgroup /no/such/cgroup");
     EXPECT_EQ(output.status, 3);
     EXPECT_THAT(output.err, HasSubstr("--cgroup /no/such/cgroup: no such cgroup"));
-    EXPECT_EQ(footprint(a()), before);
+    expect_footprint(a(), before);
 }
 
 }  // namespace

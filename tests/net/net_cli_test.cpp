@@ -30,7 +30,7 @@ protected:
         EXPECT_EQ(output.status, code) << arguments;
         EXPECT_THAT(output.err, HasSubstr(text)) << arguments;
         EXPECT_EQ(output.out, "") << arguments;
-        EXPECT_EQ(footprint(a()), before) << arguments;
+        expect_footprint(a(), before, arguments);
         EXPECT_EQ(has_instance(a()), instance_before) << arguments;
     }
 };
@@ -71,7 +71,7 @@ TEST_F(CommandLine, WithoutFqDelayAndRateAreCode5)
     expect_refused("add --name x --rate 1mbit --loss 1%", 5, words);
     const auto before = footprint(a());
     EXPECT_EQ(headwind(a(), "run --delay 10ms -- true").status, 125);
-    EXPECT_EQ(footprint(a()), before);
+    expect_footprint(a(), before);
     change(a(), "add --name x --partition");
     expect_refused("add --name x --replace --delay 10ms", 5, words);
     EXPECT_EQ(arrive(), 0U) << "the rule that was to be replaced is in force";
@@ -100,7 +100,7 @@ TEST_F(CommandLine, DelTakesOneRuleTheLastOneTakesAll)
     EXPECT_EQ(arrive({}, {Pair::b4, 5001}), 0U);
     change(a(), "del y");
     EXPECT_EQ(arrive({}, {Pair::b4, 5001}), packets);
-    EXPECT_EQ(footprint(a()), before);
+    expect_footprint(a(), before);
     EXPECT_FALSE(has_instance(a()));
 }
 
@@ -199,7 +199,7 @@ TEST_F(CommandLine, TwoInstancesAtOnce)
     EXPECT_EQ(arrive(), 0U);
     EXPECT_EQ(deliver(b(), a(), {Pair::a4, 5000}), 0U);
     change(b(), "clear");
-    EXPECT_EQ(footprint(b()), before);
+    expect_footprint(b(), before);
     EXPECT_EQ(arrive(), 0U);
     EXPECT_EQ(deliver(b(), a(), {Pair::a4, 5000}), packets);
     EXPECT_EQ(counters_of(a(), "x").loss, 2 * packets);

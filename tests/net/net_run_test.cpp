@@ -55,7 +55,7 @@ protected:
 
     void expect_nothing_left(pid_t pid = 0) const
     {
-        EXPECT_EQ(footprint(a()), before_);
+        expect_footprint(a(), before_);
         EXPECT_EQ(headwind(a(), "list").out, "no rules\n");
         EXPECT_THAT(cgroups_of(pid), testing::IsEmpty());
     }

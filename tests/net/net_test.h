@@ -110,6 +110,13 @@ inline Counters counters_of(const Namespace& where, const std::string& name, con
             dropped["queue"],    dropped["held"],   dropped["line"], counters["delayed_packets"]};
 }
 
+// The kernel takes a program whose last pin has gone off its hook a moment later.
+inline void expect_footprint(const Namespace& where, const std::string& expected, const std::string& what = "")
+{
+    eventually(std::chrono::seconds(3), [&] { return footprint(where) == expected; });
+    EXPECT_EQ(footprint(where), expected) << what;
+}
+
 // `many` natively, `few` where a packet costs ten times as much.
 inline std::size_t scaled(std::size_t many, std::size_t few)
 {

@@ -117,10 +117,10 @@ std::uint16_t Datapath::add_device(const std::string& name, unsigned ifindex, un
     return static_cast<std::uint16_t>(slot);
 }
 
-Result<RuleRecord> Datapath::record_of(const std::string& line, const RuleExtra& extra)
+Result<RuleRecord> Datapath::record_of(const RuleText& text, const RuleExtra& extra)
 {
     RuleRecord record;
-    HW_TRY(record.rule, make_rule(words(line)));
+    HW_TRY(record.rule, make_rule(text));
     for (const auto& name : record.rule.selector.devices) record.devices.push_back(devices_.at(name));
     record.cgroups = extra.cgroups;
     record.deadline = extra.deadline;
@@ -131,7 +131,7 @@ Result<RuleRecord> Datapath::record_of(const std::string& line, const RuleExtra&
 
 Result<std::uint32_t> Datapath::try_add(const std::string& line, const RuleExtra& extra)
 {
-    HW_TRY(auto record, record_of(line, extra));
+    HW_TRY(auto record, record_of(words(line), extra));
     HW_CHECK(commit(instance_, {records_, {record}, {}}));
     records_.push_back(record);
     return record.id;
@@ -144,11 +144,11 @@ std::uint32_t Datapath::add(const std::string& line, const RuleExtra& extra)
     return *id;
 }
 
-Status Datapath::add_all(const std::vector<std::string>& lines)
+Status Datapath::add_all(const std::vector<RuleText>& rules)
 {
     std::vector<RuleRecord> fresh;
-    for (const auto& line : lines) {
-        HW_TRY(auto record, record_of(line, {}));
+    for (const auto& text : rules) {
+        HW_TRY(auto record, record_of(text, {}));
         fresh.push_back(std::move(record));
     }
     HW_CHECK(commit(instance_, {records_, fresh, {}}));
@@ -156,13 +156,27 @@ Status Datapath::add_all(const std::vector<std::string>& lines)
     return {};
 }
 
-void Datapath::remove(std::uint32_t id)
+void Datapath::change(const std::vector<RuleRecord>& fresh, std::uint32_t id)
 {
     std::vector<RuleRecord> keep, gone;
     for (const auto& record : records_) (record.id == id ? gone : keep).push_back(record);
-    const auto status = commit(instance_, {keep, {}, gone});
+    const auto status = commit(instance_, {keep, fresh, gone});
     require(status.has_value(), status ? "" : status.error().message);
     records_ = keep;
+    records_.insert(records_.end(), fresh.begin(), fresh.end());
+}
+
+void Datapath::remove(std::uint32_t id)
+{
+    change({}, id);
+}
+
+std::uint32_t Datapath::replace(std::uint32_t id, const std::string& line)
+{
+    const auto record = record_of(words(line), {});
+    require(record.has_value(), line);
+    change({*record}, id);
+    return record->id;
 }
 
 int Datapath::program(Hook hook) const

@@ -75,8 +75,9 @@ public:
 
     Result<std::uint32_t> try_add(const std::string& line, const RuleExtra& extra = {});
     std::uint32_t add(const std::string& line, const RuleExtra& extra = {});  // throws if refused
-    Status add_all(const std::vector<std::string>& lines);                   // in one transaction
+    Status add_all(const std::vector<RuleText>& rules);                      // in one transaction
     void remove(std::uint32_t id);
+    std::uint32_t replace(std::uint32_t id, const std::string& line);        // in one transaction
 
     Outcome run(Hook hook, const packets::Bytes& packet, const Arrival& arrival = {});
     int out(const packets::Bytes& packet) { return run(Hook::egress, packet).verdict; }
@@ -95,7 +96,8 @@ public:
     static constexpr std::uint16_t tag = 9, nonce = 0xbeef;
 
 private:
-    Result<RuleRecord> record_of(const std::string& line, const RuleExtra& extra);
+    Result<RuleRecord> record_of(const RuleText& text, const RuleExtra& extra);
+    void change(const std::vector<RuleRecord>& add, std::uint32_t gone);
     int prelude_for(Hook hook, const Arrival& arrival);
 
     struct Delete {

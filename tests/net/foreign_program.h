@@ -1,0 +1,131 @@
+// A tc program that is not Headwind's, behind or before its hook: what other users of the hook see and set.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#include <cstddef>
+
+#include "fd.h"
+#include "hooks.h"
+#include "namespace.h"
+
+namespace headwind::test {
+
+enum class Hook { ingress, egress };
+
+class ForeignProgram {
+public:
+    struct Seen {
+        std::uint64_t packets = 0, marked = 0, indexed = 0;  // all; with `mark`; with `tc_index`
+    };
+
+    // Behind every program that is there: counts. Nothing is changed.
+    static ForeignProgram counter(const Namespace& where, const std::string& device, Hook hook, std::uint32_t mark,
+                                  std::uint32_t tc_index)
+    {
+        ForeignProgram program;
+        program.map_ = Fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "seen", 4, 8, 3, nullptr));
+        EXPECT_TRUE(program.map_);
+        std::vector<bpf_insn> code = {mov(6, 1)};
+        program.add_count(code, 0);
+        program.add_count_if(code, 1, offsetof(__sk_buff, mark), mark);
+        program.add_count_if(code, 2, offsetof(__sk_buff, tc_index), tc_index);
+        program.attach(where, device, hook, code, false);
+        return program;
+    }
+
+    // Before every program that is there: writes skb->tc_index.
+    static ForeignProgram setter(const Namespace& where, const std::string& device, Hook hook, std::uint32_t tc_index)
+    {
+        ForeignProgram program;
+        program.attach(where, device, hook,
+                       {move_value(2, static_cast<int>(tc_index)), store(1, 2, offsetof(__sk_buff, tc_index))}, true);
+        return program;
+    }
+
+    Seen seen() const
+    {
+        std::array<std::uint64_t, 3> values{};
+        for (std::uint32_t i = 0; i < values.size(); ++i) bpf_map_lookup_elem(map_.get(), &i, &values[i]);
+        return {values[0], values[1], values[2]};
+    }
+
+private:
+    static bpf_insn instruction(int code, unsigned to, unsigned from, int offset, int value)
+    {
+        bpf_insn one{};
+        one.code = static_cast<__u8>(code);
+        one.dst_reg = to & 0xf;
+        one.src_reg = from & 0xf;
+        one.off = static_cast<__s16>(offset);
+        one.imm = value;
+        return one;
+    }
+    static bpf_insn mov(unsigned to, unsigned from) { return instruction(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0); }
+    static bpf_insn move_value(unsigned to, int value) { return instruction(BPF_ALU64 | BPF_MOV | BPF_K, to, 0, 0, value); }
+    static bpf_insn load(unsigned to, unsigned from, std::size_t offset)
+    {
+        return instruction(BPF_LDX | BPF_MEM | BPF_W, to, from, static_cast<int>(offset), 0);
+    }
+    static bpf_insn store(unsigned to, unsigned from, std::size_t offset)
+    {
+        return instruction(BPF_STX | BPF_MEM | BPF_W, to, from, static_cast<int>(offset), 0);
+    }
+
+    // ++map[index]; skb is in r6.
+    void add_count(std::vector<bpf_insn>& code, int index) const
+    {
+        for (const auto& one : {instruction(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, index), mov(2, 10),
+                                instruction(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4),
+                                instruction(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map_.get()),
+                                instruction(0, 0, 0, 0, 0), instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
+                                instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 0), move_value(1, 1),
+                                instruction(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 1, 0, BPF_ADD)})
+            code.push_back(one);
+    }
+
+    void add_count_if(std::vector<bpf_insn>& code, int index, std::size_t field, std::uint32_t value) const
+    {
+        constexpr int length_of_count = 9;
+        code.push_back(load(1, 6, field));
+        code.push_back(instruction(BPF_JMP32 | BPF_JNE | BPF_K, 1, 0, length_of_count, static_cast<int>(value)));
+        add_count(code, index);
+    }
+
+    void attach(const Namespace& where, const std::string& device, Hook hook, std::vector<bpf_insn> code, bool first)
+    {
+        const Inside inside(where);
+        code.push_back(move_value(0, -1));  // TC_ACT_UNSPEC, TCX_NEXT: go on
+        code.push_back(instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+        LIBBPF_OPTS(bpf_prog_load_opts, load);
+        program_ = Fd(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "foreign", "GPL", code.data(), code.size(), &load));
+        EXPECT_TRUE(program_) << std::strerror(errno);
+        const int index = device_index(where, device);
+        if (kernel_has_tcx()) {
+            bpf_link_create_opts options{};
+            options.sz = sizeof(options);
+            options.flags = first ? 1U << 3 : 0;  // BPF_F_BEFORE
+            const auto type = static_cast<bpf_attach_type>(hook == Hook::ingress ? 46 : 47);
+            link_ = Fd(bpf_link_create(program_.get(), index, type, &options));
+            EXPECT_TRUE(link_) << std::strerror(errno);
+            return;
+        }
+        LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = index,
+                    .attach_point = hook == Hook::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
+        bpf_tc_hook_create(&place);  // it may be there
+        LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program_.get(), .handle = 1, .priority = first ? 0x1U : 0x7777U);
+        EXPECT_EQ(bpf_tc_attach(&place, &options), 0) << std::strerror(errno);
+    }
+
+    Fd map_, program_, link_;
+};
+
+}  // namespace headwind::test
