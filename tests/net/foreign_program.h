@@ -1,4 +1,4 @@
-// A tc program that is not Headwind's, behind or before its hook: what other users of the hook see and set.
+// A tc program that is not Headwind's, behind it: what other users of the hook see and set.
 #pragma once
 
 #include <array>
@@ -38,16 +38,16 @@ public:
         program.add_count(code, 0);
         program.add_count_if(code, 1, offsetof(__sk_buff, mark), mark);
         program.add_count_if(code, 2, offsetof(__sk_buff, tc_index), tc_index);
-        program.attach(where, device, hook, code, false);
+        program.attach(where, device, hook, code);
         return program;
     }
 
-    // Before every program that is there: writes skb->tc_index.
+    // Behind every program that is there: writes skb->tc_index.
     static ForeignProgram setter(const Namespace& where, const std::string& device, Hook hook, std::uint32_t tc_index)
     {
         ForeignProgram program;
         program.attach(where, device, hook,
-                       {move_value(2, static_cast<int>(tc_index)), store(1, 2, offsetof(__sk_buff, tc_index))}, true);
+                       {move_value(2, static_cast<int>(tc_index)), store(1, 2, offsetof(__sk_buff, tc_index))});
         return program;
     }
 
@@ -100,7 +100,7 @@ private:
         add_count(code, index);
     }
 
-    void attach(const Namespace& where, const std::string& device, Hook hook, std::vector<bpf_insn> code, bool first)
+    void attach(const Namespace& where, const std::string& device, Hook hook, std::vector<bpf_insn> code)
     {
         const Inside inside(where);
         code.push_back(move_value(0, -1));  // TC_ACT_UNSPEC, TCX_NEXT: go on
@@ -112,7 +112,6 @@ private:
         if (kernel_has_tcx()) {
             bpf_link_create_opts options{};
             options.sz = sizeof(options);
-            options.flags = first ? 1U << 3 : 0;  // BPF_F_BEFORE
             const auto type = static_cast<bpf_attach_type>(hook == Hook::ingress ? 46 : 47);
             link_ = Fd(bpf_link_create(program_.get(), index, type, &options));
             EXPECT_TRUE(link_) << std::strerror(errno);
@@ -121,7 +120,7 @@ private:
         LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = index,
                     .attach_point = hook == Hook::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
         bpf_tc_hook_create(&place);  // it may be there
-        LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program_.get(), .handle = 1, .priority = first ? 0x1U : 0x7777U);
+        LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program_.get(), .handle = 1, .priority = 0x7777);
         EXPECT_EQ(bpf_tc_attach(&place, &options), 0) << std::strerror(errno);
     }
 

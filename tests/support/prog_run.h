@@ -57,7 +57,7 @@ struct Outcome {
 
 struct RuleExtra {
     std::uint64_t deadline = 0, lease = 0;  // as in RuleRecord
-    std::vector<Cgroup> cgroups;
+    std::vector<Cgroup> cgroups = {};
 };
 
 // "--remote-port 5432 --loss 10%", with the flags of `headwind add`.

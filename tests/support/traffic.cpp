@@ -232,6 +232,13 @@ Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow)
     return send_udp(sending_socket(from, to, flow).get(), flow);
 }
 
+Sent send_udp_to(const Fd& socket, const Endpoint& to, const Flow& flow)
+{
+    const auto there = address_of(to);
+    EXPECT_EQ(connect(socket.get(), there.get(), there.size), 0) << to.address << ": " << std::strerror(errno);
+    return send_udp(socket.get(), flow);
+}
+
 Sent send_udp(int socket, const Flow& flow)
 {
     Sent sent;

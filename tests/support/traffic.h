@@ -79,6 +79,7 @@ struct Sent {
 
 Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow);
 Sent send_udp(int socket, const Flow& flow);  // a connected socket
+Sent send_udp_to(const Fd& socket, const Endpoint& to, const Flow& flow);  // connects it first
 
 // Sends `flow` to a sink in `to_namespace`, and how many arrived.
 std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow = {});

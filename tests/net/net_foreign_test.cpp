@@ -1,0 +1,87 @@
+// Other users of the hooks: each packet comes to them once, with the marks that are not ours as they were.
+#include "net_test.h"
+
+#include "foreign_program.h"
+
+namespace headwind::test {
+namespace {
+
+constexpr std::uint32_t mark = 0xcafe0001, tc_index = 0x1234;
+
+class Foreign : public PairTest {
+protected:
+    // Sends 3000 marked packets, singly and as super-packets; returns how many arrive.
+    std::size_t send_marked(const Endpoint& to = {Pair::b4, 5000}) const
+    {
+        UdpSink sink(b(), to);
+        send_udp(a(), to, {.count = 1000, .mark = mark});
+        send_udp(a(), to, {.count = 2000, .size = 1000, .segments = 20, .mark = mark});
+        return sink.finish().size();
+    }
+};
+
+TEST_F(Foreign, AProgramBehindOursSeesEachSurvivorOnce)
+{
+    change(a(), "add --name lossy --loss 30% --proto udp");
+    const auto counter = ForeignProgram::counter(a(), Pair::device_a, Hook::egress, mark, tc_index);
+    const auto arrived = send_marked();
+    const auto counters = counters_of(a(), "lossy");
+    EXPECT_EQ(counters.packets, 3000U);
+    EXPECT_EQ(arrived, 3000 - counters.loss);
+    EXPECT_EQ(counter.seen().marked, arrived);
+}
+
+TEST_F(Foreign, UnmatchedPacketsPassOnceWithTheirMarks)
+{
+    change(a(), "add --name lossy --loss 100% --remote-port 1 --direction both");
+    change(b(), "add --name lossy --loss 100% --remote-port 1 --direction both");
+    const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, tc_index);
+    const auto out = ForeignProgram::counter(a(), Pair::device_a, Hook::egress, mark, tc_index);
+    const auto in = ForeignProgram::counter(b(), Pair::device_b, Hook::ingress, mark, tc_index);
+    EXPECT_EQ(send_marked(), 3000U);
+    constexpr std::uint64_t buffers = 1000 + 2000 / 20;  // super-packets stay whole
+    EXPECT_EQ(out.seen().marked, buffers);
+    EXPECT_GE(out.seen().indexed, buffers);
+    EXPECT_EQ(in.seen().indexed, out.seen().indexed);
+}
+
+// skb->tc_index crosses a veth, and Cilium keeps flags in it.
+TEST_F(Foreign, AnotherOnesTcIndexIsMatchedAsUsualAndKept)
+{
+    const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, tc_index);
+    change(b(), "add --name lossy --loss 30% --proto udp --direction in");
+    const auto counter = ForeignProgram::counter(b(), Pair::device_b, Hook::ingress, mark, tc_index);
+    const auto arrived = send_marked();
+    const auto counters = counters_of(b(), "lossy", "in");
+    EXPECT_EQ(counters.packets, 3000U);
+    EXPECT_EQ(arrived, 3000 - counters.loss);
+    EXPECT_EQ(counter.seen().indexed, arrived);
+}
+
+// A value that looks like ours but is another's must not smuggle packets past the rules.
+TEST_F(Foreign, EveryTcIndexOfASenderElsewhereIsMatched)
+{
+    change(b(), "add --name split --partition --proto udp --direction in");
+    for (std::uint32_t tag = 0; tag < 32; ++tag) {
+        const std::uint32_t slot = static_cast<std::uint32_t>(device_index(b(), Pair::device_b));
+        const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, HW_MARK(tag, HW_IN, slot));
+        EXPECT_EQ(arrive({.count = 5}), 0U) << "tag " << tag;
+    }
+}
+
+TEST_F(Foreign, HeldPacketsAreSeenOnceWithTheirMarksToo)
+{
+    SKIP_WITHOUT_FQ();
+    change(a(), "add --name slow --delay 20ms --remote-port 5000");
+    change(a(), "add --name both --delay 20ms --loss 20% --remote-port 5001");
+    const auto counter = ForeignProgram::counter(a(), Pair::device_a, Hook::egress, mark, tc_index);
+    const auto delayed = send_marked();
+    EXPECT_EQ(delayed, 3000U);
+    EXPECT_EQ(counter.seen().marked, 1000U + 2000U / 20) << "a constant delay leaves super-packets whole";
+    const auto both = send_marked({Pair::b4, 5001});
+    EXPECT_EQ(counter.seen().marked, 1000U + 2000U / 20 + both);
+    EXPECT_EQ(both, 3000U - counters_of(a(), "both").loss);
+}
+
+}  // namespace
+}  // namespace headwind::test

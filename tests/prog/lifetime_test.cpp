@@ -1,0 +1,161 @@
+// When a rule is in force: versions, deadline, lease, panic; and what of it packets see while it changes.
+#include <atomic>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "packets.h"
+#include "prog_run.h"
+
+namespace headwind::prog {
+namespace {
+
+using packets::frame;
+using packets::ipv4;
+using packets::payload;
+using packets::udp;
+
+packets::Bytes usual_packet()
+{
+    return frame(ipv4({}, udp(1000, 2000, payload(20))));
+}
+
+class Lifetime : public testing::Test {
+protected:
+    bool in_force() { return datapath.out(usual_packet()) == stolen; }
+    void rewrite(std::uint32_t id, std::uint64_t born, std::uint64_t died)
+    {
+        auto rule = *datapath.instance().rules.find(id);
+        ASSERT_TRUE(rule);
+        rule->born = born;
+        rule->died = died;
+        ASSERT_TRUE(datapath.instance().rules.rewrite(id, *rule));
+    }
+    void lease_until(std::uint32_t id, std::uint64_t until)
+    {
+        hw_lease lease{};
+        lease.until = until;
+        ASSERT_TRUE(datapath.instance().leases.put(id, lease));
+    }
+
+    Datapath datapath;
+};
+
+TEST_F(Lifetime, NothingBeforeTheFirstRule)
+{
+    EXPECT_FALSE(in_force());
+    datapath.remove(datapath.add("--partition"));
+    EXPECT_FALSE(in_force());
+    EXPECT_EQ(datapath.control().tables[datapath.control().version & 1].count, 0U);
+}
+
+TEST_F(Lifetime, VersionsFromBirthUntilDeath)
+{
+    const auto id = datapath.add("--partition");
+    const auto now = datapath.control().version;
+    EXPECT_TRUE(in_force());
+    rewrite(id, now + 1, ~0ULL);
+    EXPECT_FALSE(in_force()) << "not born yet";
+    rewrite(id, 0, now);
+    EXPECT_FALSE(in_force()) << "died at this version";
+    rewrite(id, 0, now + 1);
+    EXPECT_TRUE(in_force()) << "dies at the next";
+    rewrite(id, now, ~0ULL);
+    EXPECT_TRUE(in_force());
+}
+
+TEST_F(Lifetime, DeadlineToTheNanosecond)
+{
+    constexpr std::uint64_t deadline = 5'000'000'000;
+    datapath.add("--partition", {.deadline = deadline});
+    datapath.feed().boottime = deadline - 1;
+    datapath.feed().monotonic = deadline + 1;  // another clock
+    EXPECT_TRUE(in_force());
+    datapath.feed().boottime = deadline;
+    EXPECT_FALSE(in_force());
+    datapath.feed().boottime = ~0ULL;
+    EXPECT_FALSE(in_force());
+}
+
+TEST_F(Lifetime, NoDeadlineIsForEver)
+{
+    datapath.add("--partition");
+    datapath.feed().boottime = ~0ULL;
+    EXPECT_TRUE(in_force());
+}
+
+TEST_F(Lifetime, LeaseToTheNanosecondAndItsRenewal)
+{
+    const auto id = datapath.add("--partition", {.lease = 1});
+    lease_until(id, 1000);
+    datapath.feed().boottime = 999;
+    EXPECT_TRUE(in_force());
+    datapath.feed().boottime = 1000;
+    EXPECT_FALSE(in_force());
+    lease_until(id, 2000);
+    EXPECT_TRUE(in_force()) << "renewed";
+    ASSERT_TRUE(datapath.instance().leases.erase(id));
+    EXPECT_FALSE(in_force()) << "a leased rule without a lease";
+}
+
+TEST_F(Lifetime, DeadlineEndsALeasedRuleToo)
+{
+    const auto id = datapath.add("--partition", {.deadline = 500, .lease = 1});
+    lease_until(id, 1000);
+    datapath.feed().boottime = 499;
+    EXPECT_TRUE(in_force());
+    datapath.feed().boottime = 500;
+    EXPECT_FALSE(in_force());
+}
+
+TEST_F(Lifetime, AnExpiredRuleHidesNothing)
+{
+    const auto below = datapath.add("--proto udp --partition");
+    datapath.add("--proto udp --priority 5 --pass", {.deadline = 1000});  // same selector
+    datapath.add("--remote-port 2000 --pass", {.deadline = 2000});        // another shape
+    for (const auto& [time, stops] : {std::pair(0U, false), {1000U, false}, {2000U, true}}) {
+        datapath.feed().boottime = time;
+        EXPECT_EQ(in_force(), stops) << time;
+    }
+    EXPECT_EQ(datapath.counters(below).packets, 1U);
+}
+
+TEST_F(Lifetime, PanicStopsEveryRuleAtOnce)
+{
+    datapath.add("--partition");
+    EXPECT_TRUE(in_force());
+    datapath.host().panic = 1;
+    EXPECT_FALSE(in_force());
+    EXPECT_EQ(datapath.in(usual_packet()), next);
+    datapath.host().panic = 0;
+    EXPECT_TRUE(in_force());
+}
+
+TEST_F(Lifetime, AnEntryWithoutItsRuleIsNone)
+{
+    const auto id = datapath.add("--partition");
+    ASSERT_TRUE(datapath.instance().rules.erase(id));
+    EXPECT_FALSE(in_force());
+}
+
+// One rule is replaced by the other again and again, in one transaction each: no packet may slip through between.
+TEST_F(Lifetime, PacketsSeeTheOldSetOrTheNewOne)
+{
+    auto id = datapath.add("--remote-port 2000 --partition");
+    std::atomic<bool> stop{false};
+    std::atomic<std::uint64_t> packets{0}, slipped{0};
+    std::thread traffic([&] {
+        const auto packet = usual_packet();
+        for (; !stop; ++packets)
+            if (datapath.out(packet) != stolen) ++slipped;
+    });
+    const char* const rules[] = {"--proto udp --partition", "--remote-port 2000 --partition", "--partition"};
+    for (unsigned i = 0; i < 150; ++i) id = datapath.replace(id, rules[i % 3]);
+    stop = true;
+    traffic.join();
+    EXPECT_GT(packets, 1000U);
+    EXPECT_EQ(slipped, 0U);
+}
+
+}  // namespace
+}  // namespace headwind::prog
