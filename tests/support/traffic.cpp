@@ -137,6 +137,8 @@ void look(const Fd& fd, TcpResult& result)
     ++result.looks;
     result.in_cwr += info.tcpi_ca_state == TCP_CA_CWR ? 1 : 0;
     result.retransmits = info.tcpi_total_retrans;
+    result.segments_out = info.tcpi_segs_out;
+    result.bytes_sent = info.tcpi_bytes_sent;
 }
 
 std::string connect_to(int fd, const Address& there, Clock::time_point end)
@@ -302,6 +304,7 @@ TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, con
         shutdown(fd.get(), SHUT_WR);
         give_up = !result.error.empty();
         receiver.join();
+        std::this_thread::sleep_for(std::chrono::milliseconds(slow_machine() ? 100 : 20));  // the last ACKs
         look(fd, result);
     }
     if (result.error.empty() && result.received != bytes) result.error = "only part of the bytes arrived";

@@ -94,6 +94,8 @@ struct TcpResult {
     std::string error;             // empty: all bytes arrived
     std::uint64_t received = 0;
     unsigned retransmits = 0;      // tcpi_total_retrans of the sender
+    unsigned segments_out = 0;     // tcpi_segs_out: wire packets of the sender, all kinds
+    std::uint64_t bytes_sent = 0;  // tcpi_bytes_sent: payload, retransmissions included
     unsigned looks = 0, in_cwr = 0;  // how often the sender was looked at, and was in state CWR
     double seconds = 0;
 };

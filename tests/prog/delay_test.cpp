@@ -1,0 +1,235 @@
+// Delay at a device's own hook. The departure time is read off the packet itself: it is stamped before it is cloned.
+// (BPF_PROG_TEST_RUN cannot set tstamp_type; the prelude does with bpf_skb_set_tstamp.)
+#include <gtest/gtest.h>
+
+#include "packets.h"
+#include "prog_run.h"
+
+namespace headwind::prog {
+namespace {
+
+using packets::frame;
+using packets::ipv4;
+using packets::payload;
+using packets::udp;
+
+constexpr std::uint64_t now = 1'000'000'000'000, ms = 1'000'000;
+
+packets::Bytes usual_packet(std::uint16_t port = 2000)
+{
+    return frame(ipv4({}, udp(1000, port, payload(20))));
+}
+
+class Delay : public testing::Test {
+protected:
+    Delay()
+    {
+        line.connect(datapath);
+        datapath.feed().monotonic = now;
+    }
+    Outcome out(const Arrival& arrival = {}) { return datapath.run(Hook::egress, usual_packet(), arrival); }
+
+    Line line;
+    Datapath datapath;
+};
+
+Arrival ready_at(std::uint64_t time)
+{
+    Arrival arrival;
+    arrival.tstamp = time;
+    arrival.departure = true;
+    return arrival;
+}
+
+TEST_F(Delay, EveryPacketIsStampedAndHandedToThePacer)
+{
+    const auto id = datapath.add("--delay 250ms");
+    for (std::uint64_t i = 1; i <= 5; ++i) {
+        datapath.feed().monotonic = now + i;
+        const auto outcome = out();
+        EXPECT_EQ(outcome.verdict, stolen);
+        EXPECT_EQ(outcome.after.tstamp, now + i + 250 * ms);
+        EXPECT_EQ(line.sent_to_pace(), i);
+    }
+    const auto counters = datapath.counters(id);
+    EXPECT_EQ(counters.packets, 5U);
+    EXPECT_EQ(counters.delayed, 5U);
+    EXPECT_EQ(line.sent_to_cut(), 0U);
+}
+
+TEST_F(Delay, OneNanosecondAndTheLongest)
+{
+    const auto id = datapath.add("--delay 1ns");
+    EXPECT_EQ(out().after.tstamp, now + 1);
+    datapath.replace(id, "--delay 4294s");
+    EXPECT_EQ(out().after.tstamp, now + max_delay);
+}
+
+TEST_F(Delay, CountsFromTheEarliestDepartureTime)
+{
+    datapath.add("--delay 10ms");
+    EXPECT_EQ(out(ready_at(now + 3 * ms)).after.tstamp, now + 13 * ms);
+    EXPECT_EQ(out(ready_at(now + 1)).after.tstamp, now + 10 * ms + 1);
+    EXPECT_EQ(out(ready_at(now - 3 * ms)).after.tstamp, now + 10 * ms) << "a time in the past is over";
+}
+
+TEST_F(Delay, AWallClockStampIsNoDepartureTime)
+{
+    datapath.add("--delay 10ms");
+    Arrival received;
+    received.tstamp = 1'700'000'000'000'000'000;
+    EXPECT_EQ(out(received).after.tstamp, now + 10 * ms);
+    received.tstamp = now + 1;
+    EXPECT_EQ(out(received).after.tstamp, now + 10 * ms);
+}
+
+TEST_F(Delay, WithoutTheCureAWallClockStampHurts)
+{
+    Datapath sick({.without = HW_CURE_TSTAMP});
+    line.connect(sick);
+    sick.add("--delay 10ms");
+    Arrival received;
+    received.tstamp = now + 5;
+    EXPECT_EQ(sick.run(Hook::egress, usual_packet(), received).after.tstamp, now + 10 * ms + 5);
+}
+
+TEST_F(Delay, MarksSayWhoseAndWhichRule)
+{
+    const auto id = datapath.add("--delay 10ms");
+    const auto after = out().after;
+    EXPECT_EQ(after.cb[3], static_cast<unsigned>(Datapath::nonce) << 16);
+    EXPECT_EQ(after.cb[4], id);
+    Arrival foreign;
+    foreign.tc_index = 0x123;
+    foreign.mark = 0xfeed;
+    const auto kept = out(foreign).after;
+    EXPECT_EQ(kept.cb[3], static_cast<unsigned>(Datapath::nonce) << 16 | 0x123) << "somebody else's tc_index is kept";
+    EXPECT_EQ(kept.mark, 0xfeedU);
+}
+
+TEST_F(Delay, HeldBytesAreCharged)
+{
+    datapath.add("--delay 10ms");
+    out();
+    EXPECT_EQ(datapath.held().bytes, static_cast<int>(usual_packet().size() + HW_HELD_OVERHEAD));
+    out();
+    EXPECT_EQ(datapath.held().bytes, 2 * static_cast<int>(usual_packet().size() + HW_HELD_OVERHEAD));
+}
+
+TEST_F(Delay, NoMoreIsHeldThanAllowed)
+{
+    const auto id = datapath.add("--delay 10ms");
+    datapath.control().max_held = 1'000'000;
+    const auto limit = 1'000'000 - static_cast<std::int64_t>(usual_packet().size());
+    datapath.held().bytes = limit;
+    EXPECT_EQ(out().verdict, stolen);
+    EXPECT_EQ(datapath.counters(id).delayed, 1U);
+    datapath.held().bytes = limit + 1;
+    EXPECT_EQ(out().verdict, stolen);
+    EXPECT_EQ(datapath.counters(id).delayed, 1U);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_HELD], 1U);
+    EXPECT_EQ(datapath.held().bytes, limit + 1) << "a dropped packet is not held";
+    EXPECT_EQ(line.sent_to_pace(), 1U);
+}
+
+TEST_F(Delay, WhatThePacerRefusesIsCountedAndNotHeld)
+{
+    const auto id = datapath.add("--delay 10ms");
+    datapath.control().line_pace = 99'999;  // no such device
+    EXPECT_EQ(out().verdict, stolen);
+    const auto counters = datapath.counters(id);
+    EXPECT_EQ(counters.packets, 1U);
+    EXPECT_EQ(counters.dropped[HW_CAUSE_LINE], 1U);
+    EXPECT_EQ(counters.delayed, 0U);
+    EXPECT_EQ(datapath.held().bytes, 0);
+}
+
+TEST_F(Delay, WithoutALineOrAStatePacketsPass)
+{
+    const auto id = datapath.add("--delay 10ms");
+    datapath.control().line_pace = 0;
+    EXPECT_EQ(out().verdict, next);
+    line.connect(datapath);
+    ASSERT_TRUE(datapath.instance().states.erase({id, HW_OUT}));
+    EXPECT_EQ(out().verdict, next);
+    EXPECT_EQ(out().after.tstamp, 0U);
+    EXPECT_EQ(datapath.counters(id).delayed, 0U);
+}
+
+TEST_F(Delay, WhatTheKernelCannotStampPassesAndIsCounted)
+{
+    const auto id = datapath.add("--proto arp --delay 10ms");
+    const auto tagged = datapath.add("--delay 10ms");
+    EXPECT_EQ(datapath.out(frame(packets::arp())), next);
+    EXPECT_EQ(datapath.counters(id).unstampable, 1U);
+    EXPECT_EQ(datapath.counters(id).delayed, 0U);
+    EXPECT_EQ(datapath.out(frame(packets::vlan(7, ipv4({}, udp(1, 2))))), next) << "the kernel sees a VLAN packet";
+    EXPECT_EQ(datapath.counters(tagged).unstampable, 1U);
+    Arrival beside;
+    beside.vlan = 7;
+    EXPECT_EQ(out(beside).verdict, stolen) << "as usual: the tag beside the packet";
+    EXPECT_EQ(datapath.counters(tagged).delayed, 1U);
+    EXPECT_EQ(datapath.held().bytes, static_cast<int>(usual_packet().size() + HW_HELD_OVERHEAD));
+}
+
+TEST_F(Delay, RulesOfOneDirectionDoNotShareState)
+{
+    const auto first = datapath.add("--remote-port 2000 --delay 10ms");
+    const auto second = datapath.add("--remote-port 2001 --delay 20ms");
+    EXPECT_EQ(out().after.tstamp, now + 10 * ms);
+    EXPECT_EQ(datapath.run(Hook::egress, usual_packet(2001)).after.tstamp, now + 20 * ms);
+    EXPECT_EQ(datapath.counters(first).delayed, 1U);
+    EXPECT_EQ(datapath.counters(second).delayed, 1U);
+}
+
+// ---- who has been where ----
+
+TEST_F(Delay, APacketThatCameBackPasses)
+{
+    const auto id = datapath.add("--delay 10ms");
+    EXPECT_EQ(out(datapath.marked(id)).verdict, next);
+    EXPECT_EQ(datapath.counters(id).packets, 0U);
+    Arrival twice;
+    twice.repeat = 2;  // the second run meets the packet as the first one marked it
+    EXPECT_EQ(out(twice).verdict, next);
+    EXPECT_EQ(datapath.counters(id).packets, 1U);
+}
+
+TEST_F(Delay, ItsOwnTcIndexIsGivenBack)
+{
+    const auto id = datapath.add("--delay 10ms");
+    auto back = datapath.marked(id);
+    back.cb[3] |= 0x123;
+    back.repeat = 2;  // once it is back, its tc_index is foreign again: the second run delays it
+    const auto after = out(back).after;
+    EXPECT_EQ(datapath.counters(id).delayed, 1U);
+    EXPECT_EQ(after.cb[3], static_cast<unsigned>(Datapath::nonce) << 16 | 0x123);
+}
+
+TEST_F(Delay, TheMarkAloneProvesNothing)
+{
+    const auto id = datapath.add("--delay 10ms");
+    auto forged = datapath.marked(id);
+    forged.cb[3] = 0;
+    EXPECT_EQ(out(forged).verdict, stolen) << "the nonce is missing";
+    EXPECT_EQ(datapath.counters(id).delayed, 1U);
+    Arrival foreign;
+    for (const unsigned tc_index : {0U, 1U, 0x3ffU, unsigned{HW_MARK(Datapath::tag + 1, HW_OUT, 1)}}) {
+        foreign.tc_index = static_cast<std::uint16_t>(tc_index);
+        EXPECT_EQ(out(foreign).verdict, stolen) << tc_index;
+    }
+}
+
+TEST_F(Delay, APacketImpairedAtAnotherHookPasses)
+{
+    const auto id = datapath.add("--delay 10ms");
+    EXPECT_EQ(out(datapath.marked(id, HW_OUT, 2)).verdict, next);
+    EXPECT_EQ(out(datapath.marked(id, HW_IN, 1)).verdict, next);
+    auto without_nonce = datapath.marked(id, HW_OUT, 2);
+    without_nonce.cb[3] = 0;  // the control block does not cross a device
+    EXPECT_EQ(out(without_nonce).verdict, next);
+    EXPECT_EQ(datapath.counters(id).packets, 0U);
+}
+
+}  // namespace
+}  // namespace headwind::prog

@@ -1,0 +1,156 @@
+// Loss, decided by the real program: as predicted from the dice, packet by packet, and of the right law.
+#include <gtest/gtest.h>
+
+#include <headwind/model.h>
+
+#include "packets.h"
+#include "prog_run.h"
+#include "statistics.h"
+
+namespace headwind::prog {
+namespace {
+
+using packets::frame;
+using packets::ipv4;
+using packets::payload;
+using packets::udp;
+
+constexpr double alpha = 1e-6;
+constexpr unsigned million = 1'000'000;
+
+packets::Bytes usual_packet()
+{
+    return frame(ipv4({}, udp(1000, 2000, payload(20))));
+}
+
+std::uint64_t predicted_losses(std::uint64_t threshold, std::uint64_t seed, std::uint64_t count)
+{
+    std::uint64_t losses = 0;
+    for (std::uint64_t n = 0; n < count; ++n)
+        if (hw_dice(seed, n) < threshold) ++losses;
+    return losses;
+}
+
+Arrival a_million_times()
+{
+    Arrival arrival;
+    arrival.repeat = million;
+    return arrival;
+}
+
+struct Case {
+    const char* text;
+    double probability;
+};
+
+class Loss : public testing::TestWithParam<Case> {};
+
+TEST_P(Loss, OfAMillionPacketsIsAsPredictedAndAsAskedFor)
+{
+    Datapath datapath;
+    const auto id = datapath.add(std::string("--loss ") + GetParam().text);
+    const auto threshold = datapath.instance().rules.find(id)->value().impairment.loss;
+    for (const std::uint64_t seed : {1U, 2U}) {
+        const auto before = datapath.counters(id);
+        datapath.feed() = {.monotonic = 0, .boottime = 0, .dice = 0, .seed = seed};
+        datapath.run(Hook::egress, usual_packet(), a_million_times());
+        const auto after = datapath.counters(id);
+        const auto lost = after.dropped[HW_CAUSE_LOSS] - before.dropped[HW_CAUSE_LOSS];
+        EXPECT_EQ(after.packets - before.packets, million);
+        EXPECT_EQ(after.bytes - before.bytes, million * usual_packet().size());
+        EXPECT_EQ(datapath.feed().dice, million) << "one die a packet";
+        EXPECT_EQ(lost, predicted_losses(threshold, seed, million));
+        EXPECT_GT(statistics::binomial_p_value(lost, million, GetParam().probability), alpha) << lost;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Probabilities, Loss,
+                         testing::Values(Case{"0.1%", 0.001}, Case{"0.5%", 0.005}, Case{"1%", 0.01}, Case{"5%", 0.05},
+                                         Case{"10%", 0.1}, Case{"33.333%", 0.33333}, Case{"50%", 0.5}, Case{"100%", 1}));
+
+TEST(LossByKernel, DiceOfTheKernelAreOfTheSameLaw)
+{
+    Datapath datapath({.fed = false});
+    for (const auto& [text, probability] : {Case{"1%", 0.01}, Case{"50%", 0.5}, Case{"100%", 1}}) {
+        const auto id = datapath.add(std::string("--loss ") + text);
+        datapath.run(Hook::egress, usual_packet(), a_million_times());
+        const auto lost = datapath.counters(id).dropped[HW_CAUSE_LOSS];
+        EXPECT_GT(statistics::binomial_p_value(lost, million, probability), alpha) << text << ": " << lost;
+        datapath.remove(id);
+    }
+}
+
+TEST(LossByPacket, EachMeetsItsOwnDie)
+{
+    constexpr std::uint64_t seed = 77, count = 200'000;
+    constexpr double probability = 0.1;
+    Datapath datapath;
+    const auto id = datapath.add("--loss 10%");
+    const auto threshold = datapath.instance().rules.find(id)->value().impairment.loss;
+    datapath.feed().seed = seed;
+    std::vector<std::uint64_t> gaps;
+    std::uint64_t gap = 0;
+    for (std::uint64_t n = 0; n < count; ++n) {
+        const bool lost = datapath.out(usual_packet()) == stolen;
+        ASSERT_EQ(lost, hw_dice(seed, n) < threshold) << "packet " << n;
+        ++gap;
+        if (lost) gaps.push_back(std::exchange(gap, 0));
+    }
+    EXPECT_GT(statistics::geometric_p_value(gaps, probability), alpha);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LOSS], gaps.size());
+}
+
+TEST(LossByPacket, NoneAtZeroPercent)
+{
+    Datapath datapath;
+    const auto id = datapath.add("--loss 0% --delay 1ms");  // and no line: it passes
+    const auto outcome = datapath.run(Hook::egress, usual_packet(), a_million_times());
+    EXPECT_EQ(outcome.verdict, next);
+    EXPECT_EQ(datapath.counters(id).packets, million);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LOSS], 0U);
+    EXPECT_EQ(datapath.feed().dice, 0U);
+}
+
+TEST(LossByPacket, OnlyMatchedPacketsThrowDice)
+{
+    Datapath datapath;
+    datapath.add("--remote-port 2000 --loss 50%");
+    datapath.out(frame(ipv4({}, udp(1000, 2001))));
+    datapath.in(usual_packet());
+    EXPECT_EQ(datapath.feed().dice, 0U);
+    datapath.out(usual_packet());
+    EXPECT_EQ(datapath.feed().dice, 1U);
+}
+
+TEST(LossByPacket, DirectionsAreCountedApart)
+{
+    Datapath datapath;
+    const auto id = datapath.add("--loss 100% --direction both");
+    datapath.out(usual_packet());
+    datapath.in(usual_packet());
+    datapath.in(usual_packet());
+    EXPECT_EQ(datapath.counters(id, HW_OUT).dropped[HW_CAUSE_LOSS], 1U);
+    EXPECT_EQ(datapath.counters(id, HW_IN).dropped[HW_CAUSE_LOSS], 2U);
+}
+
+TEST(Partition, DropsEveryPacketWithoutDice)
+{
+    Datapath datapath;
+    const auto id = datapath.add("--partition");
+    EXPECT_EQ(datapath.run(Hook::egress, usual_packet(), a_million_times()).verdict, stolen);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_PARTITION], million);
+    EXPECT_EQ(datapath.feed().dice, 0U);
+}
+
+TEST(Drops, AreSilentInEachWayOfAttaching)
+{
+    for (const auto& [tcx, without, verdict] : {std::tuple(false, 0U, stolen), {true, 0U, redirected},
+                                                {true, unsigned{HW_CURE_SILENT}, shot}}) {
+        Datapath datapath({.tcx = tcx, .without = without});
+        datapath.add("--partition");
+        EXPECT_EQ(datapath.out(usual_packet()), verdict);
+    }
+}
+
+}  // namespace
+}  // namespace headwind::prog

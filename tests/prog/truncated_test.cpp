@@ -1,0 +1,189 @@
+// Packets that end too early, packets of noise, and packets whose headers do not lie in one piece: matched or passed,
+// never anything else.
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include <net/if.h>
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_packet.h>
+#include <sys/socket.h>
+
+#include "packets.h"
+#include "prog_run.h"
+
+namespace headwind::prog {
+namespace {
+
+using packets::Bytes;
+using packets::frame;
+using packets::ipv4;
+using packets::ipv6;
+using packets::Layer;
+using packets::payload;
+using packets::udp;
+
+constexpr std::size_t ethernet = 14;
+
+struct Sample {
+    const char* what;
+    Layer layer;
+    std::size_t needed;  // bytes after the Ethernet header without which it is not understood
+};
+
+std::vector<Sample> samples()
+{
+    const auto ports = udp(1000, 2000, payload(8));
+    return {
+        {"UDP", ipv4({}, ports), 24},
+        {"TCP", ipv4({}, packets::tcp(1000, 2000, payload(8), 3)), 24},
+        {"ICMP", ipv4({}, packets::icmp(8)), 20},
+        {"IPv4 options", ipv4({.option_words = 10}, ports), 64},
+        {"IPv4 later fragment", ipv4({.option_words = 10, .fragment_offset = 9}, ports), 20},
+        {"IPv6 UDP", ipv6({}, ports), 44},
+        {"IPv6 ESP", ipv6({}, packets::raw(50, Bytes(16))), 40},
+        {"ICMPv6", ipv6({}, packets::icmpv6(128)), 41},
+        {"IPv6 extensions", ipv6({}, packets::extension(0, packets::extension(60, ports), 2)), 40 + 24 + 8 + 4},
+        {"IPv6 later fragment", ipv6({}, packets::fragment({.offset = 1}, ports)), 44},
+        {"VLAN", packets::vlan(7, ipv4({}, ports)), 4 + 24},
+        {"QinQ", packets::vlan(7, packets::vlan(8, ipv6({}, ports)), 0x88a8), 8 + 44},
+    };
+}
+
+TEST(Truncated, PacketsAreUnderstoodFromTheirLastNeededByteOn)
+{
+    Datapath datapath;
+    datapath.add("--partition");
+    for (const auto& [what, layer, needed] : samples()) {
+        const auto packet = frame(layer);
+        for (auto length = static_cast<std::uint32_t>(ethernet); length <= packet.size(); ++length) {
+            Arrival arrival;
+            arrival.length = length;
+            for (const auto hook : {Hook::egress, Hook::ingress})
+                EXPECT_EQ(datapath.run(hook, packet, arrival).verdict, length >= ethernet + needed ? stolen : next)
+                    << what << ", " << length << " bytes";
+        }
+    }
+}
+
+TEST(Truncated, ClassesToo)
+{
+    Datapath datapath;
+    datapath.add("--proto arp,nd,dhcp --partition");
+    const std::pair<Layer, std::size_t> members[] = {
+        {packets::arp(), 0},  // the EtherType says it all
+        {ipv6({}, packets::icmpv6(135, payload(16))), 41},
+        {packets::dhcp_discover(), 24},
+    };
+    for (const auto& [layer, needed] : members) {
+        const auto packet = frame(layer);
+        for (auto length = static_cast<std::uint32_t>(ethernet); length <= ethernet + 60; ++length) {
+            if (length > packet.size()) break;
+            Arrival arrival;
+            arrival.length = length;
+            EXPECT_EQ(datapath.run(Hook::egress, packet, arrival).verdict, length >= ethernet + needed ? stolen : next)
+                << layer.number << ", " << length << " bytes";
+        }
+    }
+}
+
+TEST(Garbage, MatchesOrPasses)
+{
+    Datapath datapath;
+    datapath.add("--partition");
+    datapath.add("--remote-port 1-100 --loss 50%");
+    datapath.add("--proto arp,nd,dhcp --partition");
+    datapath.add("--remote ::/1 --pass");
+    std::mt19937 random(42);
+    const auto valid = samples();
+    const std::uint16_t protocols[] = {0x0800, 0x86dd, 0x8100, 0x88a8, 0x0806};
+    unsigned taken = 0, passed = 0;
+    const auto feed = [&](const Bytes& packet) {
+        for (const auto hook : {Hook::egress, Hook::ingress}) {
+            const int verdict = datapath.run(hook, packet).verdict;
+            ASSERT_TRUE(verdict == next || verdict == stolen) << verdict;
+            ++(verdict == next ? passed : taken);
+        }
+    };
+    for (int i = 0; i < 20'000; ++i) {
+        Layer noise{protocols[random() % std::size(protocols)], Bytes(60 + random() % 200)};
+        for (auto& byte : noise.bytes) byte = static_cast<std::uint8_t>(random() % 3 == 0 ? 0 : random());
+        if (random() % 2) noise.bytes[0] = noise.number == 0x86dd ? 0x60 : 0x45;
+        feed(frame(noise));
+        auto damaged = frame(valid[random() % valid.size()].layer);
+        for (int bit = 0; bit < 4; ++bit) {
+            auto& byte = damaged[ethernet + random() % (damaged.size() - ethernet)];
+            byte = static_cast<std::uint8_t>(byte ^ 1U << random() % 8);
+        }
+        damaged.resize(std::max<std::size_t>(damaged.size(), 80));
+        feed(damaged);
+    }
+    EXPECT_GT(taken, 1000U);
+    EXPECT_GT(passed, 1000U);
+}
+
+// ---- headers outside the linear part: test_run makes no such packets before Linux 6.19, packet sockets do ----
+
+class Scattered : public testing::Test {
+protected:
+    Scattered()
+    {
+        datapath.add_device("veth", static_cast<unsigned>(line.cut), HW_DEVICE_DEFAULT);
+        hook_.sz = sizeof(hook_);
+        hook_.ifindex = line.cut;
+        hook_.attach_point = BPF_TC_EGRESS;
+        bpf_tc_opts options{};
+        options.sz = sizeof(options);
+        options.prog_fd = datapath.program(Hook::egress);
+        EXPECT_EQ(bpf_tc_hook_create(&hook_), 0);
+        EXPECT_EQ(bpf_tc_attach(&hook_, &options), 0);
+    }
+    // More than a page: the kernel puts all but the Ethernet header into fragments.
+    void send(const Layer& layer)
+    {
+        auto packet = frame(layer);
+        packet.resize(8000);
+        const Fd socket(::socket(AF_PACKET, SOCK_RAW, 0));
+        sockaddr_ll to{};
+        to.sll_family = AF_PACKET;
+        to.sll_ifindex = line.cut;
+        to.sll_protocol = htons(layer.number);
+        const auto sent = sendto(socket.get(), packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to));
+        ASSERT_EQ(sent, 8000) << std::strerror(errno);
+    }
+
+    Line line;
+    Datapath datapath;
+
+private:
+    bpf_tc_hook hook_{};
+};
+
+TEST_F(Scattered, HeadersInFragmentsAreFound)
+{
+    const auto ports = udp(1000, 2000, payload(8));
+    const Layer layers[] = {
+        ipv4({}, ports),
+        ipv4({.option_words = 10}, ports),
+        ipv6({}, ports),
+        ipv6({}, packets::extension(0, packets::extension(60, ports), 2)),
+        packets::vlan(7, ipv4({}, ports)),
+    };
+    const auto id = datapath.add("--remote-port 2000 --partition");
+    const auto other = datapath.add("--partition");
+    std::uint64_t count = 0;
+    for (const auto& layer : layers) {
+        send(layer);
+        EXPECT_EQ(datapath.counters(id).packets, ++count) << "EtherType " << layer.number;
+    }
+    send(ipv4({}, udp(2000, 1000)));
+    EXPECT_EQ(datapath.counters(other).packets, 1U);
+    EXPECT_EQ(datapath.counters(id).bytes, count * 8000);
+    EXPECT_EQ(line.sent_to_cut(), 0U) << "all were dropped";
+}
+
+}  // namespace
+}  // namespace headwind::prog
