@@ -6,7 +6,7 @@
 
 #include "maps.h"
 
-const volatile bool hw_fed = false;
+const volatile __u8 hw_fed = 0;
 struct hw_feed hw_feed SEC(".data.feed");
 
 HW_INLINE __u64 env_monotonic(void)

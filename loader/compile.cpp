@@ -138,11 +138,12 @@ unsigned bits(const T& value)
     return sum;
 }
 
-// The 96 bits that mark a mapped IPv4 address are not the user's choice and do not count.
-unsigned address_bits(const __u64 (&mask)[2])
+// The 96 bits that mark a mapped IPv4 address (::ffff:0:0/96) are not the user's choice and do not count.
+unsigned address_bits(const __u64 (&address)[2], const __u64 (&mask)[2])
 {
+    constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     const unsigned fixed = bits(mask);
-    return mask[0] == ~0ULL && fixed >= 96 ? fixed - 96 : fixed;
+    return fixed >= 96 && std::memcmp(&address, mapped.data(), mapped.size()) == 0 ? fixed - 96 : fixed;
 }
 
 }  // namespace
@@ -156,21 +157,18 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
     out = cross(out, of_addresses(selector.locals, &hw_key::local));
     out = cross(out, of_addresses(selector.remotes, &hw_key::remote));
 
-    auto local_ports = of_ports(selector.local_ports, &hw_key::local_port);
-    auto remote_ports = of_ports(selector.remote_ports, &hw_key::remote_port);
-    const std::size_t ways = std::max<std::size_t>(1, local_ports.size()) * std::max<std::size_t>(1, remote_ports.size());
+    const auto local_ports = of_ports(selector.local_ports, &hw_key::local_port);
+    const auto remote_ports = of_ports(selector.remote_ports, &hw_key::remote_port);
+    auto either = of_ports(selector.ports, &hw_key::local_port);
+    const auto other_end = of_ports(selector.ports, &hw_key::remote_port);
+    either.insert(either.end(), other_end.begin(), other_end.end());
+    std::size_t ways = 1;
+    for (const auto* ports : {&local_ports, &remote_ports, &either}) ways *= std::max<std::size_t>(1, ports->size());
     if (out.size() * ways > max_rule_entries)
         return fail(ErrorKind::usage,
                     "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} "
                     "are possible: use fewer or wider selectors", out.size() * ways, max_rule_entries);
-    if (selector.ports.empty()) {
-        out = cross(cross(out, local_ports), remote_ports);
-    } else {  // either end
-        auto either = of_ports(selector.ports, &hw_key::local_port);
-        const auto remote = of_ports(selector.ports, &hw_key::remote_port);
-        either.insert(either.end(), remote.begin(), remote.end());
-        out = cross(out, either);
-    }
+    out = cross(cross(cross(out, local_ports), remote_ports), either);
     const unsigned directions = rule.direction == Direction::both  ? 1U << HW_OUT | 1U << HW_IN
                                 : rule.direction == Direction::out ? 1U << HW_OUT
                                                                    : 1U << HW_IN;
@@ -183,8 +181,8 @@ unsigned specificity(const std::vector<SelectorEntry>& entries)
     unsigned least = ~0U;
     for (const auto& [shape, key] : entries) {
         const auto& mask = shape.mask;
-        const unsigned fixed = bits(mask.cgroup) + shape.cgroup_level + address_bits(mask.local) +
-                               address_bits(mask.remote) + bits(mask.local_port) + bits(mask.remote_port) +
+        const unsigned fixed = bits(mask.cgroup) + shape.cgroup_level + address_bits(key.local, mask.local) +
+                               address_bits(key.remote, mask.remote) + bits(mask.local_port) + bits(mask.remote_port) +
                                bits(mask.device) + bits(mask.protocol) + (shape.packet_class != HW_ORDINARY ? 8 : 0);
         least = std::min(least, fixed);
     }
@@ -212,7 +210,7 @@ hw_impairment compile_impairment(const Impairment& impairment)
     out.delay = impairment.delay;
     if (impairment.rate != 0) {
         // At least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
-        out.ns_per_byte_q16 = ((8 * ns_per_s << 16) + impairment.rate / 2) / impairment.rate;
+        out.ns_per_byte_q16 = std::max<std::uint64_t>(1, ((8 * ns_per_s << 16) + impairment.rate / 2) / impairment.rate);
         out.queue = default_queue(impairment.rate);
         if (impairment.queue && impairment.queue->nanoseconds != 0) out.queue = impairment.queue->nanoseconds;
         if (impairment.queue && impairment.queue->bytes != 0) {

@@ -278,7 +278,7 @@ Result<Instance> create_instance(std::uint64_t max_held)
     const bool tcx = kernel_has_tcx();
     skeleton->rodata->hw_nonce = nonce;
     skeleton->rodata->hw_tag = tag;
-    skeleton->rodata->hw_tcx = tcx;
+    skeleton->rodata->hw_tcx = tcx ? 1 : 0;
     skeleton->rodata->hw_without = cures_taken_out();
     if (const int error = headwind_bpf__load(skeleton.get()); error != 0)
         return fail_libbpf(-error, "load the BPF programs");

@@ -71,6 +71,7 @@ tl::unexpected<Error> pass_error(Result<T>& result)
 
 // Unwraps a Result or returns its error from the calling function.
 //   HW_TRY(const auto links, list_links());   HW_CHECK(set_up(index));
+// NOLINTBEGIN(bugprone-macro-parentheses): the arguments are a declaration and the name of a variable
 #define HW_CONCAT_(a, b) a##b
 #define HW_CONCAT(a, b) HW_CONCAT_(a, b)
 #define HW_TRY_(tmp, declaration, expression)                \
@@ -83,3 +84,4 @@ tl::unexpected<Error> pass_error(Result<T>& result)
         auto hw_status = (expression);                       \
         if (!hw_status) return ::headwind::pass_error(hw_status); \
     } while (0)
+// NOLINTEND(bugprone-macro-parentheses)

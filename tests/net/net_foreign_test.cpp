@@ -58,17 +58,6 @@ TEST_F(Foreign, AnotherOnesTcIndexIsMatchedAsUsualAndKept)
     EXPECT_EQ(counter.seen().indexed, arrived);
 }
 
-// A value that looks like ours but is another's must not smuggle packets past the rules.
-TEST_F(Foreign, EveryTcIndexOfASenderElsewhereIsMatched)
-{
-    change(b(), "add --name split --partition --proto udp --direction in");
-    for (std::uint32_t tag = 0; tag < 32; ++tag) {
-        const std::uint32_t slot = static_cast<std::uint32_t>(device_index(b(), Pair::device_b));
-        const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, HW_MARK(tag, HW_IN, slot));
-        EXPECT_EQ(arrive({.count = 5}), 0U) << "tag " << tag;
-    }
-}
-
 TEST_F(Foreign, HeldPacketsAreSeenOnceWithTheirMarksToo)
 {
     SKIP_WITHOUT_FQ();

@@ -120,7 +120,7 @@ TEST_F(Delay, NoMoreIsHeldThanAllowed)
 {
     const auto id = datapath.add("--delay 10ms");
     datapath.control().max_held = 1'000'000;
-    const auto limit = 1'000'000 - static_cast<std::int64_t>(usual_packet().size());
+    const auto limit = 1'000'000 - static_cast<std::int64_t>(usual_packet().size() + HW_HELD_OVERHEAD);
     datapath.held().bytes = limit;
     EXPECT_EQ(out().verdict, stolen);
     EXPECT_EQ(datapath.counters(id).delayed, 1U);

@@ -83,6 +83,18 @@ TEST_F(Ranking, OldestWinsATie)
     EXPECT_EQ(winner_of({"--proto udp", "--proto udp", "--proto udp"}), 0U) << "with one and the same selector";
 }
 
+// Shapes are visited in the order of their best rule, which need not be the one that matches.
+TEST_F(Ranking, TheFirstMatchOfTheWalkIsNotAlwaysTheBest)
+{
+    datapath.add("--remote-port 80 --priority 9 --partition");
+    const auto weak = datapath.add("--remote-port 2000 --priority 1 --partition");
+    const auto strong = datapath.add("--proto udp --priority 5 --partition");
+    const auto weaker = datapath.add("--priority 0 --partition");
+    EXPECT_EQ(winner({weak, strong, weaker}), strong);
+    datapath.remove(strong);
+    EXPECT_EQ(winner({weak, weaker}), weak);
+}
+
 TEST_F(Ranking, PassRulesExclude)
 {
     const auto all = datapath.add("--partition");

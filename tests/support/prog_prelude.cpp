@@ -66,6 +66,18 @@ void make_departure(Code& code)
     call(code, BPF_FUNC_skb_set_tstamp);
 }
 
+// Only in the first of several runs; cb[0], which the programs leave alone, tells.
+void set_tc_index(Code& code, std::uint16_t tc_index)
+{
+    constexpr int first_cb = offsetof(__sk_buff, cb);
+    code.push_back(instruction(BPF_LDX | BPF_MEM | BPF_W, 1, 6, first_cb, 0));
+    code.push_back(instruction(BPF_JMP | BPF_JNE | BPF_K, 1, 0, 4, 0));
+    code.push_back(set(1, 1));
+    code.push_back(instruction(BPF_STX | BPF_MEM | BPF_W, 6, 1, first_cb, 0));
+    code.push_back(set(1, tc_index));
+    code.push_back(instruction(BPF_STX | BPF_MEM | BPF_W, 6, 1, offsetof(__sk_buff, tc_index), 0));
+}
+
 void tail_call(Code& code, int programs, int which)
 {
     code.push_back(instruction(BPF_LD | BPF_IMM | BPF_DW, 2, BPF_PSEUDO_MAP_FD, 0, programs));
@@ -89,10 +101,7 @@ std::vector<bpf_insn> prelude(const Arrival& arrival, int programs, int which)
     if (arrival.length) cut_off(code, *arrival.length);
     if (arrival.vlan) push_tag(code, *arrival.vlan);
     if (arrival.departure) make_departure(code);
-    if (arrival.tc_index) {
-        code.push_back(set(1, *arrival.tc_index));
-        code.push_back(instruction(BPF_STX | BPF_MEM | BPF_W, 6, 1, offsetof(__sk_buff, tc_index), 0));
-    }
+    if (arrival.tc_index) set_tc_index(code, *arrival.tc_index);
     tail_call(code, programs, which);
     return code;
 }

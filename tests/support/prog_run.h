@@ -43,7 +43,7 @@ struct Arrival {
     unsigned mark = 0;
     unsigned repeat = 1;  // the same packet again and again, as the last run left it
     // By a prelude:
-    std::optional<std::uint16_t> tc_index;
+    std::optional<std::uint16_t> tc_index;  // before the first run; takes cb[0]
     bool departure = false;              // tstamp is an earliest departure time, by the monotonic clock
     std::optional<std::uint32_t> length; // cut off there, at 14 or more; test_run itself refuses short IP packets
     std::optional<std::uint16_t> vlan;   // tag beside the packet's bytes

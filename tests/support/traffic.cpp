@@ -215,6 +215,19 @@ void UdpSink::receive()
     }
 }
 
+bool UdpSink::join(const std::string& group4, const std::string& interface4) const
+{
+    ip_mreq request{};
+    return inet_pton(AF_INET, group4.c_str(), &request.imr_multiaddr) == 1 &&
+           inet_pton(AF_INET, interface4.c_str(), &request.imr_interface) == 1 &&
+           setsockopt(socket_.get(), IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof(request)) == 0;
+}
+
+Sent UdpSink::send(const Endpoint& to, const Flow& flow)
+{
+    return send_udp_to(socket_, to, flow);
+}
+
 std::vector<Arrival> UdpSink::finish(std::chrono::milliseconds idle, std::size_t expected)
 {
     auto last = count();

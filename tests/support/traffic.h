@@ -38,28 +38,6 @@ std::int64_t monotonic_ns();
 // A bound socket with room for everything a test sends.
 Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse = false);
 
-// Receives in a thread of its own until finish().
-class UdpSink {
-public:
-    UdpSink(const Namespace& where, const Endpoint& local);
-    UdpSink(const UdpSink&) = delete;
-    UdpSink& operator=(const UdpSink&) = delete;
-    ~UdpSink();
-
-    std::size_t count() const { return count_.load(); }
-    // Waits until nothing has come for `idle`, at most until `expected` packets are there.
-    std::vector<Arrival> finish(std::chrono::milliseconds idle = std::chrono::milliseconds(150),
-                                std::size_t expected = SIZE_MAX);
-
-private:
-    void receive();
-    Fd socket_;
-    std::atomic<bool> stop_{false};
-    std::atomic<std::size_t> count_{0};
-    std::vector<Arrival> arrivals_;
-    std::thread thread_;
-};
-
 struct Flow {
     std::size_t count = 100;
     std::size_t size = 100;       // bytes of UDP payload of each wire packet
@@ -75,6 +53,31 @@ struct Flow {
 struct Sent {
     std::size_t packets = 0;      // wire packets that send() took
     std::size_t failed = 0;       // send() calls that failed (IP_RECVERR is on: ENOBUFS is told)
+};
+
+// Receives in a thread of its own until finish().
+class UdpSink {
+public:
+    UdpSink(const Namespace& where, const Endpoint& local);
+    UdpSink(const UdpSink&) = delete;
+    UdpSink& operator=(const UdpSink&) = delete;
+    ~UdpSink();
+
+    std::size_t count() const { return count_.load(); }
+    bool join(const std::string& group4, const std::string& interface4) const;  // a multicast group
+    // From the same address and port.
+    Sent send(const Endpoint& to, const Flow& flow);
+    // Waits until nothing has come for `idle`, at most until `expected` packets are there.
+    std::vector<Arrival> finish(std::chrono::milliseconds idle = std::chrono::milliseconds(150),
+                                std::size_t expected = SIZE_MAX);
+
+private:
+    void receive();
+    Fd socket_;
+    std::atomic<bool> stop_{false};
+    std::atomic<std::size_t> count_{0};
+    std::vector<Arrival> arrivals_;
+    std::thread thread_;
 };
 
 Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow);

@@ -1,0 +1,190 @@
+// The line: it drains, goes without a trace, pushes nothing back on TCP; cures of the traps around it.
+#include "net_test.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include <fstream>
+
+#include "foreign_program.h"
+
+namespace headwind::test {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::int64_t ms = 1'000'000;
+
+class Line : public PairTest {
+protected:
+    // Of the initial network namespace, where it is visible and within headwind's reach.
+    static std::string backlog()
+    {
+        std::ifstream file("/proc/sys/net/core/netdev_max_backlog");
+        std::string value;
+        file >> value;
+        return value;
+    }
+    static bool backlog_can_be_raised()
+    {
+        const Fd initial(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC));
+        return initial && !backlog().empty();
+    }
+};
+
+TEST_F(Line, DelOfTheLastRuleWaitsForWhatIsHeld)
+{
+    SKIP_WITHOUT_FQ();
+    const auto before = footprint(a());
+    const std::int64_t delay = (slow_machine() ? 5000 : 1500) * ms;
+    change(a(), "add --name slow --proto udp --delay " + std::to_string(delay / ms) + "ms");
+    UdpSink sink(b(), {Pair::b4, 5000});
+    send_udp(a(), {Pair::b4, 5000}, {.count = 500});
+    EXPECT_EQ(sink.count(), 0U);
+    const auto start = monotonic_ns();
+    change(a(), "del slow");
+    EXPECT_GT(monotonic_ns() - start, 200 * ms);
+    const auto arrivals = sink.finish();
+    ASSERT_EQ(arrivals.size(), 500U);
+    for (const auto& arrival : arrivals) ASSERT_GE(arrival.arrived_ns - arrival.stamp.sent_ns, delay);
+    expect_footprint(a(), before);
+    EXPECT_EQ(arrive(), 100U);
+}
+
+TEST_F(Line, DelOfOneOfTwoRulesLosesNothingEither)
+{
+    SKIP_WITHOUT_FQ();
+    change(a(), "add --name other --partition --remote-port 9");
+    change(a(), "add --name slow --proto udp --delay 1s --dev va");
+    UdpSink sink(b(), {Pair::b4, 5000});
+    send_udp(a(), {Pair::b4, 5000}, {.count = 500});
+    change(a(), "del slow");
+    EXPECT_EQ(sink.finish(std::chrono::seconds(3), 500).size(), 500U);
+}
+
+TEST_F(Line, AReplacedRuleLosesNothingAndKeepsNothingBack)
+{
+    SKIP_WITHOUT_FQ();
+    change(a(), "add --name slow --proto udp --delay 500ms");
+    std::atomic<bool> stop{false};
+    std::atomic<std::size_t> sent{0};
+    UdpSink sink(b(), {Pair::b4, 5000});
+    std::thread sender([&] {
+        sent = send_udp(a(), {Pair::b4, 5000}, {.count = 1'000'000, .per_second = 500, .stop = &stop}).packets;
+    });
+    for (int i = 0; i < 6; ++i) change(a(), "add --name slow --replace --proto udp --delay " + std::to_string(100 + 50 * i) + "ms");
+    change(a(), "add --name slow --replace --pass --proto udp");
+    stop = true;
+    sender.join();
+    EXPECT_EQ(sink.finish(std::chrono::seconds(2), sent).size(), sent);
+}
+
+TEST_F(Line, ClearRestoresEverySysctl)
+{
+    const auto before = footprint(a()), backlog_before = backlog();
+    change(a(), "add --name lossy --loss 10%");
+    const auto raised = backlog_can_be_raised() ? "100000" : backlog_before;
+    EXPECT_EQ(backlog(), raised);
+    if (has_fq()) {
+        change(a(), "add --name slow --delay 20ms");
+        EXPECT_THAT(footprint(a()), AllOf(HasSubstr("route_localnet 1"), HasSubstr("accept_local 1")));
+    }
+    change(b(), "add --name lossy --loss 10%");
+    change(a(), "clear");
+    expect_footprint(a(), before);
+    EXPECT_EQ(backlog(), raised) << "the other namespace still needs it";
+    change(b(), "clear");
+    EXPECT_EQ(backlog(), backlog_before);
+}
+
+TEST_F(Line, ASysctlThatWasOnStaysOn)
+{
+    SKIP_WITHOUT_FQ();
+    expect_ok(run(&a(), {"sysctl", "-w", "net.ipv4.conf.lo.route_localnet=1"}));
+    change(a(), "add --name slow --delay 20ms");
+    change(a(), "clear");
+    EXPECT_EQ(read_sysctl_of(a(), "net/ipv4/conf/lo/route_localnet"), "1");
+    EXPECT_EQ(read_sysctl_of(a(), "net/ipv4/conf/lo/accept_local"), "0");
+}
+
+// Someone else took the line away, or a `clear` was killed right there.
+TEST_F(Line, OneThatIsGoneIsMadeAgain)
+{
+    const auto before = footprint(a());
+    change(a(), "add --name lossy --loss 1% --proto tcp");
+    ip(a(), "link del headwind0");
+    EXPECT_EQ(headwind(a(), "list").status, 0);
+    EXPECT_EQ(headwind(a(), "stats").status, 0);
+    change(a(), "add --name other --partition --remote-port 9");
+    EXPECT_EQ(transfer_tcp(a(), b(), {Pair::b4, 5001}, 1'000'000, std::chrono::seconds(20)).error, "");
+    EXPECT_GT(counters_of(a(), "lossy").loss, 0U);
+    change(a(), "clear");
+    expect_footprint(a(), before);
+}
+
+TEST_F(Line, HeldTcpDoesNotThrottleItsSender)
+{
+    SKIP_WITHOUT_FQ();
+    const auto transfer = [this] { return transfer_tcp(a(), b(), {Pair::b4, 5001}, 1'000'000, std::chrono::seconds(60)); };
+    change(a(), "add --name slow --delay 50ms --proto tcp");
+    const auto cured = transfer();
+    EXPECT_EQ(cured.error, "");
+    EXPECT_EQ(cured.retransmits, 0U);
+    change(a(), "clear");
+    change_without(HW_CURE_CLONE, a(), "add --name slow --delay 50ms --proto tcp");
+    const auto uncured = transfer();
+    EXPECT_GT(uncured.seconds, 2 * cured.seconds) << cured.seconds << " s with owners taken off";
+}
+
+// Receive timestamps are wall-clock time: no departure time.
+TEST_F(Line, ATimestampingSocketDisturbsNothing)
+{
+    SKIP_WITHOUT_FQ();
+    const Fd socket = udp_socket(a(), {"0.0.0.0", 6999});
+    const int on = 1;
+    ASSERT_EQ(setsockopt(socket.get(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)), 0);
+    change(a(), "add --name slow --delay 20ms --proto udp");
+    EXPECT_EQ(deliver(a(), a(), {"127.0.0.1", 5000}), 100U);
+    EXPECT_EQ(arrive(), 100U);
+}
+
+// The stack's own copy of a multicast comes in without a MAC header, and was never on any wire.
+TEST_F(Line, CopiesOfOwnMulticastsPass)
+{
+    const auto copies = [this] {
+        UdpSink sink(a(), {"239.7.7.7", 5000});
+        EXPECT_TRUE(sink.join("239.7.7.7", Pair::a4));
+        EXPECT_EQ(send_udp(a(), {"239.7.7.7", 5000}, {.count = 20}).failed, 0U);
+        return sink.finish().size();
+    };
+    ip(a(), "route add 239.0.0.0/8 dev va");
+    EXPECT_EQ(copies(), 20U);
+    change(a(), "add --name split --partition --direction in --proto udp");
+    EXPECT_EQ(copies(), 20U);
+    change(a(), "clear");
+    change_without(HW_CURE_MULTICAST, a(), "add --name split --partition --direction in --proto udp");
+    EXPECT_EQ(copies(), 0U);
+}
+
+// tc_index alone proves nothing: another host's, or namespace's, packets may carry ours.
+TEST_F(Line, WithoutTheNonceAForeignTcIndexPassesAsReturned)
+{
+    const auto slot = static_cast<std::uint32_t>(device_index(b(), Pair::device_b));
+    const auto smuggled = [&] {
+        std::size_t sum = 0;
+        for (std::uint32_t tag = 0; tag < 32; ++tag) {
+            const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, HW_MARK(tag, HW_IN, slot));
+            sum += arrive({.count = 5});
+        }
+        return sum;
+    };
+    change(b(), "add --name split --partition --proto udp --direction in");
+    EXPECT_EQ(smuggled(), 0U);
+    change(b(), "clear");
+    change_without(HW_CURE_NONCE, b(), "add --name split --partition --proto udp --direction in");
+    EXPECT_GT(smuggled(), 0U);
+}
+
+}  // namespace
+}  // namespace headwind::test

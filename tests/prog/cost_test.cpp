@@ -1,0 +1,118 @@
+// What a packet costs that no rule matches. Measured against an empty program in the same minute: the clock speed and
+// the neighbours of this machine cancel out.
+#include <algorithm>
+#include <cstdio>
+
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "packets.h"
+#include "prog_run.h"
+
+namespace headwind::prog {
+namespace {
+
+using packets::frame;
+using packets::ipv4;
+using packets::payload;
+using packets::udp;
+
+constexpr unsigned million = 1'000'000, rounds = 11;
+
+unsigned nanoseconds_of(int program, const packets::Bytes& packet)
+{
+    bpf_test_run_opts options{};
+    options.sz = sizeof(options);
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<__u32>(packet.size());
+    options.repeat = static_cast<int>(million);
+    EXPECT_EQ(bpf_prog_test_run_opts(program, &options), 0);
+    EXPECT_EQ(static_cast<int>(options.retval), next);
+    return options.duration;
+}
+
+struct Cost {
+    double ratio = 0;
+    unsigned nanoseconds = 0, empty = 0;  // medians
+};
+
+template <class T>
+T median(std::vector<T> values)
+{
+    std::nth_element(values.begin(), values.begin() + rounds / 2, values.end());
+    return values[rounds / 2];
+}
+
+Cost cost_of(const Datapath& datapath, const packets::Bytes& packet)
+{
+    const auto empty = load_empty_program();
+    std::vector<unsigned> alone, ours;
+    std::vector<double> ratios;
+    for (unsigned i = 0; i < rounds; ++i) {
+        alone.push_back(nanoseconds_of(empty.get(), packet));
+        ours.push_back(nanoseconds_of(datapath.program(Hook::egress), packet));
+        ratios.push_back(static_cast<double>(ours.back()) / alone.back());
+    }
+    return {median(ratios), median(ours), median(alone)};
+}
+
+packets::Bytes unmatched_packet()
+{
+    return frame(ipv4({.destination = "192.0.2.1"}, udp(1000, 2001, payload(100))));
+}
+
+void report(const char* what, const Cost& cost)
+{
+    std::printf("%s: %u ns, an empty program %u ns, %.2f times\n", what, cost.nanoseconds, cost.empty, cost.ratio);
+    testing::Test::RecordProperty(what, fmt::format("{:.2f}", cost.ratio));
+}
+
+TEST(Cost, OfAPacketThatNoRuleMatches)
+{
+    Datapath datapath({.fed = false, .tcx = true});
+    datapath.add("--remote-port 2000 --delay 1ms");
+    const auto cost = cost_of(datapath, unmatched_packet());
+    report("one shape", cost);
+    EXPECT_LE(cost.ratio, 3.5);
+}
+
+TEST(Cost, OfAPacketWithoutAnyRule)
+{
+    Datapath datapath({.fed = false, .tcx = true});
+    const auto cost = cost_of(datapath, unmatched_packet());
+    report("no shape", cost);
+    EXPECT_LE(cost.ratio, 2);
+}
+
+// Rules of one kind cost one lookup, however many there are. Time is told, not judged: with so many the caches decide.
+TEST(Cost, OfManyRulesOfOneKind)
+{
+    for (const unsigned count : {1U, 100'000U}) {
+        Datapath datapath({.fed = false, .tcx = true});
+        std::vector<RuleText> rules(count);
+        for (unsigned i = 0; i < count; ++i) {
+            rules[i].name = "r";
+            rules[i].remotes = {fmt::format("10.{}.{}.{}", i >> 16, i >> 8 & 255, i & 255)};
+            rules[i].delay = "1ms";
+        }
+        const auto status = datapath.add_all(rules);
+        ASSERT_TRUE(status) << status.error().message;
+        EXPECT_EQ(datapath.control().tables[datapath.control().version & 1].count, 1U);
+        report(fmt::format("rules_{}", count).c_str(), cost_of(datapath, unmatched_packet()));
+    }
+}
+
+// Each further kind of selector is a lookup more.
+TEST(Cost, OfManyKinds)
+{
+    Datapath datapath({.fed = false, .tcx = true});
+    for (unsigned bits = 1; bits <= 8; ++bits) {
+        ASSERT_TRUE(datapath.try_add(fmt::format("--remote 0.0.0.0/{} --delay 1ms", bits)));
+        if (bits == 1 || bits == 2 || bits == 4 || bits == 8)
+            report(fmt::format("kinds_{}", bits).c_str(), cost_of(datapath, unmatched_packet()));
+    }
+}
+
+}  // namespace
+}  // namespace headwind::prog
