@@ -163,7 +163,8 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
     const auto other_end = of_ports(selector.ports, &hw_key::remote_port);
     either.insert(either.end(), other_end.begin(), other_end.end());
     std::size_t ways = 1;
-    for (const auto* ports : {&local_ports, &remote_ports, &either}) ways *= std::max<std::size_t>(1, ports->size());
+    for (const auto count : {local_ports.size(), remote_ports.size(), either.size()})
+        ways *= std::max<std::size_t>(1, count);
     if (out.size() * ways > max_rule_entries)
         return fail(ErrorKind::usage,
                     "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} "
@@ -191,8 +192,8 @@ unsigned specificity(const std::vector<SelectorEntry>& entries)
 
 std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id)
 {
-    const auto order = static_cast<std::uint64_t>(priority + 1'001);  // 1 .. 2001
-    return order << 48 | static_cast<std::uint64_t>(specificity) << 32 | (~id & 0xffffffffU);
+    const auto order = static_cast<unsigned>(priority + 1'001);  // 1 .. 2001
+    return static_cast<std::uint64_t>(order) << 48 | static_cast<std::uint64_t>(specificity) << 32 | (~id & 0xffffffffU);
 }
 
 std::uint64_t default_queue(std::uint64_t rate)

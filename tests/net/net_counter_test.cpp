@@ -1,9 +1,6 @@
 // Counters are exact, whoever sends at once; and a rule is replaced in one instant.
 #include "net_test.h"
 
-#include <pthread.h>
-#include <sched.h>
-
 namespace headwind::test {
 namespace {
 
@@ -18,10 +15,7 @@ protected:
         std::vector<std::thread> threads;
         for (std::uint32_t cpu = 0; cpu < 2; ++cpu) {
             threads.emplace_back([&, cpu] {
-                cpu_set_t set;
-                CPU_ZERO(&set);
-                CPU_SET(cpu, &set);
-                pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+                const OnCpu pinned(cpu);
                 Flow mine = flow;
                 mine.sender = cpu;
                 sent += send_udp(a(), to, mine).packets;

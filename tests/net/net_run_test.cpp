@@ -191,13 +191,14 @@ TEST_F(Run, AsAnotherUser)
 TEST_F(Run, TwoAtOnceAreImpairedEachByItsOwn)
 {
     UdpSink sink(b(), {Pair::b4, 5000});
-    const auto split = start("--partition --name split", "echo ready; sleep 2");
+    const auto split = start("--partition --name split", "echo ready; exec sleep 100");
     const auto spared = start("--partition --remote-port 5001 --name spared", "echo ready; " + send_script(10));
     EXPECT_EQ(parse_json(headwind(a(), "list --json"))["rules"].size(), 2U);
     EXPECT_EQ(spared->wait().status, 0);
     EXPECT_EQ(sink.finish().size(), 10U);
     EXPECT_TRUE(rule_is_live());
-    EXPECT_EQ(split->wait().status, 0);
+    split->signal(SIGTERM);
+    EXPECT_EQ(split->wait().status, 128 + SIGTERM);
     expect_nothing_left(split->pid());
 }
 

@@ -68,7 +68,8 @@ TEST_F(Parse, Ipv4Options)
 TEST_F(Parse, Ipv4Fragments)
 {
     EXPECT_EQ(look(ipv4({.more_fragments = true}, usual_udp())), Seen::ports) << "the first has the ports";
-    EXPECT_EQ(look(ipv4({.fragment_offset = 1, .more_fragments = true}, usual_udp())), Seen::packet);
+    for (unsigned offset = 1; offset <= 0x1fff; offset <<= 1)
+        EXPECT_EQ(look(ipv4({.fragment_offset = offset, .more_fragments = true}, usual_udp())), Seen::packet) << offset;
     EXPECT_EQ(look(ipv4({.fragment_offset = 0x1fff}, usual_udp())), Seen::packet) << "the last; what looks like ports is data";
 }
 
@@ -139,10 +140,23 @@ TEST_F(Parse, ChainsOfExtensionHeaders)
 TEST_F(Parse, Ipv6Fragments)
 {
     EXPECT_EQ(look(ipv6({}, packets::fragment({.offset = 0, .more = true}, usual_udp()))), Seen::ports);
-    EXPECT_EQ(look(ipv6({}, packets::fragment({.offset = 1, .more = true}, usual_udp()))), Seen::packet);
+    for (unsigned offset = 1; offset <= 0x1fff; offset <<= 1)
+        EXPECT_EQ(look(ipv6({}, packets::fragment({.offset = offset}, usual_udp()))), Seen::packet) << offset;
     EXPECT_EQ(look(ipv6({}, packets::fragment({.offset = 0x1fff, .more = false}, usual_udp()))), Seen::packet);
+    auto reserved = packets::fragment({.offset = 0}, usual_udp());
+    reserved.bytes[3] |= 6;  // two bits beside the offset
+    EXPECT_EQ(look(ipv6({}, reserved)), Seen::ports);
+}
+
+TEST_F(Parse, DataOfLaterFragmentsIsNotTakenForHeaders)
+{
     const auto hidden = packets::extension(destination_options, usual_udp());
-    EXPECT_EQ(look(ipv6({}, packets::fragment({.offset = 5}, hidden))), Seen::packet) << "data that looks like a header";
+    EXPECT_EQ(look(ipv6({}, packets::fragment({.offset = 5}, hidden))), Seen::packet);
+    const auto rest = packets::raw(destination_options, Bytes(1));
+    EXPECT_EQ(look(ipv6({}, packets::fragment({.offset = 5, .more = false}, rest))), Seen::packet);
+    Datapath other;
+    other.add("--proto udp --partition");
+    EXPECT_EQ(other.out(frame(ipv6({}, packets::fragment({.offset = 5}, hidden)))), next);
 }
 
 TEST_F(Parse, TagsInThePacketAndBesideIt)

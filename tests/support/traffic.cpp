@@ -92,6 +92,27 @@ void pace_sender(const Flow& flow, std::size_t packets, Clock::time_point start)
     }
 }
 
+// `to` null: the socket is connected.
+Sent send_all(int socket, const Address* to, const Flow& flow)
+{
+    Sent sent;
+    std::vector<char> payload(std::max(flow.size, sizeof(Stamp)) * flow.segments, 'u');
+    const auto start = Clock::now();
+    for (std::size_t done = 0; done < flow.count && !(flow.stop != nullptr && flow.stop->load()); done += flow.segments) {
+        for (std::size_t i = 0; i < flow.segments; ++i) {
+            const Stamp stamp{flow.sender, flow.first + static_cast<std::uint32_t>(done + i), monotonic_ns()};
+            std::memcpy(payload.data() + i * (payload.size() / flow.segments), &stamp, sizeof(stamp));
+        }
+        if (sendto(socket, payload.data(), payload.size(), 0, to != nullptr ? to->get() : nullptr, to != nullptr ? to->size : 0) ==
+            static_cast<ssize_t>(payload.size()))
+            sent.packets += flow.segments;
+        else
+            ++sent.failed;
+        pace_sender(flow, done + flow.segments, start);
+    }
+    return sent;
+}
+
 struct Listener {
     Fd fd;
     std::uint16_t port = 0;
@@ -239,6 +260,7 @@ std::vector<Arrival> UdpSink::finish(std::chrono::milliseconds idle, std::size_t
     }
     stop_ = true;
     if (thread_.joinable()) thread_.join();
+    socket_ = Fd();  // the next one may have the port
     return std::move(arrivals_);
 }
 
@@ -250,27 +272,26 @@ Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow)
 Sent send_udp_to(const Fd& socket, const Endpoint& to, const Flow& flow)
 {
     const auto there = address_of(to);
-    EXPECT_EQ(connect(socket.get(), there.get(), there.size), 0) << to.address << ": " << std::strerror(errno);
-    return send_udp(socket.get(), flow);
+    return send_all(socket.get(), &there, flow);
 }
 
 Sent send_udp(int socket, const Flow& flow)
 {
-    Sent sent;
-    std::vector<char> payload(std::max(flow.size, sizeof(Stamp)) * flow.segments, 'u');
-    const auto start = Clock::now();
-    for (std::size_t done = 0; done < flow.count && !(flow.stop != nullptr && flow.stop->load()); done += flow.segments) {
-        for (std::size_t i = 0; i < flow.segments; ++i) {
-            const Stamp stamp{flow.sender, flow.first + static_cast<std::uint32_t>(done + i), monotonic_ns()};
-            std::memcpy(payload.data() + i * (payload.size() / flow.segments), &stamp, sizeof(stamp));
-        }
-        if (send(socket, payload.data(), payload.size(), 0) == static_cast<ssize_t>(payload.size()))
-            sent.packets += flow.segments;
-        else
-            ++sent.failed;
-        pace_sender(flow, done + flow.segments, start);
-    }
-    return sent;
+    return send_all(socket, nullptr, flow);
+}
+
+OnCpu::OnCpu(unsigned cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    EXPECT_EQ(sched_getaffinity(0, sizeof(before_), &before_), 0);
+    EXPECT_EQ(sched_setaffinity(0, sizeof(set), &set), 0) << "CPU " << cpu << ": " << std::strerror(errno);
+}
+
+OnCpu::~OnCpu()
+{
+    sched_setaffinity(0, sizeof(before_), &before_);
 }
 
 std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <sched.h>
 #include <linux/tcp.h>  // not netinet/tcp.h: the kernel tells more
 
 #include <atomic>
@@ -65,7 +66,7 @@ public:
 
     std::size_t count() const { return count_.load(); }
     bool join(const std::string& group4, const std::string& interface4) const;  // a multicast group
-    // From the same address and port.
+    // From the same address and port, as send_udp_to.
     Sent send(const Endpoint& to, const Flow& flow);
     // Waits until nothing has come for `idle`, at most until `expected` packets are there.
     std::vector<Arrival> finish(std::chrono::milliseconds idle = std::chrono::milliseconds(150),
@@ -82,7 +83,20 @@ private:
 
 Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow);
 Sent send_udp(int socket, const Flow& flow);  // a connected socket
-Sent send_udp_to(const Fd& socket, const Endpoint& to, const Flow& flow);  // connects it first
+// Not connected: the kernel computes each packet's flow hash, which is then the same in both directions.
+Sent send_udp_to(const Fd& socket, const Endpoint& to, const Flow& flow);
+
+// The calling thread runs on this CPU only, as long as this lives: what it sends then stays in order.
+class OnCpu {
+public:
+    explicit OnCpu(unsigned cpu);
+    OnCpu(const OnCpu&) = delete;
+    OnCpu& operator=(const OnCpu&) = delete;
+    ~OnCpu();
+
+private:
+    cpu_set_t before_{};
+};
 
 // Sends `flow` to a sink in `to_namespace`, and how many arrived.
 std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow = {});
