@@ -20,6 +20,8 @@ struct hw_flight {
 	__u32 rule_id;
 	__u32 slot;                 /* device it was matched on, and to which it goes back */
 	enum hw_direction direction;
+	__u32 packets;              /* wire packets in the skb */
+	__u64 bytes;                /* of them all, frames without FCS */
 };
 
 /* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx knows
@@ -31,17 +33,17 @@ HW_INLINE int end_silently(void)
 	return hw_tcx ? bpf_redirect(0, 0) : TC_ACT_STOLEN;
 }
 
-HW_INLINE void count_drop(struct hw_flight *flight, enum hw_cause cause, __u32 wire_packets)
+HW_INLINE void count_drop(struct hw_flight *flight, enum hw_cause cause)
 {
 	if (flight->counters)
-		flight->counters->dropped[cause] += wire_packets;
+		flight->counters->dropped[cause] += flight->packets;
 }
 
-HW_INLINE void count_match(struct hw_flight *flight, __u32 wire_packets, __u64 bytes)
+HW_INLINE void count_match(struct hw_flight *flight)
 {
 	if (flight->counters) {
-		flight->counters->packets += wire_packets;
-		flight->counters->bytes += bytes;
+		flight->counters->packets += flight->packets;
+		flight->counters->bytes += flight->bytes;
 	}
 }
 
@@ -74,7 +76,7 @@ HW_INLINE int redirect_home(struct __sk_buff *skb)
 
 /* Through headwind0, whose offloads are off: arrives at cut_in as wire packets with real checksums. A packet that will
  * wait must not count against its socket (TCP Small Queues would throttle it to nothing): a clone has no owner. */
-HW_INLINE int redirect_to_cut(struct __sk_buff *skb, const struct hw_flight *flight, bool will_wait)
+HW_INLINE int redirect_to_cut(struct __sk_buff *skb, struct hw_flight *flight, bool will_wait)
 {
 	__u32 line = hw_control.line_cut;
 
@@ -83,7 +85,10 @@ HW_INLINE int redirect_to_cut(struct __sk_buff *skb, const struct hw_flight *fli
 	mark(skb, flight);
 	if (!will_wait || !skb->sk || !cured(HW_CURE_CLONE))
 		return bpf_redirect(line, 0);
-	bpf_clone_redirect(skb, line, 0);
+	if (bpf_clone_redirect(skb, line, 0) != 0) {
+		count_match(flight);   /* cut_in, which counts otherwise, will not see it */
+		count_drop(flight, HW_CAUSE_LINE);
+	}
 	return end_silently();
 }
 
@@ -105,13 +110,13 @@ HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *fli
 
 /* Holds the packet in headwind1's fq until `depart`. The clone leaves the sender's socket alone and reports whether the
  * qdisc took it. */
-HW_INLINE int pace(struct __sk_buff *skb, struct hw_flight *flight, __u64 depart, __u32 wire_packets)
+HW_INLINE int pace(struct __sk_buff *skb, struct hw_flight *flight, __u64 depart)
 {
 	__s64 charge = (__s64)skb->len + HW_HELD_OVERHEAD;
 
 	if (bpf_skb_set_tstamp(skb, depart, TSTAMP_MONOTONIC) != 0) {
 		if (flight->counters)
-			flight->counters->unstampable += wire_packets;
+			flight->counters->unstampable += flight->packets;
 		return NEXT;
 	}
 	mark(skb, flight);
@@ -122,9 +127,9 @@ HW_INLINE int pace(struct __sk_buff *skb, struct hw_flight *flight, __u64 depart
 		return bpf_redirect(hw_control.line_pace, 0);
 	if (bpf_clone_redirect(skb, hw_control.line_pace, 0) != 0) {
 		hold(-charge);
-		count_drop(flight, HW_CAUSE_LINE, wire_packets);
+		count_drop(flight, HW_CAUSE_LINE);
 	} else if (flight->counters) {
-		flight->counters->delayed += wire_packets;
+		flight->counters->delayed += flight->packets;
 	}
 	return end_silently();
 }

@@ -37,8 +37,7 @@ HW_INLINE bool panicking(void)
 }
 
 /* Takes the time component of the rule: waits for `rate`, then for `delay`. */
-HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_impairment *imp, struct hw_flight *flight,
-			  __u32 wire_packets)
+HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_impairment *imp, struct hw_flight *flight)
 {
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
 	__u64 ready = env_monotonic(), depart = 0;
@@ -47,7 +46,7 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_impairment *imp
 	if (!state || hw_control.line_pace == 0)
 		return NEXT;
 	if (hw_held.bytes + skb->len + HW_HELD_OVERHEAD > (__s64)hw_control.max_held) {
-		count_drop(flight, HW_CAUSE_HELD, wire_packets);
+		count_drop(flight, HW_CAUSE_HELD);
 		return end_silently();
 	}
 	/* An earliest departure time of TCP's pacing counts; a receive timestamp (wall clock) does not. */
@@ -57,29 +56,28 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_impairment *imp
 	cause = hw_schedule(imp, state, ready, skb->len, &depart);
 	bpf_spin_unlock(&state->lock);
 	if (cause) {
-		count_drop(flight, cause, wire_packets);
+		count_drop(flight, cause);
 		return end_silently();
 	}
-	return pace(skb, flight, depart, wire_packets);
+	return pace(skb, flight, depart);
 }
 
 /* The fate of a packet that needs no cutting, or is a wire packet. NEXT: it goes on unimpaired. */
-HW_INLINE int decide(struct __sk_buff *skb, const struct hw_impairment *imp, struct hw_flight *flight,
-		     __u32 wire_packets, __u64 bytes)
+HW_INLINE int decide(struct __sk_buff *skb, const struct hw_impairment *imp, struct hw_flight *flight)
 {
-	count_match(flight, wire_packets, bytes);
+	count_match(flight);
 	if (imp->flags & HW_PASS)
 		return NEXT;
 	if (imp->flags & HW_PARTITION) {
-		count_drop(flight, HW_CAUSE_PARTITION, wire_packets);
+		count_drop(flight, HW_CAUSE_PARTITION);
 		return end_silently();
 	}
 	if (imp->loss && hw_happens(imp->loss, env_dice())) {
-		count_drop(flight, HW_CAUSE_LOSS, wire_packets);
+		count_drop(flight, HW_CAUSE_LOSS);
 		return end_silently();
 	}
 	if (hw_needs_time(imp))
-		return decide_time(skb, imp, flight, wire_packets);
+		return decide_time(skb, imp, flight);
 	return NEXT;
 }
 
@@ -112,7 +110,7 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 	struct hw_walk walk = { .direction = direction };
 	struct hw_packet packet;
 	struct hw_rule *rule;
-	__u32 packets, headers;
+	__u32 headers;
 
 	walk.version = *(volatile __u64 *)&hw_control.version;
 	flight.slot = find_device(skb->ifindex);
@@ -132,12 +130,13 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 
 	flight.key.state = rule->state;
 	flight.key.direction = direction;
-	if (needs_cut(skb, &rule->impairment, &packet))
-		return redirect_to_cut(skb, &flight, hw_needs_time(&rule->impairment));
 	flight.counters = bpf_map_lookup_elem(&hw_counters, &flight.key);
 	headers = skb->gso_size ? header_bytes(skb, &packet) : 0;
-	packets = wire_packets(skb, headers);
-	return decide(skb, &rule->impairment, &flight, packets, skb->len + (__u64)headers * (packets - 1));
+	flight.packets = wire_packets(skb, headers);
+	flight.bytes = skb->len + (__u64)headers * (flight.packets - 1);
+	if (needs_cut(skb, &rule->impairment, &packet))
+		return redirect_to_cut(skb, &flight, hw_needs_time(&rule->impairment));
+	return decide(skb, &rule->impairment, &flight);
 }
 
 SEC("tc")
@@ -156,7 +155,7 @@ int ingress(struct __sk_buff *skb)
 SEC("tc")
 int cut_in(struct __sk_buff *skb)
 {
-	struct hw_flight flight = {};
+	struct hw_flight flight = { .packets = 1, .bytes = skb->len };
 	struct hw_rule *rule;
 	int verdict = NEXT;
 
@@ -171,7 +170,7 @@ int cut_in(struct __sk_buff *skb)
 		flight.key.state = rule->state;
 		flight.key.direction = flight.direction;
 		flight.counters = bpf_map_lookup_elem(&hw_counters, &flight.key);
-		verdict = decide(skb, &rule->impairment, &flight, 1, skb->len);
+		verdict = decide(skb, &rule->impairment, &flight);
 	}
 	if (verdict != NEXT)
 		return verdict;

@@ -151,25 +151,28 @@ unsigned address_bits(const __u64 (&address)[2], const __u64 (&mask)[2])
 Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved)
 {
     const auto& selector = rule.selector;
-    Alternatives out = of_devices(resolved);
-    out = cross(out, of_cgroups(resolved));
-    out = cross(out, of_protocols(rule));
-    out = cross(out, of_addresses(selector.locals, &hw_key::local));
-    out = cross(out, of_addresses(selector.remotes, &hw_key::remote));
-
     const auto local_ports = of_ports(selector.local_ports, &hw_key::local_port);
     const auto remote_ports = of_ports(selector.remote_ports, &hw_key::remote_port);
     auto either = of_ports(selector.ports, &hw_key::local_port);
     const auto other_end = of_ports(selector.ports, &hw_key::remote_port);
     either.insert(either.end(), other_end.begin(), other_end.end());
-    std::size_t ways = 1;
-    for (const auto count : {local_ports.size(), remote_ports.size(), either.size()})
-        ways *= std::max<std::size_t>(1, count);
-    if (out.size() * ways > max_rule_entries)
+    const Alternatives all[] = {of_devices(resolved),
+                                of_cgroups(resolved),
+                                of_protocols(rule),
+                                of_addresses(selector.locals, &hw_key::local),
+                                of_addresses(selector.remotes, &hw_key::remote),
+                                local_ports,
+                                remote_ports,
+                                either};
+    u128 combinations = 1;  // at most 8 factors of 16 bits
+    for (const auto& one : all) combinations *= std::max<std::size_t>(1, one.size());
+    if (combinations > max_rule_entries)
         return fail(ErrorKind::usage,
                     "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} "
-                    "are possible: use fewer or wider selectors", out.size() * ways, max_rule_entries);
-    out = cross(cross(cross(out, local_ports), remote_ports), either);
+                    "are possible: use fewer or wider selectors",
+                    static_cast<std::uint64_t>(std::min<u128>(combinations, ~0ULL)), max_rule_entries);
+    Alternatives out{blank()};
+    for (const auto& one : all) out = cross(out, one);
     const unsigned directions = rule.direction == Direction::both  ? 1U << HW_OUT | 1U << HW_IN
                                 : rule.direction == Direction::out ? 1U << HW_OUT
                                                                    : 1U << HW_IN;

@@ -255,8 +255,9 @@ Result<std::optional<Instance>> open_instance()
     if (abi == 0) return std::nullopt;
     if (abi != HW_ABI_VERSION)
         return fail(ErrorKind::unsupported,
-                    "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): clear them "
-                    "with that version first, or remove what it left with `headwind clear --force`", abi, HW_ABI_VERSION);
+                    "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): run `headwind "
+                    "clear` of that version; without it, as root: rm -r {} && ip link del headwind0", abi, HW_ABI_VERSION,
+                    directory);
     HW_TRY(auto instance, open_directory(directory));
     if (instance.control->netns_cookie != netns.cookie) return std::nullopt;  // a dead namespace's; the inode came back
     return instance;
@@ -346,7 +347,7 @@ Result<hw_counters> read_counters(const Instance& instance, hw_state_key key)
 Status make_counters(const Instance& instance, hw_state_key key)
 {
     const std::vector<hw_counters> zero(static_cast<std::size_t>(std::max(1, libbpf_num_possible_cpus())));
-    if (bpf_map_update_elem(instance.counters.get(), &key, zero.data(), BPF_NOEXIST) != 0 && errno != EEXIST)
+    if (update_element(instance.counters.get(), &key, zero.data(), BPF_NOEXIST) != 0 && errno != EEXIST)
         return fail_errno(errno, "make counters");
     return {};
 }

@@ -14,6 +14,19 @@
 
 namespace headwind {
 
+// bpf_map_update_elem for maps that are not preallocated: the kernel fills its stock of elements in the background and
+// says ENOMEM when many are asked for at once. Waits for it, at most a second. 0 or -1 with errno, as libbpf.
+inline int update_element(int fd, const void* key, const void* value, std::uint64_t flags)
+{
+    constexpr int attempts = 1000, pause_us = 1000;
+    int status = bpf_map_update_elem(fd, key, value, flags);
+    for (int i = 0; status != 0 && errno == ENOMEM && i < attempts; ++i) {
+        usleep(pause_us);
+        status = bpf_map_update_elem(fd, key, value, flags);
+    }
+    return status;
+}
+
 template <class Key, class Value>
 class Map {
 public:
@@ -50,7 +63,7 @@ public:
 private:
     Status update(const Key& key, const Value& value, std::uint64_t flags) const
     {
-        if (bpf_map_update_elem(fd(), &key, &value, flags) == 0) return {};
+        if (update_element(fd(), &key, &value, flags) == 0) return {};
         if (errno == E2BIG) return fail(ErrorKind::failed, "{} is full", name_);
         return fail_errno(errno, "write to " + name_);
     }

@@ -1,16 +1,24 @@
 // headwind panic
+#include <nlohmann/json.hpp>
+
 #include "cli.h"
 #include "host.h"
 
 namespace headwind {
 namespace {
 
-Result<int> panic(bool off)
+struct Options {
+    bool off = false, json = false;
+};
+
+Result<int> panic(const Options& options)
 {
-    HW_TRY(const bool found, set_panic(!off));
-    if (!found)
+    HW_TRY(const bool found, set_panic(!options.off));
+    if (options.json)
+        fmt::print("{}\n", nlohmann::json{{"instances", found}, {"panic", found && !options.off}}.dump());
+    else if (!found)
         fmt::print("there are no rules on this host\n");
-    else if (off)
+    else if (options.off)
         fmt::print("rules of every namespace have their effect again\n");
     else
         fmt::print("every rule of every namespace is off. Go on with `headwind panic --off`, or remove the rules with "
@@ -22,12 +30,13 @@ Result<int> panic(bool off)
 
 void register_panic(CLI::App& app, Cli& cli)
 {
-    auto off = std::make_shared<bool>(false);
+    auto options = std::make_shared<Options>();
     auto* command = app.add_subcommand("panic", "turn every rule of every namespace off, at once");
-    command->add_flag("--off", *off, "end the panic: the rules have their effect again");
+    command->add_flag("--off", options->off, "end the panic: the rules have their effect again");
+    command->add_flag("--json", options->json, "print JSON");
     command->footer("One write to a map that all instances share; packets already held are still delivered in time.\n\n"
                     "Examples:\n  headwind panic\n  headwind panic --off");
-    command->callback([off, &cli] { cli.chosen = [off] { return panic(*off); }; });
+    command->callback([options, &cli] { cli.chosen = [options] { return panic(*options); }; });
 }
 
 }  // namespace headwind

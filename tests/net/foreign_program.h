@@ -2,8 +2,11 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -11,11 +14,10 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
-#include <cstddef>
-
 #include "fd.h"
 #include "hooks.h"
 #include "namespace.h"
+#include "netlink.h"
 
 namespace headwind::test {
 
@@ -42,12 +44,15 @@ public:
         return program;
     }
 
-    // Behind every program that is there: writes skb->tc_index.
-    static ForeignProgram setter(const Namespace& where, const std::string& device, Hook hook, std::uint32_t tc_index)
+    // Behind every program that is there: writes the tc_index of packets that have `mark`.
+    static ForeignProgram setter(const Namespace& where, const std::string& device, Hook hook, std::uint32_t mark,
+                                 std::uint32_t tc_index)
     {
         ForeignProgram program;
         program.attach(where, device, hook,
-                       {move_value(2, static_cast<int>(tc_index)), store(1, 2, offsetof(__sk_buff, tc_index))});
+                       {load(2, 1, offsetof(__sk_buff, mark)),
+                        instruction(BPF_JMP32 | BPF_JNE | BPF_K, 2, 0, 2, static_cast<int>(mark)),
+                        move_value(2, static_cast<int>(tc_index)), store(1, 2, offsetof(__sk_buff, tc_index))});
         return program;
     }
 
@@ -117,14 +122,43 @@ private:
             EXPECT_TRUE(link_) << std::strerror(errno);
             return;
         }
-        LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = index,
-                    .attach_point = hook == Hook::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
-        bpf_tc_hook_create(&place);  // it may be there
-        LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program_.get(), .handle = 1, .priority = 0x7777);
-        EXPECT_EQ(bpf_tc_attach(&place, &options), 0) << std::strerror(errno);
+        EXPECT_TRUE(netlink::create_clsact(index));
+        filter_ = std::make_unique<Filter>(where, index, hook, program_.get());
     }
 
+    // On clsact: a filter behind Headwind's, whose priority is the highest.
+    class Filter {
+    public:
+        Filter(const Namespace& where, int index, Hook hook, int program) : where_(where)
+        {
+            static __u32 handles = 0;
+            place_.sz = sizeof(place_);
+            place_.ifindex = index;
+            place_.attach_point = hook == Hook::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+            options_.sz = sizeof(options_);
+            options_.handle = ++handles;
+            options_.priority = 0x7777;
+            bpf_tc_opts with_program = options_;
+            with_program.prog_fd = program;
+            const Inside inside(where_);
+            EXPECT_EQ(bpf_tc_attach(&place_, &with_program), 0);
+        }
+        Filter(const Filter&) = delete;
+        Filter& operator=(const Filter&) = delete;
+        ~Filter()
+        {
+            const Inside inside(where_);
+            bpf_tc_detach(&place_, &options_);
+        }
+
+    private:
+        const Namespace& where_;
+        bpf_tc_hook place_{};
+        bpf_tc_opts options_{};
+    };
+
     Fd map_, program_, link_;
+    std::unique_ptr<Filter> filter_;
 };
 
 }  // namespace headwind::test

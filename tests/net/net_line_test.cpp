@@ -168,12 +168,13 @@ TEST_F(Line, CopiesOfOwnMulticastsPass)
 // tc_index alone proves nothing: another host's, or namespace's, packets may carry ours.
 TEST_F(Line, WithoutTheNonceAForeignTcIndexPassesAsReturned)
 {
+    constexpr std::uint32_t mark = 7;
     const auto slot = static_cast<std::uint32_t>(device_index(b(), Pair::device_b));
     const auto smuggled = [&] {
         std::size_t sum = 0;
         for (std::uint32_t tag = 0; tag < 32; ++tag) {
-            const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, HW_MARK(tag, HW_IN, slot));
-            sum += arrive({.count = 5});
+            const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, mark, HW_MARK(tag, HW_IN, slot));
+            sum += arrive({.count = 5, .mark = mark});
         }
         return sum;
     };

@@ -66,7 +66,8 @@ TEST_P(Loss, OfAMillionPacketsIsAsPredictedAndAsAskedFor)
 
 INSTANTIATE_TEST_SUITE_P(Probabilities, Loss,
                          testing::Values(Case{"0.1%", 0.001}, Case{"0.5%", 0.005}, Case{"1%", 0.01}, Case{"5%", 0.05},
-                                         Case{"10%", 0.1}, Case{"33.333%", 0.33333}, Case{"50%", 0.5}, Case{"100%", 1}));
+                                         Case{"10%", 0.1}, Case{"33.333%", 0.33333}, Case{"50%", 0.5},
+                                         Case{"100%", 1}));
 
 TEST(LossByKernel, DiceOfTheKernelAreOfTheSameLaw)
 {
@@ -144,8 +145,8 @@ TEST(Partition, DropsEveryPacketWithoutDice)
 
 TEST(Drops, AreSilentInEachWayOfAttaching)
 {
-    for (const auto& [tcx, without, verdict] : {std::tuple(false, 0U, stolen), {true, 0U, redirected},
-                                                {true, unsigned{HW_CURE_SILENT}, shot}}) {
+    for (const auto& [tcx, without, verdict] :
+         {std::tuple(false, 0U, stolen), {true, 0U, redirected}, {true, unsigned{HW_CURE_SILENT}, shot}}) {
         Datapath datapath({.tcx = tcx, .without = without});
         datapath.add("--partition");
         EXPECT_EQ(datapath.out(usual_packet()), verdict);

@@ -178,7 +178,8 @@ TEST_F(Match, EachFamilyKeepsToItself)
 
 TEST_F(Match, AllKindsTogether)
 {
-    const std::string all = "--dev lo --proto udp --local 10.0.0.0/24 --remote 10.0.0.2 --local-port 1000 --remote-port 2000";
+    const std::string all =
+        "--dev lo --proto udp --local 10.0.0.0/24 --remote 10.0.0.2 --local-port 1000 --remote-port 2000";
     EXPECT_TRUE(takes(all, packet_v4()));
     EXPECT_FALSE(takes(all, packet_v4(packets::tcp(1000, 2000))));
     EXPECT_FALSE(takes(all, packet_v4(udp(1001, 2000))));
@@ -222,7 +223,8 @@ TEST(MatchDevice, IsFoundAmongNeighboursInTheTable)
         Datapath datapath;
         const auto index = static_cast<unsigned>(line.pace);
         for (unsigned i = 0; i < taken; ++i)
-            datapath.control().devices[(index + i) % HW_MAX_DEVICES] = {index + HW_MAX_DEVICES * (i + 1), HW_DEVICE_DEFAULT};
+            datapath.control().devices[(index + i) % HW_MAX_DEVICES] = {index + HW_MAX_DEVICES * (i + 1),
+                                                                        HW_DEVICE_DEFAULT};
         const auto slot = datapath.add_device("device", index, HW_DEVICE_DEFAULT);
         EXPECT_EQ(slot, index + taken);
         datapath.add("--dev device --partition");

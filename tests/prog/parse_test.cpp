@@ -70,7 +70,8 @@ TEST_F(Parse, Ipv4Fragments)
     EXPECT_EQ(look(ipv4({.more_fragments = true}, usual_udp())), Seen::ports) << "the first has the ports";
     for (unsigned offset = 1; offset <= 0x1fff; offset <<= 1)
         EXPECT_EQ(look(ipv4({.fragment_offset = offset, .more_fragments = true}, usual_udp())), Seen::packet) << offset;
-    EXPECT_EQ(look(ipv4({.fragment_offset = 0x1fff}, usual_udp())), Seen::packet) << "the last; what looks like ports is data";
+    EXPECT_EQ(look(ipv4({.fragment_offset = 0x1fff}, usual_udp())), Seen::packet)
+        << "the last; what looks like ports is data";
 }
 
 TEST_F(Parse, FragmentsStillHaveAddressesAndProtocol)
@@ -101,7 +102,8 @@ TEST_F(Parse, EveryIpv6ExtensionHeader)
 {
     for (const std::uint8_t kind : {hop_by_hop, routing, destination_options, mobility, hip, shim6}) {
         for (const auto more : std::initializer_list<std::uint8_t>{0, 1, 7}) {
-            EXPECT_EQ(look(ipv6({}, packets::extension(kind, usual_udp(), more))), Seen::ports) << +kind << " " << +more;
+            EXPECT_EQ(look(ipv6({}, packets::extension(kind, usual_udp(), more))), Seen::ports)
+                << +kind << " " << +more;
             EXPECT_EQ(look(ipv6({}, packets::extension(kind, udp(2000, 1000), more))), Seen::packet) << +kind;
         }
     }
@@ -126,14 +128,15 @@ TEST_F(Parse, ChainsOfExtensionHeaders)
 {
     const auto chain = [](unsigned length) {
         auto layer = usual_udp();
-        for (unsigned i = 0; i < length; ++i) layer = packets::extension(i + 1 == length ? hop_by_hop : destination_options, layer);
+        for (unsigned i = 0; i < length; ++i)
+            layer = packets::extension(i + 1 == length ? hop_by_hop : destination_options, layer);
         return ipv6({}, layer);
     };
     for (unsigned length = 0; length <= 8; ++length) EXPECT_EQ(look(chain(length)), Seen::ports) << length;
     EXPECT_EQ(look(chain(9)), Seen::nothing) << "too long to follow: passes";
     EXPECT_EQ(look(chain(20)), Seen::nothing);
-    auto mixed = packets::extension(hop_by_hop,
-                                    packets::extension(routing, packets::authentication(packets::fragment({}, usual_udp())), 2));
+    auto mixed = packets::extension(
+        hop_by_hop, packets::extension(routing, packets::authentication(packets::fragment({}, usual_udp())), 2));
     EXPECT_EQ(look(ipv6({}, mixed)), Seen::ports);
 }
 
@@ -175,7 +178,8 @@ TEST_F(Parse, TagsInThePacketAndBesideIt)
 
 TEST_F(Parse, WhatIsNotIpPasses)
 {
-    for (const auto protocol : std::initializer_list<std::uint16_t>{0x0001, 0x0027, 0x05dc, 0x8847, 0x8863, 0x88cc, 0xffff})
+    for (const auto protocol :
+         std::initializer_list<std::uint16_t>{0x0001, 0x0027, 0x05dc, 0x8847, 0x8863, 0x88cc, 0xffff})
         EXPECT_EQ(look(packets::raw(protocol, usual_v4().bytes)), Seen::nothing) << protocol;
 }
 
@@ -189,12 +193,14 @@ struct Named {
 std::vector<Named> classes()
 {
     Named nd{"nd", {}};
-    for (std::uint8_t type = 133; type <= 137; ++type) nd.packets.push_back(ipv6({}, packets::icmpv6(type, payload(16))));
+    for (std::uint8_t type = 133; type <= 137; ++type)
+        nd.packets.push_back(ipv6({}, packets::icmpv6(type, payload(16))));
     const auto four = [](std::uint16_t from, std::uint16_t to) { return ipv4({}, udp(from, to)); };
     return {{"arp", {packets::arp()}},
             nd,
-            {"dhcp", {packets::dhcp_discover(), four(67, 68), four(67, 67), four(68, 68), packets::dhcpv6_solicit(),
-                      ipv6({}, udp(547, 546)), ipv6({}, udp(547, 547))}}};
+            {"dhcp",
+             {packets::dhcp_discover(), four(67, 68), four(67, 67), four(68, 68), packets::dhcpv6_solicit(),
+              ipv6({}, udp(547, 546)), ipv6({}, udp(547, 547))}}};
 }
 
 TEST_F(Parse, ClassesAreNotMatchedUnlessNamed)
@@ -228,7 +234,8 @@ TEST_F(Parse, NeighboursOfTheClassesAreOrdinary)
     for (const auto type : std::initializer_list<std::uint8_t>{128, 129, 132, 138, 143})
         EXPECT_EQ(look(ipv6({}, packets::icmpv6(type))), Seen::packet) << +type;
     EXPECT_EQ(look(ipv4({}, packets::icmp(133))), Seen::packet);
-    for (const auto& layer : {udp(68, 53), udp(66, 67), udp(67, 69), udp(68, 547), packets::tcp(68, 67), packets::sctp(67, 68)})
+    for (const auto& layer :
+         {udp(68, 53), udp(66, 67), udp(67, 69), udp(68, 547), packets::tcp(68, 67), packets::sctp(67, 68)})
         EXPECT_EQ(look(ipv4({}, layer)), Seen::packet) << layer.number;
     EXPECT_EQ(look(ipv4({.fragment_offset = 3}, udp(68, 67))), Seen::packet) << "no ports in a later fragment";
 }

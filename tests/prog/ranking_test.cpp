@@ -64,7 +64,8 @@ TEST_F(Ranking, MoreFixedBitsWin)
     EXPECT_EQ(winner_of({"--remote 10.0.0.0/24", "--remote 10.0.0.0/16", "--remote 10.0.0.2"}), 2U);
     EXPECT_EQ(winner_of({"--remote 10.0.0.0/15", "--remote-port 2000"}), 1U) << "15 bits, 16 bits";
     EXPECT_EQ(winner_of({"--remote-port 2000", "--remote 10.0.0.0/17"}), 1U) << "16 bits, 17 bits";
-    EXPECT_EQ(winner_of({"--local 10.0.0.1 --remote 10.0.0.2", "--remote 10.0.0.2 --remote-port 2000 --proto udp"}), 0U);
+    EXPECT_EQ(winner_of({"--local 10.0.0.1 --remote 10.0.0.2", "--remote 10.0.0.2 --remote-port 2000 --proto udp"}),
+              0U);
     EXPECT_EQ(winner_of({"", "--dev lo"}), 1U);
 }
 
@@ -139,7 +140,8 @@ TEST_F(Ranking, LongestPrefixAmong32Shapes)
 TEST_F(Ranking, FourRulesMaySelectTheSamePackets)
 {
     std::vector<std::uint32_t> ids;
-    for (const int priority : {1, 4, 2, 3}) ids.push_back(datapath.add(fmt::format("--proto udp --priority {} --partition", priority)));
+    for (const int priority : {1, 4, 2, 3})
+        ids.push_back(datapath.add(fmt::format("--proto udp --priority {} --partition", priority)));
     const auto refused = datapath.try_add("--proto udp --priority 9 --partition");
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().kind, ErrorKind::usage);

@@ -19,7 +19,7 @@ constexpr unsigned segment = 100;
 
 struct Super {
     const char* what;
-    Layer layer;              // with `data` bytes of payload
+    Layer layer;                // with `data` bytes of payload
     std::size_t data, headers;  // headers: what each wire packet begins with
 };
 
@@ -34,7 +34,8 @@ std::vector<Super> supers()
         {"TCP with options", ipv4({}, tcp(1000, 2000, payload(950), 8)), 950, 86},
         {"TCP over IPv4 options", ipv4({.option_words = 10}, tcp(1000, 2000, payload(950), 10)), 950, 14 + 60 + 60},
         {"TCP over IPv6", ipv6({}, tcp(1000, 2000, payload(1500), 3)), 1500, 14 + 40 + 32},
-        {"UDP over IPv6 with a header", ipv6({}, packets::extension(0, udp(1000, 2000, payload(300)))), 300, 14 + 48 + 8},
+        {"UDP over IPv6 with a header", ipv6({}, packets::extension(0, udp(1000, 2000, payload(300)))), 300,
+         14 + 48 + 8},
         {"TCP in a VLAN", packets::vlan(7, ipv4({}, tcp(1000, 2000, payload(777), 3))), 777, 4 + 66},
     };
 }

@@ -151,7 +151,8 @@ protected:
         to.sll_family = AF_PACKET;
         to.sll_ifindex = line.cut;
         to.sll_protocol = htons(layer.number);
-        const auto sent = sendto(socket.get(), packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to));
+        const auto sent =
+            sendto(socket.get(), packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to));
         ASSERT_EQ(sent, 8000) << std::strerror(errno);
     }
 

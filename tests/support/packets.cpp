@@ -49,7 +49,8 @@ Bytes ports(std::size_t header, std::uint16_t source, std::uint16_t destination)
 std::uint16_t internet_checksum(const Bytes& header)
 {
     std::uint32_t sum = 0;
-    for (std::size_t i = 0; i + 1 < header.size(); i += 2) sum += static_cast<std::uint32_t>(header[i] << 8 | header[i + 1]);
+    for (std::size_t i = 0; i + 1 < header.size(); i += 2)
+        sum += static_cast<std::uint32_t>(header[i] << 8 | header[i + 1]);
     while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
     return static_cast<std::uint16_t>(~sum);
 }

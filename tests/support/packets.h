@@ -32,8 +32,8 @@ Layer icmpv6(std::uint8_t type, const Layer& inner = {});
 
 struct Ipv4 {
     std::string source = "10.0.0.1", destination = "10.0.0.2";
-    unsigned option_words = 0;      // 0 .. 10
-    unsigned fragment_offset = 0;   // units of 8 bytes
+    unsigned option_words = 0;     // 0 .. 10
+    unsigned fragment_offset = 0;  // units of 8 bytes
     bool more_fragments = false;
 };
 Layer ipv4(const Ipv4& header, const Layer& inner);
@@ -47,13 +47,13 @@ Layer ipv6(const Ipv6& header, const Layer& inner);
 Layer extension(std::uint8_t kind, const Layer& inner, std::uint8_t more = 0);
 Layer authentication(const Layer& inner, std::uint8_t length = 4);  // AH: (length + 2) * 4 bytes
 struct Fragment {
-    unsigned offset = 0;            // units of 8 bytes
+    unsigned offset = 0;  // units of 8 bytes
     bool more = true;
 };
 Layer fragment(const Fragment& header, const Layer& inner);
 
 Layer arp();
-Layer dhcp_discover();              // IPv4
+Layer dhcp_discover();  // IPv4
 Layer dhcpv6_solicit();
 
 // ---- link ----

@@ -5,9 +5,9 @@
 
 #include <stdexcept>
 
-#include <CLI/CLI.hpp>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <CLI/CLI.hpp>
 
 #include "cli.h"
 #include "headwind.skel.h"

@@ -30,7 +30,7 @@ enum class Hook { egress, ingress, cut_in, pace_out };
 
 struct Options {
     bool fed = true;
-    bool tcx = false;  // false: drops return `stolen` and can be told from redirections
+    bool tcx = false;      // false: drops return `stolen` and can be told from redirections
     unsigned without = 0;  // cures taken out (hw_cure)
 };
 
@@ -44,9 +44,9 @@ struct Arrival {
     unsigned repeat = 1;  // the same packet again and again, as the last run left it
     // By a prelude:
     std::optional<std::uint16_t> tc_index;  // before the first run; takes cb[0]
-    bool departure = false;              // tstamp is an earliest departure time, by the monotonic clock
-    std::optional<std::uint32_t> length; // cut off there, at 14 or more; test_run itself refuses short IP packets
-    std::optional<std::uint16_t> vlan;   // tag beside the packet's bytes
+    bool departure = false;                 // tstamp is an earliest departure time, by the monotonic clock
+    std::optional<std::uint32_t> length;    // cut off there, at 14 or more; test_run itself refuses short IP packets
+    std::optional<std::uint16_t> vlan;      // tag beside the packet's bytes
 };
 
 struct Outcome {
@@ -75,9 +75,9 @@ public:
 
     Result<std::uint32_t> try_add(const std::string& line, const RuleExtra& extra = {});
     std::uint32_t add(const std::string& line, const RuleExtra& extra = {});  // throws if refused
-    Status add_all(const std::vector<RuleText>& rules);                      // in one transaction
+    Status add_all(const std::vector<RuleText>& rules);                       // in one transaction
     void remove(std::uint32_t id);
-    std::uint32_t replace(std::uint32_t id, const std::string& line);        // in one transaction
+    std::uint32_t replace(std::uint32_t id, const std::string& line);  // in one transaction
 
     Outcome run(Hook hook, const packets::Bytes& packet, const Arrival& arrival = {});
     int out(const packets::Bytes& packet) { return run(Hook::egress, packet).verdict; }

@@ -249,7 +249,8 @@ TEST(Entries, AreTheCrossProduct)
     text.locals = {"10.9.0.1", "10.9.0.2"};
     const auto entries = entries_of(text, {{}, {}});
     std::set<std::string> distinct;
-    for (const auto& entry : entries) distinct.insert(std::string(reinterpret_cast<const char*>(&entry), sizeof(entry)));
+    for (const auto& entry : entries)
+        distinct.insert(std::string(reinterpret_cast<const char*>(&entry), sizeof(entry)));
     EXPECT_EQ(entries.size(), 2U * 3 * 10 * 2);
     EXPECT_EQ(distinct.size(), entries.size());
 }
@@ -296,7 +297,8 @@ TEST(Impairments, NanosecondsPerByteAreRoundedToNearest)
     for (const std::uint64_t rate : {8ULL, 9ULL, 56'000ULL, 999'999'937ULL, 10'000'000'000ULL, 100'000'000'000ULL}) {
         const auto impairment = impairment_of(limited(fmt::format("{}bit", rate)));
         const auto exact = 8e9L * 65536 / static_cast<long double>(rate);
-        EXPECT_LE(std::abs(static_cast<double>(static_cast<long double>(impairment.ns_per_byte_q16) - exact)), 0.5) << rate;
+        EXPECT_LE(std::abs(static_cast<double>(static_cast<long double>(impairment.ns_per_byte_q16) - exact)), 0.5)
+            << rate;
         EXPECT_LT(impairment.ns_per_byte_q16, 1ULL << 47) << "what the datapath has room for";
     }
 }
