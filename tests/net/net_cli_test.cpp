@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include <filesystem>
+
 namespace headwind::test {
 namespace {
 
@@ -15,6 +17,12 @@ constexpr std::size_t packets = 100;
 
 class CommandLine : public PairTest {
 protected:
+    static bool has_entered(const std::string& pid, const Namespace& where)
+    {
+        std::error_code error;
+        return std::filesystem::read_symlink("/proc/" + pid + "/ns/net", error) ==
+               "net:[" + std::to_string(where.inode()) + "]";
+    }
     static std::string pins(const Namespace& where)
     {
         return "/sys/fs/bpf/headwind/" + std::to_string(where.inode());
@@ -176,11 +184,9 @@ TEST_F(CommandLine, PanicTurnsEveryRuleOff)
 TEST_F(CommandLine, NetnsByNamePidAndPath)
 {
     Process other(&a(), {"sleep", "1000"});
-    for (const auto& name : {a().name(), a().path(), std::to_string(other.pid()), "/proc/" + std::to_string(other.pid()) + "/ns/net"}) {
-        ASSERT_TRUE(eventually(std::chrono::seconds(5), [&] {
-            return run(&b(), {"readlink", "/proc/" + std::to_string(other.pid()) + "/ns/net"}).out ==
-                   "net:[" + std::to_string(a().inode()) + "]\n";
-        }));
+    const auto pid = std::to_string(other.pid());
+    ASSERT_TRUE(eventually(std::chrono::seconds(5), [&] { return other.running() && has_entered(pid, a()); }));
+    for (const auto& name : {a().name(), pid, "/proc/" + pid + "/ns/net"}) {
         change(b(), "add --name x --partition --proto udp --netns " + name);
         EXPECT_EQ(arrive(), 0U) << name;
         EXPECT_THAT(headwind(a(), "list").out, HasSubstr("  live  ")) << name;
@@ -203,6 +209,21 @@ TEST_F(CommandLine, TwoInstancesAtOnce)
     EXPECT_EQ(arrive(), 0U);
     EXPECT_EQ(deliver(b(), a(), {Pair::a4, 5000}), packets);
     EXPECT_EQ(counters_of(a(), "x").loss, 2 * packets);
+}
+
+TEST_F(CommandLine, ARuleTooManyIsRefusedWhole)
+{
+    const auto add = [](int i) { return "add --loss 100% --remote-port 5000 --name r" + std::to_string(i); };
+    for (int i = 0; i < HW_MAX_CANDIDATES; ++i) change(a(), add(i));
+    expect_refused(add(HW_MAX_CANDIDATES), 2, "delete one");
+    // This one has room for most of its selectors.
+    expect_refused("add --name many --partition --remote-port 4990-5010 --direction out", 2, "delete one");
+    EXPECT_EQ(parse_json(headwind(a(), "list --json"))["rules"].size(), static_cast<std::size_t>(HW_MAX_CANDIDATES));
+    EXPECT_EQ(arrive(), 0U);
+    EXPECT_EQ(arrive({}, {Pair::b4, 4999}), packets);
+    change(a(), "del r0");
+    change(a(), add(0));
+    EXPECT_EQ(arrive(), 0U);
 }
 
 TEST_F(CommandLine, CommandsAtOnceTakeTurns)

@@ -185,10 +185,10 @@ TEST_F(Kill, WhileAnInstanceIsMadeThenClearLeavesNothing)
 TEST_F(Kill, WhileEverythingIsTakenDownThenClearLeavesNothing)
 {
     const auto before = footprint(a());
-    const int steps = slow_machine() ? 4 : 8;
+    const int steps = slow_machine() ? 4 : 6;
     for (int i = 0; i < steps; ++i) {
         change(a(), "add --name x --loss 50%");
-        kill_at(i % 2 == 0 ? "clear" : "del x", std::chrono::milliseconds((slow_machine() ? 60 : 8) * i));
+        kill_at(i % 2 == 0 ? "clear" : "del x", std::chrono::milliseconds((slow_machine() ? 60 : 10) * i));
         change(a(), "clear");
         expect_footprint(a(), before);
         EXPECT_FALSE(fs::exists(pins));

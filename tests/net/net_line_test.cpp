@@ -171,12 +171,12 @@ TEST_F(Line, WithoutTheNonceAForeignTcIndexPassesAsReturned)
     constexpr std::uint32_t mark = 7;
     const auto slot = static_cast<std::uint32_t>(device_index(b(), Pair::device_b));
     const auto smuggled = [&] {
-        std::size_t sum = 0;
+        UdpSink sink(b(), {Pair::b4, 5000});
         for (std::uint32_t tag = 0; tag < 32; ++tag) {
             const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, mark, HW_MARK(tag, HW_IN, slot));
-            sum += arrive({.count = 5, .mark = mark});
+            send_udp(a(), {Pair::b4, 5000}, {.count = 5, .mark = mark});
         }
-        return sum;
+        return sink.finish().size();
     };
     change(b(), "add --name split --partition --proto udp --direction in");
     EXPECT_EQ(smuggled(), 0U);

@@ -84,7 +84,7 @@ Fd sending_socket(const Namespace& from, const Endpoint& to, const Flow& flow)
 // Keeps to flow.per_second, or sleeps between bursts: the receiving end of a veth queues 1000 packets only.
 void pace_sender(const Flow& flow, std::size_t packets, Clock::time_point start)
 {
-    constexpr std::size_t burst = 50;
+    constexpr std::size_t burst = 100;
     if (flow.per_second != 0) {
         std::this_thread::sleep_until(start + std::chrono::nanoseconds(1'000'000'000ULL * packets / flow.per_second));
     } else if (packets / burst != (packets - flow.segments) / burst) {

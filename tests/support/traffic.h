@@ -43,7 +43,7 @@ struct Flow {
     std::size_t count = 100;
     std::size_t size = 100;       // bytes of UDP payload of each wire packet
     std::size_t segments = 1;     // more than 1: wire packets of one super-packet (UDP_SEGMENT)
-    unsigned per_second = 0;      // packets; 0: in bursts of 50, 1 ms apart
+    unsigned per_second = 0;      // packets; 0: in bursts of 100, 1 ms apart
     std::uint32_t sender = 0;
     std::uint32_t first = 0;      // number of the first packet
     std::uint32_t mark = 0;       // SO_MARK
