@@ -111,6 +111,7 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 	struct hw_packet packet;
 	struct hw_rule *rule;
 	__u32 headers;
+	int verdict;
 
 	walk.version = *(volatile __u64 *)&hw_control.version;
 	flight.slot = find_device(skb->ifindex);
@@ -136,7 +137,11 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 	flight.bytes = skb->len + (__u64)headers * (flight.packets - 1);
 	if (needs_cut(skb, &rule->impairment, &packet))
 		return redirect_to_cut(skb, &flight, hw_needs_time(&rule->impairment));
-	return decide(skb, &rule->impairment, &flight);
+	verdict = decide(skb, &rule->impairment, &flight);
+	/* Went through its impairment: another hook on its way (pod, then NIC) shall not impair it again. */
+	if (verdict == NEXT && !(rule->impairment.flags & HW_PASS) && skb->tc_index == 0)
+		skb->tc_index = HW_MARK(hw_tag, direction, flight.slot);
+	return verdict;
 }
 
 SEC("tc")

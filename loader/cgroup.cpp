@@ -39,6 +39,14 @@ unsigned depth(const std::string& path)
     return static_cast<unsigned>(std::distance(parts.begin(), parts.end()));
 }
 
+bool is_populated(const fs::path& directory)
+{
+    std::ifstream events(directory / "cgroup.events");
+    for (std::string name, value; events >> name >> value;)
+        if (name == "populated") return value != "0";
+    return false;
+}
+
 // Moves every process of the cgroup to its parent and removes it.
 void remove_cgroup(const std::string& directory)
 {
@@ -123,7 +131,7 @@ CommandCgroup::~CommandCgroup()
     if (!directory_.empty()) remove_cgroup(directory_);
 }
 
-void sweep_command_cgroups()
+void sweep_command_cgroups(Sweep which)
 {
     const auto mount = cgroup2_mount();
     if (!mount) return;
@@ -136,6 +144,7 @@ void sweep_command_cgroups()
         int pid = 0;
         const char* digits = name.c_str() + command_prefix.size();
         std::from_chars(digits, name.c_str() + name.size(), pid);
+        if (which == Sweep::empty && is_populated(entry->path())) continue;
         if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) dead.push_back(entry->path().string());
     }
     for (const auto& directory : dead) remove_cgroup(directory);

@@ -42,7 +42,9 @@ private:
     std::string path_, directory_;
 };
 
-// Removes the cgroups of `run` commands that no longer live (killed with SIGKILL) and have no processes left in them.
-void sweep_command_cgroups();
+// Removes the cgroups of `run` commands that no longer live (killed with SIGKILL): those without processes, or all, with
+// their processes moved to the parent.
+enum class Sweep { empty, all };
+void sweep_command_cgroups(Sweep which);
 
 }  // namespace headwind

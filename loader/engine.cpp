@@ -90,13 +90,13 @@ void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone
     });
 }
 
-Result<Session> begin()
+Result<Session> begin(Sweep sweep = Sweep::empty)
 {
     HW_CHECK(ensure_bpffs());
     Session session;
     HW_TRY(session.lock, lock_host());
     sweep_dead_instances();
-    sweep_command_cgroups();
+    sweep_command_cgroups(sweep);
     HW_TRY(session.instance, open_instance());
     if (!session.instance) return session;
     HW_CHECK(repair(*session.instance));
@@ -177,13 +177,25 @@ __u32 attach_flags(const Rule& rule)
     return flags;
 }
 
-Status prepare_host(Instance& instance, const Rule& rule, const std::vector<netlink::Link>& devices, RuleRecord& record)
+// Of the new rule and of those there are: a line that somebody removed is made again for them.
+Status prepare_line(Instance& instance, const Rule& rule, const std::vector<RuleRecord>& others,
+                    const std::vector<netlink::Link>& devices)
 {
-    const auto& impairment = rule.impairment;
     LineNeeds needs;
-    needs.time = impairment.delay != 0 || impairment.rate != 0;
+    bool line = false;
+    const auto add = [&](const Impairment& impairment) {
+        const bool time = impairment.delay != 0 || impairment.rate != 0;
+        needs.time = needs.time || time;
+        line = line || time || impairment.loss;
+    };
+    add(rule.impairment);
+    for (const auto& record : others) add(record.rule.impairment);
     needs.loopback = std::any_of(devices.begin(), devices.end(), [](const auto& link) { return link.flags & IFF_LOOPBACK; });
-    if (needs.time || impairment.loss) HW_CHECK(ensure_line(instance, needs));
+    return line ? ensure_line(instance, needs) : Status{};
+}
+
+Status attach_devices(Instance& instance, const Rule& rule, const std::vector<netlink::Link>& devices, RuleRecord& record)
+{
     for (const auto& link : devices) {
         HW_TRY(const auto slot, attach_device(instance, link, attach_flags(rule)));
         if (!rule.selector.devices.empty()) record.devices.push_back({link.name, link.index, slot});
@@ -241,7 +253,8 @@ Status add_to(Session& session, const AddRequest& request, const std::vector<net
 {
     auto& instance = *session.instance;
     if (request.max_held != 0) std::atomic_ref(instance.control->max_held).store(request.max_held);
-    HW_CHECK(prepare_host(instance, request.rule, devices, record));
+    HW_CHECK(prepare_line(instance, request.rule, session.records, devices));
+    HW_CHECK(attach_devices(instance, request.rule, devices, record));
     record.id = next_rule_id(instance);
     HW_CHECK(commit(instance, {session.records, {record}, replaced}));
     session.records.push_back(record);
@@ -342,7 +355,7 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
 
 Result<Removed> clear(const Progress& progress, std::chrono::nanoseconds drain)
 {
-    HW_TRY(auto session, begin());
+    HW_TRY(auto session, begin(Sweep::all));
     const auto all = session.records;
     return remove_records(session, all, progress, drain);
 }

@@ -109,11 +109,33 @@ Result<int> find_pace()
     return fail(ErrorKind::failed, "the line's device {} is gone: run `headwind clear`, then add the rules again", pace_name);
 }
 
+Result<bool> exists(std::uint32_t ifindex)
+{
+    HW_TRY(const auto links, netlink::list_links());
+    return std::any_of(links.begin(), links.end(),
+                       [ifindex](const auto& link) { return link.index == static_cast<int>(ifindex); });
+}
+
+// Somebody removed the line's devices, or a command was killed in the middle of that.
+Status forget_lost_line(Instance& instance)
+{
+    auto& control = *instance.control;
+    if (control.line_cut == 0) return {};
+    HW_TRY(const bool there, exists(control.line_cut));
+    if (there) return {};
+    HW_CHECK(detach(instance, static_cast<int>(control.line_cut), HW_IN));
+    if (control.line_pace != 0) HW_CHECK(detach(instance, static_cast<int>(control.line_pace), HW_IN));
+    control.line_cut = control.line_pace = 0;
+    std::atomic_ref(instance.held->bytes).store(0);
+    return {};
+}
+
 }  // namespace
 
 Status ensure_line(Instance& instance, const LineNeeds& needs)
 {
     auto& control = *instance.control;
+    HW_CHECK(forget_lost_line(instance));
     if (cured(HW_CURE_BACKLOG)) raise_backlog(*instance.host);
     if (control.line_cut == 0) HW_CHECK(make_line(instance));
     if (needs.time && control.line_pace == 0) {
@@ -134,6 +156,8 @@ Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseco
 {
     using namespace std::chrono_literals;
     if (instance.control->line_pace == 0) return 0U;
+    HW_TRY(const bool there, exists(instance.control->line_pace));
+    if (!there) return 0U;
     const auto end = std::chrono::steady_clock::now() + limit;
     for (auto next_word = std::chrono::steady_clock::now() + 200ms;;) {
         HW_TRY(const auto stats, netlink::root_qdisc_stats(static_cast<int>(instance.control->line_pace)));
@@ -174,6 +198,8 @@ Result<LineStats> line_stats(const Instance& instance)
     LineStats out;
     const auto& control = *instance.control;
     if (control.line_cut == 0) return out;
+    HW_TRY(const bool there, exists(control.line_cut));
+    if (!there) return out;
     if (control.line_pace != 0) {
         HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
         if (qdisc) {
