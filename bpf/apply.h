@@ -6,26 +6,27 @@
 #include "env.h"
 #include "packet.h"
 
-#define NEXT (-1)             /* TCX_NEXT, and TC_ACT_UNSPEC: go on with the next program. Never TC_ACT_OK: on tcx it
-			       * ends the chain and skips the programs behind us. */
+#define NEXT                                                                                                           \
+	(-1) /* TCX_NEXT, and TC_ACT_UNSPEC: go on with the next program. Never TC_ACT_OK: on tcx it                   \
+	      * ends the chain and skips the programs behind us. */
 #define TC_ACT_SHOT 2
 #define TC_ACT_STOLEN 4
-#define TSTAMP_MONOTONIC 1    /* BPF_SKB_TSTAMP_DELIVERY_MONO */
+#define TSTAMP_MONOTONIC 1 /* BPF_SKB_TSTAMP_DELIVERY_MONO */
 #define PACKET_LOOPBACK 5
 
 /* A matched packet on its way. */
 struct hw_flight {
-	struct hw_state_key key;    /* of the rule's state and counters */
+	struct hw_state_key key; /* of the rule's state and counters */
 	struct hw_counters *counters;
 	__u32 rule_id;
-	__u32 slot;                 /* device it was matched on, and to which it goes back */
+	__u32 slot; /* device it was matched on, and to which it goes back */
 	enum hw_direction direction;
-	__u32 packets;              /* wire packets in the skb */
-	__u64 bytes;                /* of them all, frames without FCS */
+	__u32 packets; /* wire packets in the skb */
+	__u64 bytes;   /* of them all, frames without FCS */
 };
 
-/* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx knows
- * no TC_ACT_STOLEN, but redirecting to device 0, which does not exist, frees the packet and reports success. */
+/* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx
+ * knows no TC_ACT_STOLEN, but redirecting to device 0, which does not exist, frees the packet and reports success. */
 HW_INLINE int end_silently(void)
 {
 	if (!cured(HW_CURE_SILENT))
@@ -86,7 +87,7 @@ HW_INLINE int redirect_to_cut(struct __sk_buff *skb, struct hw_flight *flight, b
 	if (!will_wait || !skb->sk || !cured(HW_CURE_CLONE))
 		return bpf_redirect(line, 0);
 	if (bpf_clone_redirect(skb, line, 0) != 0) {
-		count_match(flight);   /* cut_in, which counts otherwise, will not see it */
+		count_match(flight); /* cut_in, which counts otherwise, will not see it */
 		count_drop(flight, HW_CAUSE_LINE);
 	}
 	return end_silently();

@@ -106,8 +106,8 @@ HW_INLINE bool is_done(struct __sk_buff *skb, const struct hw_flight *flight)
 
 HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 {
-	struct hw_flight flight = { .direction = direction };
-	struct hw_walk walk = { .direction = direction };
+	struct hw_flight flight = {.direction = direction};
+	struct hw_walk walk = {.direction = direction};
 	struct hw_packet packet;
 	struct hw_rule *rule;
 	__u32 headers;
@@ -118,7 +118,8 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 	if (flight.slot >= HW_MAX_DEVICES || hw_control.tables[walk.version & 1].count == 0 || is_done(skb, &flight))
 		return NEXT;
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
-	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking() || !parse_packet(skb, direction, &packet))
+	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking() ||
+	    !parse_packet(skb, direction, &packet))
 		return NEXT;
 	walk.key = packet.key;
 	walk.key.device = flight.slot + 1;
@@ -160,7 +161,7 @@ int ingress(struct __sk_buff *skb)
 SEC("tc")
 int cut_in(struct __sk_buff *skb)
 {
-	struct hw_flight flight = { .packets = 1, .bytes = skb->len };
+	struct hw_flight flight = {.packets = 1, .bytes = skb->len};
 	struct hw_rule *rule;
 	int verdict = NEXT;
 
@@ -170,7 +171,7 @@ int cut_in(struct __sk_buff *skb)
 	flight.slot = HW_MARK_SLOT(skb->tc_index);
 	flight.rule_id = skb->cb[4];
 	rule = bpf_map_lookup_elem(&hw_rules, &flight.rule_id);
-	skb->tc_index = skb->cb[3] & 0xffff;   /* as it was, for mark() */
+	skb->tc_index = skb->cb[3] & 0xffff; /* as it was, for mark() */
 	if (rule) {
 		flight.key.state = rule->state;
 		flight.key.direction = flight.direction;

@@ -43,7 +43,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HW_MAX_RULES * HW_DIRECTIONS);
+	__uint(max_entries, HW_MAX_RULES *HW_DIRECTIONS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_state_key);
 	__type(value, struct hw_state);
@@ -53,7 +53,7 @@ struct {
  * exact. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, HW_MAX_RULES * HW_DIRECTIONS);
+	__uint(max_entries, HW_MAX_RULES *HW_DIRECTIONS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_state_key);
 	__type(value, struct hw_counters);
@@ -82,10 +82,10 @@ struct hw_control hw_control SEC(".data.control");
 struct hw_held hw_held SEC(".data.held");
 
 /* Fixed when the programs are loaded. */
-const volatile __u16 hw_tag = 1;      /* of this instance, in skb->tc_index; 1 .. 31 */
-const volatile __u16 hw_nonce = 0;    /* random, in skb->cb[3] */
-const volatile __u8 hw_tcx = 1;       /* attached with tcx, else clsact */
-const volatile __u32 hw_without = 0;  /* tests: cures taken out (hw_cure) */
+const volatile __u16 hw_tag = 1;     /* of this instance, in skb->tc_index; 1 .. 31 */
+const volatile __u16 hw_nonce = 0;   /* random, in skb->cb[3] */
+const volatile __u8 hw_tcx = 1;      /* attached with tcx, else clsact */
+const volatile __u32 hw_without = 0; /* tests: cures taken out (hw_cure) */
 
 HW_INLINE bool cured(enum hw_cure cure)
 {

@@ -8,13 +8,13 @@
 
 /* What the walk over the shapes knows. */
 struct hw_walk {
-	struct hw_key key;          /* of the packet; the cgroup changes with the shape's level */
+	struct hw_key key; /* of the packet; the cgroup changes with the shape's level */
 	__u64 version;
 	__u64 best_rank;
-	__u32 best;                 /* rule id; 0: none yet */
-	__u32 index;                /* of the shape to visit */
-	__u8 direction;             /* hw_direction */
-	__u8 packet_class;          /* hw_class */
+	__u32 best;        /* rule id; 0: none yet */
+	__u32 index;       /* of the shape to visit */
+	__u8 direction;    /* hw_direction */
+	__u8 packet_class; /* hw_class */
 	bool ipv4;
 };
 

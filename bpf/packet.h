@@ -16,9 +16,9 @@
 #include "maps.h"
 
 struct hw_packet {
-	struct hw_key key;      /* cgroup, device and shape are 0 */
-	__u32 transport;        /* offset of the transport header; 0: none seen (later fragment, not IP) */
-	__u8 packet_class;      /* hw_class */
+	struct hw_key key; /* cgroup, device and shape are 0 */
+	__u32 transport;   /* offset of the transport header; 0: none seen (later fragment, not IP) */
+	__u8 packet_class; /* hw_class */
 	bool ipv4;
 };
 
@@ -55,8 +55,8 @@ HW_INLINE bool is_dhcp(const struct hw_ports *ports)
 {
 	__u16 to = bpf_ntohs(ports->destination), from = bpf_ntohs(ports->source);
 
-	return ((from == 67 || from == 68) && (to == 67 || to == 68)) ||      /* RFC 2131 */
-	       ((from == 546 || from == 547) && (to == 546 || to == 547));    /* RFC 8415 */
+	return ((from == 67 || from == 68) && (to == 67 || to == 68)) ||   /* RFC 2131 */
+	       ((from == 546 || from == 547) && (to == 546 || to == 547)); /* RFC 8415 */
 }
 
 HW_INLINE bool parse_transport(struct __sk_buff *skb, __u32 direction, struct hw_packet *packet)
@@ -67,7 +67,7 @@ HW_INLINE bool parse_transport(struct __sk_buff *skb, __u32 direction, struct hw
 	if (packet->key.protocol == IPPROTO_ICMPV6) {
 		if (!load_bytes(skb, packet->transport, &icmp_type, sizeof(icmp_type)))
 			return false;
-		if (icmp_type >= 133 && icmp_type <= 137)   /* RFC 4861 */
+		if (icmp_type >= 133 && icmp_type <= 137) /* RFC 4861 */
 			packet->packet_class = HW_ND;
 		return true;
 	}
@@ -95,7 +95,7 @@ HW_INLINE bool parse_ipv4(struct __sk_buff *skb, __u32 direction, __u32 offset, 
 	packet->key.remote[1] = direction == HW_OUT ? destination : source;
 	packet->key.protocol = ip.protocol;
 	packet->ipv4 = true;
-	if (ip.frag_off & bpf_htons(0x1fff))   /* not the first fragment: no transport header */
+	if (ip.frag_off & bpf_htons(0x1fff)) /* not the first fragment: no transport header */
 		return true;
 	packet->transport = offset + ip.ihl * 4;
 	return parse_transport(skb, direction, packet);
@@ -103,22 +103,22 @@ HW_INLINE bool parse_ipv4(struct __sk_buff *skb, __u32 direction, __u32 offset, 
 
 struct hw_ext_header {
 	__u8 next;
-	__u8 length;        /* 8-byte units without the first; AH: 4-byte units minus 2 */
-	__be16 frag_off;    /* fragment header only */
+	__u8 length;     /* 8-byte units without the first; AH: 4-byte units minus 2 */
+	__be16 frag_off; /* fragment header only */
 };
 
 /* Where the walk over IPv6's extension headers is. */
 struct hw_cursor {
 	__u32 offset;
-	__u8 next;              /* kind of the header at offset */
-	bool later_fragment;    /* what follows is not the start of a packet */
+	__u8 next;           /* kind of the header at offset */
+	bool later_fragment; /* what follows is not the start of a packet */
 };
 
 HW_INLINE bool is_extension(__u8 header)
 {
 	return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_FRAGMENT ||
-	       header == IPPROTO_DSTOPTS || header == IPPROTO_AH || header == IPPROTO_MH ||
-	       header == 139 /* HIP */ || header == 140 /* Shim6 */;
+	       header == IPPROTO_DSTOPTS || header == IPPROTO_AH || header == IPPROTO_MH || header == 139 /* HIP */ ||
+	       header == 140 /* Shim6 */;
 }
 
 /* Steps over one extension header (RFC 8200). 0: it is not there. */
@@ -142,7 +142,7 @@ HW_FUNCTION int skip_extension(struct __sk_buff *skb, struct hw_cursor *cursor)
 
 HW_INLINE bool parse_ipv6(struct __sk_buff *skb, __u32 direction, __u32 offset, struct hw_packet *packet)
 {
-	struct hw_cursor cursor = { .offset = offset + sizeof(struct ipv6hdr) };
+	struct hw_cursor cursor = {.offset = offset + sizeof(struct ipv6hdr)};
 	struct ipv6hdr ip;
 	__u64 source[2], destination[2];
 
@@ -177,7 +177,7 @@ HW_INLINE int parse_packet(struct __sk_buff *skb, __u32 direction, struct hw_pac
 	__builtin_memset(packet, 0, sizeof(*packet));
 	if (!load_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol)))
 		return 0;
-	for (int i = 0; i < 2; i++) {   /* tags in the frame, besides one the kernel may hold in skb->vlan_tci */
+	for (int i = 0; i < 2; i++) { /* tags in the frame, besides one the kernel may hold in skb->vlan_tci */
 		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
 			break;
 		if (!load_bytes(skb, offset, &vlan, sizeof(vlan)))
@@ -212,7 +212,7 @@ HW_INLINE __u32 header_bytes(struct __sk_buff *skb, const struct hw_packet *pack
 	__u8 data_offset;
 
 	if (packet->key.protocol != IPPROTO_TCP)
-		return packet->transport + 8;   /* UDP */
+		return packet->transport + 8; /* UDP */
 	if (!load_bytes(skb, packet->transport + 12, &data_offset, sizeof(data_offset)))
 		return packet->transport + sizeof(struct tcphdr);
 	return packet->transport + (data_offset >> 4) * 4;

@@ -50,16 +50,19 @@ void register_add(CLI::App& app, Cli& cli)
     add_rule_flags(command, options->text);
     command->add_option("--for", options->duration, "the rule ends by itself after this time: 10m")->type_name("TIME");
     command->add_flag("--replace", options->replace, "take the place of the rule of this name, in one instant");
-    command->add_option("--max-held", options->max_held,
-                        "bytes that all held packets of this namespace may take: 256MiB by default")->type_name("SIZE");
+    command
+        ->add_option("--max-held", options->max_held,
+                     "bytes that all held packets of this namespace may take: 256MiB by default")
+        ->type_name("SIZE");
     add_common_options(command, options->common, true);
-    command->footer("Examples:\n"
-                    "  headwind add --name slow-db --remote-port 5432 --delay 50ms --loss 1% --for 10m\n"
-                    "  headwind add --name thin --cgroup /system.slice/backup.service --rate 1mbit --queue 50ms\n"
-                    "  headwind add --name split --remote 10.0.2.0/24 --partition --for 30s\n"
-                    "  headwind add --name spare-ssh --port 22 --pass --priority 100\n\n"
-                    "A packet gets at most one rule: the highest --priority, then the most specific, then the oldest.\n"
-                    "ARP, IPv6 neighbour discovery and DHCP are left alone unless --proto names them.");
+    command->footer(
+        "Examples:\n"
+        "  headwind add --name slow-db --remote-port 5432 --delay 50ms --loss 1% --for 10m\n"
+        "  headwind add --name thin --cgroup /system.slice/backup.service --rate 1mbit --queue 50ms\n"
+        "  headwind add --name split --remote 10.0.2.0/24 --partition --for 30s\n"
+        "  headwind add --name spare-ssh --port 22 --pass --priority 100\n\n"
+        "A packet gets at most one rule: the highest --priority, then the most specific, then the oldest.\n"
+        "ARP, IPv6 neighbour discovery and DHCP are left alone unless --proto names them.");
     command->callback([options, &cli] { cli.chosen = [options] { return add(*options); }; });
 }
 

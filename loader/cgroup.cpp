@@ -39,6 +39,16 @@ unsigned depth(const std::string& path)
     return static_cast<unsigned>(std::distance(parts.begin(), parts.end()));
 }
 
+// A cgroup of a `headwind run` that no longer lives?
+bool is_orphan(const fs::path& directory)
+{
+    const auto name = directory.filename().string();
+    if (!name.starts_with(command_prefix)) return false;
+    int pid = 0;
+    std::from_chars(name.data() + command_prefix.size(), name.data() + name.size(), pid);
+    return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH;
+}
+
 bool is_populated(const fs::path& directory)
 {
     std::ifstream events(directory / "cgroup.events");
@@ -88,8 +98,10 @@ Result<Cgroup> find_cgroup(const std::string& text)
     if (error || !below(directory)) directory = fs::canonical(root / fs::path(text).relative_path(), error);
     struct stat info {};
     if (error || !below(directory) || stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
-        return fail(ErrorKind::not_found, "--cgroup {}: no such cgroup below {}: write its path there, as in "
-                                          "/proc/PID/cgroup (the line that starts with 0::)", text, mount);
+        return fail(ErrorKind::not_found,
+                    "--cgroup {}: no such cgroup below {}: write its path there, as in "
+                    "/proc/PID/cgroup (the line that starts with 0::)",
+                    text, mount);
     const auto relative = directory.lexically_relative(root);
     Cgroup found;
     found.path = relative == "." ? "/" : "/" + relative.string();
@@ -131,6 +143,12 @@ CommandCgroup::~CommandCgroup()
     if (!directory_.empty()) remove_cgroup(directory_);
 }
 
+void sweep_command_cgroup(const std::string& path)
+{
+    const auto mount = cgroup2_mount();
+    if (mount && is_orphan(path)) remove_cgroup(*mount + path);
+}
+
 void sweep_command_cgroups(Sweep which)
 {
     const auto mount = cgroup2_mount();
@@ -139,13 +157,8 @@ void sweep_command_cgroups(Sweep which)
     std::vector<std::string> dead;
     auto entry = fs::recursive_directory_iterator(*mount, fs::directory_options::skip_permission_denied, error);
     for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-        const auto name = entry->path().filename().string();
-        if (!name.starts_with(command_prefix) || !entry->is_directory(error)) continue;
-        int pid = 0;
-        const char* digits = name.c_str() + command_prefix.size();
-        std::from_chars(digits, name.c_str() + name.size(), pid);
-        if (which == Sweep::empty && is_populated(entry->path())) continue;
-        if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) dead.push_back(entry->path().string());
+        if (!is_orphan(entry->path()) || (which == Sweep::empty && is_populated(entry->path()))) continue;
+        dead.push_back(entry->path().string());
     }
     for (const auto& directory : dead) remove_cgroup(directory);
 }

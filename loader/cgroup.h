@@ -42,9 +42,11 @@ private:
     std::string path_, directory_;
 };
 
-// Removes the cgroups of `run` commands that no longer live (killed with SIGKILL): those without processes, or all, with
-// their processes moved to the parent.
+// Removes the cgroups of `run` commands that no longer live (killed with SIGKILL): those without processes, or all,
+// with their processes moved to the parent.
 enum class Sweep { empty, all };
 void sweep_command_cgroups(Sweep which);
+// The one at `path` (below the mount point), with whatever is in it, if it is such a cgroup.
+void sweep_command_cgroup(const std::string& path);
 
 }  // namespace headwind

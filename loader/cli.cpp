@@ -31,7 +31,8 @@ std::string clock_text(std::int64_t until)
 
 void add_common_options(CLI::App* command, CommonOptions& options, bool json)
 {
-    command->add_option("--netns", options.netns, "network namespace: a name of `ip netns list`, a process id, or a path")
+    command
+        ->add_option("--netns", options.netns, "network namespace: a name of `ip netns list`, a process id, or a path")
         ->type_name("NAME|PID|PATH");
     if (json) command->add_flag("--json", options.json, "print JSON");
 }
@@ -47,7 +48,8 @@ void add_rule_flags(CLI::App* command, RuleText& text)
     const auto list = [command](const char* flag, std::vector<std::string>& to, const char* type, const char* help) {
         command->add_option(flag, to, help)->type_name(type)->group("Which packets")->take_all();
     };
-    list("--dev,-i", text.devices, "NAME,...", "through these devices (else: the lowest devices that are up, lo included)");
+    list("--dev,-i", text.devices, "NAME,...",
+         "through these devices (else: the lowest devices that are up, lo included)");
     list("--cgroup", text.cgroups, "PATH", "of sockets in this cgroup or below it");
     list("--proto", text.protocols, "NAME|NUMBER,...", "tcp, udp, icmp, ...; arp, nd and dhcp only if named");
     list("--port", text.ports, "PORTS", "at either end: 22,80,8000-8080 (or 8000:8080)");
@@ -56,15 +58,20 @@ void add_rule_flags(CLI::App* command, RuleText& text)
     list("--local,--src-network", text.locals, "CIDR,...", "address of this end, v4 or v6");
     list("--remote,--network", text.remotes, "CIDR,...", "address of the other end");
     const auto value = [command](const char* flag, std::optional<std::string>& to, const char* type, const char* help,
-                                 const char* group) { command->add_option(flag, to, help)->type_name(type)->group(group); };
-    value("--direction", text.direction, "out|in|both", "out by default; both with --partition and --pass", "Which packets");
-    value("--priority", text.priority, "N", "-1000 .. 1000, default 0: the highest matching rule wins", "Which packets");
+                                 const char* group) {
+        command->add_option(flag, to, help)->type_name(type)->group(group);
+    };
+    value("--direction", text.direction, "out|in|both", "out by default; both with --partition and --pass",
+          "Which packets");
+    value("--priority", text.priority, "N", "-1000 .. 1000, default 0: the highest matching rule wins",
+          "Which packets");
     value("--delay", text.delay, "TIME", "hold each packet this long: 250ms, 1.5s", "What happens to them");
     value("--loss", text.loss, "PERCENT", "drop each wire packet with this probability: 10%", "What happens to them");
     value("--rate", text.rate, "RATE", "send no faster: 1mbit, 512kbit (frames without FCS)", "What happens to them");
     value("--queue", text.queue, "SIZE|TIME", "longest queue in front of --rate: 64kb, 50ms (default 200ms)",
           "What happens to them");
-    command->add_flag("--partition", text.partition, "drop every packet, both directions")->group("What happens to them");
+    command->add_flag("--partition", text.partition, "drop every packet, both directions")
+        ->group("What happens to them");
     command->add_flag("--pass", text.pass, "leave these alone (an exclusion: give it a higher --priority)")
         ->group("What happens to them");
 }
@@ -94,10 +101,10 @@ std::string rule_sentence(const RuleView& view)
 std::string_view format_state(RuleState state)
 {
     switch (state) {
-    case RuleState::live: return "live";
-    case RuleState::expired: return "expired";
-    case RuleState::unleased: return "lease ended";
-    case RuleState::panicked: return "off (panic)";
+        case RuleState::live: return "live";
+        case RuleState::expired: return "expired";
+        case RuleState::unleased: return "lease ended";
+        case RuleState::panicked: return "off (panic)";
     }
     return "?";
 }

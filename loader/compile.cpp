@@ -167,10 +167,11 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
     u128 combinations = 1;  // at most 8 factors of 16 bits
     for (const auto& one : all) combinations *= std::max<std::size_t>(1, one.size());
     if (combinations > max_rule_entries)
-        return fail(ErrorKind::usage,
-                    "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} "
-                    "are possible: use fewer or wider selectors",
-                    static_cast<std::uint64_t>(std::min<u128>(combinations, ~0ULL)), max_rule_entries);
+        return fail(
+            ErrorKind::usage,
+            "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} "
+            "are possible: use fewer or wider selectors",
+            static_cast<std::uint64_t>(std::min<u128>(combinations, ~0ULL)), max_rule_entries);
     Alternatives out{blank()};
     for (const auto& one : all) out = cross(out, one);
     const unsigned directions = rule.direction == Direction::both  ? 1U << HW_OUT | 1U << HW_IN
@@ -196,7 +197,8 @@ unsigned specificity(const std::vector<SelectorEntry>& entries)
 std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id)
 {
     const auto order = static_cast<unsigned>(priority + 1'001);  // 1 .. 2001
-    return static_cast<std::uint64_t>(order) << 48 | static_cast<std::uint64_t>(specificity) << 32 | (~id & 0xffffffffU);
+    return static_cast<std::uint64_t>(order) << 48 | static_cast<std::uint64_t>(specificity) << 32 |
+           (~id & 0xffffffffU);
 }
 
 std::uint64_t default_queue(std::uint64_t rate)
@@ -214,7 +216,8 @@ hw_impairment compile_impairment(const Impairment& impairment)
     out.delay = impairment.delay;
     if (impairment.rate != 0) {
         // At least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
-        out.ns_per_byte_q16 = std::max<std::uint64_t>(1, ((8 * ns_per_s << 16) + impairment.rate / 2) / impairment.rate);
+        out.ns_per_byte_q16 =
+            std::max<std::uint64_t>(1, ((8 * ns_per_s << 16) + impairment.rate / 2) / impairment.rate);
         out.queue = default_queue(impairment.rate);
         if (impairment.queue && impairment.queue->nanoseconds != 0) out.queue = impairment.queue->nanoseconds;
         if (impairment.queue && impairment.queue->bytes != 0) {

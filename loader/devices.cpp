@@ -120,8 +120,8 @@ Result<std::vector<Link>> named_devices(const Links& links, const std::vector<st
     Links chosen;
     for (const std::string& name : names) {
         HW_TRY(Link link, named_device(links, name));
-        const bool again = std::any_of(chosen.begin(), chosen.end(),
-                                       [&](const Link& other) { return other.index == link.index; });
+        const bool again =
+            std::any_of(chosen.begin(), chosen.end(), [&](const Link& other) { return other.index == link.index; });
         if (!again) chosen.push_back(std::move(link));
     }
     return chosen;

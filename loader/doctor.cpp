@@ -94,10 +94,13 @@ Check probe_fq()
 
 Status try_in_new_namespace(Status (*work)())
 {
-    return std::async(std::launch::async, [work]() -> Status {
-               if (unshare(CLONE_NEWNET) != 0) return fail_errno(errno, "make a network namespace to try it in");
-               return work();
-           }).get();
+    return std::async(std::launch::async,
+                      [work]() -> Status {
+                          if (unshare(CLONE_NEWNET) != 0)
+                              return fail_errno(errno, "make a network namespace to try it in");
+                          return work();
+                      })
+        .get();
 }
 
 Check probe_line()
@@ -330,8 +333,9 @@ void register_doctor(CLI::App& app, Cli& cli)
     auto options = std::make_shared<CommonOptions>();
     auto* command = app.add_subcommand("doctor", "see what this host can do, and what to do about the rest");
     add_common_options(command, *options, true);
-    command->footer("Changes nothing. Exit codes: 0 delays are possible, 4 privileges are missing, 5 more is.\n\n"
-                    "Examples:\n  headwind doctor\n  headwind doctor --netns blue --json");
+    command->footer(
+        "Changes nothing. Exit codes: 0 delays are possible, 4 privileges are missing, 5 more is.\n\n"
+        "Examples:\n  headwind doctor\n  headwind doctor --netns blue --json");
     command->callback([options, &cli] { cli.chosen = [options] { return doctor(*options); }; });
 }
 

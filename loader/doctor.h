@@ -19,8 +19,8 @@ enum class CheckStatus { ok, no, note };
 // What cannot be done because of it. Anything but `nothing` makes the status `no`.
 enum class Lacks {
     nothing,
-    privilege,   // as this user
-    time,        // delay and rate
+    privilege,  // as this user
+    time,       // delay and rate
     everything,
 };
 

@@ -28,9 +28,9 @@ constexpr std::array needed_capabilities{Capability{CAP_BPF, "CAP_BPF"}, Capabil
 std::string_view format_status(CheckStatus status)
 {
     switch (status) {
-    case CheckStatus::ok: return "ok";
-    case CheckStatus::no: return "no";
-    case CheckStatus::note: return "note";
+        case CheckStatus::ok: return "ok";
+        case CheckStatus::no: return "no";
+        case CheckStatus::note: return "note";
     }
     return "?";
 }

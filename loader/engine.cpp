@@ -105,6 +105,8 @@ Result<Session> begin(Sweep sweep = Sweep::empty)
     if (stale.empty()) return session;
     subtract(session.records, stale);
     HW_CHECK(commit(*session.instance, {session.records, {}, stale}));
+    for (const auto& record : stale)
+        for (const auto& cgroup : record.cgroups) sweep_command_cgroup(cgroup.path);
     return session;
 }
 
@@ -130,7 +132,8 @@ Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
 }
 
 // Order matters: what still uses something goes before it, and the pins that know of it go last.
-Result<std::uint32_t> tear_down(std::optional<Instance>& instance, std::chrono::nanoseconds drain, const Progress& progress)
+Result<std::uint32_t> tear_down(std::optional<Instance>& instance, std::chrono::nanoseconds drain,
+                                const Progress& progress)
 {
     std::uint32_t lost = 0;
     if (instance) {
@@ -190,11 +193,13 @@ Status prepare_line(Instance& instance, const Rule& rule, const std::vector<Rule
     };
     add(rule.impairment);
     for (const auto& record : others) add(record.rule.impairment);
-    needs.loopback = std::any_of(devices.begin(), devices.end(), [](const auto& link) { return link.flags & IFF_LOOPBACK; });
+    needs.loopback =
+        std::any_of(devices.begin(), devices.end(), [](const auto& link) { return link.flags & IFF_LOOPBACK; });
     return line ? ensure_line(instance, needs) : Status{};
 }
 
-Status attach_devices(Instance& instance, const Rule& rule, const std::vector<netlink::Link>& devices, RuleRecord& record)
+Status attach_devices(Instance& instance, const Rule& rule, const std::vector<netlink::Link>& devices,
+                      RuleRecord& record)
 {
     for (const auto& link : devices) {
         HW_TRY(const auto slot, attach_device(instance, link, attach_flags(rule)));
@@ -225,8 +230,10 @@ Result<std::vector<RuleRecord>> take_same_name(Session& session, const AddReques
         if (record.rule.name != request.rule.name) continue;
         HW_TRY(const auto state, read_state(*session.instance, record));
         if (!request.replace && state != RuleState::expired)
-            return fail(ErrorKind::usage, "--name {}: a rule of this name exists: choose another, or put it in its place with "
-                                          "--replace", record.rule.name);
+            return fail(ErrorKind::usage,
+                        "--name {}: a rule of this name exists: choose another, or put it in its place with "
+                        "--replace",
+                        record.rule.name);
         same.push_back(record);
     }
     subtract(session.records, same);
@@ -248,8 +255,8 @@ Status start_instance(Session& session, const AddRequest& request)
     return {};
 }
 
-Status add_to(Session& session, const AddRequest& request, const std::vector<netlink::Link>& devices, RuleRecord& record,
-              const std::vector<RuleRecord>& replaced)
+Status add_to(Session& session, const AddRequest& request, const std::vector<netlink::Link>& devices,
+              RuleRecord& record, const std::vector<RuleRecord>& replaced)
 {
     auto& instance = *session.instance;
     if (request.max_held != 0) std::atomic_ref(instance.control->max_held).store(request.max_held);

@@ -22,9 +22,9 @@ namespace headwind {
 
 enum class RuleState {
     live,
-    expired,      // past its deadline (--for)
-    unleased,     // its owner no longer renews it
-    panicked,     // `headwind panic` is on
+    expired,   // past its deadline (--for)
+    unleased,  // its owner no longer renews it
+    panicked,  // `headwind panic` is on
 };
 
 struct DirectionCounters {
@@ -42,7 +42,7 @@ struct RuleView {
 struct Overview {
     bool exists = false;  // an instance is there
     bool panic = false;
-    bool tcx = false;     // hooks are tcx, else clsact
+    bool tcx = false;  // hooks are tcx, else clsact
     std::uint64_t max_held = 0;
     std::vector<RuleView> rules;  // highest rank first
     LineStats line;
@@ -66,9 +66,9 @@ using Progress = std::function<void(std::uint32_t left)>;
 constexpr std::chrono::seconds default_drain{15};
 
 struct Removed {
-    std::vector<std::string> rules;       // names
-    std::uint32_t packets_lost = 0;       // still in the line when the drain limit had passed
-    bool instance_gone = false;           // the last rule went, and with it everything Headwind had on this namespace
+    std::vector<std::string> rules;  // names
+    std::uint32_t packets_lost = 0;  // still in the line when the drain limit had passed
+    bool instance_gone = false;      // the last rule went, and with it everything Headwind had on this namespace
 };
 Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,
                              std::chrono::nanoseconds drain = default_drain);

@@ -27,10 +27,12 @@ struct Options {
 Result<Overview> read_overview(const CommonOptions& options)
 {
     try {
-        return std::async(std::launch::async, [&options]() -> Result<Overview> {
-                   HW_CHECK(enter(options));
-                   return overview();
-               }).get();
+        return std::async(std::launch::async,
+                          [&options]() -> Result<Overview> {
+                              HW_CHECK(enter(options));
+                              return overview();
+                          })
+            .get();
     } catch (const std::exception& error) {  // no thread, no memory: must not reach the web server
         return fail(ErrorKind::failed, "{}", error.what());
     }
@@ -165,9 +167,10 @@ void register_exporter(CLI::App& app, Cli& cli)
         ->type_name("HOST:PORT")
         ->capture_default_str();
     add_common_options(command, options->common, false);
-    command->footer("Listens where it is started, also with --netns: Prometheus need not reach that namespace.\n\n"
-                    "Examples:\n  headwind exporter\n  headwind exporter --netns blue --listen 0.0.0.0:9431\n"
-                    "  curl http://127.0.0.1:9431/metrics");
+    command->footer(
+        "Listens where it is started, also with --netns: Prometheus need not reach that namespace.\n\n"
+        "Examples:\n  headwind exporter\n  headwind exporter --netns blue --listen 0.0.0.0:9431\n"
+        "  curl http://127.0.0.1:9431/metrics");
     command->callback([options, &cli] { cli.chosen = [options] { return serve(*options); }; });
 }
 

@@ -73,7 +73,8 @@ MetricFamily per_direction(const Rules& rules, const char* name, const char* hel
 
 constexpr std::array<const char*, HW_CAUSES> cause_names{"loss", "partition", "queue", "held", "line"};
 static_assert(HW_CAUSE_LOSS == 0 && HW_CAUSE_PARTITION == 1 && HW_CAUSE_QUEUE == 2 && HW_CAUSE_HELD == 3 &&
-              HW_CAUSE_LINE == 4, "cause_names is in this order");
+                  HW_CAUSE_LINE == 4,
+              "cause_names is in this order");
 
 MetricFamily drops(const Rules& rules)
 {

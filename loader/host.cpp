@@ -122,8 +122,8 @@ Status enter_netns(const std::string& name)
     const auto path = name.starts_with('/') ? name : pid ? "/proc/" + name + "/ns/net" : "/run/netns/" + name;
     const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd)
-        return fail(ErrorKind::not_found, "--netns {}: {}: {} (a name of `ip netns list`, a process id, or a path)", name,
-                    path, std::strerror(errno));
+        return fail(ErrorKind::not_found, "--netns {}: {}: {} (a name of `ip netns list`, a process id, or a path)",
+                    name, path, std::strerror(errno));
     if (!start_netns()) start_netns() = Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     if (setns(fd.get(), CLONE_NEWNET) != 0)
         return fail(errno == EPERM ? ErrorKind::permission : ErrorKind::usage, "--netns {}: {}: {}", name, path,

@@ -233,8 +233,7 @@ bool is_dead(const fs::path& directory)
     struct stat info {};
     for (const char* mounts : {"/run/netns", "/run/docker/netns", "/var/run/netns"}) {
         for (const auto& entry : fs::directory_iterator(mounts, error))
-            if (stat(entry.path().c_str(), &info) == 0 &&
-                std::to_string(info.st_ino) == directory.filename().string())
+            if (stat(entry.path().c_str(), &info) == 0 && std::to_string(info.st_ino) == directory.filename().string())
                 return false;
     }
     return true;
@@ -254,10 +253,11 @@ Result<std::optional<Instance>> open_instance()
     HW_TRY(const auto abi, abi_of(directory + "/control"));
     if (abi == 0) return std::nullopt;
     if (abi != HW_ABI_VERSION)
-        return fail(ErrorKind::unsupported,
-                    "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): run `headwind "
-                    "clear` of that version; without it, as root: rm -r {} && ip link del headwind0", abi, HW_ABI_VERSION,
-                    directory);
+        return fail(
+            ErrorKind::unsupported,
+            "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): run `headwind "
+            "clear` of that version; without it, as root: rm -r {} && ip link del headwind0",
+            abi, HW_ABI_VERSION, directory);
     HW_TRY(auto instance, open_directory(directory));
     if (instance.control->netns_cookie != netns.cookie) return std::nullopt;  // a dead namespace's; the inode came back
     return instance;

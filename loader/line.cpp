@@ -61,7 +61,8 @@ Status check_names_free()
     HW_TRY(const auto links, netlink::list_links());
     for (const auto& link : links)
         if (link.name == cut_name || link.name == pace_name)
-            return fail(ErrorKind::failed, "a device called {} exists that is not Headwind's: rename or remove it", link.name);
+            return fail(ErrorKind::failed, "a device called {} exists that is not Headwind's: rename or remove it",
+                        link.name);
     return {};
 }
 
@@ -106,7 +107,8 @@ Result<int> find_pace()
     HW_TRY(const auto links, netlink::list_links());
     for (const auto& link : links)
         if (link.name == pace_name && link.alias == line_alias) return link.index;
-    return fail(ErrorKind::failed, "the line's device {} is gone: run `headwind clear`, then add the rules again", pace_name);
+    return fail(ErrorKind::failed, "the line's device {} is gone: run `headwind clear`, then add the rules again",
+                pace_name);
 }
 
 Result<bool> exists(std::uint32_t ifindex)
@@ -144,10 +146,8 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
         control.line_pace = static_cast<__u32>(pace);
     }
     if (!needs.loopback || !cured(HW_CURE_LOOPBACK)) return {};
-    if (control.route_localnet.changed == 0)
-        HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
-    if (control.accept_local.changed == 0)
-        HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));
+    if (control.route_localnet.changed == 0) HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
+    if (control.accept_local.changed == 0) HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));
     return {};
 }
 

@@ -33,7 +33,7 @@ Status restore_host(hw_host& host);
 // What the line as a whole lost: refused by fq, or dropped between the two ends (netdev_max_backlog).
 struct LineStats {
     std::uint32_t held_packets = 0;
-    std::int64_t held_bytes = 0;       // as counted against --max-held
+    std::int64_t held_bytes = 0;  // as counted against --max-held
     std::uint64_t dropped_packets = 0;
 };
 Result<LineStats> line_stats(const Instance& instance);

@@ -59,15 +59,16 @@ Result<int> list(const Options& options)
     if (all.panic) fmt::print("panic is on: no rule has an effect; `headwind panic --off` goes on\n");
     if (all.rules.empty()) fmt::print("no rules\n");
     for (const auto& rule : all.rules)
-        fmt::print("{:<{}}  {}  {}\n", rule.record.rule.name, name_width(all), coloured(rule.state), rule_sentence(rule));
+        fmt::print("{:<{}}  {}  {}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
+                   rule_sentence(rule));
     return 0;
 }
 
 void print_table(const Overview& all)
 {
     const auto width = name_width(all);
-    fmt::print("{:<{}}  {:<4}{:>12}{:>15}{:>10}{:>11}{:>10}{:>10}{:>10}{:>12}\n", "rule", width, "dir", "packets", "bytes",
-               "loss", "partition", "queue", "held", "line", "delayed");
+    fmt::print("{:<{}}  {:<4}{:>12}{:>15}{:>10}{:>11}{:>10}{:>10}{:>10}{:>12}\n", "rule", width, "dir", "packets",
+               "bytes", "loss", "partition", "queue", "held", "line", "delayed");
     for (const auto& rule : all.rules) {
         for (const auto& [direction, c] : rule.counters) {
             fmt::print("{:<{}}  {:<4}{:>12}{:>15}{:>10}{:>11}{:>10}{:>10}{:>10}{:>12}\n", rule.record.rule.name, width,
@@ -75,8 +76,8 @@ void print_table(const Overview& all)
                        c.dropped[HW_CAUSE_PARTITION], c.dropped[HW_CAUSE_QUEUE], c.dropped[HW_CAUSE_HELD],
                        c.dropped[HW_CAUSE_LINE], c.delayed);
             if (c.unstampable != 0)
-                fmt::print("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "", width,
-                           c.unstampable);
+                fmt::print("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "",
+                           width, c.unstampable);
         }
     }
     fmt::print("line: {} packets held, {} of {} bytes, {} dropped by the line itself\n", all.line.held_packets,
@@ -132,9 +133,10 @@ void register_stats(CLI::App& app, Cli& cli)
     command->add_option("name", options->names, "only these rules");
     command->add_flag("--watch", options->watch, "again every second, until interrupted");
     add_common_options(command, options->common, true);
-    command->footer("packets, bytes: matched (frames without FCS). Dropped: loss (--loss), partition, queue (full in front\n"
-                    "of --rate), held (--max-held reached), line (refused by the pacer). delayed: handed to the pacer.\n\n"
-                    "Examples:\n  headwind stats\n  headwind stats slow-db --watch\n  headwind stats --json");
+    command->footer(
+        "packets, bytes: matched (frames without FCS). Dropped: loss (--loss), partition, queue (full in front\n"
+        "of --rate), held (--max-held reached), line (refused by the pacer). delayed: handed to the pacer.\n\n"
+        "Examples:\n  headwind stats\n  headwind stats slow-db --watch\n  headwind stats --json");
     command->callback([options, &cli] { cli.chosen = [options] { return stats(*options); }; });
 }
 

@@ -20,8 +20,8 @@ struct Link {
     unsigned flags = 0;       // IFF_*
     int parent = 0;           // IFLA_LINK when it names a device of this namespace (vlan, macvlan, …); else 0
     bool parent_elsewhere = false;  // IFLA_LINK_NETNSID: it stands on a device or tunnel socket of another namespace
-    int master = 0;           // IFLA_MASTER (bridge, bond, vrf); else 0
-    bool metadata_tunnel = false;  // vxlan/geneve/gre in external (collect metadata) mode
+    int master = 0;                 // IFLA_MASTER (bridge, bond, vrf); else 0
+    bool metadata_tunnel = false;   // vxlan/geneve/gre in external (collect metadata) mode
     std::uint32_t mtu = 0;
 };
 

@@ -271,8 +271,8 @@ Status set_gso_max(int index, std::uint32_t bytes, std::uint32_t segments)
     request.header<ifinfomsg>().ifi_index = index;
     mnl_attr_put_u32(request.message(), IFLA_GSO_MAX_SIZE, bytes);
     mnl_attr_put_u32(request.message(), IFLA_GSO_MAX_SEGS, segments);
-    const std::string what = fmt::format("{}: set gso_max_size {} and gso_max_segs {}", device_label(index), bytes,
-                                         segments);
+    const std::string what =
+        fmt::format("{}: set gso_max_size {} and gso_max_segs {}", device_label(index), bytes, segments);
     if (const auto answer = send(request); !answer) return refused(answer.error(), what);
 
     // Before 6.3 there is one size for both families.

@@ -108,7 +108,8 @@ std::optional<FqProbe> probe_fq_in_child()
     ssize_t length = 0;
     do length = read(reader.get(), &probe, sizeof(probe));
     while (length < 0 && errno == EINTR);
-    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {}
+    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
     if (length != sizeof(probe)) return std::nullopt;
     return probe;
 }

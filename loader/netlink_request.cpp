@@ -74,16 +74,16 @@ void accept_message(Inbox& inbox, const nlmsghdr* message)
 {
     if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0) inbox.interrupted = true;
     switch (message->nlmsg_type) {
-    case NLMSG_NOOP: return;
-    case NLMSG_ERROR:
-        inbox.refusal = read_refusal(message);
-        inbox.complete = true;
-        return;
-    case NLMSG_DONE:
-        inbox.refusal.error = done_error(message);
-        inbox.complete = true;
-        return;
-    default: inbox.messages.emplace_back(message);
+        case NLMSG_NOOP: return;
+        case NLMSG_ERROR:
+            inbox.refusal = read_refusal(message);
+            inbox.complete = true;
+            return;
+        case NLMSG_DONE:
+            inbox.refusal.error = done_error(message);
+            inbox.complete = true;
+            return;
+        default: inbox.messages.emplace_back(message);
     }
 }
 

@@ -21,8 +21,9 @@ Result<int> panic(const Options& options)
     else if (options.off)
         fmt::print("rules of every namespace have their effect again\n");
     else
-        fmt::print("every rule of every namespace is off. Go on with `headwind panic --off`, or remove the rules with "
-                   "`headwind clear` in each namespace\n");
+        fmt::print(
+            "every rule of every namespace is off. Go on with `headwind panic --off`, or remove the rules with "
+            "`headwind clear` in each namespace\n");
     return 0;
 }
 
@@ -34,8 +35,9 @@ void register_panic(CLI::App& app, Cli& cli)
     auto* command = app.add_subcommand("panic", "turn every rule of every namespace off, at once");
     command->add_flag("--off", options->off, "end the panic: the rules have their effect again");
     command->add_flag("--json", options->json, "print JSON");
-    command->footer("One write to a map that all instances share; packets already held are still delivered in time.\n\n"
-                    "Examples:\n  headwind panic\n  headwind panic --off");
+    command->footer(
+        "One write to a map that all instances share; packets already held are still delivered in time.\n\n"
+        "Examples:\n  headwind panic\n  headwind panic --off");
     command->callback([options, &cli] { cli.chosen = [options] { return panic(*options); }; });
 }
 

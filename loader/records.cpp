@@ -20,7 +20,7 @@ std::string encode(const RuleRecord& record)
         devices.push_back({{"name", device.name}, {"ifindex", device.ifindex}, {"slot", device.slot}});
     for (const auto& cgroup : record.cgroups)
         cgroups.push_back({{"path", cgroup.path}, {"id", cgroup.id}, {"level", cgroup.level}});
-    return json{{"rule", to_json(record.rule)}, {"devices", devices},         {"cgroups", cgroups},
+    return json{{"rule", to_json(record.rule)}, {"devices", devices},          {"cgroups", cgroups},
                 {"created", record.created},    {"deadline", record.deadline}, {"until", record.until},
                 {"lease", record.lease},        {"owner", record.owner}}
         .dump();
@@ -64,7 +64,8 @@ Result<std::vector<RuleRecord>> load_records(const Instance& instance)
     std::map<std::uint32_t, std::map<std::uint32_t, std::string>> pieces;
     for (const auto& key : instance.texts.keys()) {
         HW_TRY(const auto text, instance.texts.find(key));
-        if (text) pieces[key.rule][key.chunk] = std::string(text->bytes, std::min<std::size_t>(text->length, chunk_bytes));
+        if (text)
+            pieces[key.rule][key.chunk] = std::string(text->bytes, std::min<std::size_t>(text->length, chunk_bytes));
     }
     std::vector<RuleRecord> out;
     for (const auto& [id, chunks] : pieces) {

@@ -19,7 +19,7 @@ struct AttachedDevice {
 };
 
 struct RuleRecord {
-    std::uint32_t id = 0;     // key of the rules and texts maps; also of its state and counters
+    std::uint32_t id = 0;  // key of the rules and texts maps; also of its state and counters
     Rule rule;
     std::vector<AttachedDevice> devices;  // where it applies; those of rules without --dev are found by their flag
     std::vector<Cgroup> cgroups;
@@ -29,7 +29,7 @@ struct RuleRecord {
     std::uint64_t lease = 0;     // ns that a renewal lasts; 0: no lease
     std::string owner;           // user who added it
 
-    Resolved resolved() const;   // for compile_selector
+    Resolved resolved() const;  // for compile_selector
 };
 
 Result<std::vector<RuleRecord>> load_records(const Instance& instance);  // by id, oldest first

@@ -59,10 +59,12 @@ void register_del(CLI::App& app, Cli& cli)
 void register_clear(CLI::App& app, Cli& cli)
 {
     auto options = std::make_shared<Options>();
-    auto* command = app.add_subcommand("clear", "remove every rule and everything else of Headwind's in this namespace");
+    auto* command =
+        app.add_subcommand("clear", "remove every rule and everything else of Headwind's in this namespace");
     add_common_options(command, options->common, true);
-    command->footer("Also cleans up after commands that were killed.\n\n"
-                    "Examples:\n  headwind clear\n  headwind clear --netns blue");
+    command->footer(
+        "Also cleans up after commands that were killed.\n\n"
+        "Examples:\n  headwind clear\n  headwind clear --netns blue");
     command->callback([options, &cli] { cli.chosen = [options] { return clear_all(*options); }; });
 }
 

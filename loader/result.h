@@ -34,12 +34,12 @@ using Status = Result<void>;
 constexpr int exit_code(ErrorKind kind)
 {
     switch (kind) {
-    case ErrorKind::failed: return 1;
-    case ErrorKind::usage: return 2;
-    case ErrorKind::not_found: return 3;
-    case ErrorKind::permission: return 4;
-    case ErrorKind::unsupported: return 5;
-    case ErrorKind::busy: return 6;
+        case ErrorKind::failed: return 1;
+        case ErrorKind::usage: return 2;
+        case ErrorKind::not_found: return 3;
+        case ErrorKind::permission: return 4;
+        case ErrorKind::unsupported: return 5;
+        case ErrorKind::busy: return 6;
     }
     return 1;
 }
@@ -56,8 +56,7 @@ tl::unexpected<Error> fail(ErrorKind kind, fmt::format_string<Args...> format, A
 inline tl::unexpected<Error> fail_errno(int error, std::string_view what)
 {
     const bool denied = error == EPERM || error == EACCES;
-    return fail(denied ? ErrorKind::permission : ErrorKind::failed, "{}: {}", what,
-                std::strerror(error));
+    return fail(denied ? ErrorKind::permission : ErrorKind::failed, "{}: {}", what, std::strerror(error));
 }
 
 // Passes the error of one Result on as the error of another.
@@ -74,14 +73,14 @@ tl::unexpected<Error> pass_error(Result<T>& result)
 // NOLINTBEGIN(bugprone-macro-parentheses): the arguments are a declaration and the name of a variable
 #define HW_CONCAT_(a, b) a##b
 #define HW_CONCAT(a, b) HW_CONCAT_(a, b)
-#define HW_TRY_(tmp, declaration, expression)                \
-    auto tmp = (expression);                                 \
-    if (!tmp) return ::headwind::pass_error(tmp);            \
+#define HW_TRY_(tmp, declaration, expression)     \
+    auto tmp = (expression);                      \
+    if (!tmp) return ::headwind::pass_error(tmp); \
     declaration = std::move(*tmp)
 #define HW_TRY(declaration, expression) HW_TRY_(HW_CONCAT(hw_try_, __LINE__), declaration, expression)
-#define HW_CHECK(expression)                                 \
-    do {                                                     \
-        auto hw_status = (expression);                       \
+#define HW_CHECK(expression)                                      \
+    do {                                                          \
+        auto hw_status = (expression);                            \
         if (!hw_status) return ::headwind::pass_error(hw_status); \
     } while (0)
 // NOLINTEND(bugprone-macro-parentheses)

@@ -113,8 +113,8 @@ Result<std::string> parse_name(std::string_view text)
 // The rules of the kernel's dev_valid_name, and readable.
 Result<std::string> parse_device(std::string_view text)
 {
-    const bool valid = is_plain_text(text) && text.find_first_of("/: ") == std::string_view::npos && text != "." &&
-                       text != "..";
+    const bool valid =
+        is_plain_text(text) && text.find_first_of("/: ") == std::string_view::npos && text != "." && text != "..";
     if (!valid) return fail(ErrorKind::usage, "no network device's name: write it as 'ip link' shows it, like eth0");
     if (text.size() > max_device_length) {
         return fail(ErrorKind::usage, "longer than a device name can be ({} bytes): write it as 'ip link' shows it",
@@ -195,12 +195,12 @@ enum Families : unsigned { no_family = 0, ipv4 = 1, ipv6 = 2, any_family = 3 };
 unsigned families(Protocol protocol)
 {
     switch (protocol) {
-    case 1: return ipv4;   // ICMP
-    case 2: return ipv4;   // IGMP
-    case 58: return ipv6;  // ICMPv6
-    case HW_PROTO_ND: return ipv6;
-    case HW_PROTO_ARP: return no_family;
-    default: return any_family;
+        case 1: return ipv4;   // ICMP
+        case 2: return ipv4;   // IGMP
+        case 58: return ipv6;  // ICMPv6
+        case HW_PROTO_ND: return ipv6;
+        case HW_PROTO_ARP: return no_family;
+        default: return any_family;
     }
 }
 

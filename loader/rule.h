@@ -18,7 +18,7 @@ namespace headwind {
 
 // Longest rule name. Names: letters, digits, '-', '_', '.', not starting with '-' or '.'.
 constexpr std::size_t max_name_length = 63;
-constexpr int default_priority = 0;      // higher wins; -1000 .. 1000
+constexpr int default_priority = 0;            // higher wins; -1000 .. 1000
 constexpr std::size_t max_range_ports = 4096;  // one rule's ports, after expansion; above that: refused. Local and
                                                // remote ports together: their combinations
 constexpr std::uint64_t max_delay = 4'294'000'000'000;  // ns; fq's horizon is a 32-bit count of microseconds
@@ -45,8 +45,8 @@ using Protocol = std::uint16_t;
 // Empty list = any. Lists are alternatives; different kinds must all match. `ports` matches either end; it excludes
 // local_ports and remote_ports (refused together).
 struct Selector {
-    std::vector<std::string> devices;   // as typed, each once; empty: the lowest devices that are up
-    std::vector<std::string> cgroups;   // paths as typed: absolute, or relative to the cgroup2 mount
+    std::vector<std::string> devices;  // as typed, each once; empty: the lowest devices that are up
+    std::vector<std::string> cgroups;  // paths as typed: absolute, or relative to the cgroup2 mount
     std::vector<Protocol> protocols;
     std::vector<PortRange> ports, local_ports, remote_ports;  // sorted, merged
     std::vector<Cidr> locals, remotes;
@@ -61,13 +61,13 @@ struct QueueLimit {
 };
 
 struct Impairment {
-    std::uint64_t delay = 0;           // ns; with the longest wait in `queue` at most max_delay
+    std::uint64_t delay = 0;  // ns; with the longest wait in `queue` at most max_delay
     std::optional<Probability> loss;
-    std::uint64_t rate = 0;            // bit/s of frames without FCS; 0: unlimited
+    std::uint64_t rate = 0;  // bit/s of frames without FCS; 0: unlimited
     // Only with rate. Empty: the compiler takes the larger of 200 ms at that rate and 10 frames of 1514 bytes.
     std::optional<QueueLimit> queue;
-    bool partition = false;            // drop everything; alone
-    bool pass = false;                 // exclusion: matched packets go unimpaired; alone
+    bool partition = false;  // drop everything; alone
+    bool pass = false;       // exclusion: matched packets go unimpaired; alone
     friend bool operator==(const Impairment&, const Impairment&) = default;
 };
 

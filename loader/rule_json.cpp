@@ -170,8 +170,9 @@ Status read_selector(const json& rule, RuleText& text)
 {
     const json* object = find(rule, "selector");
     if (object == nullptr) return {};
-    HW_CHECK(check_keys(*object, "selector", {"devices", "cgroups", "protocols", "ports", "local_ports",
-                                              "remote_ports", "locals", "remotes"}));
+    HW_CHECK(
+        check_keys(*object, "selector",
+                   {"devices", "cgroups", "protocols", "ports", "local_ports", "remote_ports", "locals", "remotes"}));
     HW_CHECK(read_strings(*object, "devices", text.devices));
     HW_CHECK(read_strings(*object, "cgroups", text.cgroups));
     HW_CHECK(read_strings(*object, "protocols", text.protocols));
@@ -186,8 +187,9 @@ Status read_impairment(const json& rule, RuleText& text)
 {
     const json* object = find(rule, "impairment");
     if (object == nullptr) return {};
-    HW_CHECK(check_keys(*object, "impairment", {"delay_ns", "loss_percent", "loss_threshold", "rate_bit_per_s",
-                                                "queue_bytes", "queue_ns", "partition", "pass"}));
+    HW_CHECK(check_keys(*object, "impairment",
+                        {"delay_ns", "loss_percent", "loss_threshold", "rate_bit_per_s", "queue_bytes", "queue_ns",
+                         "partition", "pass"}));
     HW_CHECK(read_quantity(*object, "delay_ns", "ns", text.delay));
     HW_CHECK(read_loss(*object, text));
     HW_CHECK(read_quantity(*object, "rate_bit_per_s", "bit", text.rate));

@@ -120,8 +120,7 @@ Result<PortRange> parse_range(std::string_view text)
 // Sorted; ranges that overlap or touch become one.
 std::vector<PortRange> merge(std::vector<PortRange> ranges)
 {
-    std::sort(ranges.begin(), ranges.end(),
-              [](const PortRange& a, const PortRange& b) { return a.first < b.first; });
+    std::sort(ranges.begin(), ranges.end(), [](const PortRange& a, const PortRange& b) { return a.first < b.first; });
     std::vector<PortRange> merged;
     for (const PortRange& range : ranges) {
         if (!merged.empty() && range.first <= merged.back().last + 1) {
@@ -214,8 +213,8 @@ std::string format_ports(const std::vector<PortRange>& ports)
     std::string text;
     for (const PortRange& range : ports) {
         if (!text.empty()) text += ',';
-        text += range.first == range.last ? fmt::format("{}", range.first)
-                                          : fmt::format("{}-{}", range.first, range.last);
+        text +=
+            range.first == range.last ? fmt::format("{}", range.first) : fmt::format("{}-{}", range.first, range.last);
     }
     return text;
 }
@@ -223,9 +222,9 @@ std::string format_ports(const std::vector<PortRange>& ports)
 std::string_view format_direction(Direction direction)
 {
     switch (direction) {
-    case Direction::out: return "out";
-    case Direction::in: return "in";
-    case Direction::both: return "both";
+        case Direction::out: return "out";
+        case Direction::in: return "in";
+        case Direction::both: return "both";
     }
     return "out";
 }

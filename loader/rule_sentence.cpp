@@ -90,18 +90,18 @@ std::string ends(const Selector& selector, Direction direction)
     const std::string local = end_words("local ", selector.local_ports, selector.locals);
     std::string text;
     switch (direction) {
-    case Direction::out:
-        append(text, "to", remote);
-        append(text, "from", local);
-        break;
-    case Direction::in:
-        append(text, "from", remote);
-        append(text, "at", local);
-        break;
-    case Direction::both:
-        append(text, "with", remote);
-        append(text, remote.empty() ? "with" : "and", local);
-        break;
+        case Direction::out:
+            append(text, "to", remote);
+            append(text, "from", local);
+            break;
+        case Direction::in:
+            append(text, "from", remote);
+            append(text, "at", local);
+            break;
+        case Direction::both:
+            append(text, "with", remote);
+            append(text, remote.empty() ? "with" : "and", local);
+            break;
     }
     if (selector.ports.empty()) return text;
     if (text.empty()) return " to or from " + port_words(selector.ports);
@@ -123,9 +123,9 @@ std::string subject(const Selector& selector)
 std::string_view verb(Direction direction)
 {
     switch (direction) {
-    case Direction::out: return "sent";
-    case Direction::in: return "received";
-    case Direction::both: return "sent and received";
+        case Direction::out: return "sent";
+        case Direction::in: return "received";
+        case Direction::both: return "sent and received";
     }
     return "sent";
 }

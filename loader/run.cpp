@@ -164,7 +164,8 @@ void register_run(CLI::App& app, Cli& cli)
     add_common_options(command, options->common, false);
     command->add_option("command", options->command, "the command and its arguments, after --")->required();
     command->footer(
-        "The command runs in a cgroup of its own; the exit code is the command's (125: headwind failed, 126: it cannot be\n"
+        "The command runs in a cgroup of its own; the exit code is the command's (125: headwind failed, 126: it cannot "
+        "be\n"
         "run, 127: it was not found). When it ends, however it ends, everything is removed; if headwind itself is\n"
         "killed, the impairment ends within 3 s.\n\n"
         "What escapes: traffic that others send for the command. A container engine's daemon starts containers in\n"

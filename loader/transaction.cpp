@@ -89,10 +89,11 @@ Result<ShapeSet> shapes_needed(const ShapeSet& in_force, const std::vector<Compi
                     place->second.id = old == in_force.end() ? static_cast<__u8>(id) : old->second.id;
                     used.insert(place->second.id);
                     if (out.size() > HW_MAX_SHAPES)
-                        return fail(ErrorKind::usage,
-                                    "the rules would look at packets in more than {} different ways (combinations of "
-                                    "selector kinds, prefix lengths and cgroup depths): use fewer kinds or prefix lengths",
-                                    +HW_MAX_SHAPES);
+                        return fail(
+                            ErrorKind::usage,
+                            "the rules would look at packets in more than {} different ways (combinations of "
+                            "selector kinds, prefix lengths and cgroup depths): use fewer kinds or prefix lengths",
+                            +HW_MAX_SHAPES);
                 }
                 place->second.max_rank = std::max<__u64>(place->second.max_rank, rule.rank);
             }
@@ -131,7 +132,8 @@ Status add_to_entry(const Instance& instance, const hw_key& key, const CompiledR
     if (std::find(entry->rules, end, rule.record->id) != end) return {};
     auto* const place = std::find(entry->rules, end, 0U);
     if (place == end)
-        return fail(ErrorKind::usage, "{} rules select exactly the same packets as \"{}\" already; at most {} can: delete one",
+        return fail(ErrorKind::usage,
+                    "{} rules select exactly the same packets as \"{}\" already; at most {} can: delete one",
                     +HW_MAX_CANDIDATES, rule.record->rule.name, +HW_MAX_CANDIDATES);
     *place = rule.record->id;
     return instance.entries.rewrite(key, *entry);
@@ -142,7 +144,8 @@ Status remove_from_entry(const Instance& instance, const hw_key& key, std::uint3
     HW_TRY(auto entry, instance.entries.find(key));
     if (!entry) return {};
     std::replace(std::begin(entry->rules), std::end(entry->rules), id, 0U);
-    const bool empty = std::all_of(std::begin(entry->rules), std::end(entry->rules), [](__u32 rule) { return rule == 0; });
+    const bool empty =
+        std::all_of(std::begin(entry->rules), std::end(entry->rules), [](__u32 rule) { return rule == 0; });
     return empty ? instance.entries.erase(key) : instance.entries.rewrite(key, *entry);
 }
 
@@ -233,7 +236,8 @@ Status commit(Instance& instance, const Transaction& transaction)
         HW_CHECK(repair(instance));
         return status;
     }
-    std::atomic_ref(instance.control->version).store(instance.control->version + 1);  // from here on the new set is in force
+    std::atomic_ref(instance.control->version)
+        .store(instance.control->version + 1);  // from here on the new set is in force
     if (!remove.empty()) {
         HW_CHECK(grace_period());
         for (const auto& rule : remove) {

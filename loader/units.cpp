@@ -25,9 +25,9 @@ struct Dimension {
     std::span<const Unit> units;
     std::string_view unit_list;  // the units as errors list them
     std::string_view example;
-    std::string_view base;       // plural, as in "not a whole number of nanoseconds"
+    std::string_view base;  // plural, as in "not a whole number of nanoseconds"
     std::string_view base_unit;
-    std::string_view most;       // the largest round value
+    std::string_view most;  // the largest round value
 };
 
 constexpr std::array<Unit, 8> duration_units{{
@@ -54,8 +54,7 @@ constexpr std::array<Unit, 9> rate_units{{
     {"tibit", std::uint64_t{1} << 40},
 }};
 constexpr Dimension rate_dimension{
-    rate_units,    "bit kbit mbit gbit tbit kibit mibit gibit tibit", "10mbit", "bits per second", "bit",
-    "18446744tbit"};
+    rate_units, "bit kbit mbit gbit tbit kibit mibit gibit tibit", "10mbit", "bits per second", "bit", "18446744tbit"};
 
 constexpr std::array<Unit, 7> size_units{{
     {"b", 1},
@@ -219,8 +218,8 @@ std::string_view without_per_second(std::string_view unit)
 // "mbps", "MB/s", "kb": bytes to some, bits to others. Says how to write either.
 tl::unexpected<Error> ambiguous_rate(const Number& number, std::string_view typed, const Unit& bits)
 {
-    const std::string_view why = lower(typed).ends_with("bps") ? "is bytes per second in tc and bits elsewhere"
-                                                               : "may be bytes or bits";
+    const std::string_view why =
+        lower(typed).ends_with("bps") ? "is bytes per second in tc and bits elsewhere" : "may be bytes or bits";
     const std::string number_text = printable(number.text);
     const auto bytes = multiply(number, bits.factor * 8, rate_dimension);
     if (!bytes) return fail(ErrorKind::usage, "{} {}: write {}{} (bits)", typed, why, number_text, bits.name);
@@ -302,8 +301,8 @@ Result<std::uint64_t> parse_duration(std::string_view text)
     std::uint64_t previous = largest;  // the factor before this one
     do {
         HW_TRY(const Number number, take_number(rest, dimension.example));
-        const auto end = std::find_if(rest.begin(), rest.end(),
-                                      [](char c) { return is_digit(c) || is_blank(c) || c == '.'; });
+        const auto end =
+            std::find_if(rest.begin(), rest.end(), [](char c) { return is_digit(c) || is_blank(c) || c == '.'; });
         const std::string_view name = rest.substr(0, static_cast<std::size_t>(end - rest.begin()));
         if (rest.empty()) {
             const std::string typed = printable(number.text);

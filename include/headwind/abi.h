@@ -14,14 +14,14 @@
 #define HW_ABI_VERSION 1
 
 enum hw_limits {
-	HW_MAX_SHAPES = 32,      /* hash lookups one packet may cost; a rule that needs more is refused */
-	HW_SHAPE_IDS = 64,       /* twice as many names: during a transaction old and new shapes exist together */
-	HW_MAX_DEVICES = 1024,   /* 10 bits in tc_index */
-	HW_DEVICE_PROBES = 8,    /* slots where an ifindex may be found */
-	HW_MAX_CANDIDATES = 4,   /* rules with one and the same selector */
+	HW_MAX_SHAPES = 32,    /* hash lookups one packet may cost; a rule that needs more is refused */
+	HW_SHAPE_IDS = 64,     /* twice as many names: during a transaction old and new shapes exist together */
+	HW_MAX_DEVICES = 1024, /* 10 bits in tc_index */
+	HW_DEVICE_PROBES = 8,  /* slots where an ifindex may be found */
+	HW_MAX_CANDIDATES = 4, /* rules with one and the same selector */
 	HW_MAX_RULES = 1 << 20,
 	HW_MAX_ENTRIES = 1 << 22,
-	HW_TEXT_CHUNK = 240,     /* bytes of a rule's description per map element */
+	HW_TEXT_CHUNK = 240, /* bytes of a rule's description per map element */
 };
 
 enum hw_direction { HW_OUT = 0, HW_IN = 1, HW_DIRECTIONS = 2 };
@@ -38,100 +38,100 @@ enum hw_pseudo_protocol { HW_PROTO_ARP = 256, HW_PROTO_ND = 257, HW_PROTO_DHCP =
 /* What of a packet can be selected. Fields that a packet lacks are 0. Small, because with many rules a lookup costs
  * cache misses. */
 struct hw_key {
-	__u64 cgroup;        /* id of the ancestor, at the shape's level, of the sending socket's cgroup */
-	__u64 local[2];      /* IPv4 addresses are IPv4-mapped (::ffff:a.b.c.d), packet byte order */
+	__u64 cgroup;   /* id of the ancestor, at the shape's level, of the sending socket's cgroup */
+	__u64 local[2]; /* IPv4 addresses are IPv4-mapped (::ffff:a.b.c.d), packet byte order */
 	__u64 remote[2];
-	__u16 local_port;    /* packet byte order */
+	__u16 local_port; /* packet byte order */
 	__u16 remote_port;
-	__u16 device;        /* slot in hw_control.devices, plus 1 */
+	__u16 device; /* slot in hw_control.devices, plus 1 */
 	__u8 protocol;
-	__u8 shape;          /* id: tells shapes apart whose masked keys look alike */
+	__u8 shape; /* id: tells shapes apart whose masked keys look alike */
 };
 
 /* One set of fields to look at. The program visits the shapes in use in order of max_rank, one lookup each. */
 struct hw_shape {
-	struct hw_key mask;  /* mask.shape is 0 */
-	__u64 max_rank;      /* highest rank of any rule in this shape: a better match ends the walk */
-	__u8 id;             /* goes into hw_key.shape; stable while an entry uses it */
-	__u8 directions;     /* bit 1 << hw_direction */
-	__u8 packet_class;   /* hw_class */
-	__u8 cgroup_level;   /* level of the ancestor plus 1; 0: the cgroup is not looked at */
-	__u8 default_devices;/* 1: only on devices with HW_DEVICE_DEFAULT */
-	__u8 ipv6_only;      /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
+	struct hw_key mask;   /* mask.shape is 0 */
+	__u64 max_rank;       /* highest rank of any rule in this shape: a better match ends the walk */
+	__u8 id;              /* goes into hw_key.shape; stable while an entry uses it */
+	__u8 directions;      /* bit 1 << hw_direction */
+	__u8 packet_class;    /* hw_class */
+	__u8 cgroup_level;    /* level of the ancestor plus 1; 0: the cgroup is not looked at */
+	__u8 default_devices; /* 1: only on devices with HW_DEVICE_DEFAULT */
+	__u8 ipv6_only;       /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
 	__u8 pad[2];
 };
 
 /* Candidates are written and cleared one word at a time while packets read them; order does not matter. */
 struct hw_entry {
-	struct bpf_spin_lock lock;   /* for in-place updates (BPF_F_LOCK) only; the datapath never takes it */
+	struct bpf_spin_lock lock; /* for in-place updates (BPF_F_LOCK) only; the datapath never takes it */
 	__u32 rules[HW_MAX_CANDIDATES];
 };
 
 /* ---- rules ----------------------------------------------------------------------------------------------------- */
 
 enum hw_impairment_flags {
-	HW_PASS = 1 << 0,        /* exclusion: leave the packet alone */
-	HW_PARTITION = 1 << 1,   /* drop every packet */
+	HW_PASS = 1 << 0,      /* exclusion: leave the packet alone */
+	HW_PARTITION = 1 << 1, /* drop every packet */
 };
 
 /* What happens to a packet. See model.h for the arithmetic. */
 struct hw_impairment {
-	__u64 loss;              /* probability as a threshold, 0 .. 2^32 */
-	__u64 delay;             /* ns */
-	__u64 ns_per_byte_q16;   /* 1 / rate: ns per byte, 16 fractional bits; 0: unlimited */
-	__u64 queue;             /* ns: longest wait in front of `rate` */
+	__u64 loss;            /* probability as a threshold, 0 .. 2^32 */
+	__u64 delay;           /* ns */
+	__u64 ns_per_byte_q16; /* 1 / rate: ns per byte, 16 fractional bits; 0: unlimited */
+	__u64 queue;           /* ns: longest wait in front of `rate` */
 	__u32 flags;
 	__u32 pad;
 };
 
 /* Read-only to the datapath. Seen by a packet that read version v iff born <= v < died. */
 struct hw_rule {
-	struct bpf_spin_lock lock;   /* for in-place updates (BPF_F_LOCK) only */
-	__u32 state;                 /* key of hw_state and hw_counters: survives a change of the rule */
-	__u64 rank;                  /* unique; the highest live match wins: priority, then specificity, then age */
+	struct bpf_spin_lock lock; /* for in-place updates (BPF_F_LOCK) only */
+	__u32 state;               /* key of hw_state and hw_counters: survives a change of the rule */
+	__u64 rank;                /* unique; the highest live match wins: priority, then specificity, then age */
 	__u64 born;
 	__u64 died;
-	__u64 deadline;              /* CLOCK_BOOTTIME; 0: none */
-	__u32 leased;                /* 1: live only until the time in the leases map under `state` */
+	__u64 deadline; /* CLOCK_BOOTTIME; 0: none */
+	__u32 leased;   /* 1: live only until the time in the leases map under `state` */
 	__u32 pad;
 	struct hw_impairment impairment;
 };
 
 struct hw_lease {
-	struct bpf_spin_lock lock;   /* for in-place updates (BPF_F_LOCK) only */
+	struct bpf_spin_lock lock; /* for in-place updates (BPF_F_LOCK) only */
 	__u32 pad;
-	__u64 until;                 /* CLOCK_BOOTTIME */
+	__u64 until; /* CLOCK_BOOTTIME */
 };
 
 /* What one rule remembers in one direction. Key of the states and counters maps. */
 struct hw_state_key {
 	__u32 state;
-	__u32 direction;             /* hw_direction */
+	__u32 direction; /* hw_direction */
 };
 
 struct hw_state {
-	struct bpf_spin_lock lock;   /* guards all below: they advance together */
-	__u32 fraction_q16;          /* of next_free */
-	__u64 next_free;             /* CLOCK_MONOTONIC: when the link of `rate` is free again */
+	struct bpf_spin_lock lock; /* guards all below: they advance together */
+	__u32 fraction_q16;        /* of next_free */
+	__u64 next_free;           /* CLOCK_MONOTONIC: when the link of `rate` is free again */
 };
 
 /* Why a wire packet was dropped. */
 enum hw_cause {
 	HW_CAUSE_LOSS = 0,
 	HW_CAUSE_PARTITION = 1,
-	HW_CAUSE_QUEUE = 2,          /* the queue in front of `rate` was full */
-	HW_CAUSE_HELD = 3,           /* the instance holds --max-held bytes already */
-	HW_CAUSE_LINE = 4,           /* the pacer's qdisc refused it */
+	HW_CAUSE_QUEUE = 2, /* the queue in front of `rate` was full */
+	HW_CAUSE_HELD = 3,  /* the instance holds --max-held bytes already */
+	HW_CAUSE_LINE = 4,  /* the pacer's qdisc refused it */
 	HW_CAUSES = 5,
 };
 
 /* Per rule, direction and CPU. Wire packets; bytes are frames without FCS. */
 struct hw_counters {
-	__u64 packets;               /* matched */
+	__u64 packets; /* matched */
 	__u64 bytes;
 	__u64 dropped[HW_CAUSES];
-	__u64 delayed;               /* handed to the pacer */
-	__u64 unstampable;           /* passed without delay: the kernel stamps only IP (a second VLAN tag hides it) */
+	__u64 delayed;     /* handed to the pacer */
+	__u64 unstampable; /* passed without delay: the kernel stamps only IP (a second VLAN tag hides it) */
 };
 
 /* A rule's description (JSON of the loader's), in pieces. */
@@ -150,41 +150,41 @@ enum hw_device_flags {
 	HW_DEVICE_DEFAULT = 1 << 0,  /* rules without --dev apply here */
 	HW_DEVICE_LOOPBACK = 1 << 1, /* decided at egress only; what comes back from the line enters at ingress */
 	/* The loader's notes: */
-	HW_DEVICE_EGRESS = 1 << 2,   /* our program is, or is about to be, attached there */
+	HW_DEVICE_EGRESS = 1 << 2, /* our program is, or is about to be, attached there */
 	HW_DEVICE_INGRESS = 1 << 3,
-	HW_DEVICE_CLSACT = 1 << 4,   /* the clsact qdisc is ours */
+	HW_DEVICE_CLSACT = 1 << 4, /* the clsact qdisc is ours */
 };
 
 /* One device with our programs on it. Found by probing HW_DEVICE_PROBES slots from ifindex % HW_MAX_DEVICES on. */
 struct hw_device {
-	__u32 ifindex;               /* 0: free slot */
+	__u32 ifindex; /* 0: free slot */
 	__u32 flags;
 };
 
 struct hw_shape_table {
 	__u32 count;
 	__u32 pad;
-	struct hw_shape shapes[HW_MAX_SHAPES];   /* highest max_rank first */
+	struct hw_shape shapes[HW_MAX_SHAPES]; /* highest max_rank first */
 };
 
 /* A sysctl that the instance changed. */
 struct hw_saved {
-	__u32 changed;               /* 1: written before the sysctl itself */
+	__u32 changed; /* 1: written before the sysctl itself */
 	__u32 before;
 };
 
 /* Written by the loader through mmap, read by every packet. The rule set in force is `version` with the shapes of
  * tables[version & 1]: one store commits a transaction. */
 struct hw_control {
-	__u32 abi;                   /* HW_ABI_VERSION, written last: 0 is an instance that was never finished */
-	__u32 next_rule;             /* id that the next rule gets */
+	__u32 abi;       /* HW_ABI_VERSION, written last: 0 is an instance that was never finished */
+	__u32 next_rule; /* id that the next rule gets */
 	__u64 version;
-	__u32 line_cut;              /* ifindex of headwind0: its egress makes wire packets; 0: no line */
-	__u32 line_pace;             /* ifindex of headwind1: its egress holds packets */
-	__u64 max_held;              /* bytes */
-	__u64 netns_cookie;          /* whose instance this is: inode numbers are used again */
-	__u32 dirty;                 /* 1: a transaction began; if no one is at it, clean up after it */
-	__u32 tcx;                   /* 1: attached with tcx, 0: clsact */
+	__u32 line_cut;     /* ifindex of headwind0: its egress makes wire packets; 0: no line */
+	__u32 line_pace;    /* ifindex of headwind1: its egress holds packets */
+	__u64 max_held;     /* bytes */
+	__u64 netns_cookie; /* whose instance this is: inode numbers are used again */
+	__u32 dirty;        /* 1: a transaction began; if no one is at it, clean up after it */
+	__u32 tcx;          /* 1: attached with tcx, 0: clsact */
 	struct hw_saved route_localnet;
 	struct hw_saved accept_local;
 	struct hw_shape_table tables[2];
@@ -198,8 +198,8 @@ struct hw_held {
 
 /* Shared by all instances of the host. */
 struct hw_host {
-	__u32 panic;                 /* 1: no rule of any instance is live */
-	__u32 backlog_changed;       /* 1: we raised net.core.netdev_max_backlog, from: */
+	__u32 panic;           /* 1: no rule of any instance is live */
+	__u32 backlog_changed; /* 1: we raised net.core.netdev_max_backlog, from: */
 	__u32 backlog_before;
 	__u32 pad;
 };
@@ -217,30 +217,32 @@ struct hw_host {
 #define HW_MARK_DIRECTION(mark) ((__u32)(mark) >> 10 & 1)
 #define HW_MARK_SLOT(mark) ((__u32)(mark) & (HW_MAX_DEVICES - 1))
 
-/* ---- fed clock and dice (tests) ----------------------------------------------------------------------------------- */
+/* ---- fed clock and dice (tests) -----------------------------------------------------------------------------------
+ */
 
 /* Used instead of the kernel's clock and random numbers when the object was loaded with hw_fed = true. */
 struct hw_feed {
 	__u64 monotonic;
 	__u64 boottime;
-	__u64 dice;                  /* number of dice thrown so far: the n-th is hw_dice(seed, n) */
+	__u64 dice; /* number of dice thrown so far: the n-th is hw_dice(seed, n) */
 	__u64 seed;
 };
 
-/* Answers to traps of the kernel that tests can take out, to show that they notice (hw_without). Never set otherwise. */
+/* Answers to traps of the kernel that tests can take out, to show that they notice (hw_without). Never set otherwise.
+ */
 enum hw_cure {
-	HW_CURE_CLONE = 1 << 0,      /* held packets have no owner: TCP Small Queues */
-	HW_CURE_SILENT = 1 << 1,     /* drops are not reported to the sender */
-	HW_CURE_CUT = 1 << 2,        /* super-packets are cut before a decision */
-	HW_CURE_FLOWS = 1 << 3,      /* rules and directions do not share a flow of fq */
-	HW_CURE_TSTAMP = 1 << 4,     /* only a monotonic skb->tstamp is a departure time */
-	HW_CURE_NONCE = 1 << 5,      /* tc_index alone does not prove that a packet is back */
-	HW_CURE_MULTICAST = 1 << 6,  /* PACKET_LOOPBACK copies pass */
+	HW_CURE_CLONE = 1 << 0,     /* held packets have no owner: TCP Small Queues */
+	HW_CURE_SILENT = 1 << 1,    /* drops are not reported to the sender */
+	HW_CURE_CUT = 1 << 2,       /* super-packets are cut before a decision */
+	HW_CURE_FLOWS = 1 << 3,     /* rules and directions do not share a flow of fq */
+	HW_CURE_TSTAMP = 1 << 4,    /* only a monotonic skb->tstamp is a departure time */
+	HW_CURE_NONCE = 1 << 5,     /* tc_index alone does not prove that a packet is back */
+	HW_CURE_MULTICAST = 1 << 6, /* PACKET_LOOPBACK copies pass */
 	/* The loader's: */
-	HW_CURE_FQ = 1 << 7,         /* fq's limits and horizon */
-	HW_CURE_BACKLOG = 1 << 8,    /* netdev_max_backlog */
-	HW_CURE_LOOPBACK = 1 << 9,   /* route_localnet and accept_local */
-	HW_CURE_MTU = 1 << 10,       /* the line takes every size */
+	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */
+	HW_CURE_BACKLOG = 1 << 8,  /* netdev_max_backlog */
+	HW_CURE_LOOPBACK = 1 << 9, /* route_localnet and accept_local */
+	HW_CURE_MTU = 1 << 10,     /* the line takes every size */
 };
 
 #ifdef __cplusplus

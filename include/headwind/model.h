@@ -47,7 +47,7 @@ HW_INLINE int hw_needs_time(const struct hw_impairment *imp)
  *   start = max(ready, next_free)    next_free = start + length / rate    depart = start + delay
  */
 HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *state, __u64 ready, __u32 length,
-			  __u64 *depart)
+                          __u64 *depart)
 {
 	__u64 start = ready;
 

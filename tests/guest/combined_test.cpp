@@ -17,8 +17,8 @@ constexpr std::size_t frame_bytes = 1000, header_bytes = 42;
 const Endpoint target{Pair::b4, 7000};
 
 struct Line3 {
-    Moments delay;             // of packets that never wait for the rate
-    std::size_t lost = 0;      // of those
+    Moments delay;         // of packets that never wait for the rate
+    std::size_t lost = 0;  // of those
     std::size_t sent = 0;
     double bits_per_second = 0;  // once the queue is full
 };

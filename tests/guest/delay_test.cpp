@@ -32,8 +32,8 @@ Moments measured(const Pair& pair, std::chrono::milliseconds idle = 2s)
 void expect_added(const std::string& what, const Moments& bare, const Moments& impaired, double asked_ns)
 {
     const double added = impaired.mean - bare.mean;
-    std::printf("%-22s adds %12.3f us (asked %12.3f), sd %.3f us, worst %.3f us\n", what.c_str(), added / 1e3, asked_ns / 1e3,
-                impaired.sd / 1e3, (static_cast<double>(impaired.max) - bare.mean - asked_ns) / 1e3);
+    std::printf("%-22s adds %12.3f us (asked %12.3f), sd %.3f us, worst %.3f us\n", what.c_str(), added / 1e3,
+                asked_ns / 1e3, impaired.sd / 1e3, (static_cast<double>(impaired.max) - bare.mean - asked_ns) / 1e3);
     EXPECT_NEAR(added, asked_ns, 10e3);
     EXPECT_LT(impaired.sd, 5e3);
 }

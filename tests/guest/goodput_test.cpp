@@ -43,7 +43,8 @@ void expect_as_good_as_netem(const std::string& delay, std::uint64_t bytes)
     for (int i = 0; i < 5; ++i) {
         const double netem = through_netem(pair, delay, bytes), ours = through_headwind(pair, delay, bytes);
         ratios.push_back(ours / netem);
-        std::printf("%s: netem %.1f Mbit/s, headwind %.1f Mbit/s, ratio %.3f\n", delay.c_str(), netem, ours, ratios.back());
+        std::printf("%s: netem %.1f Mbit/s, headwind %.1f Mbit/s, ratio %.3f\n", delay.c_str(), netem, ours,
+                    ratios.back());
     }
     std::sort(ratios.begin(), ratios.end());
     EXPECT_GE(ratios[2], 0.95);

@@ -1,6 +1,6 @@
 // The line's traps (design section 3), each with its cure in place and taken out. In virtual time.
-#include <fstream>
 #include <sys/socket.h>
+#include <fstream>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -36,7 +36,8 @@ std::vector<Arrival> mixed_flow(const Pair& pair)
 TEST(GuestLine, KeepsOrder)
 {
     const Pair pair;
-    for (const auto* impairment : {"--delay 20ms", "--rate 10mbit --queue 10s", "--delay 20ms --rate 10mbit --queue 10s"}) {
+    for (const auto* impairment :
+         {"--delay 20ms", "--rate 10mbit --queue 10s", "--delay 20ms --rate 10mbit --queue 10s"}) {
         ASSERT_EQ(headwind(pair.a, std::string("add --name o --dev va ") + impairment).status, 0);
         const auto arrivals = mixed_flow(pair);
         EXPECT_EQ(arrivals.size(), 50U * 20 + 50 * 7) << impairment;
@@ -53,7 +54,7 @@ double round_trip_ms(const Namespace& alone, unsigned without)
     const auto client = udp_socket(alone, {"127.0.0.1", 7001});
     const auto server = udp_socket(alone, {"127.0.0.1", 7000});
     std::thread echo([&server] {
-        for (char packet[64]; ;) {
+        for (char packet[64];;) {
             sockaddr_in from{};
             socklen_t size = sizeof(from);
             const auto length =
@@ -166,8 +167,8 @@ TEST(GuestLine, FloodStaysUnderMaxHeld)
     const auto taken = static_cast<std::int64_t>(before) - static_cast<std::int64_t>(available_memory());
     const auto line = line_of(pair.a);
     const auto dropped = counters_of(pair.a, "h").held;
-    std::printf("flood of %zu: %zu packets held, %zu bytes counted, %.1f MB of memory taken, %zu dropped\n", sent.packets,
-                line.held_packets, line.held_bytes, static_cast<double>(taken) / 1e6, dropped);
+    std::printf("flood of %zu: %zu packets held, %zu bytes counted, %.1f MB of memory taken, %zu dropped\n",
+                sent.packets, line.held_packets, line.held_bytes, static_cast<double>(taken) / 1e6, dropped);
     EXPECT_EQ(sent.failed, 0U);
     EXPECT_LE(line.held_bytes, 256U << 20);
     EXPECT_GT(line.held_bytes, 250U << 20);

@@ -75,7 +75,10 @@ private:
         return one;
     }
     static bpf_insn mov(unsigned to, unsigned from) { return instruction(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0); }
-    static bpf_insn move_value(unsigned to, int value) { return instruction(BPF_ALU64 | BPF_MOV | BPF_K, to, 0, 0, value); }
+    static bpf_insn move_value(unsigned to, int value)
+    {
+        return instruction(BPF_ALU64 | BPF_MOV | BPF_K, to, 0, 0, value);
+    }
     static bpf_insn load(unsigned to, unsigned from, std::size_t offset)
     {
         return instruction(BPF_LDX | BPF_MEM | BPF_W, to, from, static_cast<int>(offset), 0);
@@ -88,12 +91,13 @@ private:
     // ++map[index]; skb is in r6.
     void add_count(std::vector<bpf_insn>& code, int index) const
     {
-        for (const auto& one : {instruction(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, index), mov(2, 10),
-                                instruction(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4),
-                                instruction(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map_.get()),
-                                instruction(0, 0, 0, 0, 0), instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
-                                instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 0), move_value(1, 1),
-                                instruction(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 1, 0, BPF_ADD)})
+        for (const auto& one :
+             {instruction(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, index), mov(2, 10),
+              instruction(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4),
+              instruction(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map_.get()), instruction(0, 0, 0, 0, 0),
+              instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
+              instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 0), move_value(1, 1),
+              instruction(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 1, 0, BPF_ADD)})
             code.push_back(one);
     }
 

@@ -16,8 +16,10 @@ protected:
     std::size_t arrive_from(const TestCgroup& cgroup) const
     {
         UdpSink sink(b(), {Pair::b4, 5000});
-        const std::string script = "echo $$ > " + cgroup.directory() + "/cgroup.procs; exec 3>/dev/udp/10.77.0.2/5000; "
-                                   "for i in {1.." + std::to_string(packets) + "}; do echo $i >&3; done";
+        const std::string script = "echo $$ > " + cgroup.directory() +
+                                   "/cgroup.procs; exec 3>/dev/udp/10.77.0.2/5000; "
+                                   "for i in {1.." +
+                                   std::to_string(packets) + "}; do echo $i >&3; done";
         expect_ok(run(&a(), {"bash", "-c", script}));
         return sink.finish(std::chrono::milliseconds(100), packets).size();
     }

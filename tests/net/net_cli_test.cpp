@@ -23,10 +23,7 @@ protected:
         return std::filesystem::read_symlink("/proc/" + pid + "/ns/net", error) ==
                "net:[" + std::to_string(where.inode()) + "]";
     }
-    static std::string pins(const Namespace& where)
-    {
-        return "/sys/fs/bpf/headwind/" + std::to_string(where.inode());
-    }
+    static std::string pins(const Namespace& where) { return "/sys/fs/bpf/headwind/" + std::to_string(where.inode()); }
     static bool has_instance(const Namespace& where) { return access(pins(where).c_str(), F_OK) == 0; }
 
     // Refused with this code and these words, and nothing changed.
@@ -134,10 +131,11 @@ TEST_F(CommandLine, ListPrintsASentence)
 {
     change(a(), "add --name slow-db --loss 1% --remote-port 5432 --for 30m");
     change(a(), "add --name split --partition --proto udp --local 10.77.0.0/24 --priority 5");
-    EXPECT_THAT(headwind(a(), "list").out,
-                MatchesRegex("split    live         UDP packets sent and received with local address 10.77.0.0/24 "
-                             "through lo, va: partition, priority 5\n"
-                             "slow-db  live         packets sent to port 5432 through lo, va: loss 1%, until [-0-9: ]+\n"));
+    EXPECT_THAT(
+        headwind(a(), "list").out,
+        MatchesRegex("split    live         UDP packets sent and received with local address 10.77.0.0/24 "
+                     "through lo, va: partition, priority 5\n"
+                     "slow-db  live         packets sent to port 5432 through lo, va: loss 1%, until [-0-9: ]+\n"));
 }
 
 TEST_F(CommandLine, ADeadlineEndsTheRule)
@@ -229,7 +227,8 @@ TEST_F(CommandLine, ARuleTooManyIsRefusedWhole)
 TEST_F(CommandLine, CommandsAtOnceTakeTurns)
 {
     const auto add = [this](const std::string& name) {
-        return std::make_unique<Process>(&a(), words(headwind_binary() + " add --loss 100% --remote-port 5000 --name " + name));
+        return std::make_unique<Process>(
+            &a(), words(headwind_binary() + " add --loss 100% --remote-port 5000 --name " + name));
     };
     std::vector<std::unique_ptr<Process>> processes;
     for (const char* name : {"x", "y", "z"}) processes.push_back(add(name));

@@ -108,7 +108,8 @@ TEST_F(Counting, NeverGoesBackWhileOtherRulesChange)
     std::atomic<std::size_t> sent{0};
     UdpSink sink(b(), {Pair::b4, 5000});
     std::thread sender([&] {
-        sent = send_udp(a(), {Pair::b4, 5000}, {.count = 1'000'000, .per_second = slow_machine() ? 500U : 5000U, .stop = &stop})
+        sent = send_udp(a(), {Pair::b4, 5000},
+                        {.count = 1'000'000, .per_second = slow_machine() ? 500U : 5000U, .stop = &stop})
                    .packets;
     });
     std::uint64_t last = 0;

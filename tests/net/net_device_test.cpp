@@ -20,15 +20,16 @@ protected:
 
 TEST_F(Devices, BridgeOverAVethPortMeetsOneHook)
 {
-    ip(a(), "link add br0 type bridge\n"
-            "link set br0 address 02:00:00:00:00:01\n"
-            "address flush dev va\n"
-            "link set va master br0\n"
-            "link set br0 up\n"
-            "address add 10.77.0.1/24 dev br0\n"
-            "address add fd77::1/64 nodad dev br0\n"
-            "neighbour replace 10.77.0.2 lladdr 02:00:00:00:00:02 nud permanent dev br0\n"
-            "neighbour replace fd77::2 lladdr 02:00:00:00:00:02 nud permanent dev br0");
+    ip(a(),
+       "link add br0 type bridge\n"
+       "link set br0 address 02:00:00:00:00:01\n"
+       "address flush dev va\n"
+       "link set va master br0\n"
+       "link set br0 up\n"
+       "address add 10.77.0.1/24 dev br0\n"
+       "address add fd77::1/64 nodad dev br0\n"
+       "neighbour replace 10.77.0.2 lladdr 02:00:00:00:00:02 nud permanent dev br0\n"
+       "neighbour replace fd77::2 lladdr 02:00:00:00:00:02 nud permanent dev br0");
     wait_until_operational(a(), "br0");
     EXPECT_EQ(arrive(), 100U);
     change(a(), "add --name lossy --loss 50% --proto udp");

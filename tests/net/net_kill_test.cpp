@@ -121,8 +121,10 @@ protected:
         std::vector<std::string> commands = {"add --name x --replace --loss 50% --remote-port 6000",
                                              "add --name y --replace --partition --dev va",
                                              "add --name z --replace --loss 10% --direction both --for 1h",
-                                             "del x --if-exists", "del y z --if-exists",
-                                             "clear",           "clear",
+                                             "del x --if-exists",
+                                             "del y z --if-exists",
+                                             "clear",
+                                             "clear",
                                              "run --loss 100% -- sleep 1000"};
         if (has_fq()) commands.insert(commands.end(), 2, "add --name d --replace --delay 20ms --remote-port 6001");
         return commands[dice() % commands.size()];

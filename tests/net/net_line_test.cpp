@@ -73,7 +73,8 @@ TEST_F(Line, AReplacedRuleLosesNothingAndKeepsNothingBack)
     std::thread sender([&] {
         sent = send_udp(a(), {Pair::b4, 5000}, {.count = 1'000'000, .per_second = 500, .stop = &stop}).packets;
     });
-    for (int i = 0; i < 6; ++i) change(a(), "add --name slow --replace --proto udp --delay " + std::to_string(100 + 50 * i) + "ms");
+    for (int i = 0; i < 6; ++i)
+        change(a(), "add --name slow --replace --proto udp --delay " + std::to_string(100 + 50 * i) + "ms");
     change(a(), "add --name slow --replace --pass --proto udp");
     stop = true;
     sender.join();
@@ -126,7 +127,9 @@ TEST_F(Line, OneThatIsGoneIsMadeAgain)
 TEST_F(Line, HeldTcpDoesNotThrottleItsSender)
 {
     SKIP_WITHOUT_FQ();
-    const auto transfer = [this] { return transfer_tcp(a(), b(), {Pair::b4, 5001}, 1'000'000, std::chrono::seconds(60)); };
+    const auto transfer = [this] {
+        return transfer_tcp(a(), b(), {Pair::b4, 5001}, 1'000'000, std::chrono::seconds(60));
+    };
     change(a(), "add --name slow --delay 50ms --proto tcp");
     const auto cured = transfer();
     EXPECT_EQ(cured.error, "");
@@ -173,7 +176,8 @@ TEST_F(Line, WithoutTheNonceAForeignTcIndexPassesAsReturned)
     const auto smuggled = [&] {
         UdpSink sink(b(), {Pair::b4, 5000});
         for (std::uint32_t tag = 0; tag < 32; ++tag) {
-            const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, mark, HW_MARK(tag, HW_IN, slot));
+            const auto setter =
+                ForeignProgram::setter(a(), Pair::device_a, Hook::egress, mark, HW_MARK(tag, HW_IN, slot));
             send_udp(a(), {Pair::b4, 5000}, {.count = 5, .mark = mark});
         }
         return sink.finish().size();

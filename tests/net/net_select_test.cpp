@@ -15,13 +15,15 @@ protected:
     {
         const auto got = arrive(flow, to);
         if (got == flow.count) return testing::AssertionSuccess();
-        return testing::AssertionFailure() << got << " of " << flow.count << " arrived at " << to.address << " " << to.port;
+        return testing::AssertionFailure()
+               << got << " of " << flow.count << " arrived at " << to.address << " " << to.port;
     }
     testing::AssertionResult is_blocked(const Endpoint& to, const Flow& flow = {}) const
     {
         const auto got = arrive(flow, to);
         if (got == 0) return testing::AssertionSuccess();
-        return testing::AssertionFailure() << got << " of " << flow.count << " arrived at " << to.address << " " << to.port;
+        return testing::AssertionFailure()
+               << got << " of " << flow.count << " arrived at " << to.address << " " << to.port;
     }
     bool connects(std::uint16_t port) const
     {

@@ -31,7 +31,8 @@ protected:
         PairTest::SetUp();
     }
 
-    std::vector<Arrival> exchange(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow,
+    std::vector<Arrival> exchange(const Namespace& from, const Namespace& to_namespace, const Endpoint& to,
+                                  const Flow& flow,
                                   std::chrono::milliseconds idle = std::chrono::milliseconds(600)) const
     {
         UdpSink sink(to_namespace, to);
@@ -40,7 +41,8 @@ protected:
         return sink.finish(idle, flow.count);
     }
 
-    void expect_delayed_20ms(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow = {}) const
+    void expect_delayed_20ms(const Namespace& from, const Namespace& to_namespace, const Endpoint& to,
+                             const Flow& flow = {}) const
     {
         const auto arrivals = exchange(from, to_namespace, to, flow);
         ASSERT_EQ(arrivals.size(), flow.count) << to.address;
@@ -56,8 +58,11 @@ TEST_F(Time, DelayOnAVeth)
     change(a(), "add --name slow --delay 20ms --proto udp");
     for (const char* address : {Pair::b4, Pair::b6}) {
         expect_delayed_20ms(a(), b(), {address, 5000}, {.per_second = 200});
-        expect_delayed_20ms(a(), b(), {address, 5000}, {.count = 500, .size = 1000, .segments = 10, .per_second = 1000});
-        EXPECT_LT(delays_of(exchange(b(), a(), {address == Pair::b4 ? Pair::a4 : Pair::a6, 5000}, {.per_second = 200}))[50], 15 * ms)
+        expect_delayed_20ms(a(), b(), {address, 5000},
+                            {.count = 500, .size = 1000, .segments = 10, .per_second = 1000});
+        EXPECT_LT(
+            delays_of(exchange(b(), a(), {address == Pair::b4 ? Pair::a4 : Pair::a6, 5000}, {.per_second = 200}))[50],
+            15 * ms)
             << "what comes in is not delayed";
     }
     EXPECT_EQ(counters_of(a(), "slow").delayed, 1200U);
@@ -159,7 +164,8 @@ TEST_F(Time, RulesThatShareAFlowHashKeepTheirOwnDelays)
         UdpSink there(a(), {"127.0.0.1", 5000}), back(a(), {"127.0.0.1", 6000});
         there.send({"127.0.0.1", 6000}, {.count = 5});
         back.send({"127.0.0.1", 5000}, {.count = 30, .per_second = 300});
-        const auto shorter = delays_of(there.finish(std::chrono::seconds(1), 30)), longer = delays_of(back.finish(std::chrono::seconds(3), 5));
+        const auto shorter = delays_of(there.finish(std::chrono::seconds(1), 30)),
+                   longer = delays_of(back.finish(std::chrono::seconds(3), 5));
         EXPECT_EQ(shorter.size(), 30U);
         EXPECT_EQ(longer.size(), 5U);
         return std::pair(shorter.at(15), longer.at(2));

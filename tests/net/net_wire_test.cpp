@@ -36,10 +36,7 @@ Losses losses_of(const std::vector<Arrival>& arrivals, std::size_t count)
 
 class Wire : public PairTest {
 protected:
-    static Flow super_packets(std::size_t count)
-    {
-        return {.count = count, .size = payload, .segments = segments};
-    }
+    static Flow super_packets(std::size_t count) { return {.count = count, .size = payload, .segments = segments}; }
 
     std::vector<Arrival> send_super_packets(std::size_t count) const
     {

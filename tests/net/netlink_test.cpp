@@ -779,8 +779,7 @@ TEST_F(NetlinkTest, WithoutFqItIsRefusedClearly)
     const auto set = set_root_fq(a_, {});
     ASSERT_FALSE(set);
     EXPECT_EQ(set.error().kind, ErrorKind::unsupported);
-    EXPECT_EQ(set.error().message,
-              "a: set root qdisc fq: this kernel has no fq (module sch_fq, CONFIG_NET_SCH_FQ)");
+    EXPECT_EQ(set.error().message, "a: set root qdisc fq: this kernel has no fq (module sch_fq, CONFIG_NET_SCH_FQ)");
 }
 
 TEST_F(NetlinkTest, SetsFqAtTheRoot)
@@ -796,10 +795,10 @@ TEST_F(NetlinkTest, SetsFqAtTheRoot)
     ASSERT_TRUE(stats && *stats);
     EXPECT_EQ((*stats)->kind, "fq");
     // iproute2 prints a horizon of 4294967295 µs as 4294.97s or 4.29e+03s, depending on its version.
-    EXPECT_THAT(output_of("tc -d qdisc show dev headwind1"),
-                AllOf(HasSubstr("limit 10000000p flow_limit 10000000p buckets 16384 orphan_mask 1048575"),
-                      HasSubstr("nopacing"), HasSubstr("timer_slack 1ns"), HasSubstr("horizon 4"),
-                      HasSubstr("horizon_drop")));
+    EXPECT_THAT(
+        output_of("tc -d qdisc show dev headwind1"),
+        AllOf(HasSubstr("limit 10000000p flow_limit 10000000p buckets 16384 orphan_mask 1048575"),
+              HasSubstr("nopacing"), HasSubstr("timer_slack 1ns"), HasSubstr("horizon 4"), HasSubstr("horizon_drop")));
     EXPECT_THAT(output_of("tc qdisc show dev headwind0"), Not(HasSubstr("fq")));
 
     FqOptions options;  // a second time changes the one that is there

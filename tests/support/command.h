@@ -35,7 +35,7 @@ public:
     bool running();
     void signal(int number) const;
     Output wait(std::chrono::milliseconds limit = std::chrono::seconds(60));  // then SIGKILL
-    std::string out() const;  // so far
+    std::string out() const;                                                  // so far
     std::string err() const;
 
 private:

@@ -163,7 +163,8 @@ Namespace::Namespace(std::string name) : name_(std::move(name)), path_(std::stri
     std::ofstream(path_).flush();
     std::string error;
     std::thread([&] {
-        if (unshare(CLONE_NEWNET) != 0 || mount("/proc/thread-self/ns/net", path_.c_str(), nullptr, MS_BIND, nullptr) != 0)
+        if (unshare(CLONE_NEWNET) != 0 ||
+            mount("/proc/thread-self/ns/net", path_.c_str(), nullptr, MS_BIND, nullptr) != 0)
             error = std::strerror(errno);
     }).join();
     require(error.empty(), "make network namespace " + name_ + ": " + error);
@@ -212,7 +213,8 @@ int device_index(const Namespace& where, const std::string& device)
 void wait_until_operational(const Namespace& where, const std::string& device)
 {
     const int index = device_index(where, device);
-    require(eventually(std::chrono::seconds(10), [&] { return operstate(where, index) == "up"; }), device + " is not up");
+    require(eventually(std::chrono::seconds(10), [&] { return operstate(where, index) == "up"; }),
+            device + " is not up");
 }
 
 std::string read_sysctl_of(const Namespace& where, const std::string& name)
@@ -243,21 +245,24 @@ std::string footprint(const Namespace& where)
 Pair::Pair(const PairOptions& options)
 {
     const auto mtu = std::to_string(options.mtu);
-    ip(a, "link add name va mtu " + mtu + " address 02:00:00:00:00:01 numrxqueues 1 numtxqueues 1 "
-          "type veth peer name vb mtu " + mtu + " address 02:00:00:00:00:02 numrxqueues 1 numtxqueues 1 netns b");
+    ip(a, "link add name va mtu " + mtu +
+              " address 02:00:00:00:00:01 numrxqueues 1 numtxqueues 1 "
+              "type veth peer name vb mtu " +
+              mtu + " address 02:00:00:00:00:02 numrxqueues 1 numtxqueues 1 netns b");
     const auto configure = [](const Namespace& where, const char* device, const char* v4, const char* v6,
                               const char* peer4, const char* peer6, const char* peer) {
         const auto on = std::string(" dev ") + device;
         const auto neighbour = std::string(" lladdr ") + peer + " nud permanent" + on + "\n";
-        ip(where, "link set addrgenmode none" + on + "\n" + "address add " + v4 + "/24" + on + "\n" + "address add " + v6 +
-                      "/64 nodad" + on + "\n" + "link set up" + on + "\n" + "neighbour replace " + peer4 + neighbour +
-                      "neighbour replace " + peer6 + neighbour);
+        ip(where, "link set addrgenmode none" + on + "\n" + "address add " + v4 + "/24" + on + "\n" + "address add " +
+                      v6 + "/64 nodad" + on + "\n" + "link set up" + on + "\n" + "neighbour replace " + peer4 +
+                      neighbour + "neighbour replace " + peer6 + neighbour);
     };
     configure(a, device_a, a4, a6, b4, b6, "02:00:00:00:00:02");
     configure(b, device_b, b4, b6, a4, a6, "02:00:00:00:00:01");
     if (!options.offloads) {
         for (const auto& [where, device] : {std::pair(&a, device_a), std::pair(&b, device_b)})
-            EXPECT_EQ(run(where, words(std::string("ethtool -K ") + device + " tx off tso off gso off gro off")).status, 0);
+            EXPECT_EQ(run(where, words(std::string("ethtool -K ") + device + " tx off tso off gso off gro off")).status,
+                      0);
     }
     wait_until_operational(a, device_a);
     wait_until_operational(b, device_b);

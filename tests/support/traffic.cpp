@@ -98,13 +98,14 @@ Sent send_all(int socket, const Address* to, const Flow& flow)
     Sent sent;
     std::vector<char> payload(std::max(flow.size, sizeof(Stamp)) * flow.segments, 'u');
     const auto start = Clock::now();
-    for (std::size_t done = 0; done < flow.count && !(flow.stop != nullptr && flow.stop->load()); done += flow.segments) {
+    for (std::size_t done = 0; done < flow.count && !(flow.stop != nullptr && flow.stop->load());
+         done += flow.segments) {
         for (std::size_t i = 0; i < flow.segments; ++i) {
             const Stamp stamp{flow.sender, flow.first + static_cast<std::uint32_t>(done + i), monotonic_ns()};
             std::memcpy(payload.data() + i * (payload.size() / flow.segments), &stamp, sizeof(stamp));
         }
-        if (sendto(socket, payload.data(), payload.size(), 0, to != nullptr ? to->get() : nullptr, to != nullptr ? to->size : 0) ==
-            static_cast<ssize_t>(payload.size()))
+        if (sendto(socket, payload.data(), payload.size(), 0, to != nullptr ? to->get() : nullptr,
+                   to != nullptr ? to->size : 0) == static_cast<ssize_t>(payload.size()))
             sent.packets += flow.segments;
         else
             ++sent.failed;

@@ -1,9 +1,9 @@
 // Small senders and receivers for exact counting: every UDP packet carries who sent it and its number.
 #pragma once
 
+#include <linux/tcp.h>  // not netinet/tcp.h: the kernel tells more
 #include <netinet/in.h>
 #include <sched.h>
-#include <linux/tcp.h>  // not netinet/tcp.h: the kernel tells more
 
 #include <atomic>
 #include <chrono>
@@ -41,19 +41,19 @@ Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse = false)
 
 struct Flow {
     std::size_t count = 100;
-    std::size_t size = 100;       // bytes of UDP payload of each wire packet
-    std::size_t segments = 1;     // more than 1: wire packets of one super-packet (UDP_SEGMENT)
-    unsigned per_second = 0;      // packets; 0: in bursts of 100, 1 ms apart
+    std::size_t size = 100;    // bytes of UDP payload of each wire packet
+    std::size_t segments = 1;  // more than 1: wire packets of one super-packet (UDP_SEGMENT)
+    unsigned per_second = 0;   // packets; 0: in bursts of 100, 1 ms apart
     std::uint32_t sender = 0;
-    std::uint32_t first = 0;      // number of the first packet
-    std::uint32_t mark = 0;       // SO_MARK
+    std::uint32_t first = 0;  // number of the first packet
+    std::uint32_t mark = 0;   // SO_MARK
     std::uint16_t local_port = 0;
     const std::atomic<bool>* stop = nullptr;
 };
 
 struct Sent {
-    std::size_t packets = 0;      // wire packets that send() took
-    std::size_t failed = 0;       // send() calls that failed (IP_RECVERR is on: ENOBUFS is told)
+    std::size_t packets = 0;  // wire packets that send() took
+    std::size_t failed = 0;   // send() calls that failed (IP_RECVERR is on: ENOBUFS is told)
 };
 
 // Receives in a thread of its own until finish().
@@ -108,11 +108,11 @@ TcpPair connect_tcp(const Namespace& from, const Namespace& to_namespace, const 
 tcp_info tcp_info_of(const Fd& socket);
 
 struct TcpResult {
-    std::string error;             // empty: all bytes arrived
+    std::string error;  // empty: all bytes arrived
     std::uint64_t received = 0;
-    unsigned retransmits = 0;      // tcpi_total_retrans of the sender
-    unsigned segments_out = 0;     // tcpi_segs_out: wire packets of the sender, all kinds
-    std::uint64_t bytes_sent = 0;  // tcpi_bytes_sent: payload, retransmissions included
+    unsigned retransmits = 0;        // tcpi_total_retrans of the sender
+    unsigned segments_out = 0;       // tcpi_segs_out: wire packets of the sender, all kinds
+    std::uint64_t bytes_sent = 0;    // tcpi_bytes_sent: payload, retransmissions included
     unsigned looks = 0, in_cwr = 0;  // how often the sender was looked at, and was in state CWR
     double seconds = 0;
 };

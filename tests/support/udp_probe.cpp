@@ -31,7 +31,7 @@
 
 namespace {
 
-constexpr const char *usage_text = R"(usage: udp_probe ROLE ADDRESS PORT [OPTION...]
+constexpr const char* usage_text = R"(usage: udp_probe ROLE ADDRESS PORT [OPTION...]
 
   receive   bind ADDRESS PORT, measure the one-way delay of what 'send' sends; prints JSON
   send      send to ADDRESS PORT; prints JSON
@@ -82,17 +82,20 @@ struct Sample {
     int64_t received_ns;
 };
 
-[[noreturn]] void fail(const std::string &what) {
+[[noreturn]] void fail(const std::string& what)
+{
     std::fprintf(stderr, "udp_probe: %s: %s\n", what.c_str(), std::strerror(errno));
     std::exit(1);
 }
 
-[[noreturn]] void bad_usage(const std::string &what) {
+[[noreturn]] void bad_usage(const std::string& what)
+{
     std::fprintf(stderr, "udp_probe: %s (udp_probe --help tells more)\n", what.c_str());
     std::exit(2);
 }
 
-int64_t now_ns() {
+int64_t now_ns()
+{
     timespec time{};
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
@@ -100,7 +103,8 @@ int64_t now_ns() {
 
 // ---- options --------------------------------------------------------------------------------------------------------
 
-int64_t number(std::string_view name, std::string_view text, int64_t least, int64_t most) {
+int64_t number(std::string_view name, std::string_view text, int64_t least, int64_t most)
+{
     int64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc{} || end != text.data() + text.size() || value < least || value > most)
@@ -108,20 +112,31 @@ int64_t number(std::string_view name, std::string_view text, int64_t least, int6
     return value;
 }
 
-void set_option(Options &options, std::string_view name, std::string_view value) {
+void set_option(Options& options, std::string_view name, std::string_view value)
+{
     constexpr int64_t many = 1'000'000'000'000;
-    if (name == "--count") options.count = number(name, value, 1, 100'000'000);
-    else if (name == "--interval-us") options.interval_us = number(name, value, 0, many);
-    else if (name == "--size") options.size = number(name, value, sizeof(Packet), 65'000);
-    else if (name == "--warm-up") options.warm_up = number(name, value, 0, many);
-    else if (name == "--timeout-ms") options.timeout_ms = number(name, value, 1, 2'000'000'000);
-    else if (name == "--source-port") options.source_port = static_cast<uint16_t>(number(name, value, 1, 65'535));
-    else if (name == "--samples") options.samples = value;
-    else if (name == "--ready") options.ready = value;
-    else bad_usage("no option " + std::string(name));
+    if (name == "--count")
+        options.count = number(name, value, 1, 100'000'000);
+    else if (name == "--interval-us")
+        options.interval_us = number(name, value, 0, many);
+    else if (name == "--size")
+        options.size = number(name, value, sizeof(Packet), 65'000);
+    else if (name == "--warm-up")
+        options.warm_up = number(name, value, 0, many);
+    else if (name == "--timeout-ms")
+        options.timeout_ms = number(name, value, 1, 2'000'000'000);
+    else if (name == "--source-port")
+        options.source_port = static_cast<uint16_t>(number(name, value, 1, 65'535));
+    else if (name == "--samples")
+        options.samples = value;
+    else if (name == "--ready")
+        options.ready = value;
+    else
+        bad_usage("no option " + std::string(name));
 }
 
-Options parse(std::span<char *> arguments) {
+Options parse(std::span<char*> arguments)
+{
     const std::vector<std::string_view> words(arguments.begin() + 1, arguments.end());
     if (!words.empty() && (words[0] == "--help" || words[0] == "-h")) {
         std::fputs(usage_text, stdout);
@@ -141,10 +156,11 @@ Options parse(std::span<char *> arguments) {
 struct Address {
     sockaddr_storage storage{};
     socklen_t length = 0;
-    [[nodiscard]] const sockaddr *get() const { return reinterpret_cast<const sockaddr *>(&storage); }
+    [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
-Address to_address(const std::string &text, uint16_t port) {
+Address to_address(const std::string& text, uint16_t port)
+{
     Address result;
     sockaddr_in v4{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {}, .sin_zero = {}};
     sockaddr_in6 v6{};
@@ -160,7 +176,8 @@ Address to_address(const std::string &text, uint16_t port) {
     return result;
 }
 
-int open_socket(const Address &address) {
+int open_socket(const Address& address)
+{
     const int handle = socket(address.get()->sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (handle < 0) fail("socket");
     constexpr int buffer = 64 << 20;
@@ -169,19 +186,21 @@ int open_socket(const Address &address) {
     return handle;
 }
 
-int open_bound(const Options &options) {
+int open_bound(const Options& options)
+{
     const Address address = to_address(options.address, options.port);
     const int handle = open_socket(address);
     if (bind(handle, address.get(), address.length) != 0) fail("bind " + options.address);
     if (!options.ready.empty()) {
-        FILE *file = std::fopen(options.ready.c_str(), "w");
+        FILE* file = std::fopen(options.ready.c_str(), "w");
         if (file == nullptr) fail(options.ready);
         std::fclose(file);
     }
     return handle;
 }
 
-int open_connected(const Options &options) {
+int open_connected(const Options& options)
+{
     const Address address = to_address(options.address, options.port);
     const int handle = open_socket(address);
     if (options.source_port != 0) {
@@ -194,7 +213,8 @@ int open_connected(const Options &options) {
 }
 
 // Waits until the socket can be read (true) or the clock shows `until_ns`.
-bool wait_readable(int handle, int64_t until_ns) {
+bool wait_readable(int handle, int64_t until_ns)
+{
     const int64_t left = std::max<int64_t>(until_ns - now_ns(), 0);
     const timespec limit{left / 1'000'000'000, left % 1'000'000'000};
     pollfd entry{handle, POLLIN, 0};
@@ -205,13 +225,15 @@ bool wait_readable(int handle, int64_t until_ns) {
 
 class Receiver {
 public:
-    explicit Receiver(const Options &options) : buffer_(65'536), last_ns_(now_ns()), count_(options.count) {
+    explicit Receiver(const Options& options) : buffer_(65'536), last_ns_(now_ns()), count_(options.count)
+    {
         samples_.reserve(static_cast<size_t>(options.count) * 2);
         seen_.resize(static_cast<size_t>(options.count));
     }
 
     // Takes everything that is there.
-    void drain(int handle) {
+    void drain(int handle)
+    {
         while (true) {
             const ssize_t length = recv(handle, buffer_.data(), buffer_.size(), 0);
             const int64_t now = now_ns();
@@ -227,10 +249,11 @@ public:
     [[nodiscard]] bool complete() const { return received_ == count_; }
     [[nodiscard]] int64_t last_ns() const { return last_ns_; }
     [[nodiscard]] int64_t received() const { return received_; }
-    [[nodiscard]] const std::vector<Sample> &samples() const { return samples_; }
+    [[nodiscard]] const std::vector<Sample>& samples() const { return samples_; }
 
 private:
-    void take(const Packet &packet, int64_t now) {
+    void take(const Packet& packet, int64_t now)
+    {
         last_ns_ = now;
         if (packet.sequence < 0 || packet.sequence >= count_) return;
         samples_.push_back({packet.sequence, packet.sent_ns, now});
@@ -248,14 +271,21 @@ private:
 
 class Sender {
 public:
-    Sender(const Options &options, int handle)
-        : payload_(static_cast<size_t>(options.size)), handle_(handle), next_(-options.warm_up), count_(options.count),
-          interval_ns_(options.interval_us * 1000), due_ns_(now_ns()) {}
+    Sender(const Options& options, int handle)
+        : payload_(static_cast<size_t>(options.size)),
+          handle_(handle),
+          next_(-options.warm_up),
+          count_(options.count),
+          interval_ns_(options.interval_us * 1000),
+          due_ns_(now_ns())
+    {
+    }
 
     [[nodiscard]] bool done() const { return next_ == count_; }
     [[nodiscard]] int64_t due_ns() const { return due_ns_; }
 
-    void send_next() {
+    void send_next()
+    {
         due_ns_ += interval_ns_;
         const Packet packet{magic, next_++, now_ns(), 0};
         std::memcpy(payload_.data(), &packet, sizeof packet);
@@ -283,7 +313,8 @@ private:
 
 // ---- results --------------------------------------------------------------------------------------------------------
 
-int64_t percentile(const std::vector<int64_t> &sorted, double part) {
+int64_t percentile(const std::vector<int64_t>& sorted, double part)
+{
     const double rank = std::ceil(part * static_cast<double>(sorted.size()));
     return sorted[static_cast<size_t>(std::max(rank, 1.0)) - 1];
 }
@@ -294,11 +325,12 @@ struct Order {
     std::vector<int64_t> delays;  // of the first copy of each packet, sorted
 };
 
-Order examine(const std::vector<Sample> &samples, int64_t count) {
+Order examine(const std::vector<Sample>& samples, int64_t count)
+{
     Order order;
     std::vector<bool> seen(static_cast<size_t>(count));
     int64_t highest = -1;
-    for (const Sample &sample : samples) {
+    for (const Sample& sample : samples) {
         const auto index = static_cast<size_t>(sample.sequence);
         if (seen[index]) {
             ++order.duplicates;
@@ -313,26 +345,30 @@ Order examine(const std::vector<Sample> &samples, int64_t count) {
     return order;
 }
 
-void write_samples(const std::string &path, const std::vector<Sample> &samples) {
-    FILE *file = std::fopen(path.c_str(), "w");
+void write_samples(const std::string& path, const std::vector<Sample>& samples)
+{
+    FILE* file = std::fopen(path.c_str(), "w");
     if (file == nullptr) fail(path);
-    for (const Sample &sample : samples)
+    for (const Sample& sample : samples)
         std::fprintf(file, "%lld %lld %lld\n", static_cast<long long>(sample.sequence),
                      static_cast<long long>(sample.sent_ns), static_cast<long long>(sample.received_ns));
     if (std::fclose(file) != 0) fail(path);
 }
 
-void print_number(const char *name, int64_t value) {
+void print_number(const char* name, int64_t value)
+{
     std::printf(", \"%s\": %lld", name, static_cast<long long>(value));
 }
 
-void print_start(const Options &options) {
+void print_start(const Options& options)
+{
     std::printf("{\"role\": \"%s\"", std::string(options.role).c_str());
     print_number("count", options.count);
 }
 
 // Continues the JSON line and ends it; the exit status.
-int report(const Options &options, const Receiver &receiver) {
+int report(const Options& options, const Receiver& receiver)
+{
     if (!options.samples.empty()) write_samples(options.samples, receiver.samples());
     const Order order = examine(receiver.samples(), options.count);
     print_number("received", receiver.received());
@@ -358,7 +394,8 @@ int report(const Options &options, const Receiver &receiver) {
 
 // ---- roles ----------------------------------------------------------------------------------------------------------
 
-int receive(const Options &options) {
+int receive(const Options& options)
+{
     const int handle = open_bound(options);
     Receiver receiver(options);
     while (!receiver.complete() && wait_readable(handle, receiver.last_ns() + options.timeout_ms * ns_per_ms))
@@ -369,12 +406,15 @@ int receive(const Options &options) {
     return report(options, receiver);
 }
 
-void sleep_until(int64_t until_ns) {
+void sleep_until(int64_t until_ns)
+{
     const timespec until{until_ns / 1'000'000'000, until_ns % 1'000'000'000};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {}
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
+    }
 }
 
-int send_all(const Options &options) {
+int send_all(const Options& options)
+{
     Sender sender(options, open_connected(options));
     while (!sender.done()) {
         sleep_until(sender.due_ns());
@@ -387,7 +427,8 @@ int send_all(const Options &options) {
     return 0;
 }
 
-int ping(const Options &options) {
+int ping(const Options& options)
+{
     const int handle = open_connected(options);
     Sender sender(options, handle);
     Receiver receiver(options);
@@ -396,20 +437,21 @@ int ping(const Options &options) {
         if (now_ns() >= sender.due_ns()) sender.send_next();
     }
     const int64_t sent_ns = now_ns();
-    while (!receiver.complete()
-           && wait_readable(handle, std::max(sent_ns, receiver.last_ns()) + options.timeout_ms * ns_per_ms))
+    while (!receiver.complete() &&
+           wait_readable(handle, std::max(sent_ns, receiver.last_ns()) + options.timeout_ms * ns_per_ms))
         receiver.drain(handle);
     print_start(options);
     print_number("send_errors", sender.errors());
     return report(options, receiver);
 }
 
-int echo(const Options &options) {
+int echo(const Options& options)
+{
     const int handle = open_bound(options);
     std::vector<char> buffer(65'536);
     while (wait_readable(handle, now_ns() + options.timeout_ms * ns_per_ms)) {
         Address from{.storage = {}, .length = sizeof(sockaddr_storage)};
-        auto *peer = reinterpret_cast<sockaddr *>(&from.storage);
+        auto* peer = reinterpret_cast<sockaddr*>(&from.storage);
         const ssize_t length = recvfrom(handle, buffer.data(), buffer.size(), 0, peer, &from.length);
         if (length >= 0) sendto(handle, buffer.data(), static_cast<size_t>(length), 0, peer, from.length);
     }
@@ -418,7 +460,8 @@ int echo(const Options &options) {
 
 }  // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv)
+{
     const Options options = parse({argv, static_cast<size_t>(argc)});
     mlockall(MCL_CURRENT | MCL_FUTURE);  // no page fault while measuring; without the right to it, go on
     if (options.role == "receive") return receive(options);

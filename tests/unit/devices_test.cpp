@@ -96,9 +96,9 @@ TEST(DefaultDevices, LeavesOutWhatIsDown)
 
 TEST(DefaultDevices, LeavesOutOurLineButNotOtherVeth)
 {
-    EXPECT_THAT(defaults({device(2, "eth0"), line(3, "headwind0", 4), line(4, "headwind1", 3),
-                          device(5, "pod", "veth")}),
-                ElementsAre("eth0", "pod"));
+    EXPECT_THAT(
+        defaults({device(2, "eth0"), line(3, "headwind0", 4), line(4, "headwind1", 3), device(5, "pod", "veth")}),
+        ElementsAre("eth0", "pod"));
 }
 
 TEST(DefaultDevices, AnAliasAloneMakesNoLine)
@@ -122,9 +122,9 @@ TEST(DefaultDevices, TakesAMacvlanWhoseParentIsInAnotherNamespace)
 
 TEST(DefaultDevices, AVethWhosePeerIsHereStandsOnNothing)
 {
-    EXPECT_THAT(defaults({on(device(2, "a", "veth"), 3), on(device(3, "b", "veth"), 2),
-                          on(device(4, "c", "netkit"), 5)}),
-                ElementsAre("a", "b", "c"));
+    EXPECT_THAT(
+        defaults({on(device(2, "a", "veth"), 3), on(device(3, "b", "veth"), 2), on(device(4, "c", "netkit"), 5)}),
+        ElementsAre("a", "b", "c"));
 }
 
 TEST(DefaultDevices, TakesThePortsNotTheBridge)
@@ -219,8 +219,11 @@ TEST(WhyUnsupported, WhatLosesItsStateOnTheLine)
 
 const std::vector<Link>& host()
 {
-    static const std::vector<Link> links{lo(), device(2, "eth0"), of_type(device(3, "wg0", "wireguard"), ARPHRD_NONE),
-                                         line(4, "headwind0", 5), line(5, "headwind1", 4),
+    static const std::vector<Link> links{lo(),
+                                         device(2, "eth0"),
+                                         of_type(device(3, "wg0", "wireguard"), ARPHRD_NONE),
+                                         line(4, "headwind0", 5),
+                                         line(5, "headwind1", 4),
                                          down(device(6, "br0", "bridge"))};
     return links;
 }
@@ -251,8 +254,7 @@ TEST(NamedDevices, AnUnknownOneIsAnsweredWithWhatThereIs)
     const auto found = named_devices(host(), {"eth0", "eth9"});
     ASSERT_FALSE(found);
     EXPECT_EQ(found.error().kind, ErrorKind::not_found);
-    EXPECT_EQ(found.error().message,
-              "--dev eth9: no such device in this network namespace; there are: lo, eth0, br0");
+    EXPECT_EQ(found.error().message, "--dev eth9: no such device in this network namespace; there are: lo, eth0, br0");
 }
 
 TEST(NamedDevices, NamesMatchWhole)

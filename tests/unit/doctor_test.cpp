@@ -57,8 +57,8 @@ TEST(DoctorPrograms, TellsForeignFromOwn)
     const auto own = check_hook_programs({{"eth0", "egress", "egress (program 7)", true}});
     EXPECT_EQ(own.status, CheckStatus::ok);
     EXPECT_THAT(own.detail, HasSubstr("own on eth0"));
-    const auto both = check_hook_programs({{"eth0", "egress", "egress (program 7)", true},
-                                           {"eth1", "ingress", "cil_from_netdev (program 3)", false}});
+    const auto both = check_hook_programs(
+        {{"eth0", "egress", "egress (program 7)", true}, {"eth1", "ingress", "cil_from_netdev (program 3)", false}});
     EXPECT_EQ(both.status, CheckStatus::note);
     EXPECT_EQ(both.detail, "eth1 ingress: cil_from_netdev (program 3); Headwind's own on eth0");
     EXPECT_THAT(both.advice, HasSubstr("still run"));

@@ -25,9 +25,9 @@ RuleText text_of(const Arguments& arguments)
     RuleText text;
     text.name = "r";
     const std::map<std::string, std::vector<std::string>*> lists{
-        {"--dev", &text.devices},         {"--cgroup", &text.cgroups},           {"--proto", &text.protocols},
-        {"--port", &text.ports},          {"--local-port", &text.local_ports},   {"--remote-port", &text.remote_ports},
-        {"--local", &text.locals},        {"--remote", &text.remotes},
+        {"--dev", &text.devices},  {"--cgroup", &text.cgroups},         {"--proto", &text.protocols},
+        {"--port", &text.ports},   {"--local-port", &text.local_ports}, {"--remote-port", &text.remote_ports},
+        {"--local", &text.locals}, {"--remote", &text.remotes},
     };
     const std::map<std::string, std::optional<std::string>*> words{
         {"--delay", &text.delay}, {"--loss", &text.loss},           {"--rate", &text.rate},
@@ -35,11 +35,16 @@ RuleText text_of(const Arguments& arguments)
     };
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& flag = arguments[i];
-        if (flag == "--partition") text.partition = true;
-        else if (flag == "--pass") text.pass = true;
-        else if (flag == "--name") text.name = arguments.at(++i);
-        else if (lists.contains(flag)) lists.at(flag)->push_back(arguments.at(++i));
-        else *words.at(flag) = arguments.at(++i);
+        if (flag == "--partition")
+            text.partition = true;
+        else if (flag == "--pass")
+            text.pass = true;
+        else if (flag == "--name")
+            text.name = arguments.at(++i);
+        else if (lists.contains(flag))
+            lists.at(flag)->push_back(arguments.at(++i));
+        else
+            *words.at(flag) = arguments.at(++i);
     }
     return text;
 }
@@ -101,9 +106,21 @@ Cidr cidr(const std::string& text)
 TEST(Protocols, Parse)
 {
     const std::vector<std::pair<std::string, Protocol>> cases{
-        {"tcp", 6},      {"TCP", 6},     {" udp ", 17},   {"6", 6},        {"0", 0},
-        {"255", 255},    {"icmp", 1},    {"icmpv6", 58},  {"icmp6", 58},   {"ipv6-icmp", 58},
-        {"sctp", 132},   {"gre", 47},    {"esp", 50},     {"arp", HW_PROTO_ARP}, {"nd", HW_PROTO_ND},
+        {"tcp", 6},
+        {"TCP", 6},
+        {" udp ", 17},
+        {"6", 6},
+        {"0", 0},
+        {"255", 255},
+        {"icmp", 1},
+        {"icmpv6", 58},
+        {"icmp6", 58},
+        {"ipv6-icmp", 58},
+        {"sctp", 132},
+        {"gre", 47},
+        {"esp", 50},
+        {"arp", HW_PROTO_ARP},
+        {"nd", HW_PROTO_ND},
         {"dhcp", HW_PROTO_DHCP},
     };
     for (const auto& [text, protocol] : cases) {
@@ -277,10 +294,11 @@ TEST(Ports, Refuse)
 
 TEST(MakeRule, EverythingAtOnce)
 {
-    const Rule rule = valid("--name slow-db --dev eth0,lo --dev eth0 --cgroup /a/b,c --proto tcp,UDP,6 "
-                            "--local-port 1024-2047 --remote-port 443 --remote-port 80 "
-                            "--local 192.0.2.1 --remote 10.0.0.0/8,10.0.0.0/8 --remote 2001:db8::/32 "
-                            "--delay 50ms --loss 10% --rate 1mbit --queue 64kb --direction out --priority -7");
+    const Rule rule = valid(
+        "--name slow-db --dev eth0,lo --dev eth0 --cgroup /a/b,c --proto tcp,UDP,6 "
+        "--local-port 1024-2047 --remote-port 443 --remote-port 80 "
+        "--local 192.0.2.1 --remote 10.0.0.0/8,10.0.0.0/8 --remote 2001:db8::/32 "
+        "--delay 50ms --loss 10% --rate 1mbit --queue 64kb --direction out --priority -7");
     EXPECT_EQ(rule.name, "slow-db");
     EXPECT_EQ(rule.selector.devices, (Arguments{"eth0", "lo"}));
     EXPECT_EQ(rule.selector.cgroups, (Arguments{"/a/b", "c"}));
@@ -364,7 +382,8 @@ TEST(MakeRule, RefusesNames)
         {{"--name", "\xc3\xa4", "--loss", "1%"}, "--name \xc3\xa4", "letters"},
         {{"--name", "a\0"s, "--loss", "1%"}, "--name a\\x00", "letters"},
         {{"--name", "a\n", "--loss", "1%"}, "--name a\\x0a", "letters"},
-        {{"--name", longest + "x", "--loss", "1%"}, "--name " + longest.substr(0, 60) + "...",
+        {{"--name", longest + "x", "--loss", "1%"},
+         "--name " + longest.substr(0, 60) + "...",
          "64 characters: use at most 63"},
     });
 }
@@ -386,8 +405,9 @@ TEST(MakeRule, RefusesImpairments)
         {split("--loss 0.1"), "--loss 0.1", "needs '%': write 0.1% or 10%"},
         {split("--loss 120%"), "--loss 120%", "above 100%"},
         {split("--loss nan%"), "--loss nan%", "write 10%"},
-        {split("--rate 10mbps"), "--rate 10mbps", "mbps is bytes per second in tc and bits elsewhere: "
-                                                  "write 10mbit (bits) or 80mbit (if you meant bytes)"},
+        {split("--rate 10mbps"), "--rate 10mbps",
+         "mbps is bytes per second in tc and bits elsewhere: "
+         "write 10mbit (bits) or 80mbit (if you meant bytes)"},
         {split("--rate 7bit"), "--rate 7bit", "write 8bit or more"},
         {split("--rate 0"), "--rate 0", "needs a unit"},
         {split("--loss 1% --queue 50ms"), "--queue 50ms", "add --rate 10mbit"},
@@ -425,7 +445,8 @@ TEST(MakeRule, RefusesDirectionsAndPriorities)
         {split("--loss 1% --priority 1.5"), "--priority 1.5", "whole number"},
         {split("--loss 1% --priority -"), "--priority -", "whole number"},
         {{"--loss", "1%", "--priority", ""}, "--priority \"\"", "whole number"},
-        {{"--loss", "1%", "--priority", std::string(100'000, '9')}, "--priority " + std::string(60, '9') + "...",
+        {{"--loss", "1%", "--priority", std::string(100'000, '9')},
+         "--priority " + std::string(60, '9') + "...",
          "1000"},
     });
 }
@@ -503,8 +524,10 @@ TEST(Sentence, SaysEverything)
         {"--pass --local-port 22", "packets sent and received with local port 22 through eth0: pass", one},
         {"--pass --local-port 22 --remote 10.0.0.0/8 --remote-port 80",
          "packets sent and received with remote port 80 of 10.0.0.0/8 and local port 22 through eth0: pass", one},
-        {"--partition --remote 10.0.0.0/8", "packets sent and received with remote address 10.0.0.0/8 through eth0: "
-                                            "partition", one},
+        {"--partition --remote 10.0.0.0/8",
+         "packets sent and received with remote address 10.0.0.0/8 through eth0: "
+         "partition",
+         one},
         {"--partition --port 80", "packets sent and received to or from port 80 through eth0: partition", one},
         {"--delay 1ms --port 80", "packets sent to or from port 80 through eth0: delay 1 ms", one},
         {"--delay 1ms --port 80,90 --remote ::1",
@@ -519,11 +542,12 @@ TEST(Sentence, SaysEverything)
         {"--delay 1ms --remote-port 22,80,8000-8080",
          "packets sent to ports 22, 80 or 8000-8080 through eth0: delay 1 ms", one},
         {"--delay 1ms --cgroup a,b,c", "packets sent by cgroups a, b or c through eth0: delay 1 ms", one},
-        {"--delay 1ms --proto udp,icmpv6,147",
-         "UDP, ICMPv6 or IP protocol 147 packets sent through eth0: delay 1 ms", one},
-        {"--delay 1ms --proto arp,nd,dhcp",
-         "ARP, neighbour discovery or DHCP packets sent through eth0: delay 1 ms", one},
-        {"--delay 1ms --priority 10", "all packets sent through eth0: delay 1 ms, priority 10, until 14:05",
+        {"--delay 1ms --proto udp,icmpv6,147", "UDP, ICMPv6 or IP protocol 147 packets sent through eth0: delay 1 ms",
+         one},
+        {"--delay 1ms --proto arp,nd,dhcp", "ARP, neighbour discovery or DHCP packets sent through eth0: delay 1 ms",
+         one},
+        {"--delay 1ms --priority 10",
+         "all packets sent through eth0: delay 1 ms, priority 10, until 14:05",
          {{"eth0"}, "14:05"}},
     };
     for (const Case& c : cases) EXPECT_EQ(sentence(valid(c.line), c.context), c.expected) << c.line;
@@ -546,9 +570,10 @@ TEST(Sentence, Describes)
 
 // ---- JSON ----
 
-const std::string full_line = "--name slow-db --dev eth0,lo --cgroup /a/b --proto tcp,arp --local-port 1024-2047 "
-                              "--remote-port 443,80 --local 192.0.2.1 --remote 10.0.0.0/8,2001:db8::/32 "
-                              "--delay 50ms --loss 0.1% --rate 1mbit --queue 64kb --priority 5";
+const std::string full_line =
+    "--name slow-db --dev eth0,lo --cgroup /a/b --proto tcp,arp --local-port 1024-2047 "
+    "--remote-port 443,80 --local 192.0.2.1 --remote 10.0.0.0/8,2001:db8::/32 "
+    "--delay 50ms --loss 0.1% --rate 1mbit --queue 64kb --priority 5";
 
 TEST(Json, HasUnitsInKeys)
 {
@@ -573,10 +598,9 @@ TEST(Json, HasUnitsInKeys)
 TEST(Json, RoundTripsKinds)
 {
     for (const std::string line : {"--partition", "--pass --direction in", "--partition --port 22,80-90",
-                                   "--loss 0.01%",
-                                   "--rate 8bit --queue 1ns", "--delay 1ns --loss 0%", "--loss 100% --direction both",
-                                   "--loss 1% --cgroup /\xc3\xa4/\"quoted\"\\x2d", "--loss 1% --proto nd,dhcp,0,255",
-                                   "--loss 1% --remote ::/0 --priority -1000"}) {
+                                   "--loss 0.01%", "--rate 8bit --queue 1ns", "--delay 1ns --loss 0%",
+                                   "--loss 100% --direction both", "--loss 1% --cgroup /\xc3\xa4/\"quoted\"\\x2d",
+                                   "--loss 1% --proto nd,dhcp,0,255", "--loss 1% --remote ::/0 --priority -1000"}) {
         const Rule rule = valid(line);
         const auto back = rule_from_json(json::parse(to_json(rule).dump()));
         ASSERT_TRUE(back) << line << ": " << back.error().message;
@@ -594,7 +618,7 @@ TEST(Json, DefaultsAreThoseOfTheFlags)
 struct Change {
     std::string pointer;  // what is set, as a JSON pointer
     std::string value;
-    std::string hint;     // in the error
+    std::string hint;  // in the error
 };
 
 TEST(Json, Refuses)
@@ -688,7 +712,8 @@ public:
         fill(text.devices, {"eth0", "lo,wlan0", "br-1"});
         fill(text.cgroups, {"/a", "b/c", "/\xc3\xa4 b", "/d.slice/e\\x2d.scope,/f"});
         fill(text.protocols, {"tcp", "udp,icmp", "nd", "arp", "17", "147,dhcp"});
-        if (below(2) == 0) fill(text.ports, {"80", "22,8000-8100", "1:2"});
+        if (below(2) == 0)
+            fill(text.ports, {"80", "22,8000-8100", "1:2"});
         else {
             fill(text.local_ports, {"80", "22,8000-8030", "65535"});
             fill(text.remote_ports, {"443", "1-20,15-30"});
@@ -700,8 +725,8 @@ public:
         if (below(2) == 0) text.delay = format_duration(below(max_delay));
         if (below(2) == 0) text.loss = format_probability({below((std::uint64_t{1} << 32) + 1)});
         if (below(2) == 0) text.rate = format_rate(8 + below(100'000'000'000));
-        if (text.rate && below(2) == 0) text.queue = below(2) == 0 ? format_size(below(1'000'000))
-                                                                   : format_duration(below(1'000'000'000));
+        if (text.rate && below(2) == 0)
+            text.queue = below(2) == 0 ? format_size(below(1'000'000)) : format_duration(below(1'000'000'000));
         if (below(2) == 0) text.direction = std::vector<std::string>{"out", "in", "both"}[below(3)];
         if (below(2) == 0) text.priority = fmt::format("{}", static_cast<int>(below(2001)) - 1000);
         return text;
@@ -721,9 +746,12 @@ public:
         std::string& field = *fields[below(fields.size())];
         const char byte = below(2) == 0 ? static_cast<char>(below(256)) : ",.:-/%0 9"[below(9)];
         const std::size_t at = below(field.size() + 1);
-        if (at < field.size() && below(3) == 0) field.erase(at, 1);
-        else if (at < field.size() && below(2) == 0) field[at] = byte;
-        else field.insert(at, 1, byte);
+        if (at < field.size() && below(3) == 0)
+            field.erase(at, 1);
+        else if (at < field.size() && below(2) == 0)
+            field[at] = byte;
+        else
+            field.insert(at, 1, byte);
     }
 
     std::uint64_t below(std::uint64_t end) { return random_() % end; }

@@ -111,62 +111,62 @@ std::uint64_t any_magnitude(std::mt19937_64& random)
 TEST(Duration, Accepts)
 {
     expect_accepted(parse_duration, {
-        {"0", 0},
-        {" 0 ", 0},
-        {"0s", 0},
-        {"0ns", 0},
-        {"1ns", 1},
-        {"250us", 250'000},
-        {"250\xc2\xb5s", 250'000},
-        {"250\xce\xbcs", 250'000},
-        {"250ms", 250'000'000},
-        {" 250 ms ", 250'000'000},
-        {"\t250\tms\t", 250'000'000},
-        {"1.5s", 1'500'000'000},
-        {".5s", 500'000'000},
-        {"0.000000001s", 1},
-        {"0001ms", 1'000'000},
-        {"1.500000000000000000000000000ms", 1'500'000},
-        {std::string(1000, '0') + "1ms", 1'000'000},
-        {"1m30s", 90 * second},
-        {"1m 30s", 90 * second},
-        {"1 m 30 s", 90 * second},
-        {"1h1m1s1ms1us1ns", 3661 * second + 1'001'001},
-        {"1h30m", 5400 * second},
-        {"1h90s", 3690 * second},
-        {"1m0.5s", 60'500'000'000},
-        {"4294s", 4294 * second},
-        {"18446744073709551615ns", largest},
-        {"5124095h", 5124095ULL * 3600 * second},
-    });
+                                        {"0", 0},
+                                        {" 0 ", 0},
+                                        {"0s", 0},
+                                        {"0ns", 0},
+                                        {"1ns", 1},
+                                        {"250us", 250'000},
+                                        {"250\xc2\xb5s", 250'000},
+                                        {"250\xce\xbcs", 250'000},
+                                        {"250ms", 250'000'000},
+                                        {" 250 ms ", 250'000'000},
+                                        {"\t250\tms\t", 250'000'000},
+                                        {"1.5s", 1'500'000'000},
+                                        {".5s", 500'000'000},
+                                        {"0.000000001s", 1},
+                                        {"0001ms", 1'000'000},
+                                        {"1.500000000000000000000000000ms", 1'500'000},
+                                        {std::string(1000, '0') + "1ms", 1'000'000},
+                                        {"1m30s", 90 * second},
+                                        {"1m 30s", 90 * second},
+                                        {"1 m 30 s", 90 * second},
+                                        {"1h1m1s1ms1us1ns", 3661 * second + 1'001'001},
+                                        {"1h30m", 5400 * second},
+                                        {"1h90s", 3690 * second},
+                                        {"1m0.5s", 60'500'000'000},
+                                        {"4294s", 4294 * second},
+                                        {"18446744073709551615ns", largest},
+                                        {"5124095h", 5124095ULL * 3600 * second},
+                                    });
 }
 
 TEST(Duration, Refuses)
 {
     expect_refused(parse_duration, junk("ms"));
     expect_refused(parse_duration, {
-        {"250", "needs a unit: write 250ms (ns us ms s m h)"},
-        {"1.5", "needs a unit: write 1.5ms"},
-        {"00", "needs a unit"},
-        {"1m30", "30 needs a unit too"},
-        {"1ms5", "5 needs a unit too"},
-        {"0.5ns", "not a whole number of nanoseconds: write 1ns"},
-        {"1.4ns", "write 1ns"},
-        {"1.6ns", "write 2ns"},
-        {"0.1ns", "write 1ns"},
-        {"10msec", "unknown unit msec: use ns us ms s m h"},
-        {"10MS", "unknown unit MS"},
-        {"10S", "unknown unit S"},
-        {"10d", "unknown unit d"},
-        {"30s1m", "from large to small, each once: write 1m30s"},
-        {"1s1s", "each once"},
-        {"1us1\xc2\xb5s", "each once"},
-        {"1m-30s", "unknown unit m-"},
-        {"18446744073709551616ns", "too large"},
-        {"5124096h", "too large: at most 5124095h"},
-        {"5124095h35m", "too large: at most 5124095h"},
-        {"18446744073709551615h", "too large"},
-    });
+                                       {"250", "needs a unit: write 250ms (ns us ms s m h)"},
+                                       {"1.5", "needs a unit: write 1.5ms"},
+                                       {"00", "needs a unit"},
+                                       {"1m30", "30 needs a unit too"},
+                                       {"1ms5", "5 needs a unit too"},
+                                       {"0.5ns", "not a whole number of nanoseconds: write 1ns"},
+                                       {"1.4ns", "write 1ns"},
+                                       {"1.6ns", "write 2ns"},
+                                       {"0.1ns", "write 1ns"},
+                                       {"10msec", "unknown unit msec: use ns us ms s m h"},
+                                       {"10MS", "unknown unit MS"},
+                                       {"10S", "unknown unit S"},
+                                       {"10d", "unknown unit d"},
+                                       {"30s1m", "from large to small, each once: write 1m30s"},
+                                       {"1s1s", "each once"},
+                                       {"1us1\xc2\xb5s", "each once"},
+                                       {"1m-30s", "unknown unit m-"},
+                                       {"18446744073709551616ns", "too large"},
+                                       {"5124096h", "too large: at most 5124095h"},
+                                       {"5124095h35m", "too large: at most 5124095h"},
+                                       {"18446744073709551615h", "too large"},
+                                   });
 }
 
 TEST(Duration, Formats)
@@ -212,66 +212,69 @@ TEST(Duration, RoundTrips)
 TEST(Rate, Accepts)
 {
     expect_accepted(parse_rate, {
-        {"8bit", 8},
-        {"10bit", 10},
-        {" 10 mbit ", 10'000'000},
-        {"1kbit", 1'000},
-        {"9.6kbit", 9'600},
-        {"1mbit", 1'000'000},
-        {"1Mbit", 1'000'000},
-        {"1MBIT", 1'000'000},
-        {"1gbit", 1'000'000'000},
-        {"1tbit", 1'000'000'000'000},
-        {"512kibit", 512 * 1024},
-        {"1MiBit", 1 << 20},
-        {"1gibit", 1 << 30},
-        {"1tibit", std::uint64_t{1} << 40},
-        {"0.5kibit", 512},
-        {"1mbit/s", 1'000'000},
-        {"1 Mbit/s", 1'000'000},
-        {"1mbitps", 1'000'000},
-        {"8bit/s", 8},
-        {"18446744073709551615bit", largest},
-        {"18446744tbit", 18446744000000000000ULL},
-    });
+                                    {"8bit", 8},
+                                    {"10bit", 10},
+                                    {" 10 mbit ", 10'000'000},
+                                    {"1kbit", 1'000},
+                                    {"9.6kbit", 9'600},
+                                    {"1mbit", 1'000'000},
+                                    {"1Mbit", 1'000'000},
+                                    {"1MBIT", 1'000'000},
+                                    {"1gbit", 1'000'000'000},
+                                    {"1tbit", 1'000'000'000'000},
+                                    {"512kibit", 512 * 1024},
+                                    {"1MiBit", 1 << 20},
+                                    {"1gibit", 1 << 30},
+                                    {"1tibit", std::uint64_t{1} << 40},
+                                    {"0.5kibit", 512},
+                                    {"1mbit/s", 1'000'000},
+                                    {"1 Mbit/s", 1'000'000},
+                                    {"1mbitps", 1'000'000},
+                                    {"8bit/s", 8},
+                                    {"18446744073709551615bit", largest},
+                                    {"18446744tbit", 18446744000000000000ULL},
+                                });
 }
 
 TEST(Rate, Refuses)
 {
     expect_refused(parse_rate, junk("mbit"));
-    expect_refused(parse_rate, {
-        {"7bit", "write 8bit or more"},
-        {"0mbit", "write 8bit or more"},
-        {"0.007kbit", "write 8bit or more"},
-        {"1000", "needs a unit: write 1000bit or 1000kbit"},
-        {"0", "needs a unit"},
-        {"10mbps", "mbps is bytes per second in tc and bits elsewhere: write 10mbit (bits) or 80mbit (if you meant "
-                   "bytes)"},
-        {"10Mbps", "Mbps is bytes per second in tc"},
-        {"64kbps", "write 64kbit (bits) or 512kbit (if you meant bytes)"},
-        {"125mbps", "write 125mbit (bits) or 1gbit (if you meant bytes)"},
-        {"100bps", "write 100bit (bits) or 800bit (if you meant bytes)"},
-        {"1.5gbps", "write 1.5gbit (bits) or 12gbit (if you meant bytes)"},
-        {"1tbps", "write 1tbit (bits) or 8tbit"},
-        {"1kibps", "write 1kibit (bits) or 8.192kbit"},
-        {"10MB/s", "MB/s may be bytes or bits: write 10mbit (bits) or 80mbit (if you meant bytes)"},
-        {"10mb", "mb may be bytes or bits"},
-        {"10KiB/s", "may be bytes or bits"},
-        {"10b", "b may be bytes or bits"},
-        {"0.01bps", "write 0.01bit (bits)"},
-        {"18446744tbps", "write 18446744tbit (bits)"},
-        {"10m", "unknown unit m: use bit kbit mbit"},
-        {"10mbit/s/s", "unknown unit"},
-        {"10mbit/ps", "unknown unit"},
-        {"10/s", "unknown unit /s"},
-        {"10ps", "unknown unit ps"},
-        {"10pbit", "unknown unit pbit"},
-        {"9.5bit", "not a whole number of bits per second: write 10bit"},
-        {"1.1mibit", "write 1153434bit"},
-        {"18446744073709551616bit", "too large"},
-        {"18446745tbit", "too large: at most 18446744tbit"},
-        {"18446744073709551615.9bit", "write 18446744073709551615bit"},
-    });
+    expect_refused(
+        parse_rate,
+        {
+            {"7bit", "write 8bit or more"},
+            {"0mbit", "write 8bit or more"},
+            {"0.007kbit", "write 8bit or more"},
+            {"1000", "needs a unit: write 1000bit or 1000kbit"},
+            {"0", "needs a unit"},
+            {"10mbps",
+             "mbps is bytes per second in tc and bits elsewhere: write 10mbit (bits) or 80mbit (if you meant "
+             "bytes)"},
+            {"10Mbps", "Mbps is bytes per second in tc"},
+            {"64kbps", "write 64kbit (bits) or 512kbit (if you meant bytes)"},
+            {"125mbps", "write 125mbit (bits) or 1gbit (if you meant bytes)"},
+            {"100bps", "write 100bit (bits) or 800bit (if you meant bytes)"},
+            {"1.5gbps", "write 1.5gbit (bits) or 12gbit (if you meant bytes)"},
+            {"1tbps", "write 1tbit (bits) or 8tbit"},
+            {"1kibps", "write 1kibit (bits) or 8.192kbit"},
+            {"10MB/s", "MB/s may be bytes or bits: write 10mbit (bits) or 80mbit (if you meant bytes)"},
+            {"10mb", "mb may be bytes or bits"},
+            {"10KiB/s", "may be bytes or bits"},
+            {"10b", "b may be bytes or bits"},
+            {"0.01bps", "write 0.01bit (bits)"},
+            {"18446744tbps", "write 18446744tbit (bits)"},
+            {"10m", "unknown unit m: use bit kbit mbit"},
+            {"10mbit/s/s", "unknown unit"},
+            {"10mbit/ps", "unknown unit"},
+            {"10/s", "unknown unit /s"},
+            {"10ps", "unknown unit ps"},
+            {"10pbit", "unknown unit pbit"},
+            {"9.5bit", "not a whole number of bits per second: write 10bit"},
+            {"1.1mibit", "write 1153434bit"},
+            {"18446744073709551616bit", "too large"},
+            {"18446745tbit", "too large: at most 18446744tbit"},
+            {"18446744073709551615.9bit", "write 18446744073709551615bit"},
+        });
 }
 
 TEST(Rate, Formats)
@@ -308,83 +311,78 @@ TEST(Rate, RoundTrips)
 TEST(Probability, Accepts)
 {
     expect_accepted(parse_probability, {
-        {"0%", 0},
-        {"0.0%", 0},
-        {"100%", always},
-        {"100.000%", always},
-        {"50%", always / 2},
-        {"25%", always / 4},
-        {"12.5%", always / 8},
-        {"10%", 429'496'730},          // 429496729.6
-        {" 10 % ", 429'496'730},
-        {"010%", 429'496'730},
-        {"33.333%", 1'431'641'449},    // 1431641448.78
-        {"1%", 42'949'673},            // 42949672.96
-        {".5%", 21'474'836},           // 21474836.48
-        {"0.01%", 429'497},            // 429496.73
-        {"0.0000000233%", 1},
-        {"0.00000002%", 1},
-        {"0.000000011641532183%", 1},  // just above half a threshold
-        {"0.000000034924%", 1},        // 1.49998
-        {"0.000000034925%", 2},        // 1.50002
-        {"99.99999997%", always - 1},
-        {"99.999999988358467817%", always - 1},
-        {"99.999999988358467818%", always},
-    });
+                                           {"0%", 0},
+                                           {"0.0%", 0},
+                                           {"100%", always},
+                                           {"100.000%", always},
+                                           {"50%", always / 2},
+                                           {"25%", always / 4},
+                                           {"12.5%", always / 8},
+                                           {"10%", 429'496'730},  // 429496729.6
+                                           {" 10 % ", 429'496'730},
+                                           {"010%", 429'496'730},
+                                           {"33.333%", 1'431'641'449},  // 1431641448.78
+                                           {"1%", 42'949'673},          // 42949672.96
+                                           {".5%", 21'474'836},         // 21474836.48
+                                           {"0.01%", 429'497},          // 429496.73
+                                           {"0.0000000233%", 1},
+                                           {"0.00000002%", 1},
+                                           {"0.000000011641532183%", 1},  // just above half a threshold
+                                           {"0.000000034924%", 1},        // 1.49998
+                                           {"0.000000034925%", 2},        // 1.50002
+                                           {"99.99999997%", always - 1},
+                                           {"99.999999988358467817%", always - 1},
+                                           {"99.999999988358467818%", always},
+                                       });
 }
 
 TEST(Probability, Refuses)
 {
-    expect_refused(parse_probability, {
-        {"", "empty: write 10%"},
-        {"  ", "empty"},
-        {"%", "no number: write 10%"},
-        {"nan%", "no number"},
-        {"inf%", "no number"},
-        {"-1%", "negative"},
-        {"-0%", "negative"},
-        {"+1%", "no number"},
-        {"1e1%", "e1%"},
-        {"0x10%", "x10%"},
-        {"1,5%", "write 1.5%"},
-        {"1.%", "no digit after the point"},
-        {"10%%", "%% after the number: write 10%"},
-        {"10%x", "%x after the number"},
-        {"10% of all", "\"% of all\" after the number"},
-        {"10 percent", "percent after the number"},
-        {"10\0%"s, "\\x00%"},
-        {"10%\0"s, "%\\x00"},
-        {"0.1", "needs '%': write 0.1% or 10%"},
-        {"0.025", "needs '%': write 0.025% or 2.5%"},
-        {"1", "needs '%': write 1% or 100%"},
-        {"1.5", "needs '%': write 1.5%"},
-        {"0", "needs '%': write 0%"},
-        {"10", "needs '%': write 10%"},
-        {"100", "needs '%': write 100%"},
-        {"101", "above 100%"},
-        {"120%", "above 100%"},
-        {"100.000000000000000001%", "above 100%"},
-        {"18446744073709551616%", "too large"},
-        {"99.9999999999999999999%", "18 digits"},
-        {"0.000000011641532182%", "too small to tell from 0%: write at least 0.0000000233%"},
-        {"0.000000000000000001%", "too small"},
-        {"0.0000000000000000001%", "18 digits"},
-        {std::string(100'000, '9') + "%", "too large"},
-        {"1" + std::string(100'000, '%'), "%%%..."},
-    });
+    expect_refused(parse_probability,
+                   {
+                       {"", "empty: write 10%"},
+                       {"  ", "empty"},
+                       {"%", "no number: write 10%"},
+                       {"nan%", "no number"},
+                       {"inf%", "no number"},
+                       {"-1%", "negative"},
+                       {"-0%", "negative"},
+                       {"+1%", "no number"},
+                       {"1e1%", "e1%"},
+                       {"0x10%", "x10%"},
+                       {"1,5%", "write 1.5%"},
+                       {"1.%", "no digit after the point"},
+                       {"10%%", "%% after the number: write 10%"},
+                       {"10%x", "%x after the number"},
+                       {"10% of all", "\"% of all\" after the number"},
+                       {"10 percent", "percent after the number"},
+                       {"10\0%"s, "\\x00%"},
+                       {"10%\0"s, "%\\x00"},
+                       {"0.1", "needs '%': write 0.1% or 10%"},
+                       {"0.025", "needs '%': write 0.025% or 2.5%"},
+                       {"1", "needs '%': write 1% or 100%"},
+                       {"1.5", "needs '%': write 1.5%"},
+                       {"0", "needs '%': write 0%"},
+                       {"10", "needs '%': write 10%"},
+                       {"100", "needs '%': write 100%"},
+                       {"101", "above 100%"},
+                       {"120%", "above 100%"},
+                       {"100.000000000000000001%", "above 100%"},
+                       {"18446744073709551616%", "too large"},
+                       {"99.9999999999999999999%", "18 digits"},
+                       {"0.000000011641532182%", "too small to tell from 0%: write at least 0.0000000233%"},
+                       {"0.000000000000000001%", "too small"},
+                       {"0.0000000000000000001%", "18 digits"},
+                       {std::string(100'000, '9') + "%", "too large"},
+                       {"1" + std::string(100'000, '%'), "%%%..."},
+                   });
 }
 
 TEST(Probability, Formats)
 {
     const std::vector<Accepted> cases{
-        {"0%", 0},
-        {"100%", always},
-        {"50%", always / 2},
-        {"10%", 429'496'730},
-        {"0.01%", 429'497},
-        {"33.333%", 1'431'641'449},
-        {"0.00000002%", 1},
-        {"99.99999998%", always - 1},
+        {"0%", 0},          {"100%", always},           {"50%", always / 2}, {"10%", 429'496'730},
+        {"0.01%", 429'497}, {"33.333%", 1'431'641'449}, {"0.00000002%", 1},  {"99.99999998%", always - 1},
     };
     for (const Accepted& c : cases) EXPECT_EQ(format_probability({c.value}), c.text);
 }
@@ -422,41 +420,41 @@ TEST(Probability, KeepsShortDecimals)
 TEST(Size, Accepts)
 {
     expect_accepted(parse_size, {
-        {"0b", 0},
-        {"1500b", 1500},
-        {"1500B", 1500},
-        {" 64 kb ", 64'000},
-        {"64KB", 64'000},
-        {"64kB", 64'000},
-        {"1.5kb", 1'500},
-        {"64KiB", 65'536},
-        {"64kib", 65'536},
-        {"0.5KiB", 512},
-        {"1mb", 1'000'000},
-        {"1MiB", 1 << 20},
-        {"1gb", 1'000'000'000},
-        {"1GiB", 1 << 30},
-        {"18446744073709551615b", largest},
-        {"17179869183GiB", 17179869183ULL << 30},
-    });
+                                    {"0b", 0},
+                                    {"1500b", 1500},
+                                    {"1500B", 1500},
+                                    {" 64 kb ", 64'000},
+                                    {"64KB", 64'000},
+                                    {"64kB", 64'000},
+                                    {"1.5kb", 1'500},
+                                    {"64KiB", 65'536},
+                                    {"64kib", 65'536},
+                                    {"0.5KiB", 512},
+                                    {"1mb", 1'000'000},
+                                    {"1MiB", 1 << 20},
+                                    {"1gb", 1'000'000'000},
+                                    {"1GiB", 1 << 30},
+                                    {"18446744073709551615b", largest},
+                                    {"17179869183GiB", 17179869183ULL << 30},
+                                });
 }
 
 TEST(Size, Refuses)
 {
     expect_refused(parse_size, junk("kb"));
     expect_refused(parse_size, {
-        {"1500", "needs a unit: write 1500b (b kb mb gb KiB MiB GiB)"},
-        {"0", "needs a unit"},
-        {"64k", "unknown unit k: use b kb mb gb KiB MiB GiB"},
-        {"64kbit", "unknown unit kbit"},
-        {"64 bytes", "unknown unit bytes"},
-        {"1tb", "unknown unit tb"},
-        {"0.5b", "not a whole number of bytes: write 1b"},
-        {"1.0005kb", "write 1001b"},
-        {"18446744073709551616b", "too large"},
-        {"17179869184GiB", "too large: at most 18446744073gb"},
-        {"18446744074gb", "too large"},
-    });
+                                   {"1500", "needs a unit: write 1500b (b kb mb gb KiB MiB GiB)"},
+                                   {"0", "needs a unit"},
+                                   {"64k", "unknown unit k: use b kb mb gb KiB MiB GiB"},
+                                   {"64kbit", "unknown unit kbit"},
+                                   {"64 bytes", "unknown unit bytes"},
+                                   {"1tb", "unknown unit tb"},
+                                   {"0.5b", "not a whole number of bytes: write 1b"},
+                                   {"1.0005kb", "write 1001b"},
+                                   {"18446744073709551616b", "too large"},
+                                   {"17179869184GiB", "too large: at most 18446744073gb"},
+                                   {"18446744074gb", "too large"},
+                               });
 }
 
 TEST(Size, Formats)
@@ -509,10 +507,10 @@ TEST(Text, Plain)
                                     "\xed\x9f\xbf"s, "\xee\x80\x80"s, "\xf4\x8f\xbf\xbf"s, "~"s}) {
         EXPECT_TRUE(is_plain_text(text)) << text;
     }
-    for (const std::string& text : {"\n"s, "\t"s, "\0"s, "\x1b[31m"s, "\x7f"s, "\x80"s, "\xff"s, "\xc2"s, "\xc2\x41"s,
-                                    "\xc0\xaf"s, "\xc1\xbf"s, "\xc2\x9b"s, "\xe2\x82"s, "\xe0\x80\xaf"s,
-                                     "\xed\xa0\x80"s,
-                                    "\xf0\x80\x80\xaf"s, "\xf4\x90\x80\x80"s, "\xf5\x80\x80\x80"s, "\xf0\x9f\x8c"s}) {
+    for (const std::string& text :
+         {"\n"s, "\t"s, "\0"s, "\x1b[31m"s, "\x7f"s, "\x80"s, "\xff"s, "\xc2"s, "\xc2\x41"s, "\xc0\xaf"s, "\xc1\xbf"s,
+          "\xc2\x9b"s, "\xe2\x82"s, "\xe0\x80\xaf"s, "\xed\xa0\x80"s, "\xf0\x80\x80\xaf"s, "\xf4\x90\x80\x80"s,
+          "\xf5\x80\x80\x80"s, "\xf0\x9f\x8c"s}) {
         EXPECT_FALSE(is_plain_text(text)) << printable(text);
     }
 }
@@ -534,16 +532,28 @@ TEST(Text, Printable)
 // Valid texts with bytes changed, cut, doubled; and plain noise.
 std::string mangled(std::mt19937_64& random)
 {
-    static const std::vector<std::string> seeds{"250ms", "1m30s", "1.5s", "10%", "0.01 %", "9.6kbit", "1mbit/s",
-                                                "10mbps", "64KiB", "1500b", "18446744073709551615ns"};
+    static const std::vector<std::string> seeds{"250ms",
+                                                "1m30s",
+                                                "1.5s",
+                                                "10%",
+                                                "0.01 %",
+                                                "9.6kbit",
+                                                "1mbit/s",
+                                                "10mbps",
+                                                "64KiB",
+                                                "1500b",
+                                                "18446744073709551615ns"};
     static const std::string alphabet = "0123456789.,-+ \t%eExbBkKmMgGtTiIsSnuhp/\xc2\xb5\xff\n"s + '\0';
     std::string text = random() % 8 == 0 ? "" : seeds[random() % seeds.size()];
     for (std::uint64_t edits = random() % 6; edits > 0; --edits) {
         const std::size_t at = random() % (text.size() + 1);
         const char byte = random() % 4 == 0 ? static_cast<char>(random()) : alphabet[random() % alphabet.size()];
-        if (random() % 3 == 0 && at < text.size()) text.erase(at, 1);
-        else if (random() % 3 == 0 && at < text.size()) text[at] = byte;
-        else text.insert(at, 1, byte);
+        if (random() % 3 == 0 && at < text.size())
+            text.erase(at, 1);
+        else if (random() % 3 == 0 && at < text.size())
+            text[at] = byte;
+        else
+            text.insert(at, 1, byte);
     }
     return text;
 }
