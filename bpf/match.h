@@ -19,7 +19,7 @@ struct hw_walk {
 };
 
 /* The slot of a device in hw_control.devices; HW_MAX_DEVICES if it is none of ours. */
-HW_INLINE __u32 find_device(__u32 ifindex)
+HW_FUNCTION __u32 find_device(__u32 ifindex)
 {
 	for (__u32 i = 0; i < HW_DEVICE_PROBES; i++) {
 		__u32 slot = (ifindex + i) & (HW_MAX_DEVICES - 1);

@@ -166,7 +166,7 @@ HW_INLINE bool parse_ipv6(struct __sk_buff *skb, __u32 direction, __u32 offset, 
 }
 
 /* 0: not understood, the packet passes. */
-HW_INLINE int parse_packet(struct __sk_buff *skb, __u32 direction, struct hw_packet *packet)
+HW_FUNCTION int parse_packet(struct __sk_buff *skb, __u32 direction, struct hw_packet *packet)
 {
 	struct hw_vlan vlan;
 	__be16 protocol = 0;

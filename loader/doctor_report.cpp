@@ -104,7 +104,7 @@ std::vector<std::string> missing_capabilities(std::uint64_t effective)
 {
     std::vector<std::string> out;
     for (const auto& capability : needed_capabilities)
-        if ((effective >> capability.bit & 1) == 0) out.push_back(capability.name);
+        if ((effective >> capability.bit & 1) == 0) out.emplace_back(capability.name);
     return out;
 }
 

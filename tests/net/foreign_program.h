@@ -135,13 +135,13 @@ private:
     public:
         Filter(const Namespace& where, int index, Hook hook, int program) : where_(where)
         {
-            static __u32 handles = 0;
+            static __u32 priority = 0x7000;  // the later, the further behind
             place_.sz = sizeof(place_);
             place_.ifindex = index;
             place_.attach_point = hook == Hook::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
             options_.sz = sizeof(options_);
-            options_.handle = ++handles;
-            options_.priority = 0x7777;
+            options_.handle = 1;
+            options_.priority = ++priority;
             bpf_tc_opts with_program = options_;
             with_program.prog_fd = program;
             const Inside inside(where_);

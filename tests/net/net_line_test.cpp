@@ -140,6 +140,27 @@ TEST_F(Line, HeldTcpDoesNotThrottleItsSender)
     EXPECT_GT(uncured.seconds, 2 * cured.seconds) << cured.seconds << " s with owners taken off";
 }
 
+// Super-packets that come together become thousands of wire packets at once, more than net.core.netdev_max_backlog.
+TEST_F(Line, ABurstOfSuperPacketsFitsTheBacklog)
+{
+    SKIP_WITHOUT_FQ();
+    if (!backlog_can_be_raised()) GTEST_SKIP() << "process 1's network namespace is out of reach";
+    constexpr std::size_t count = 3000;
+    const auto burst = [this](unsigned without) {
+        change_without(without, a(), "add --name together --delay 500ms --proto udp");
+        change_without(without, b(), "add --name cut --loss 0.000001% --direction in --proto udp");
+        UdpSink sink(b(), {Pair::b4, 5000});
+        const OnCpu one(0);
+        send_udp(a(), {Pair::b4, 5000}, {.count = count, .size = 1000, .segments = 50, .per_second = 1'000'000'000});
+        const auto arrived = sink.finish(std::chrono::seconds(2), count).size();
+        change(a(), "clear");
+        change(b(), "clear");
+        return arrived;
+    };
+    EXPECT_EQ(burst(0), count);
+    EXPECT_LT(burst(HW_CURE_BACKLOG), count);
+}
+
 // Receive timestamps are wall-clock time: no departure time.
 TEST_F(Line, ATimestampingSocketDisturbsNothing)
 {

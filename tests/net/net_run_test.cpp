@@ -170,9 +170,10 @@ TEST_F(Run, SigkillEndsTheImpairmentWithin3Seconds)
     EXPECT_LT(free_after_s, slow_machine() ? 4.0 : 3.2);  // a packet each 20 ms, if bash can
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("lease ended"));
 
-    // The next change sweeps the rule up; the cgroup stays while the command lives, unless everything is to go.
+    // The next change sweeps up.
     change(a(), "add --name other --partition --remote-port 9");
     EXPECT_THAT(headwind(a(), "list").out, Not(HasSubstr("run-")));
+    EXPECT_THAT(cgroups_of(process->pid()), testing::IsEmpty());
     change(a(), "clear");
     expect_nothing_left(process->pid());
 }
