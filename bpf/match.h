@@ -91,6 +91,7 @@ HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 	const struct hw_shape *shape;
 	struct hw_entry *entry;
 	struct hw_key masked;
+	__u32 bit;
 
 	if (!walk)
 		return 1;
@@ -106,6 +107,9 @@ HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 	if (shape->cgroup_level)
 		walk->key.cgroup = bpf_skb_ancestor_cgroup_id(skb, shape->cgroup_level - 1);
 	mask_key(&masked, &walk->key, &shape->mask);
+	bit = hw_filter_bit(&masked);
+	if (!(shape->filter[bit / 64] >> bit % 64 & 1))
+		return 0;
 	masked.shape = shape->id;
 	entry = bpf_map_lookup_elem(&hw_entries, &masked);
 	if (entry)

@@ -35,7 +35,7 @@ nlohmann::json to_json(const Overview& all)
 
 std::string coloured(RuleState state)
 {
-    const auto text = fmt::format("{:<11}", format_state(state));
+    auto text = fmt::format("{:<11}", format_state(state));
     if (!isatty(STDOUT_FILENO)) return text;
     const auto colour = state == RuleState::live ? fmt::terminal_color::green : fmt::terminal_color::yellow;
     return fmt::format(fmt::fg(colour), "{}", text);

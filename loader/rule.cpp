@@ -195,9 +195,10 @@ enum Families : unsigned { no_family = 0, ipv4 = 1, ipv6 = 2, any_family = 3 };
 unsigned families(Protocol protocol)
 {
     switch (protocol) {
-        case 1: return ipv4;   // ICMP
-        case 2: return ipv4;   // IGMP
-        case 58: return ipv6;  // ICMPv6
+        case 1:  // ICMP
+        case 2:  // IGMP
+            return ipv4;
+        case 58:  // ICMPv6
         case HW_PROTO_ND: return ipv6;
         case HW_PROTO_ARP: return no_family;
         default: return any_family;

@@ -24,9 +24,9 @@ double percent(Probability probability)
     return value;
 }
 
-void put_list(json& object, const char* key, std::vector<std::string> list)
+void put_list(json& object, const char* key, const std::vector<std::string>& list)
 {
-    if (!list.empty()) object[key] = std::move(list);
+    if (!list.empty()) object[key] = list;
 }
 
 template <class T, class Format>

@@ -20,18 +20,19 @@ struct CompiledRule {
     std::uint64_t rank = 0;
 };
 
-// The shape without what is the table's: id and max_rank.
+// The shape without what is the table's: id, max_rank and filter.
 hw_shape naked(hw_shape shape)
 {
     shape.id = 0;
     shape.max_rank = 0;
+    std::fill(std::begin(shape.filter), std::end(shape.filter), 0);
     return shape;
 }
 
 struct ShapeLess {
     bool operator()(const hw_shape& a, const hw_shape& b) const { return std::memcmp(&a, &b, sizeof(a)) < 0; }
 };
-// naked shape -> shape with id and max_rank
+// naked shape -> shape with id, max_rank and filter
 using ShapeSet = std::map<hw_shape, hw_shape, ShapeLess>;
 
 hw_shape_table& table_of(Instance& instance, std::uint64_t version)
@@ -96,6 +97,8 @@ Result<ShapeSet> shapes_needed(const ShapeSet& in_force, const std::vector<Compi
                             +HW_MAX_SHAPES);
                 }
                 place->second.max_rank = std::max<__u64>(place->second.max_rank, rule.rank);
+                const auto bit = hw_filter_bit(&entry.key);
+                place->second.filter[bit / 64] |= 1ULL << bit % 64;
             }
         }
     }

@@ -15,6 +15,7 @@
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,    /* hash lookups one packet may cost; a rule that needs more is refused */
+	HW_FILTER_BITS = 1024, /* per shape; a power of two */
 	HW_SHAPE_IDS = 64,     /* twice as many names: during a transaction old and new shapes exist together */
 	HW_MAX_DEVICES = 1024, /* 10 bits in tc_index */
 	HW_DEVICE_PROBES = 8,  /* slots where an ifindex may be found */
@@ -59,6 +60,8 @@ struct hw_shape {
 	__u8 default_devices; /* 1: only on devices with HW_DEVICE_DEFAULT */
 	__u8 ipv6_only;       /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
 	__u8 pad[2];
+	/* Bit hw_filter_bit(key) is set for each entry of the shape: where it is not, the lookup is saved. */
+	__u64 filter[HW_FILTER_BITS / 64];
 };
 
 /* Candidates are written and cleared one word at a time while packets read them; order does not matter. */
@@ -251,7 +254,8 @@ enum hw_cure {
 #define HW_ASSERT _Static_assert
 #endif
 HW_ASSERT(sizeof(struct hw_key) == 48, "hashed as a whole: no padding, or equal keys would differ");
-HW_ASSERT(sizeof(struct hw_shape) == 64, "one cache line per shape of the walk");
+HW_ASSERT(sizeof(struct hw_shape) == 64 + HW_FILTER_BITS / 8,
+          "two cache lines per shape of the walk: one of them filter");
 HW_ASSERT(sizeof(struct hw_text) == HW_TEXT_CHUNK, "no hidden padding goes to the kernel");
 HW_ASSERT(HW_MAX_DEVICES == 1 << 10, "HW_MARK has 10 bits for the slot");
 HW_ASSERT(HW_SHAPE_IDS <= 256, "hw_shape.id is a byte");

@@ -10,6 +10,19 @@
 
 #define HW_INLINE static inline __attribute__((always_inline))
 
+/* The bit of a masked key in its shape's filter. (Multiply-shift hashing of the key's words, without the shape's id;
+ * Dietzfelbinger, Hagerup, Katajainen, Penttonen 1997.) */
+HW_INLINE __u32 hw_filter_bit(const struct hw_key *key)
+{
+	__u64 rest =
+	    key->local_port | (__u64)key->remote_port << 16 | (__u64)key->device << 32 | (__u64)key->protocol << 48;
+	__u64 sum = key->cgroup * 0x9e3779b97f4a7c15ULL + key->local[0] * 0xbf58476d1ce4e5b9ULL +
+	            key->local[1] * 0x94d049bb133111ebULL + key->remote[0] * 0xd6e8feb86659fd93ULL +
+	            key->remote[1] * 0xc2b2ae3d27d4eb4fULL + rest * 0x165667b19e3779f9ULL;
+
+	return (__u32)(sum >> 32) >> 22 & (HW_FILTER_BITS - 1);
+}
+
 /* Does an event of this probability happen? threshold 0: never; 2^32: always. */
 HW_INLINE int hw_happens(__u64 threshold, __u32 dice)
 {
