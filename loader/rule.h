@@ -60,14 +60,29 @@ struct QueueLimit {
     friend bool operator==(const QueueLimit&, const QueueLimit&) = default;
 };
 
+// The law of the jitter: `jitter` is half the width of the uniform one (as in netem), or the normal one's standard
+// deviation; its tails end at normal_tail standard deviations, and at no delay at all.
+enum class Distribution { uniform, normal };
+constexpr unsigned normal_tail = 4;
+
+// How the sender of a packet that loss or partition takes is answered, as by iptables' REJECT. rst: TCP with RST,
+// anything else as icmp: "administratively prohibited".
+enum class Reject { no, rst, icmp };
+
+// Order: partition, loss, corrupt, duplicate, rate and queue, then delay, jitter and reorder.
 struct Impairment {
-    std::uint64_t delay = 0;  // ns; with the longest wait in `queue` at most max_delay
-    std::optional<Probability> loss;
+    std::uint64_t delay = 0;   // ns; with the longest jitter and the longest wait in `queue` at most max_delay
+    std::uint64_t jitter = 0;  // ns, at most `delay`
+    Distribution distribution = Distribution::uniform;
+    std::optional<Probability> loss, corrupt, duplicate;
+    std::optional<Probability> reorder;  // goes without delay (netem's meaning); only with delay
+    std::uint32_t reorder_gap = 1;       // only every n-th packet may; 1 .. 2^31; only with reorder
     std::uint64_t rate = 0;  // bit/s of frames without FCS; 0: unlimited
     // Only with rate. Empty: the compiler takes the larger of 200 ms at that rate and 10 frames of 1514 bytes.
     std::optional<QueueLimit> queue;
-    bool partition = false;  // drop everything; alone
+    bool partition = false;  // drop everything; alone, or with reject
     bool pass = false;       // exclusion: matched packets go unimpaired; alone
+    Reject reject = Reject::no;
     friend bool operator==(const Impairment&, const Impairment&) = default;
 };
 
@@ -85,18 +100,23 @@ struct Rule {
 struct RuleText {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
-    std::optional<std::string> delay, loss, rate, queue, direction, priority;
+    std::optional<std::string> delay, jitter, distribution, loss, corrupt, duplicate, reorder, reorder_gap, rate, queue,
+        reject, direction, priority;
+    std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
     bool partition = false, pass = false;
 };
 
 // The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
-// --remote-port --local --remote --delay --loss --rate --queue --direction --priority --partition --pass.
-// Refuses rules that do nothing (none of delay, loss, rate, partition, pass, or all of them 0), --queue without --rate,
-// --pass or --partition with another impairment, delay and rate at ingress (directions in and both: not built yet),
-// ports with a protocol list in which none has ports, v4 and v6 mixed so that nothing can match, empty text where
-// something was to be selected (--port "" must not mean every port). --direction defaults to out; with --partition or
-// --pass to both. A name is required. "all packets" of a rule without selectors are IP packets; ARP, neighbour
-// discovery and DHCP only if named.
+// --remote-port --local --remote --delay --jitter --distribution --loss --corrupt --duplicate --reorder --reorder-gap
+// --rate --queue --reject --direction --priority --partition --pass --netem.
+// Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder without
+// --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
+// --partition with another impairment (--partition --reject is fine), --netem with a flag for an impairment, anything
+// but loss, partition and reject at ingress (directions in and both: not built yet), ports with a protocol list in which
+// none has ports, v4 and v6 mixed so that nothing can match, empty text where something was to be selected (--port ""
+// must not mean every port). --reject with --loss answers what loss takes; without, it is a partition that answers.
+// --direction defaults to out; with --partition or --pass, also by --reject alone, to both. A name is required. "all
+// packets" of a rule without selectors are IP packets; ARP, neighbour discovery and DHCP only if named.
 Result<Rule> make_rule(const RuleText& text);
 
 // "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", ...
@@ -120,7 +140,8 @@ std::string sentence(const Rule& rule, const SentenceContext& context = {});
 // "delay 50 ms, loss 1%, rate 1 mbit (queue 100 ms)" / "partition" / "pass".
 std::string describe(const Impairment& impairment);
 
-// JSON with units in the key names (delay_ns, loss_percent, loss_threshold, rate_bit_per_s, queue_bytes, queue_ns).
+// JSON with units in the key names (delay_ns, jitter_ns, distribution, loss_percent, loss_threshold and the same for
+// corrupt, duplicate and reorder, reorder_gap, rate_bit_per_s, queue_bytes, queue_ns, partition, pass, reject).
 // rule_from_json(to_json(r)) == r for every valid rule; this is also how rules are stored in the kernel's maps.
 nlohmann::json to_json(const Rule& rule);
 Result<Rule> rule_from_json(const nlohmann::json& json);

@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a layout below changes: pins of another ABI are refused, never reinterpreted. */
-#define HW_ABI_VERSION 1
+#define HW_ABI_VERSION 2
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,    /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -73,24 +73,39 @@ struct hw_entry {
 /* ---- rules ----------------------------------------------------------------------------------------------------- */
 
 enum hw_impairment_flags {
-	HW_PASS = 1 << 0,      /* exclusion: leave the packet alone */
-	HW_PARTITION = 1 << 1, /* drop every packet */
+	HW_PASS = 1 << 0,        /* exclusion: leave the packet alone */
+	HW_PARTITION = 1 << 1,   /* drop every packet */
+	HW_REJECT_RST = 1 << 2,  /* what loss or partition takes is answered: TCP with RST, the rest with ICMP */
+	HW_REJECT_ICMP = 1 << 3, /* all of it with ICMP */
+	HW_JITTER_NORMAL = 1 << 4, /* `jitter` is the standard deviation of a normal law, else half a uniform one's width */
+};
+
+/* What chance does to wire packets, in this order. */
+enum hw_event { HW_EVENT_LOSS = 0, HW_EVENT_CORRUPT = 1, HW_EVENT_DUPLICATE = 2, HW_EVENTS = 3 };
+
+/* A probability. No die is thrown per packet: the number of wire packets until the next event is drawn when an event
+ * happens (geometric law, hw_draw_gap). */
+struct hw_chance {
+	__u64 threshold;     /* of 2^32: 0 never, 2^32 always */
+	__u64 half_life_q24; /* wire packets after which half of the gaps have ended, -1 / log2(1 - p); 24 fractional bits */
 };
 
 /* What happens to a packet. See model.h for the arithmetic. */
 struct hw_impairment {
-	__u64 loss;            /* probability as a threshold, 0 .. 2^32 */
+	struct hw_chance events[HW_EVENTS];
+	__u64 reorder;         /* threshold: goes without delay */
 	__u64 delay;           /* ns */
+	__u64 jitter;          /* ns; see HW_JITTER_NORMAL */
 	__u64 ns_per_byte_q16; /* 1 / rate: ns per byte, 16 fractional bits; 0: unlimited */
 	__u64 queue;           /* ns: longest wait in front of `rate` */
+	__u32 reorder_gap;     /* at least this many packets from one that went without delay to the next; 1 or more */
 	__u32 flags;
-	__u32 pad;
 };
 
 /* Read-only to the datapath. Seen by a packet that read version v iff born <= v < died. */
 struct hw_rule {
 	struct bpf_spin_lock lock; /* for in-place updates (BPF_F_LOCK) only */
-	__u32 state;               /* key of hw_state and hw_counters: survives a change of the rule */
+	__u32 state;               /* key of hw_state and hw_local: survives a change of the rule */
 	__u64 rank;                /* unique; the highest live match wins: priority, then specificity, then age */
 	__u64 born;
 	__u64 died;
@@ -106,7 +121,7 @@ struct hw_lease {
 	__u64 until; /* CLOCK_BOOTTIME */
 };
 
-/* What one rule remembers in one direction. Key of the states and counters maps. */
+/* What one rule remembers in one direction. Key of the states and locals maps. */
 struct hw_state_key {
 	__u32 state;
 	__u32 direction; /* hw_direction */
@@ -116,6 +131,8 @@ struct hw_state {
 	struct bpf_spin_lock lock; /* guards all below: they advance together */
 	__u32 fraction_q16;        /* of next_free */
 	__u64 next_free;           /* CLOCK_MONOTONIC: when the link of `rate` is free again */
+	__u32 since_reorder;       /* packets that were delayed since one was not; stops at 2^32 - 1 */
+	__u32 pad;
 };
 
 /* Why a wire packet was dropped. */
@@ -125,16 +142,35 @@ enum hw_cause {
 	HW_CAUSE_QUEUE = 2, /* the queue in front of `rate` was full */
 	HW_CAUSE_HELD = 3,  /* the instance holds --max-held bytes already */
 	HW_CAUSE_LINE = 4,  /* the pacer's qdisc refused it */
-	HW_CAUSES = 5,
+	HW_CAUSE_REJECT = 5, /* answered (--reject) */
+	HW_CAUSES = 6,
 };
 
-/* Per rule, direction and CPU. Wire packets; bytes are frames without FCS. */
+/* Wire packets; bytes are frames without FCS. */
 struct hw_counters {
 	__u64 packets; /* matched */
 	__u64 bytes;
 	__u64 dropped[HW_CAUSES];
-	__u64 delayed;     /* handed to the pacer */
+	__u64 corrupted;  /* a bit was flipped */
+	__u64 duplicated; /* copies made */
+	__u64 delayed;    /* handed to the pacer */
+	__u64 reordered;  /* of these, without their delay */
 	__u64 unstampable; /* passed without delay: the kernel stamps only IP (a second VLAN tag hides it) */
+};
+
+/* What one rule has on one CPU in one direction. tc programs run with bottom halves off and never interrupt each other
+ * on a CPU: plain additions are exact. */
+struct hw_local {
+	struct hw_counters counters;
+	__u64 until[HW_EVENTS]; /* the n-th wire packet from now meets the event; 0: not drawn yet */
+	__u32 rule;             /* whose chances `until` was drawn by: a changed rule draws anew */
+	/* The detour through headwind0: skbs sent into it are numbered. As long as not all of the last one's wire packets
+	 * have come out, what follows takes the detour too, or it would overtake. */
+	__u32 detours;         /* number of the last one; 16 bits travel with it */
+	__u32 detour_packets;  /* wire packets it had */
+	__u32 arrived_detour;  /* number of the one that came out last */
+	__u32 arrived_packets; /* of that one */
+	__u32 pad;
 };
 
 /* A rule's description (JSON of the loader's), in pieces. */
@@ -214,7 +250,8 @@ struct hw_host {
 
 /* skb->tc_index: instance tag (5 bits, never 0), direction (1 bit), device slot (10 bits). Survives both legs.
  * skb->cb[3]: instance nonce (16 bits), the packet's own tc_index (16 bits). Survives both legs and fq.
- * skb->cb[4]: rule id. Survives both legs and fq. */
+ * skb->cb[4]: rule id. Survives both legs and fq.
+ * skb->cb[2]: number of the detour (16 bits). Survives the first leg. */
 #define HW_MARK(tag, direction, slot) ((__u32)(tag) << 11 | (__u32)(direction) << 10 | (__u32)(slot))
 #define HW_MARK_TAG(mark) ((__u32)(mark) >> 11)
 #define HW_MARK_DIRECTION(mark) ((__u32)(mark) >> 10 & 1)
