@@ -20,7 +20,9 @@
  *                 ▼
  *        headwind0 ingress                                   pace_out(): back to D
  */
+#include "answer.h"
 #include "apply.h"
+#include "corrupt.h"
 #include "env.h"
 #include "maps.h"
 #include "match.h"
@@ -36,58 +38,151 @@ HW_INLINE bool panicking(void)
 	return host && host->panic;
 }
 
-/* Takes the time component of the rule: waits for `rate`, then for `delay`. */
-HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_impairment *imp, struct hw_flight *flight)
+/* Out of line: the verifier looks at it once. */
+HW_FUNCTION __u64 draw_gap(__u64 threshold, __u64 half_life_q24)
 {
+	struct hw_chance chance = {.threshold = threshold, .half_life_q24 = half_life_q24};
+
+	return hw_draw_gap(&chance, env_dice());
+}
+
+/* Would this event befall one of the skb's wire packets? */
+HW_INLINE bool is_due(const struct hw_flight *flight, enum hw_event event)
+{
+	const struct hw_chance *chance = &flight->imp->events[event];
+	__u64 *until = &flight->local->until[event];
+
+	if (chance->threshold != 0 && *until == 0)
+		*until = draw_gap(chance->threshold, chance->half_life_q24);
+	return hw_event_within(chance, *until, flight->packets);
+}
+
+/* Does it befall this wire packet, or this super-packet that holds none it befalls? */
+HW_INLINE bool happens(const struct hw_flight *flight, enum hw_event event)
+{
+	is_due(flight, event); /* draws */
+	return hw_event_happens(&flight->imp->events[event], &flight->local->until[event], flight->packets);
+}
+
+HW_INLINE __u64 draw_delay(const struct hw_impairment *imp)
+{
+	__u32 dice;
+
+	if (imp->jitter == 0)
+		return imp->delay;
+	dice = env_dice();
+	return hw_jittered(imp, dice, hw_normal[dice >> 20 & (HW_NORMAL_SAMPLES - 1)]);
+}
+
+/* One copy of the packet waits for `rate`, then for `delay`. */
+HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight)
+{
+	const struct hw_impairment *imp = flight->imp;
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
-	__u64 ready = env_monotonic(), depart = 0;
+	struct hw_timing timing = {};
+	__u64 ready = env_monotonic(), delay = draw_delay(imp);
+	__u32 dice = imp->reorder ? env_dice() : 0;
 	int cause;
 
 	if (!state || hw_control.line_pace == 0)
 		return NEXT;
-	if (hw_held.bytes + skb->len + HW_HELD_OVERHEAD > (__s64)hw_control.max_held) {
-		count_drop(flight, HW_CAUSE_HELD);
-		return end_silently();
-	}
+	if (hw_held.bytes + skb->len + HW_HELD_OVERHEAD > (__s64)hw_control.max_held)
+		return drop(flight, HW_CAUSE_HELD);
 	/* An earliest departure time of TCP's pacing counts; a receive timestamp (wall clock) does not. */
 	if ((skb->tstamp_type == TSTAMP_MONOTONIC || !cured(HW_CURE_TSTAMP)) && skb->tstamp > ready)
 		ready = skb->tstamp;
 	bpf_spin_lock(&state->lock);
-	cause = hw_schedule(imp, state, ready, skb->len, &depart);
+	cause = hw_schedule(imp, state, ready, skb->len, delay, dice, &timing);
 	bpf_spin_unlock(&state->lock);
-	if (cause) {
-		count_drop(flight, cause);
-		return end_silently();
-	}
-	return pace(skb, flight, depart);
+	if (cause)
+		return drop(flight, cause);
+	flight->local->counters.reordered += timing.reordered;
+	return pace(skb, flight, timing.depart);
 }
 
-/* The fate of a packet that needs no cutting, or is a wire packet. NEXT: it goes on unimpaired. */
-HW_INLINE int decide(struct __sk_buff *skb, const struct hw_impairment *imp, struct hw_flight *flight)
+enum hw_place { AT_DEVICE, BEHIND_CUT };
+
+/* What loss or partition takes: nobody is told, unless the rule says so (needs_cut sees to it that it is BEHIND_CUT). */
+HW_INLINE int take(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place, enum hw_cause cause)
 {
+	if (place == AT_DEVICE || !(flight->imp->flags & HW_REJECT))
+		return drop(flight, cause);
+	flight->local->counters.dropped[HW_CAUSE_REJECT] += flight->packets;
+	if (!make_answer(skb, flight->imp->flags & HW_REJECT_RST))
+		return end_silently();
+	mark(skb, flight);
+	return redirect_back(skb);
+}
+
+/* The fate of a wire packet, or of a super-packet that needs no cutting. NEXT: it goes on. */
+HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
+{
+	const struct hw_impairment *imp = flight->imp;
+	int copies = 1;
+
 	count_match(flight);
 	if (imp->flags & HW_PASS)
 		return NEXT;
-	if (imp->flags & HW_PARTITION) {
-		count_drop(flight, HW_CAUSE_PARTITION);
-		return end_silently();
+	if (imp->flags & HW_PARTITION)
+		return take(skb, flight, place, HW_CAUSE_PARTITION);
+	if (happens(flight, HW_EVENT_LOSS))
+		return take(skb, flight, place, HW_CAUSE_LOSS);
+	if (happens(flight, HW_EVENT_CORRUPT))
+		flight->local->counters.corrupted += flip_bit(skb, env_dice());
+	if (happens(flight, HW_EVENT_DUPLICATE))
+		copies = 2;
+	if (!hw_needs_time(imp)) {
+		if (copies == 2)
+			send_copy(skb, flight);
+		return NEXT;
 	}
-	if (imp->loss && hw_happens(imp->loss, env_dice())) {
-		count_drop(flight, HW_CAUSE_LOSS);
-		return end_silently();
+	if (copies == 2) {
+		flight->local->counters.duplicated++;
+		if (decide_time(skb, flight) == NEXT)
+			return NEXT;
 	}
-	if (hw_needs_time(imp))
-		return decide_time(skb, imp, flight);
-	return NEXT;
+	return decide_time(skb, flight);
 }
 
-/* Must this packet go through headwind0 first? Super-packets of rules that decide per wire packet; and all that may
- * follow one closely, or it would overtake: whatever waits, and TCP. */
-HW_INLINE bool needs_cut(const struct __sk_buff *skb, const struct hw_impairment *imp, const struct hw_packet *packet)
+/* Must this packet go through headwind0 first? What is decided per wire packet and is none yet; what needs a real
+ * checksum; and all that would overtake such packets. */
+HW_INLINE bool needs_cut(const struct __sk_buff *skb, const struct hw_flight *flight)
 {
-	if (imp->flags || !hw_needs_wire(imp) || !cured(HW_CURE_CUT))
+	const struct hw_impairment *imp = flight->imp;
+
+	if ((imp->flags & HW_PASS) || !cured(HW_CURE_CUT))
 		return false;
-	return skb->gso_size || hw_needs_time(imp) || packet->key.protocol == IPPROTO_TCP;
+	if (imp->flags & HW_PARTITION)
+		return imp->flags & HW_REJECT;
+	if (in_detour(flight->local) && cured(HW_CURE_ORDER))
+		return true;
+	if (is_due(flight, HW_EVENT_CORRUPT) && (cured(HW_CURE_REAL_CSUM) || skb->gso_size))
+		return true;
+	if (is_due(flight, HW_EVENT_LOSS) && (skb->gso_size || (imp->flags & HW_REJECT)))
+		return true;
+	return skb->gso_size && (hw_needs_wire(imp) || is_due(flight, HW_EVENT_DUPLICATE));
+}
+
+/* What the rule has on this CPU. NULL: the rule is being removed. */
+HW_INLINE struct hw_local *find_local(const struct hw_flight *flight)
+{
+	struct hw_local *local = bpf_map_lookup_elem(&hw_locals, &flight->key);
+
+	if (local && local->rule != flight->rule_id) {
+		__builtin_memset(local->until, 0, sizeof(local->until));
+		local->rule = flight->rule_id;
+	}
+	return local;
+}
+
+/* False: the rule is gone. */
+HW_INLINE bool board(struct hw_flight *flight, struct hw_rule *rule)
+{
+	flight->imp = &rule->impairment;
+	flight->key.state = rule->state;
+	flight->key.direction = flight->direction;
+	flight->local = find_local(flight);
+	return flight->local;
 }
 
 /* Back from the line, or impaired at another of our hooks? A packet's own tc_index is given back. */
@@ -108,7 +203,6 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 {
 	struct hw_flight flight = {.direction = direction};
 	struct hw_walk walk = {.direction = direction};
-	struct hw_packet packet;
 	struct hw_rule *rule;
 	__u32 headers;
 	int verdict;
@@ -119,28 +213,23 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 		return NEXT;
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
 	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking() ||
-	    !parse_packet(skb, direction, &packet))
+	    !parse_packet(skb, direction, &walk.packet))
 		return NEXT;
-	walk.key = packet.key;
-	walk.key.device = flight.slot + 1;
-	walk.packet_class = packet.packet_class;
-	walk.ipv4 = packet.ipv4;
+	walk.packet.key.device = flight.slot + 1;
 	flight.rule_id = match(skb, &walk);
 	rule = flight.rule_id ? bpf_map_lookup_elem(&hw_rules, &flight.rule_id) : NULL;
-	if (!rule)
+	flight.tc_index = skb->tc_index;
+	if (!rule || !board(&flight, rule))
 		return NEXT;
 
-	flight.key.state = rule->state;
-	flight.key.direction = direction;
-	flight.counters = bpf_map_lookup_elem(&hw_counters, &flight.key);
-	headers = skb->gso_size ? header_bytes(skb, &packet) : 0;
+	headers = skb->gso_size ? header_bytes(skb, &walk.packet) : 0;
 	flight.packets = wire_packets(skb, headers);
 	flight.bytes = skb->len + (__u64)headers * (flight.packets - 1);
-	if (needs_cut(skb, &rule->impairment, &packet))
-		return redirect_to_cut(skb, &flight, hw_needs_time(&rule->impairment));
-	verdict = decide(skb, &rule->impairment, &flight);
+	if (needs_cut(skb, &flight))
+		return redirect_to_cut(skb, &flight);
+	verdict = decide(skb, &flight, AT_DEVICE);
 	/* Went through its impairment: another hook on its way (pod, then NIC) shall not impair it again. */
-	if (verdict == NEXT && !(rule->impairment.flags & HW_PASS) && skb->tc_index == 0)
+	if (verdict == NEXT && !(flight.imp->flags & HW_PASS) && skb->tc_index == 0)
 		skb->tc_index = HW_MARK(hw_tag, direction, flight.slot);
 	return verdict;
 }
@@ -170,13 +259,11 @@ int cut_in(struct __sk_buff *skb)
 	flight.direction = HW_MARK_DIRECTION(skb->tc_index);
 	flight.slot = HW_MARK_SLOT(skb->tc_index);
 	flight.rule_id = skb->cb[4];
+	flight.tc_index = skb->cb[3] & 0xffff;
 	rule = bpf_map_lookup_elem(&hw_rules, &flight.rule_id);
-	skb->tc_index = skb->cb[3] & 0xffff; /* as it was, for mark() */
-	if (rule) {
-		flight.key.state = rule->state;
-		flight.key.direction = flight.direction;
-		flight.counters = bpf_map_lookup_elem(&hw_counters, &flight.key);
-		verdict = decide(skb, &rule->impairment, &flight);
+	if (rule && board(&flight, rule)) {
+		leave_detour(skb, flight.local);
+		verdict = decide(skb, &flight, BEHIND_CUT);
 	}
 	if (verdict != NEXT)
 		return verdict;

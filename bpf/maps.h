@@ -49,15 +49,13 @@ struct {
 	__type(value, struct hw_state);
 } hw_states SEC(".maps");
 
-/* Per CPU: tc programs run with bottom halves off and never interrupt each other on a CPU, so plain additions are
- * exact. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, HW_MAX_RULES *HW_DIRECTIONS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_state_key);
-	__type(value, struct hw_counters);
-} hw_counters SEC(".maps");
+	__type(value, struct hw_local);
+} hw_locals SEC(".maps");
 
 /* The loader's own: rule descriptions. */
 struct {
@@ -86,6 +84,7 @@ const volatile __u16 hw_tag = 1;     /* of this instance, in skb->tc_index; 1 ..
 const volatile __u16 hw_nonce = 0;   /* random, in skb->cb[3] */
 const volatile __u8 hw_tcx = 1;      /* attached with tcx, else clsact */
 const volatile __u32 hw_without = 0; /* tests: cures taken out (hw_cure) */
+const volatile __s16 hw_normal[HW_NORMAL_SAMPLES] = {}; /* the normal law: its quantiles, in 1 / 2^HW_SIGMA_BITS */
 
 HW_INLINE bool cured(enum hw_cure cure)
 {

@@ -8,14 +8,12 @@
 
 /* What the walk over the shapes knows. */
 struct hw_walk {
-	struct hw_key key; /* of the packet; the cgroup changes with the shape's level */
+	struct hw_packet packet; /* its key's device is set; the cgroup changes with the shape's level */
 	__u64 version;
 	__u64 best_rank;
 	__u32 best;        /* rule id; 0: none yet */
 	__u32 index;       /* of the shape to visit */
 	__u8 direction;    /* hw_direction */
-	__u8 packet_class; /* hw_class */
-	bool ipv4;
 };
 
 /* The slot of a device in hw_control.devices; HW_MAX_DEVICES if it is none of ours. */
@@ -101,12 +99,12 @@ HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 	shape = &table->shapes[walk->index];
 	if (walk->best && walk->best_rank >= shape->max_rank)
 		return 1;
-	if (!(shape->directions & (1 << walk->direction)) || shape->packet_class != walk->packet_class ||
-	    (shape->default_devices && !is_default_device(walk->key.device - 1)) || (shape->ipv6_only && walk->ipv4))
+	if (!(shape->directions & (1 << walk->direction)) || shape->packet_class != walk->packet.packet_class ||
+	    (shape->default_devices && !is_default_device(walk->packet.key.device - 1)) || (shape->ipv6_only && walk->packet.ipv4))
 		return 0;
 	if (shape->cgroup_level)
-		walk->key.cgroup = bpf_skb_ancestor_cgroup_id(skb, shape->cgroup_level - 1);
-	mask_key(&masked, &walk->key, &shape->mask);
+		walk->packet.key.cgroup = bpf_skb_ancestor_cgroup_id(skb, shape->cgroup_level - 1);
+	mask_key(&masked, &walk->packet.key, &shape->mask);
 	bit = hw_filter_bit(&masked);
 	if (!(shape->filter[bit / 64] >> bit % 64 & 1))
 		return 0;

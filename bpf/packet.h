@@ -17,9 +17,12 @@
 
 struct hw_packet {
 	struct hw_key key; /* cgroup, device and shape are 0 */
-	__u32 transport;   /* offset of the transport header; 0: none seen (later fragment, not IP) */
+	__u32 network;     /* offset of the IP header; 0: not IP */
+	__u32 transport;   /* offset of what follows the IP headers */
+	__u32 end;         /* of the IP packet; padding of the frame may follow */
 	__u8 packet_class; /* hw_class */
 	bool ipv4;
+	bool later_fragment; /* no transport header at `transport` */
 };
 
 struct hw_vlan {
@@ -95,10 +98,11 @@ HW_INLINE bool parse_ipv4(struct __sk_buff *skb, __u32 direction, __u32 offset, 
 	packet->key.remote[1] = direction == HW_OUT ? destination : source;
 	packet->key.protocol = ip.protocol;
 	packet->ipv4 = true;
-	if (ip.frag_off & bpf_htons(0x1fff)) /* not the first fragment: no transport header */
-		return true;
+	packet->network = offset;
 	packet->transport = offset + ip.ihl * 4;
-	return parse_transport(skb, direction, packet);
+	packet->end = offset + bpf_ntohs(ip.tot_len);
+	packet->later_fragment = ip.frag_off & bpf_htons(0x1fff);
+	return packet->later_fragment || parse_transport(skb, direction, packet);
 }
 
 struct hw_ext_header {
@@ -159,9 +163,12 @@ HW_INLINE bool parse_ipv6(struct __sk_buff *skb, __u32 direction, __u32 offset, 
 		if (!skip_extension(skb, &cursor))
 			return false;
 	packet->key.protocol = cursor.next;
+	packet->network = offset;
+	packet->transport = cursor.offset;
+	packet->end = offset + sizeof(ip) + bpf_ntohs(ip.payload_len);
+	packet->later_fragment = cursor.later_fragment;
 	if (cursor.later_fragment)
 		return true;
-	packet->transport = cursor.offset;
 	return !is_extension(cursor.next) && parse_transport(skb, direction, packet);
 }
 

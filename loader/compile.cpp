@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include <headwind/model.h>
@@ -207,12 +208,23 @@ std::uint64_t default_queue(std::uint64_t rate)
     return std::clamp<std::uint64_t>(ten_frames, 200'000'000, max_delay);
 }
 
+hw_chance compile_chance(const std::optional<Probability>& probability)
+{
+    hw_chance out{};
+    if (!probability) return out;
+    out.threshold = probability->threshold;
+    const double p = std::ldexp(static_cast<double>(out.threshold), -32);
+    if (out.threshold != 0 && out.threshold >> 32 == 0)
+        out.half_life_q24 = static_cast<__u64>(std::llround(std::ldexp(-std::log(2.0) / std::log1p(-p), 24)));
+    return out;
+}
+
 hw_impairment compile_impairment(const Impairment& impairment)
 {
     hw_impairment out{};
     if (impairment.pass) out.flags |= HW_PASS;
     if (impairment.partition) out.flags |= HW_PARTITION;
-    if (impairment.loss) out.loss = impairment.loss->threshold;
+    out.events[HW_EVENT_LOSS] = compile_chance(impairment.loss);
     out.delay = impairment.delay;
     if (impairment.rate != 0) {
         // At least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.

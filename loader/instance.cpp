@@ -17,6 +17,7 @@
 #include "cures.h"
 #include "headwind.skel.h"
 #include "hooks.h"
+#include "laws.h"
 
 namespace headwind {
 namespace {
@@ -112,7 +113,7 @@ Result<Instance> open_directory(const std::string& directory)
     HW_CHECK(open_map(instance.texts, at("texts")));
     HW_TRY(const auto host, open_pin(host_pin));
     HW_TRY(instance.host, map_global<hw_host>(host, host_pin));
-    HW_TRY(instance.counters, open_pin(at("counters")));
+    HW_TRY(instance.locals, open_pin(at("locals")));
     HW_TRY(instance.programs.egress, open_pin(at("egress")));
     HW_TRY(instance.programs.ingress, open_pin(at("ingress")));
     HW_TRY(instance.programs.cut_in, open_pin(at("cut_in")));
@@ -174,7 +175,7 @@ Status pin_all(const headwind_bpf& skeleton, const std::string& directory)
         {skeleton.maps.data_control, "control"}, {skeleton.maps.data_held, "held"},
         {skeleton.maps.hw_entries, "entries"},   {skeleton.maps.hw_rules, "rules"},
         {skeleton.maps.hw_leases, "leases"},     {skeleton.maps.hw_states, "states"},
-        {skeleton.maps.hw_counters, "counters"}, {skeleton.maps.hw_texts, "texts"},
+        {skeleton.maps.hw_locals, "locals"}    , {skeleton.maps.hw_texts, "texts"},
     };
     for (const auto& [map, name] : maps) HW_CHECK(pin(bpf_map__fd(map), directory + "/" + name));
     const std::pair<const bpf_program*, const char*> programs[] = {
@@ -281,6 +282,7 @@ Result<Instance> create_instance(std::uint64_t max_held)
     skeleton->rodata->hw_tag = tag;
     skeleton->rodata->hw_tcx = tcx ? 1 : 0;
     skeleton->rodata->hw_without = cures_taken_out();
+    std::ranges::copy(normal_samples(), skeleton->rodata->hw_normal);
     if (const int error = headwind_bpf__load(skeleton.get()); error != 0)
         return fail_libbpf(-error, "load the BPF programs");
     auto& control = skeleton->data_control->hw_control;
@@ -327,34 +329,38 @@ Result<hw_counters> read_counters(const Instance& instance, hw_state_key key)
 {
     const int cpus = libbpf_num_possible_cpus();
     if (cpus <= 0) return fail_errno(-cpus, "count the CPUs");
-    static_assert(sizeof(hw_counters) % 8 == 0, "per-CPU values lie 8 bytes aligned");
-    std::vector<hw_counters> values(static_cast<std::size_t>(cpus));
+    static_assert(sizeof(hw_local) % 8 == 0, "per-CPU values lie 8 bytes aligned");
+    std::vector<hw_local> values(static_cast<std::size_t>(cpus));
     hw_counters sum{};
-    if (bpf_map_lookup_elem(instance.counters.get(), &key, values.data()) != 0) {
+    if (bpf_map_lookup_elem(instance.locals.get(), &key, values.data()) != 0) {
         if (errno == ENOENT) return sum;
         return fail_errno(errno, "read counters");
     }
-    for (const auto& value : values) {
+    for (const auto& local : values) {
+        const auto& value = local.counters;
         sum.packets += value.packets;
         sum.bytes += value.bytes;
         for (int cause = 0; cause < HW_CAUSES; ++cause) sum.dropped[cause] += value.dropped[cause];
+        sum.corrupted += value.corrupted;
+        sum.duplicated += value.duplicated;
         sum.delayed += value.delayed;
+        sum.reordered += value.reordered;
         sum.unstampable += value.unstampable;
     }
     return sum;
 }
 
-Status make_counters(const Instance& instance, hw_state_key key)
+Status make_local(const Instance& instance, hw_state_key key)
 {
-    const std::vector<hw_counters> zero(static_cast<std::size_t>(std::max(1, libbpf_num_possible_cpus())));
-    if (update_element(instance.counters.get(), &key, zero.data(), BPF_NOEXIST) != 0 && errno != EEXIST)
+    const std::vector<hw_local> zero(static_cast<std::size_t>(std::max(1, libbpf_num_possible_cpus())));
+    if (update_element(instance.locals.get(), &key, zero.data(), BPF_NOEXIST) != 0 && errno != EEXIST)
         return fail_errno(errno, "make counters");
     return {};
 }
 
-Status remove_counters(const Instance& instance, hw_state_key key)
+Status remove_local(const Instance& instance, hw_state_key key)
 {
-    if (bpf_map_delete_elem(instance.counters.get(), &key) != 0 && errno != ENOENT)
+    if (bpf_map_delete_elem(instance.locals.get(), &key) != 0 && errno != ENOENT)
         return fail_errno(errno, "remove counters");
     return {};
 }

@@ -166,7 +166,7 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
     HW_CHECK(store_record(instance, record));
     for (const auto& key : state_keys(record)) {
         HW_CHECK(instance.states.put(key, hw_state{}));
-        HW_CHECK(make_counters(instance, key));
+        HW_CHECK(make_local(instance, key));
     }
     if (record.lease != 0) {
         hw_lease lease{};
@@ -192,7 +192,7 @@ Status erase_rule(const Instance& instance, std::uint32_t id)
     HW_CHECK(instance.rules.erase(id));
     for (const __u32 direction : {HW_OUT, HW_IN}) {
         HW_CHECK(instance.states.erase({id, direction}));
-        HW_CHECK(remove_counters(instance, {id, direction}));
+        HW_CHECK(remove_local(instance, {id, direction}));
     }
     HW_CHECK(instance.leases.erase(id));
     return erase_record(instance, id);

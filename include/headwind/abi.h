@@ -22,6 +22,8 @@ enum hw_limits {
 	HW_MAX_CANDIDATES = 4, /* rules with one and the same selector */
 	HW_MAX_RULES = 1 << 20,
 	HW_MAX_ENTRIES = 1 << 22,
+	HW_NORMAL_SAMPLES = 4096,
+	HW_SIGMA_BITS = 13,  /* samples of a law are in 1 / 2^13 standard deviations, as in iproute2's tables */
 	HW_TEXT_CHUNK = 240, /* bytes of a rule's description per map element */
 };
 
@@ -80,6 +82,8 @@ enum hw_impairment_flags {
 	HW_JITTER_NORMAL = 1 << 4, /* `jitter` is the standard deviation of a normal law, else half a uniform one's width */
 };
 
+#define HW_REJECT (HW_REJECT_RST | HW_REJECT_ICMP)
+
 /* What chance does to wire packets, in this order. */
 enum hw_event { HW_EVENT_LOSS = 0, HW_EVENT_CORRUPT = 1, HW_EVENT_DUPLICATE = 2, HW_EVENTS = 3 };
 
@@ -131,7 +135,7 @@ struct hw_state {
 	struct bpf_spin_lock lock; /* guards all below: they advance together */
 	__u32 fraction_q16;        /* of next_free */
 	__u64 next_free;           /* CLOCK_MONOTONIC: when the link of `rate` is free again */
-	__u32 since_reorder;       /* packets that were delayed since one was not; stops at 2^32 - 1 */
+	__u32 since_reorder;       /* packets that were delayed since one was not; stops at reorder_gap - 1 */
 	__u32 pad;
 };
 
@@ -278,6 +282,10 @@ enum hw_cure {
 	HW_CURE_TSTAMP = 1 << 4,    /* only a monotonic skb->tstamp is a departure time */
 	HW_CURE_NONCE = 1 << 5,     /* tc_index alone does not prove that a packet is back */
 	HW_CURE_MULTICAST = 1 << 6, /* PACKET_LOOPBACK copies pass */
+	HW_CURE_VERIFIED = 1 << 11, /* a flipped bit is no longer verified by the NIC */
+	HW_CURE_REAL_CSUM = 1 << 12, /* a bit is flipped only after the checksum is real */
+	HW_CURE_ORDER = 1 << 13,     /* what follows a packet on the detour takes it too */
+	HW_CURE_SPREAD = 1 << 14,    /* packets that may overtake do not share a flow of fq */
 	/* The loader's: */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */
 	HW_CURE_BACKLOG = 1 << 8,  /* netdev_max_backlog */

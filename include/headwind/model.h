@@ -40,10 +40,63 @@ HW_INLINE __u32 hw_dice(__u64 seed, __u64 n)
 	return (__u32)((z ^ (z >> 31)) >> 32);
 }
 
-/* Needs wire packets: each is decided, or counted by the rate, on its own. */
+/* -log2((dice + 1/2) / 2^32), 24 fractional bits: 0 .. 33. Bit by bit: squaring a number doubles its logarithm. */
+HW_INLINE __u64 hw_minus_log2_q24(__u32 dice)
+{
+	__u64 x = ((__u64)dice << 1 | 1) << 31; /* at most 64 bits; of 2^64 */
+	__u32 whole = 0, fraction = 0;
+
+	for (__u32 shift = 32; shift != 0; shift >>= 1) {
+		__u32 up = x >> (64 - shift) ? 0 : shift;
+
+		x <<= up;
+		whole += up;
+	}
+	x >>= 32; /* 1 <= x / 2^31 < 2 */
+	for (int i = 0; i < 24; i++) {
+		__u64 carry;
+
+		x = x * x >> 31;
+		carry = x >> 32;
+		x >>= carry;
+		fraction = fraction << 1 | (__u32)carry;
+	}
+	return ((__u64)(whole + 1) << 24) - fraction;
+}
+
+/* The number of the wire packet that meets the next event, counted from 1: geometric law, by inversion of its
+ * distribution function. */
+HW_INLINE __u64 hw_draw_gap(const struct hw_chance *chance, __u32 dice)
+{
+	__u64 log = hw_minus_log2_q24(dice); /* 30 bits */
+	__u64 whole = chance->half_life_q24 >> 24, fraction = chance->half_life_q24 & 0xffffff;
+
+	return 1 + ((log * whole + (log * fraction >> 24)) >> 24);
+}
+
+/* Would an event come within the next `packets` wire packets? The caller has drawn `until`. */
+HW_INLINE int hw_event_within(const struct hw_chance *chance, __u64 until, __u32 packets)
+{
+	return chance->threshold != 0 && until <= packets;
+}
+
+/* Counts `packets` wire packets, of which only the last may meet the event. Does it? */
+HW_INLINE int hw_event_happens(const struct hw_chance *chance, __u64 *until, __u32 packets)
+{
+	if (chance->threshold == 0)
+		return 0;
+	if (*until > packets) {
+		*until -= packets;
+		return 0;
+	}
+	*until = 0; /* to be drawn */
+	return 1;
+}
+
+/* Counts on each wire packet, or delays each on its own. (What chance does is another matter: see hw_event_within.) */
 HW_INLINE int hw_needs_wire(const struct hw_impairment *imp)
 {
-	return imp->loss != 0 || imp->ns_per_byte_q16 != 0;
+	return imp->ns_per_byte_q16 != 0 || imp->jitter != 0 || imp->reorder != 0;
 }
 
 /* Has a time component: every matched packet goes through the pacer, also one that need not wait (a shortcut would
@@ -53,14 +106,43 @@ HW_INLINE int hw_needs_time(const struct hw_impairment *imp)
 	return imp->delay != 0 || imp->ns_per_byte_q16 != 0;
 }
 
-/* Rate, queue and delay for a wire packet of `length` bytes that is ready at `ready` (CLOCK_MONOTONIC).
- * Returns 0 and the time to let it go, or HW_CAUSE_QUEUE: the packet is dropped and nothing has changed.
- * The caller holds state->lock (which is why there is no call in here: Linux 6.1 allows none under a lock).
+/* Packets of one flow may leave in another order than they came. */
+HW_INLINE int hw_may_reorder(const struct hw_impairment *imp)
+{
+	return imp->jitter != 0 || imp->reorder != 0;
+}
+
+/* delay ± jitter, ns, not below 0. `normal`: a sample of the standard normal law, in 1 / 2^HW_SIGMA_BITS. */
+HW_INLINE __u64 hw_jittered(const struct hw_impairment *imp, __u32 dice, __s16 normal)
+{
+	__u64 width = imp->jitter; /* at most 42 bits */
+	__s64 delay = (__s64)imp->delay;
+
+	if (imp->flags & HW_JITTER_NORMAL) {
+		/* BPF of this age has no signed division, and a shift would round away from zero on one side only */
+		__u64 offset = width * (__u64)(normal < 0 ? -normal : normal) >> HW_SIGMA_BITS;
+
+		delay += normal < 0 ? -(__s64)offset : (__s64)offset;
+	} else {
+		delay += (__s64)(width * (2 * (__u64)(dice >> 12) + 1) >> 20) - (__s64)width;
+	}
+	return delay < 0 ? 0 : (__u64)delay;
+}
+
+/* When a packet goes. */
+struct hw_timing {
+	__u64 depart;  /* CLOCK_MONOTONIC */
+	int reordered; /* went without delay */
+};
+
+/* Rate, queue, delay and reordering for a wire packet of `length` bytes that is ready at `ready` (CLOCK_MONOTONIC) and
+ * would be delayed by `delay`. Returns 0 and the timing, or HW_CAUSE_QUEUE: the packet is dropped and nothing has
+ * changed. The caller holds state->lock (which is why there is no call in here: Linux 6.1 allows none under a lock).
  *
  *   start = max(ready, next_free)    next_free = start + length / rate    depart = start + delay
  */
 HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *state, __u64 ready, __u32 length,
-                          __u64 *depart)
+                          __u64 delay, __u32 dice, struct hw_timing *timing)
 {
 	__u64 start = ready;
 
@@ -77,7 +159,18 @@ HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *stat
 		state->next_free = start + (busy_q16 >> 16);
 		state->fraction_q16 = busy_q16 & 0xffff;
 	}
-	*depart = start + imp->delay;
+	timing->depart = start + delay;
+	timing->reordered = 0;
+	if (imp->reorder == 0)
+		return 0;
+	/* As netem: after one that went at once, the next gap - 1 packets do not. */
+	if (state->since_reorder + 1 >= imp->reorder_gap && hw_happens(imp->reorder, dice)) {
+		state->since_reorder = 0;
+		timing->depart = start;
+		timing->reordered = 1;
+	} else if (state->since_reorder + 1 < imp->reorder_gap) {
+		state->since_reorder++;
+	}
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "cli.h"
 #include "headwind.skel.h"
+#include "laws.h"
 #include "netlink.h"
 #include "prog_prelude.h"
 #include "transaction.h"
@@ -54,7 +55,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.leases = map_of<__u32, hw_lease>(skeleton.maps.hw_leases);
     out.states = map_of<hw_state_key, hw_state>(skeleton.maps.hw_states);
     out.texts = map_of<hw_text_key, hw_text>(skeleton.maps.hw_texts);
-    out.counters = duplicate(bpf_map__fd(skeleton.maps.hw_counters));
+    out.locals = duplicate(bpf_map__fd(skeleton.maps.hw_locals));
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
     out.control = memory_of<hw_control>(skeleton.maps.data_control);
     out.held = memory_of<hw_held>(skeleton.maps.data_held);
@@ -93,6 +94,7 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     skeleton_->rodata->hw_without = options.without;
     skeleton_->rodata->hw_tag = tag;
     skeleton_->rodata->hw_nonce = nonce;
+    std::ranges::copy(normal_samples(), skeleton_->rodata->hw_normal);
     require(headwind_bpf__load(skeleton_.get()) == 0, "load the BPF programs (root?)");
     instance_ = instance_of(*skeleton_);
     control().abi = HW_ABI_VERSION;
