@@ -74,7 +74,7 @@ void add_impairment_flags(CLI::App* command, RuleText& text)
     value("--queue", text.queue, "SIZE|TIME", "longest queue in front of --rate: 64kb, 50ms (default 200ms)");
     command->add_flag("--partition", text.partition, "drop every packet, both directions")->group(group);
     value("--reject", text.reject, "rst|icmp",
-          "answer what --loss drops, or every packet: TCP with RST and the rest with ICMP, or all with ICMP");
+          "drop with an answer: what --loss takes, else every packet; rst: TCP with RST, the rest as icmp");
     value("--netem", text.netem, "WORDS", "all of this in the words of tc's netem: \"delay 100ms 20ms loss 1%\"");
     command->add_flag("--pass", text.pass, "leave these alone (an exclusion: give it a higher --priority)")
         ->group(group);
