@@ -221,7 +221,7 @@ Result<RuleText> spell_out(const RuleText& text)
                     typed("--netem", *text.netem), others);
     }
     flags.netem.reset();
-    HW_CHECK(named("--netem", *text.netem, apply_netem(*text.netem, flags)));
+    HW_CHECK(apply_netem(*text.netem, flags));
     return flags;
 }
 
