@@ -27,6 +27,59 @@ std::string clock_text(std::int64_t until)
     return text;
 }
 
+void add_value(CLI::App* command, const char* group, const char* flag, std::optional<std::string>& to, const char* type,
+               const char* help)
+{
+    command->add_option(flag, to, help)->type_name(type)->group(group);
+}
+
+void add_selector_flags(CLI::App* command, RuleText& text)
+{
+    constexpr const char* group = "Which packets";
+    const auto list = [command](const char* flag, std::vector<std::string>& to, const char* type, const char* help) {
+        command->add_option(flag, to, help)->type_name(type)->group(group)->take_all();
+    };
+    list("--dev,-i", text.devices, "NAME,...",
+         "through these devices (else: the lowest devices that are up, lo included)");
+    list("--cgroup", text.cgroups, "PATH", "of sockets in this cgroup or below it");
+    list("--proto", text.protocols, "NAME|NUMBER,...", "tcp, udp, icmp, ...; arp, nd and dhcp only if named");
+    list("--port", text.ports, "PORTS", "at either end: 22,80,8000-8080 (or 8000:8080)");
+    list("--local-port,--src-port", text.local_ports, "PORTS", "at this end");
+    list("--remote-port,--dst-port", text.remote_ports, "PORTS", "at the other end");
+    list("--local,--src-network", text.locals, "CIDR,...", "address of this end, v4 or v6");
+    list("--remote,--network", text.remotes, "CIDR,...", "address of the other end");
+    add_value(command, group, "--direction", text.direction, "out|in|both",
+              "out by default; both with --partition, --pass and --reject alone");
+    add_value(command, group, "--priority", text.priority, "N",
+              "-1000 .. 1000, default 0: the highest matching rule wins");
+}
+
+void add_impairment_flags(CLI::App* command, RuleText& text)
+{
+    constexpr const char* group = "What happens to them";
+    const auto value = [command](const char* flag, std::optional<std::string>& to, const char* type, const char* help) {
+        add_value(command, group, flag, to, type, help);
+    };
+    value("--delay,--latency", text.delay, "TIME", "hold each packet this long: 250ms, 1.5s");
+    value("--jitter,--delay-distro", text.jitter, "TIME", "more or less than --delay by up to this, at random: 20ms");
+    value("--distribution,--delay-distribution", text.distribution, "uniform|normal",
+          "of the jitter; normal: --jitter is the standard deviation (default uniform)");
+    value("--loss,--packet-loss", text.loss, "PERCENT", "drop each wire packet with this probability: 10%");
+    value("--corrupt", text.corrupt, "PERCENT", "flip a bit of a wire packet with this probability: 0.1%");
+    value("--duplicate", text.duplicate, "PERCENT", "send a wire packet twice with this probability: 1%");
+    value("--reorder,--reordering", text.reorder, "PERCENT",
+          "send a packet without its --delay with this probability: 25%");
+    value("--reorder-gap", text.reorder_gap, "N", "only every N-th packet may be reordered (default 1)");
+    value("--rate", text.rate, "RATE", "send no faster: 1mbit, 512kbit (frames without FCS)");
+    value("--queue", text.queue, "SIZE|TIME", "longest queue in front of --rate: 64kb, 50ms (default 200ms)");
+    command->add_flag("--partition", text.partition, "drop every packet, both directions")->group(group);
+    value("--reject", text.reject, "rst|icmp",
+          "drop with an answer: what --loss takes, else every packet; rst: TCP with RST, the rest as icmp");
+    value("--netem", text.netem, "WORDS", "all of this in the words of tc's netem: \"delay 100ms 20ms loss 1%\"");
+    command->add_flag("--pass", text.pass, "leave these alone (an exclusion: give it a higher --priority)")
+        ->group(group);
+}
+
 }  // namespace
 
 void add_common_options(CLI::App* command, CommonOptions& options, bool json)
@@ -45,35 +98,8 @@ Status enter(const CommonOptions& options)
 
 void add_rule_flags(CLI::App* command, RuleText& text)
 {
-    const auto list = [command](const char* flag, std::vector<std::string>& to, const char* type, const char* help) {
-        command->add_option(flag, to, help)->type_name(type)->group("Which packets")->take_all();
-    };
-    list("--dev,-i", text.devices, "NAME,...",
-         "through these devices (else: the lowest devices that are up, lo included)");
-    list("--cgroup", text.cgroups, "PATH", "of sockets in this cgroup or below it");
-    list("--proto", text.protocols, "NAME|NUMBER,...", "tcp, udp, icmp, ...; arp, nd and dhcp only if named");
-    list("--port", text.ports, "PORTS", "at either end: 22,80,8000-8080 (or 8000:8080)");
-    list("--local-port,--src-port", text.local_ports, "PORTS", "at this end");
-    list("--remote-port,--dst-port", text.remote_ports, "PORTS", "at the other end");
-    list("--local,--src-network", text.locals, "CIDR,...", "address of this end, v4 or v6");
-    list("--remote,--network", text.remotes, "CIDR,...", "address of the other end");
-    const auto value = [command](const char* flag, std::optional<std::string>& to, const char* type, const char* help,
-                                 const char* group) {
-        command->add_option(flag, to, help)->type_name(type)->group(group);
-    };
-    value("--direction", text.direction, "out|in|both", "out by default; both with --partition and --pass",
-          "Which packets");
-    value("--priority", text.priority, "N", "-1000 .. 1000, default 0: the highest matching rule wins",
-          "Which packets");
-    value("--delay", text.delay, "TIME", "hold each packet this long: 250ms, 1.5s", "What happens to them");
-    value("--loss", text.loss, "PERCENT", "drop each wire packet with this probability: 10%", "What happens to them");
-    value("--rate", text.rate, "RATE", "send no faster: 1mbit, 512kbit (frames without FCS)", "What happens to them");
-    value("--queue", text.queue, "SIZE|TIME", "longest queue in front of --rate: 64kb, 50ms (default 200ms)",
-          "What happens to them");
-    command->add_flag("--partition", text.partition, "drop every packet, both directions")
-        ->group("What happens to them");
-    command->add_flag("--pass", text.pass, "leave these alone (an exclusion: give it a higher --priority)")
-        ->group("What happens to them");
+    add_selector_flags(command, text);
+    add_impairment_flags(command, text);
 }
 
 Progress drain_progress()
@@ -118,8 +144,12 @@ nlohmann::json to_json(const hw_counters& counters)
               {"partition", counters.dropped[HW_CAUSE_PARTITION]},
               {"queue", counters.dropped[HW_CAUSE_QUEUE]},
               {"held", counters.dropped[HW_CAUSE_HELD]},
-              {"line", counters.dropped[HW_CAUSE_LINE]}}},
+              {"line", counters.dropped[HW_CAUSE_LINE]},
+              {"reject", counters.dropped[HW_CAUSE_REJECT]}}},
+            {"corrupted_packets", counters.corrupted},
+            {"duplicated_packets", counters.duplicated},
             {"delayed_packets", counters.delayed},
+            {"reordered_packets", counters.reordered},
             {"passed_undelayed_packets", counters.unstampable}};
 }
 

@@ -7,8 +7,6 @@
 #include <cmath>
 #include <cstring>
 
-#include <headwind/model.h>
-
 namespace headwind {
 namespace {
 
@@ -147,6 +145,41 @@ unsigned address_bits(const __u64 (&address)[2], const __u64 (&mask)[2])
     return fixed >= 96 && std::memcmp(&address, mapped.data(), mapped.size()) == 0 ? fixed - 96 : fixed;
 }
 
+hw_chance chance_of(const std::optional<Probability>& probability)
+{
+    hw_chance out{};
+    if (!probability) return out;
+    out.threshold = probability->threshold;
+    const double p = std::ldexp(static_cast<double>(probability->threshold), -32);
+    // log1p: of 1 - 2^-32 a plain logarithm would keep few digits. At most 2^32 ln 2 packets: 56 bits.
+    if (p > 0 && p < 1)
+        out.half_life_q24 = static_cast<__u64>(std::llround(std::ldexp(-std::log(2.0) / std::log1p(-p), 24)));
+    return out;
+}
+
+__u32 flags_of(const Impairment& impairment)
+{
+    unsigned flags = 0;
+    if (impairment.pass) flags |= HW_PASS;
+    if (partitions(impairment)) flags |= HW_PARTITION;
+    if (impairment.reject == Reject::rst) flags |= HW_REJECT_RST;
+    if (impairment.reject == Reject::icmp) flags |= HW_REJECT_ICMP;
+    if (impairment.distribution == Distribution::normal) flags |= HW_JITTER_NORMAL;
+    return flags;
+}
+
+// ns; what waits longer fq drops.
+std::uint64_t queue_of(const Impairment& impairment)
+{
+    std::uint64_t wait = default_queue(impairment.rate);
+    if (impairment.queue && impairment.queue->nanoseconds != 0) wait = impairment.queue->nanoseconds;
+    if (impairment.queue && impairment.queue->bytes != 0) {
+        const auto exact = static_cast<u128>(impairment.queue->bytes) * 8 * ns_per_s / impairment.rate;
+        wait = static_cast<std::uint64_t>(std::min<u128>(exact, max_delay));
+    }
+    return std::min(wait, max_delay - longest_delay(impairment));
+}
+
 }  // namespace
 
 Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved)
@@ -208,36 +241,23 @@ std::uint64_t default_queue(std::uint64_t rate)
     return std::clamp<std::uint64_t>(ten_frames, 200'000'000, max_delay);
 }
 
-hw_chance compile_chance(const std::optional<Probability>& probability)
-{
-    hw_chance out{};
-    if (!probability) return out;
-    out.threshold = probability->threshold;
-    const double p = std::ldexp(static_cast<double>(out.threshold), -32);
-    if (out.threshold != 0 && out.threshold >> 32 == 0)
-        out.half_life_q24 = static_cast<__u64>(std::llround(std::ldexp(-std::log(2.0) / std::log1p(-p), 24)));
-    return out;
-}
-
 hw_impairment compile_impairment(const Impairment& impairment)
 {
     hw_impairment out{};
-    if (impairment.pass) out.flags |= HW_PASS;
-    if (impairment.partition) out.flags |= HW_PARTITION;
-    out.events[HW_EVENT_LOSS] = compile_chance(impairment.loss);
+    out.events[HW_EVENT_LOSS] = chance_of(impairment.loss);
+    out.events[HW_EVENT_CORRUPT] = chance_of(impairment.corrupt);
+    out.events[HW_EVENT_DUPLICATE] = chance_of(impairment.duplicate);
+    if (impairment.reorder) out.reorder = impairment.reorder->threshold;
+    out.reorder_gap = impairment.reorder_gap;
     out.delay = impairment.delay;
+    out.jitter = impairment.jitter;
     if (impairment.rate != 0) {
         // At least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
         out.ns_per_byte_q16 =
             std::max<std::uint64_t>(1, ((8 * ns_per_s << 16) + impairment.rate / 2) / impairment.rate);
-        out.queue = default_queue(impairment.rate);
-        if (impairment.queue && impairment.queue->nanoseconds != 0) out.queue = impairment.queue->nanoseconds;
-        if (impairment.queue && impairment.queue->bytes != 0) {
-            const auto wait = static_cast<u128>(impairment.queue->bytes) * 8 * ns_per_s / impairment.rate;
-            out.queue = static_cast<std::uint64_t>(std::min<u128>(wait, max_delay));
-        }
-        out.queue = std::min<__u64>(out.queue, max_delay - impairment.delay);  // fq drops what waits longer
+        out.queue = queue_of(impairment);
     }
+    out.flags = flags_of(impairment);
     return out;
 }
 

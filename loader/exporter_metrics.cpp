@@ -71,16 +71,16 @@ MetricFamily per_direction(const Rules& rules, const char* name, const char* hel
     return family;
 }
 
-constexpr std::array<const char*, HW_CAUSES> cause_names{"loss", "partition", "queue", "held", "line"};
+constexpr std::array<const char*, HW_CAUSES> cause_names{"loss", "partition", "queue", "held", "line", "reject"};
 static_assert(HW_CAUSE_LOSS == 0 && HW_CAUSE_PARTITION == 1 && HW_CAUSE_QUEUE == 2 && HW_CAUSE_HELD == 3 &&
-                  HW_CAUSE_LINE == 4,
+                  HW_CAUSE_LINE == 4 && HW_CAUSE_REJECT == 5,
               "cause_names is in this order");
 
 MetricFamily drops(const Rules& rules)
 {
     auto family = make_family("headwind_dropped_packets_total", MetricType::Counter,
                               "Wire packets dropped: loss (--loss), partition, queue (full in front of --rate), held "
-                              "(--max-held reached), line (refused by the pacer)");
+                              "(--max-held reached), line (refused by the pacer), reject (answered: --reject)");
     for (const auto* rule : rules) {
         for (const auto& [direction, counters] : rule->counters) {
             for (std::size_t cause = 0; cause < cause_names.size(); ++cause) {
@@ -114,8 +114,14 @@ std::vector<MetricFamily> metric_families(const Overview& all)
         per_direction(rules, "headwind_bytes_total", "Bytes the rule matched (frames without FCS)",
                       &hw_counters::bytes),
         drops(rules),
+        per_direction(rules, "headwind_corrupted_packets_total", "Wire packets with a bit flipped (--corrupt)",
+                      &hw_counters::corrupted),
+        per_direction(rules, "headwind_duplicated_packets_total", "Copies made of wire packets (--duplicate)",
+                      &hw_counters::duplicated),
         per_direction(rules, "headwind_delayed_packets_total", "Wire packets handed to the pacer",
                       &hw_counters::delayed),
+        per_direction(rules, "headwind_reordered_packets_total",
+                      "Wire packets handed to the pacer without their delay (--reorder)", &hw_counters::reordered),
         per_direction(rules, "headwind_passed_undelayed_packets_total",
                       "Packets passed without their delay: not plain IP to the kernel (a second VLAN tag)",
                       &hw_counters::unstampable),

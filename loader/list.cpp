@@ -64,17 +64,52 @@ Result<int> list(const Options& options)
     return 0;
 }
 
+struct Column {
+    const char* title;
+    int width;
+    bool always;  // else only if a rule has something to show there
+    __u64 (*value)(const hw_counters&);
+};
+
+constexpr Column columns[] = {
+    {"packets", 12, true, [](const hw_counters& c) { return c.packets; }},
+    {"bytes", 15, true, [](const hw_counters& c) { return c.bytes; }},
+    {"loss", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_LOSS]; }},
+    {"partition", 11, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_PARTITION]; }},
+    {"reject", 10, false, [](const hw_counters& c) { return c.dropped[HW_CAUSE_REJECT]; }},
+    {"queue", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_QUEUE]; }},
+    {"held", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_HELD]; }},
+    {"line", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_LINE]; }},
+    {"corrupted", 11, false, [](const hw_counters& c) { return c.corrupted; }},
+    {"duplicated", 12, false, [](const hw_counters& c) { return c.duplicated; }},
+    {"delayed", 12, true, [](const hw_counters& c) { return c.delayed; }},
+    {"reordered", 11, false, [](const hw_counters& c) { return c.reordered; }},
+};
+
+std::vector<Column> columns_for(const Overview& all)
+{
+    std::vector<Column> shown;
+    for (const Column& column : columns) {
+        bool filled = column.always;
+        for (const auto& rule : all.rules)
+            for (const auto& [direction, c] : rule.counters) filled = filled || column.value(c) != 0;
+        if (filled) shown.push_back(column);
+    }
+    return shown;
+}
+
 void print_table(const Overview& all)
 {
     const auto width = name_width(all);
-    fmt::print("{:<{}}  {:<4}{:>12}{:>15}{:>10}{:>11}{:>10}{:>10}{:>10}{:>12}\n", "rule", width, "dir", "packets",
-               "bytes", "loss", "partition", "queue", "held", "line", "delayed");
+    const auto shown = columns_for(all);
+    fmt::print("{:<{}}  {:<4}", "rule", width, "dir");
+    for (const Column& column : shown) fmt::print("{:>{}}", column.title, column.width);
+    fmt::print("\n");
     for (const auto& rule : all.rules) {
         for (const auto& [direction, c] : rule.counters) {
-            fmt::print("{:<{}}  {:<4}{:>12}{:>15}{:>10}{:>11}{:>10}{:>10}{:>10}{:>12}\n", rule.record.rule.name, width,
-                       format_direction(direction), c.packets, c.bytes, c.dropped[HW_CAUSE_LOSS],
-                       c.dropped[HW_CAUSE_PARTITION], c.dropped[HW_CAUSE_QUEUE], c.dropped[HW_CAUSE_HELD],
-                       c.dropped[HW_CAUSE_LINE], c.delayed);
+            fmt::print("{:<{}}  {:<4}", rule.record.rule.name, width, format_direction(direction));
+            for (const Column& column : shown) fmt::print("{:>{}}", column.value(c), column.width);
+            fmt::print("\n");
             if (c.unstampable != 0)
                 fmt::print("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "",
                            width, c.unstampable);
@@ -134,8 +169,10 @@ void register_stats(CLI::App& app, Cli& cli)
     command->add_flag("--watch", options->watch, "again every second, until interrupted");
     add_common_options(command, options->common, true);
     command->footer(
-        "packets, bytes: matched (frames without FCS). Dropped: loss (--loss), partition, queue (full in front\n"
-        "of --rate), held (--max-held reached), line (refused by the pacer). delayed: handed to the pacer.\n\n"
+        "packets, bytes: matched (frames without FCS). Dropped: loss (--loss), partition, reject (either of them,\n"
+        "and answered), queue (full in front of --rate), held (--max-held reached), line (refused by the pacer).\n"
+        "corrupted: with a bit flipped. duplicated: copies made. delayed: handed to the pacer; reordered: of these,\n"
+        "without their delay. reject, corrupted, duplicated and reordered appear once they are not 0.\n\n"
         "Examples:\n  headwind stats\n  headwind stats slow-db --watch\n  headwind stats --json");
     command->callback([options, &cli] { cli.chosen = [options] { return stats(*options); }; });
 }

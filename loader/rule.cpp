@@ -1,5 +1,6 @@
-// The factory of rules: every check that a rule must pass. Its words are parsed in rule_parse.cpp.
-#include "rule.h"
+// The factory of rules: every check that a rule must pass (those of the impairment are in rule_impairment.cpp). Its
+// words are parsed in rule_parse.cpp.
+#include "rule_factory.h"
 
 #include <algorithm>
 #include <iterator>
@@ -11,42 +12,9 @@
 namespace headwind {
 namespace {
 
-__extension__ using u128 = unsigned __int128;
-
 constexpr std::size_t max_device_length = 15;    // IFNAMSIZ without the NUL
 constexpr std::size_t max_cgroup_length = 4095;  // PATH_MAX without the NUL
-constexpr std::uint64_t max_delay_seconds = max_delay / 1'000'000'000;
 constexpr int max_priority = 1000;
-
-// ---- errors that name the flag and the value typed ----
-
-std::string typed(std::string_view flag, std::string_view value)
-{
-    return fmt::format("{} {}", flag, printable(value));
-}
-
-std::string typed(std::string_view flag, const std::vector<std::string>& values)
-{
-    return typed(flag, fmt::format("{}", fmt::join(values, ",")));
-}
-
-tl::unexpected<Error> refuse(std::string_view flag, std::string_view value, std::string_view why)
-{
-    return fail(ErrorKind::usage, "{}: {}", typed(flag, value), why);
-}
-
-template <class T>
-Result<T> named(std::string_view flag, std::string_view value, Result<T> result)
-{
-    if (!result) return refuse(flag, value, result.error().message);
-    return result;
-}
-
-void append_word(std::string& words, std::string_view word)
-{
-    if (!words.empty() && !word.empty()) words += ' ';
-    words += word;
-}
 
 // ---- lists ----
 
@@ -158,27 +126,6 @@ Result<int> parse_priority(std::string_view text)
         return fail(ErrorKind::usage, "write a whole number from -{0} to {0} (the highest wins)", max_priority);
     }
     return negative ? -value : value;
-}
-
-// A size ("64kb") or a time ("50ms"): only the units of sizes have a 'b'.
-Result<QueueLimit> parse_queue(std::string_view text)
-{
-    const std::string_view value = trimmed(text);
-    const bool bare = !value.empty() && value.find_first_not_of("0123456789.") == std::string_view::npos;
-    if (value.empty() || bare) {
-        return fail(ErrorKind::usage, "{}: write a size (64kb, 64KiB) or a time at that rate (50ms)",
-                    bare ? "needs a unit" : "empty");
-    }
-    QueueLimit limit;
-    if (value.find_first_of("bB") != std::string_view::npos) {
-        HW_TRY(limit.bytes, parse_size(value));
-    } else {
-        HW_TRY(limit.nanoseconds, parse_duration(value));
-    }
-    if (limit == QueueLimit{}) {
-        return fail(ErrorKind::usage, "no queue would drop nearly everything: write a size (64kb) or a time (50ms)");
-    }
-    return limit;
 }
 
 // ---- the selector as a whole ----
@@ -301,113 +248,53 @@ Result<Selector> make_selector(const RuleText& text)
     return selector;
 }
 
-// ---- the impairment as a whole ----
-
-std::string typed_impairments(const RuleText& text)
-{
-    std::string words;
-    if (text.delay) append_word(words, typed("--delay", *text.delay));
-    if (text.loss) append_word(words, typed("--loss", *text.loss));
-    if (text.rate) append_word(words, typed("--rate", *text.rate));
-    if (text.queue) append_word(words, typed("--queue", *text.queue));
-    return words;
-}
-
-Status check_alone(const RuleText& text)
-{
-    const std::string others = typed_impairments(text);
-    if (text.partition && text.pass) {
-        return fail(ErrorKind::usage, "--partition --pass: one drops every packet, the other none: use one of them");
-    }
-    if (text.partition && !others.empty()) {
-        return fail(ErrorKind::usage, "--partition {}: --partition drops every packet: use it alone", others);
-    }
-    if (text.pass && !others.empty()) {
-        return fail(ErrorKind::usage, "--pass {}: --pass leaves packets unimpaired: use it alone", others);
-    }
-    return {};
-}
-
-// Longest wait in the queue, ns; it overflows into the largest number.
-std::uint64_t queue_wait(const QueueLimit& queue, std::uint64_t rate)
-{
-    if (queue.nanoseconds != 0) return queue.nanoseconds;
-    const u128 wait = u128{queue.bytes} * 8'000'000'000 / rate;
-    return static_cast<std::uint64_t>(std::min(wait, u128{~std::uint64_t{0}}));
-}
-
-Status check_times(const Impairment& impairment, const RuleText& text)
-{
-    if (impairment.delay > max_delay) {
-        return refuse("--delay", *text.delay,
-                      fmt::format("fq, which holds the packets, counts 2^32 us: use at most {}s", max_delay_seconds));
-    }
-    if (!impairment.queue) return {};
-    if (impairment.rate == 0) {
-        return refuse("--queue", *text.queue, "it is the queue in front of --rate: add --rate 10mbit, or leave it out");
-    }
-    if (queue_wait(*impairment.queue, impairment.rate) > max_delay - impairment.delay) {
-        return fail(ErrorKind::usage, "{}: the wait in the queue plus the delay exceeds {}s: use a shorter queue",
-                    typed_impairments(text), max_delay_seconds);
-    }
-    return {};
-}
-
-Result<Impairment> make_impairment(const RuleText& text)
-{
-    HW_CHECK(check_alone(text));
-    Impairment impairment;
-    impairment.partition = text.partition;
-    impairment.pass = text.pass;
-    if (text.delay) {
-        HW_TRY(impairment.delay, named("--delay", *text.delay, parse_duration(*text.delay)));
-    }
-    if (text.loss) {
-        HW_TRY(impairment.loss, named("--loss", *text.loss, parse_probability(*text.loss)));
-    }
-    if (text.rate) {
-        HW_TRY(impairment.rate, named("--rate", *text.rate, parse_rate(*text.rate)));
-    }
-    if (text.queue) {
-        HW_TRY(impairment.queue, named("--queue", *text.queue, parse_queue(*text.queue)));
-    }
-    HW_CHECK(check_times(impairment, text));
-
-    const bool loses = impairment.loss && impairment.loss->threshold != 0;
-    if (impairment.delay != 0 || loses || impairment.rate != 0 || text.partition || text.pass) return impairment;
-    const std::string zeros = typed_impairments(text);
-    if (zeros.empty()) {
-        return fail(ErrorKind::usage,
-                    "the rule does nothing: add --delay 50ms, --loss 1%, --rate 10mbit, --partition or --pass");
-    }
-    return fail(ErrorKind::usage, "{}: does nothing: use more than 0, or --pass to leave packets unimpaired", zeros);
-}
-
 Result<Direction> make_direction(const RuleText& text, const Impairment& impairment)
 {
-    const bool both_ways = impairment.partition || impairment.pass;
+    const bool both_ways = partitions(impairment) || impairment.pass;
     if (!text.direction) return both_ways ? Direction::both : Direction::out;
     HW_TRY(const Direction direction, named("--direction", *text.direction, parse_direction(*text.direction)));
 
-    std::string unfit;
-    if (impairment.delay != 0) append_word(unfit, typed("--delay", *text.delay));
-    if (impairment.rate != 0) append_word(unfit, typed("--rate", *text.rate));
+    const std::string unfit = typed_egress_only(impairment, text);
     if (direction == Direction::out || unfit.empty()) return direction;
     return refuse("--direction", *text.direction,
-                  fmt::format("only loss and partition work at ingress yet; for {} use --direction out, or run "
+                  fmt::format("only loss, partition and reject work at ingress yet; for {} use --direction out, or run "
                               "headwind where the packets are sent",
                               unfit));
 }
 
 }  // namespace
 
+std::string typed(std::string_view flag, std::string_view value)
+{
+    return fmt::format("{} {}", flag, printable(value));
+}
+
+std::string typed(std::string_view flag, const std::vector<std::string>& values)
+{
+    return typed(flag, fmt::format("{}", fmt::join(values, ",")));
+}
+
+void append_word(std::string& words, std::string_view word)
+{
+    if (!words.empty() && !word.empty()) words += ' ';
+    words += word;
+}
+
+tl::unexpected<Error> refuse(std::string_view flag, std::string_view value, std::string_view why)
+{
+    return fail(ErrorKind::usage, "{}: {}", typed(flag, value), why);
+}
+
 Result<Rule> make_rule(const RuleText& text)
 {
     Rule rule;
     HW_TRY(rule.name, parse_name(text.name));
     HW_TRY(rule.selector, make_selector(text));
-    HW_TRY(rule.impairment, make_impairment(text));
-    HW_TRY(rule.direction, make_direction(text, rule.impairment));
+    HW_TRY(const RuleText flags, spell_out(text));
+    auto impairment = make_impairment(flags);
+    if (text.netem) impairment = named("--netem", *text.netem, std::move(impairment));
+    HW_TRY(rule.impairment, std::move(impairment));
+    HW_TRY(rule.direction, make_direction(flags, rule.impairment));
     if (text.priority) {
         HW_TRY(rule.priority, named("--priority", *text.priority, parse_priority(*text.priority)));
     }

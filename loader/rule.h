@@ -77,7 +77,7 @@ struct Impairment {
     std::optional<Probability> loss, corrupt, duplicate;
     std::optional<Probability> reorder;  // goes without delay (netem's meaning); only with delay
     std::uint32_t reorder_gap = 1;       // only every n-th packet may; 1 .. 2^31; only with reorder
-    std::uint64_t rate = 0;  // bit/s of frames without FCS; 0: unlimited
+    std::uint64_t rate = 0;              // bit/s of frames without FCS; 0: unlimited
     // Only with rate. Empty: the compiler takes the larger of 200 ms at that rate and 10 frames of 1514 bytes.
     std::optional<QueueLimit> queue;
     bool partition = false;  // drop everything; alone, or with reject
@@ -85,6 +85,11 @@ struct Impairment {
     Reject reject = Reject::no;
     friend bool operator==(const Impairment&, const Impairment&) = default;
 };
+
+// Every packet is dropped: --partition, or --reject without --loss.
+bool partitions(const Impairment& impairment);
+// ns: the delay with the longest jitter, without the wait in front of `rate`.
+std::uint64_t longest_delay(const Impairment& impairment);
 
 struct Rule {
     std::string name;
@@ -109,14 +114,15 @@ struct RuleText {
 // The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
 // --remote-port --local --remote --delay --jitter --distribution --loss --corrupt --duplicate --reorder --reorder-gap
 // --rate --queue --reject --direction --priority --partition --pass --netem.
-// Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder without
-// --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
-// --partition with another impairment (--partition --reject is fine), --netem with a flag for an impairment, anything
-// but loss, partition and reject at ingress (directions in and both: not built yet), ports with a protocol list in which
-// none has ports, v4 and v6 mixed so that nothing can match, empty text where something was to be selected (--port ""
-// must not mean every port). --reject with --loss answers what loss takes; without, it is a partition that answers.
-// --direction defaults to out; with --partition or --pass, also by --reject alone, to both. A name is required. "all
-// packets" of a rule without selectors are IP packets; ARP, neighbour discovery and DHCP only if named.
+// Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder
+// without --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
+// --partition with another impairment (--partition --reject is fine), --reject with another impairment but without
+// --loss, --netem with a flag for an impairment, anything but loss, partition and reject at ingress (directions in and
+// both: not built yet), ports with a protocol list in which none has ports, v4 and v6 mixed so that nothing can match,
+// empty text where something was to be selected (--port "" must not mean every port). --reject with --loss answers what
+// loss takes; without, it is a partition that answers. --direction defaults to out; with --partition or --pass, also by
+// --reject alone, to both. A name is required. "all packets" of a rule without selectors are IP packets; ARP, neighbour
+// discovery and DHCP only if named.
 Result<Rule> make_rule(const RuleText& text);
 
 // "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", ...
@@ -128,6 +134,8 @@ std::string format_cidr(const Cidr& cidr);
 Result<std::vector<PortRange>> parse_ports(std::string_view text);
 std::string format_ports(const std::vector<PortRange>& ports);
 std::string_view format_direction(Direction direction);
+std::string_view format_distribution(Distribution distribution);
+std::string_view format_reject(Reject reject);
 
 // What the engine knows beyond the rule, for the sentence. Empty devices: the rule's own words.
 struct SentenceContext {
@@ -137,7 +145,7 @@ struct SentenceContext {
 // "packets sent by cgroup /a/b to port 5432 through eth0, lo: delay 50 ms, loss 1%, until 14:05". One line, no doubt
 // left: every selector, direction, impairment and a priority other than the default appear.
 std::string sentence(const Rule& rule, const SentenceContext& context = {});
-// "delay 50 ms, loss 1%, rate 1 mbit (queue 100 ms)" / "partition" / "pass".
+// "delay 50 ms ± 5 ms, loss 1%, rate 1 mbit (queue 100 ms)" / "partition, reject with RST" / "pass".
 std::string describe(const Impairment& impairment);
 
 // JSON with units in the key names (delay_ns, jitter_ns, distribution, loss_percent, loss_threshold and the same for

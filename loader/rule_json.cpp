@@ -13,6 +13,20 @@ namespace {
 
 using nlohmann::json;
 
+// Of each probability the percent that readers see, and the threshold that counts.
+struct ChanceKeys {
+    const char* percent;
+    const char* threshold;
+    std::optional<Probability> Impairment::*value;
+    std::optional<std::string> RuleText::*text;
+};
+constexpr ChanceKeys chances[] = {
+    {"loss_percent", "loss_threshold", &Impairment::loss, &RuleText::loss},
+    {"corrupt_percent", "corrupt_threshold", &Impairment::corrupt, &RuleText::corrupt},
+    {"duplicate_percent", "duplicate_threshold", &Impairment::duplicate, &RuleText::duplicate},
+    {"reorder_percent", "reorder_threshold", &Impairment::reorder, &RuleText::reorder},
+};
+
 // ---- writing ----
 
 // The decimal percent that users see, as the nearest double.
@@ -59,16 +73,25 @@ json to_json(const Selector& selector)
 json to_json(const Impairment& impairment)
 {
     json object = json::object();
-    if (impairment.delay != 0) object["delay_ns"] = impairment.delay;
-    if (impairment.loss) {
-        object["loss_percent"] = percent(*impairment.loss);
-        object["loss_threshold"] = impairment.loss->threshold;
+    // Beside a reorder of 0% a delay of 0 is told too: --reorder is refused without --delay.
+    if (impairment.delay != 0 || impairment.reorder) object["delay_ns"] = impairment.delay;
+    if (impairment.jitter != 0) {
+        object["jitter_ns"] = impairment.jitter;
+        object["distribution"] = std::string(format_distribution(impairment.distribution));
     }
+    for (const ChanceKeys& chance : chances) {
+        const auto& probability = impairment.*chance.value;
+        if (!probability) continue;
+        object[chance.percent] = percent(*probability);
+        object[chance.threshold] = probability->threshold;
+    }
+    if (impairment.reorder_gap != 1) object["reorder_gap"] = impairment.reorder_gap;
     if (impairment.rate != 0) object["rate_bit_per_s"] = impairment.rate;
     if (impairment.queue && impairment.queue->bytes != 0) object["queue_bytes"] = impairment.queue->bytes;
     if (impairment.queue && impairment.queue->nanoseconds != 0) object["queue_ns"] = impairment.queue->nanoseconds;
     if (impairment.partition) object["partition"] = true;
     if (impairment.pass) object["pass"] = true;
+    if (impairment.reject != Reject::no) object["reject"] = std::string(format_reject(impairment.reject));
     return object;
 }
 
@@ -139,21 +162,31 @@ Status read_quantity(const json& object, const char* key, std::string_view unit,
     return {};
 }
 
-// loss_threshold rules; loss_percent is for readers, but must not say something else.
-Status read_loss(const json& object, RuleText& text)
+Status read_word(const json& object, const char* key, std::string_view choices, std::optional<std::string>& into)
 {
-    HW_TRY(const auto threshold, read_count(object, "loss_threshold"));
-    const json* shown = find(object, "loss_percent");
+    const json* value = find(object, key);
+    if (value == nullptr) return {};
+    if (!value->is_string()) return wrong(fmt::format("impairment.{}", key), fmt::format("a string: {}", choices));
+    into = value->get<std::string>();
+    return {};
+}
+
+// The threshold rules; the percent is for readers, but must not say something else.
+Status read_chance(const json& object, const ChanceKeys& keys, RuleText& text)
+{
+    HW_TRY(const auto threshold, read_count(object, keys.threshold));
+    const json* shown = find(object, keys.percent);
     if (!threshold && shown == nullptr) return {};
     if (!threshold || *threshold > std::uint64_t{1} << 32) {
-        return wrong("impairment.loss_threshold", "a whole number from 0 to 4294967296 (100%)");
+        return wrong(fmt::format("impairment.{}", keys.threshold), "a whole number from 0 to 4294967296 (100%)");
     }
-    const Probability loss{*threshold};
-    if (shown != nullptr && (!shown->is_number() || shown->get<double>() != percent(loss))) {
-        return wrong("impairment.loss_percent",
-                     fmt::format("the number {} for loss_threshold {}, or left out", percent(loss), *threshold));
+    const Probability probability{*threshold};
+    if (shown != nullptr && (!shown->is_number() || shown->get<double>() != percent(probability))) {
+        return wrong(
+            fmt::format("impairment.{}", keys.percent),
+            fmt::format("the number {} for {} {}, or left out", percent(probability), keys.threshold, *threshold));
     }
-    text.loss = format_probability(loss);
+    text.*keys.text = format_probability(probability);
     return {};
 }
 
@@ -187,15 +220,21 @@ Status read_impairment(const json& rule, RuleText& text)
 {
     const json* object = find(rule, "impairment");
     if (object == nullptr) return {};
-    HW_CHECK(check_keys(*object, "impairment",
-                        {"delay_ns", "loss_percent", "loss_threshold", "rate_bit_per_s", "queue_bytes", "queue_ns",
-                         "partition", "pass"}));
+    HW_CHECK(check_keys(
+        *object, "impairment",
+        {"delay_ns", "jitter_ns", "distribution", "loss_percent", "loss_threshold", "corrupt_percent",
+         "corrupt_threshold", "duplicate_percent", "duplicate_threshold", "reorder_percent", "reorder_threshold",
+         "reorder_gap", "rate_bit_per_s", "queue_bytes", "queue_ns", "partition", "pass", "reject"}));
     HW_CHECK(read_quantity(*object, "delay_ns", "ns", text.delay));
-    HW_CHECK(read_loss(*object, text));
+    HW_CHECK(read_quantity(*object, "jitter_ns", "ns", text.jitter));
+    HW_CHECK(read_word(*object, "distribution", "uniform or normal", text.distribution));
+    for (const ChanceKeys& chance : chances) HW_CHECK(read_chance(*object, chance, text));
+    HW_CHECK(read_quantity(*object, "reorder_gap", "", text.reorder_gap));
     HW_CHECK(read_quantity(*object, "rate_bit_per_s", "bit", text.rate));
     HW_CHECK(read_queue(*object, text));
     HW_CHECK(read_bool(*object, "partition", text.partition));
-    return read_bool(*object, "pass", text.pass);
+    HW_CHECK(read_bool(*object, "pass", text.pass));
+    return read_word(*object, "reject", "rst or icmp", text.reject);
 }
 
 Status read_head(const json& rule, RuleText& text)

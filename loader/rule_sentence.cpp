@@ -137,24 +137,45 @@ std::string places(const Selector& selector, const SentenceContext& context)
     return fmt::format("through {}", fmt::join(devices, ", "));
 }
 
+std::string delay_words(const Impairment& impairment)
+{
+    std::string words = "delay " + spaced(format_duration(impairment.delay));
+    if (impairment.jitter != 0) words += " ± " + spaced(format_duration(impairment.jitter));
+    if (impairment.distribution == Distribution::normal) words += " (normal)";
+    return words;
+}
+
+std::string rate_words(const Impairment& impairment)
+{
+    std::string words = "rate " + spaced(format_rate(impairment.rate));
+    if (!impairment.queue) return words;
+    const QueueLimit& queue = *impairment.queue;
+    const std::string limit = queue.bytes != 0 ? format_size(queue.bytes) : format_duration(queue.nanoseconds);
+    return words + fmt::format(" (queue {})", spaced(limit));
+}
+
+void add_chance(std::vector<std::string>& words, std::string_view event, const std::optional<Probability>& probability)
+{
+    if (probability) words.push_back(fmt::format("{} {}", event, format_probability(*probability)));
+}
+
 }  // namespace
 
 std::string describe(const Impairment& impairment)
 {
     if (impairment.pass) return "pass";
-    if (impairment.partition) return "partition";
     std::vector<std::string> words;
-    if (impairment.delay != 0) words.push_back("delay " + spaced(format_duration(impairment.delay)));
-    if (impairment.loss) words.push_back("loss " + format_probability(*impairment.loss));
-    if (impairment.rate != 0) {
-        std::string rate = "rate " + spaced(format_rate(impairment.rate));
-        if (impairment.queue) {
-            const QueueLimit& queue = *impairment.queue;
-            rate += fmt::format(" (queue {})", spaced(queue.bytes != 0 ? format_size(queue.bytes)
-                                                                       : format_duration(queue.nanoseconds)));
-        }
-        words.push_back(std::move(rate));
-    }
+    if (partitions(impairment)) words.emplace_back("partition");
+    if (impairment.delay != 0) words.push_back(delay_words(impairment));
+    add_chance(words, "loss", impairment.loss);
+    add_chance(words, "duplicate", impairment.duplicate);
+    add_chance(words, "corrupt", impairment.corrupt);
+    add_chance(words, "reorder", impairment.reorder);
+    if (impairment.reorder && impairment.reorder_gap != 1)
+        words.back() += fmt::format(" (gap {})", impairment.reorder_gap);
+    if (impairment.rate != 0) words.push_back(rate_words(impairment));
+    if (impairment.reject == Reject::rst) words.emplace_back("reject with RST");
+    if (impairment.reject == Reject::icmp) words.emplace_back("reject with ICMP");
     return fmt::format("{}", fmt::join(words, ", "));
 }
 

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <set>
 
@@ -277,19 +278,86 @@ TEST(Entries, BothEndsOfAPortCount)
 
 // ---- impairments ----
 
-TEST(Impairments, FlagsAndProbability)
+RuleText lossy(const std::string& probability)
+{
+    RuleText text;
+    text.name = "r";
+    text.loss = probability;
+    return text;
+}
+
+hw_chance chance_of(std::uint64_t threshold)
+{
+    Impairment impairment;
+    impairment.loss = Probability{threshold};
+    return compile_impairment(impairment).events[HW_EVENT_LOSS];
+}
+
+TEST(Impairments, Flags)
 {
     EXPECT_EQ(impairment_of(partition()).flags, HW_PARTITION);
     auto text = partition();
+    text.reject = "icmp";
+    EXPECT_EQ(impairment_of(text).flags, HW_PARTITION | HW_REJECT_ICMP);
     text.partition = false;
-    text.pass = true;
-    EXPECT_EQ(impairment_of(text).flags, HW_PASS);
-    text.pass = false;
-    text.loss = "25%";
-    EXPECT_EQ(impairment_of(text).loss, 1ULL << 30);
-    text.loss = "100%";
-    EXPECT_EQ(impairment_of(text).loss, 1ULL << 32);
-    EXPECT_FALSE(impairment_of(text).flags || impairment_of(text).delay || impairment_of(text).ns_per_byte_q16);
+    text.reject = "rst";
+    EXPECT_EQ(impairment_of(text).flags, HW_PARTITION | HW_REJECT_RST) << "reject alone drops everything";
+    text.loss = "1%";
+    EXPECT_EQ(impairment_of(text).flags, HW_REJECT_RST) << "what loss takes";
+    text.reject.reset();
+    text.delay = "50ms";
+    text.jitter = "5ms";
+    EXPECT_EQ(impairment_of(text).flags, 0U);
+    text.distribution = "normal";
+    EXPECT_EQ(impairment_of(text).flags, HW_JITTER_NORMAL);
+    RuleText pass;
+    pass.name = "r";
+    pass.pass = true;
+    EXPECT_EQ(impairment_of(pass).flags, HW_PASS);
+}
+
+TEST(Impairments, EveryEventHasItsChance)
+{
+    auto text = lossy("25%");
+    text.corrupt = "50%";
+    text.duplicate = "100%";
+    const auto impairment = impairment_of(text);
+    EXPECT_EQ(impairment.events[HW_EVENT_LOSS].threshold, 1ULL << 30);
+    EXPECT_EQ(impairment.events[HW_EVENT_CORRUPT].threshold, 1ULL << 31);
+    EXPECT_EQ(impairment.events[HW_EVENT_DUPLICATE].threshold, 1ULL << 32);
+    EXPECT_FALSE(impairment.delay || impairment.jitter || impairment.reorder || impairment.ns_per_byte_q16);
+    for (const auto& event : impairment_of(partition()).events) EXPECT_FALSE(event.threshold || event.half_life_q24);
+}
+
+TEST(Impairments, HalfLives)
+{
+    EXPECT_EQ(chance_of(0).half_life_q24, 0U);
+    EXPECT_EQ(chance_of(1ULL << 32).half_life_q24, 0U) << "every packet: no gap to draw";
+    EXPECT_EQ(chance_of(1ULL << 31).half_life_q24, 1ULL << 24) << "1/2: one packet";
+    EXPECT_EQ(chance_of(3ULL << 30).half_life_q24, 1ULL << 23) << "3/4: half a packet";
+    EXPECT_EQ(chance_of((1ULL << 32) - 1).half_life_q24, 1ULL << 19) << "1 - 2^-32: 1/32 of a packet";
+    for (const std::uint64_t threshold : {1ULL, 2ULL, 42'949'673ULL, 1ULL << 30, 4'000'000'000ULL}) {
+        const auto p = static_cast<long double>(threshold) / 4294967296.0L;
+        const auto exact = -16777216.0L * std::log(2.0L) / std::log1p(-p);
+        const auto half_life = static_cast<long double>(chance_of(threshold).half_life_q24);
+        EXPECT_LE(std::abs(static_cast<double>(half_life - exact)), 0.5 + static_cast<double>(exact) * 1e-15)
+            << threshold << ": a double's 53 bits";
+    }
+}
+
+TEST(Impairments, JitterAndReorder)
+{
+    auto text = limited("10mbit", {}, "50ms");
+    EXPECT_EQ(impairment_of(text).reorder_gap, 1U);
+    text.jitter = "5ms";
+    text.reorder = "25%";
+    text.reorder_gap = "2147483648";
+    const auto impairment = impairment_of(text);
+    EXPECT_EQ(impairment.delay, 50 * ms);
+    EXPECT_EQ(impairment.jitter, 5 * ms);
+    EXPECT_EQ(impairment.reorder, 1ULL << 30);
+    EXPECT_EQ(impairment.reorder_gap, 1U << 31);
+    EXPECT_EQ(impairment.queue, 200 * ms);
 }
 
 TEST(Impairments, NanosecondsPerByteAreRoundedToNearest)
@@ -316,6 +384,11 @@ TEST(Impairments, DefaultQueue)
     EXPECT_EQ(impairment_of(limited("100kbit")).queue, 12'112ULL * ms / 10) << "ten frames of 1514 bytes";
     EXPECT_EQ(impairment_of(limited("8bit")).queue, max_delay);
     EXPECT_EQ(impairment_of(limited("8bit", {}, "4000s")).queue, max_delay - 4'000'000 * ms);
+    auto jittery = limited("8bit", {}, "4000s");
+    jittery.jitter = "10s";
+    EXPECT_EQ(impairment_of(jittery).queue, max_delay - 4'010'000 * ms);
+    jittery.distribution = "normal";
+    EXPECT_EQ(impairment_of(jittery).queue, max_delay - 4'040'000 * ms) << "tails of 4 standard deviations";
 }
 
 TEST(Impairments, DefaultQueueTakesTenFrames)

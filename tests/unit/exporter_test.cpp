@@ -32,8 +32,11 @@ DirectionCounters counters(Direction direction, std::uint64_t first)
     out.counters.packets = first;
     out.counters.bytes = first + 1;
     for (unsigned cause = 0; cause < HW_CAUSES; ++cause) out.counters.dropped[cause] = first + 2 + cause;
-    out.counters.delayed = first + 7;
-    out.counters.unstampable = first + 8;
+    out.counters.delayed = first + 8;
+    out.counters.unstampable = first + 9;
+    out.counters.corrupted = first + 10;
+    out.counters.duplicated = first + 11;
+    out.counters.reordered = first + 12;
     return out;
 }
 
@@ -62,9 +65,12 @@ TEST(Exporter, EveryCounterOfEveryDirection)
             "headwind_dropped_packets_total{{rule=\"slow\",direction=\"out\",cause=\"{}\"}} {}\n", cause, value));
     };
     EXPECT_THAT(out, AllOf(dropped("loss", 102), dropped("partition", 103), dropped("queue", 104), dropped("held", 105),
-                           dropped("line", 106)));
-    EXPECT_THAT(out, HasSubstr("headwind_delayed_packets_total{rule=\"slow\",direction=\"in\"} 207\n"));
-    EXPECT_THAT(out, HasSubstr("headwind_passed_undelayed_packets_total{rule=\"slow\",direction=\"in\"} 208\n"));
+                           dropped("line", 106), dropped("reject", 107)));
+    EXPECT_THAT(out, HasSubstr("headwind_delayed_packets_total{rule=\"slow\",direction=\"in\"} 208\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_passed_undelayed_packets_total{rule=\"slow\",direction=\"in\"} 209\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_corrupted_packets_total{rule=\"slow\",direction=\"out\"} 110\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_duplicated_packets_total{rule=\"slow\",direction=\"out\"} 111\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_reordered_packets_total{rule=\"slow\",direction=\"out\"} 112\n"));
 }
 
 TEST(Exporter, LargeCountersAreExact)

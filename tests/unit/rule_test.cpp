@@ -30,8 +30,20 @@ RuleText text_of(const Arguments& arguments)
         {"--local", &text.locals}, {"--remote", &text.remotes},
     };
     const std::map<std::string, std::optional<std::string>*> words{
-        {"--delay", &text.delay}, {"--loss", &text.loss},           {"--rate", &text.rate},
-        {"--queue", &text.queue}, {"--direction", &text.direction}, {"--priority", &text.priority},
+        {"--delay", &text.delay},
+        {"--jitter", &text.jitter},
+        {"--distribution", &text.distribution},
+        {"--loss", &text.loss},
+        {"--corrupt", &text.corrupt},
+        {"--duplicate", &text.duplicate},
+        {"--reorder", &text.reorder},
+        {"--reorder-gap", &text.reorder_gap},
+        {"--rate", &text.rate},
+        {"--queue", &text.queue},
+        {"--reject", &text.reject},
+        {"--direction", &text.direction},
+        {"--priority", &text.priority},
+        {"--netem", &text.netem},
     };
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& flag = arguments[i];
@@ -298,7 +310,8 @@ TEST(MakeRule, EverythingAtOnce)
         "--name slow-db --dev eth0,lo --dev eth0 --cgroup /a/b,c --proto tcp,UDP,6 "
         "--local-port 1024-2047 --remote-port 443 --remote-port 80 "
         "--local 192.0.2.1 --remote 10.0.0.0/8,10.0.0.0/8 --remote 2001:db8::/32 "
-        "--delay 50ms --loss 10% --rate 1mbit --queue 64kb --direction out --priority -7");
+        "--delay 50ms --jitter 5ms --distribution normal --loss 10% --corrupt 50% --duplicate 25% --reorder 100% "
+        "--reorder-gap 5 --rate 1mbit --queue 64kb --reject icmp --direction out --priority -7");
     EXPECT_EQ(rule.name, "slow-db");
     EXPECT_EQ(rule.selector.devices, (Arguments{"eth0", "lo"}));
     EXPECT_EQ(rule.selector.cgroups, (Arguments{"/a/b", "c"}));
@@ -309,9 +322,16 @@ TEST(MakeRule, EverythingAtOnce)
     EXPECT_EQ(rule.selector.locals, (std::vector<Cidr>{cidr("192.0.2.1")}));
     EXPECT_EQ(rule.selector.remotes, (std::vector<Cidr>{cidr("10.0.0.0/8"), cidr("2001:db8::/32")}));
     EXPECT_EQ(rule.impairment.delay, 50'000'000U);
+    EXPECT_EQ(rule.impairment.jitter, 5'000'000U);
+    EXPECT_EQ(rule.impairment.distribution, Distribution::normal);
     EXPECT_EQ(rule.impairment.loss, Probability{429'496'730});
+    EXPECT_EQ(rule.impairment.corrupt, Probability{std::uint64_t{1} << 31});
+    EXPECT_EQ(rule.impairment.duplicate, Probability{std::uint64_t{1} << 30});
+    EXPECT_EQ(rule.impairment.reorder, Probability{std::uint64_t{1} << 32});
+    EXPECT_EQ(rule.impairment.reorder_gap, 5U);
     EXPECT_EQ(rule.impairment.rate, 1'000'000U);
     EXPECT_EQ(rule.impairment.queue, (QueueLimit{64'000, 0}));
+    EXPECT_EQ(rule.impairment.reject, Reject::icmp);
     EXPECT_EQ(rule.direction, Direction::out);
     EXPECT_EQ(rule.priority, -7);
 }
@@ -332,7 +352,26 @@ TEST(MakeRule, Accepts)
              "--rate 8bit --queue 4294b",
              "--delay 4294s --rate 1mbit",
              "--delay 4293s --rate 1mbit --queue 1s",
+             "--delay 50ms --jitter 50ms",
+             "--delay 50ms --jitter 0",
+             "--delay 0 --jitter 0 --distribution normal --loss 1%",
+             "--delay 2147s --jitter 2147s",
+             "--delay 3294s --jitter 250s --distribution normal",
+             "--delay 3293s --jitter 250s --distribution normal --rate 1mbit --queue 1s",
+             "--corrupt 0.1%",
+             "--duplicate 100%",
+             "--delay 50ms --reorder 25%",
+             "--delay 50ms --reorder 25% --reorder-gap 2147483648",
+             "--delay 50ms --reorder 0% --reorder-gap 1",
+             "--delay 0 --reorder 0% --loss 1%",
              "--partition",
+             "--partition --reject rst",
+             "--reject icmp",
+             "--reject rst --direction in",
+             "--reject rst --loss 1% --direction both",
+             "--reject rst --loss 1% --delay 50ms --corrupt 1%",
+             "--delay 50ms --loss 0% --reject rst",
+             "--corrupt 0% --duplicate 0% --loss 1% --direction in",
              "--pass --direction in",
              "--loss 1% --direction in",
              "--loss 1% --direction both",
@@ -364,6 +403,11 @@ TEST(MakeRule, DefaultDirection)
     EXPECT_EQ(valid("--partition").direction, Direction::both);
     EXPECT_EQ(valid("--pass").direction, Direction::both);
     EXPECT_EQ(valid("--partition --direction out").direction, Direction::out);
+    EXPECT_EQ(valid("--partition --reject rst").direction, Direction::both);
+    EXPECT_EQ(valid("--reject rst").direction, Direction::both);
+    EXPECT_EQ(valid("--reject rst --direction in").direction, Direction::in);
+    EXPECT_EQ(valid("--reject rst --loss 1%").direction, Direction::out);
+    EXPECT_EQ(valid("--corrupt 1%").direction, Direction::out);
     EXPECT_EQ(valid("--partition").priority, default_priority);
     EXPECT_FALSE(valid("--rate 1mbit").impairment.queue);
 }
@@ -429,6 +473,91 @@ TEST(MakeRule, RefusesImpairments)
     });
 }
 
+TEST(MakeRule, RefusesJitterAndReorder)
+{
+    expect_refused({
+        {split("--loss 1% --jitter 5ms"), "--jitter 5ms", "it varies the delay: add --delay 50ms"},
+        {split("--delay 50ms --jitter 5"), "--jitter 5", "needs a unit: write 5ms"},
+        {split("--delay 50ms --jitter 51ms"), "--jitter 51ms", "longer than --delay 50ms"},
+        {split("--delay 50ms --jitter 51ms"), "--jitter 51ms", "use at most 50ms"},
+        {split("--delay 0 --jitter 1ns --loss 1%"), "--jitter 1ns", "longer than --delay 0"},
+        {split("--delay 50ms --jitter 5h"), "--jitter 5h", "longer than --delay 50ms"},
+        {split("--delay 4294s --jitter 1ms"), "--delay 4294s --jitter 1ms", "the longest jitter (1ms) exceeds 4294s"},
+        {split("--delay 3294s --jitter 250.001s --distribution normal"),
+         "--delay 3294s --jitter 250.001s --distribution normal", "the longest jitter (16m40.004s) exceeds 4294s"},
+        {split("--delay 4293s --jitter 1s --rate 1mbit --queue 1ms"),
+         "--delay 4293s --jitter 1s --rate 1mbit --queue 1ms", "plus the delay exceeds 4294s: use a shorter queue"},
+        {split("--delay 50ms --distribution normal"), "--distribution normal",
+         "it is the law of the jitter: add --jitter 10ms"},
+        {split("--delay 50ms --jitter 5ms --distribution pareto"), "--distribution pareto",
+         "unknown distribution: write uniform or normal"},
+        {{"--delay", "50ms", "--jitter", "5ms", "--distribution", ""},
+         "--distribution \"\"",
+         "write uniform or normal"},
+        {split("--loss 1% --reorder 25%"), "--reorder 25%", "go without delay"},
+        {split("--delay 0 --reorder 25%"), "--reorder 25%", "add --delay 50ms"},
+        {split("--loss 1% --reorder 0%"), "--reorder 0%", "add --delay 50ms"},
+        {split("--delay 50ms --reorder 0.25"), "--reorder 0.25", "needs '%'"},
+        {split("--delay 50ms --reorder-gap 5"), "--reorder-gap 5", "add --reorder 25%"},
+        {split("--delay 50ms --reorder 25% --reorder-gap 0"), "--reorder-gap 0", "from 1 to 2147483648"},
+        {split("--delay 50ms --reorder 25% --reorder-gap 2147483649"), "--reorder-gap 2147483649", "from 1 to"},
+        {split("--delay 50ms --reorder 25% --reorder-gap 18446744073709551617"), "--reorder-gap 18446744073709551617",
+         "whole number of packets"},
+        {split("--delay 50ms --reorder 25% --reorder-gap -1"), "--reorder-gap -1", "whole number"},
+        {split("--delay 50ms --reorder 25% --reorder-gap 1.5"), "--reorder-gap 1.5", "whole number"},
+        {{"--delay", "50ms", "--reorder", "25%", "--reorder-gap", ""}, "--reorder-gap \"\"", "whole number"},
+    });
+}
+
+TEST(MakeRule, RefusesCorruptDuplicateAndReject)
+{
+    expect_refused({
+        {split("--corrupt 0.1"), "--corrupt 0.1", "needs '%'"},
+        {split("--duplicate 101%"), "--duplicate 101%", "above 100%"},
+        {split("--corrupt 0% --duplicate 0%"), "--corrupt 0% --duplicate 0%", "does nothing: use more than 0"},
+        {split("--loss 0% --reject rst"), "--loss 0% --reject rst", "does nothing"},
+        {split("--reject reset"), "--reject reset", "write rst (TCP is reset, the rest gets ICMP) or icmp"},
+        {split("--reject no"), "--reject no", "write rst"},
+        {{"--reject", ""}, "--reject \"\"", "write rst"},
+        {split("--delay 50ms --reject rst"), "--delay 50ms --reject rst",
+         "--reject without --loss drops every packet: use it alone, or add --loss 1%"},
+        {split("--corrupt 1% --reject icmp"), "--corrupt 1% --reject icmp", "use it alone, or add --loss 1%"},
+        {split("--partition --loss 1% --reject rst"), "--partition --loss 1% --reject rst",
+         "use it alone, or with --reject only"},
+        {split("--partition --jitter 1ms --duplicate 1%"), "--partition --jitter 1ms --duplicate 1%", "use it alone"},
+        {split("--pass --reject rst"), "--pass --reject rst", "--pass leaves packets unimpaired: use it alone"},
+        {split("--pass --corrupt 1%"), "--pass --corrupt 1%", "use it alone"},
+    });
+}
+
+// The grammar of the words is netem_test.cpp's.
+TEST(MakeRule, NetemsWordsStandForFlags)
+{
+    RuleText words = text_of({"--netem", "delay 50ms loss 1%", "--port", "80", "--priority", "3"});
+    const auto rule = make_rule(words);
+    ASSERT_TRUE(rule) << rule.error().message;
+    EXPECT_EQ(*rule, valid("--delay 50ms --loss 1% --port 80 --priority 3"));
+    EXPECT_EQ(rule_from_json(to_json(*rule)).value(), *rule);
+}
+
+TEST(MakeRule, RefusesNetem)
+{
+    const std::string both = "netem's words stand for such flags: use the words or the flags";
+    for (const std::string& line : {"--delay 1ms"s, "--jitter 1ms"s, "--distribution normal"s, "--loss 1%"s,
+                                    "--corrupt 1%"s, "--duplicate 1%"s, "--reorder 1%"s, "--reorder-gap 2"s,
+                                    "--rate 1mbit"s, "--queue 1ms"s, "--reject rst"s, "--partition"s, "--pass"s}) {
+        Arguments arguments = split(line);
+        arguments.insert(arguments.end(), {"--netem", "loss 1%"});
+        expect_refused({{arguments, "--netem \"loss 1%\" " + line, both}});
+    }
+    expect_refused({
+        {{"--netem", "delay 4295s"}, "--netem \"delay 4295s\"", "--delay 4295s: fq, which holds the packets"},
+        {{"--netem", "loss 0%"}, "--netem \"loss 0%\"", "--loss 0%: does nothing"},
+        {{"--netem", ""}, "--netem \"\"", ""},
+        {{"--netem", "delay 50ms", "--direction", "in"}, "--direction in", "for --delay 50ms use --direction out"},
+    });
+}
+
 TEST(MakeRule, RefusesDirectionsAndPriorities)
 {
     expect_refused({
@@ -436,9 +565,11 @@ TEST(MakeRule, RefusesDirectionsAndPriorities)
         {split("--loss 1% --direction OUT"), "--direction OUT", "write out, in or both"},
         {{"--loss", "1%", "--direction", ""}, "--direction \"\"", "write out, in or both"},
         {split("--delay 50ms --direction in"), "--direction in",
-         "only loss and partition work at ingress yet; for --delay 50ms use --direction out"},
+         "only loss, partition and reject work at ingress yet; for --delay 50ms use --direction out"},
         {split("--delay 50ms --rate 1mbit --loss 1% --direction both"), "--direction both",
          "for --delay 50ms --rate 1mbit use --direction out"},
+        {split("--duplicate 1% --corrupt 2% --loss 1% --direction both"), "--direction both",
+         "for --corrupt 2% --duplicate 1% use --direction out"},
         {split("--loss 1% --priority 1001"), "--priority 1001", "from -1000 to 1000"},
         {split("--loss 1% --priority -1001"), "--priority -1001", "from -1000 to 1000"},
         {split("--loss 1% --priority high"), "--priority high", "whole number"},
@@ -564,6 +695,17 @@ TEST(Sentence, Describes)
         {"--delay 50ms --loss 0.1% --rate 1gbit --queue 1.5kb", "delay 50 ms, loss 0.1%, rate 1 gbit (queue 1.5 kb)"},
         {"--delay 50ms --loss 0%", "delay 50 ms, loss 0%"},
         {"--loss 100%", "loss 100%"},
+        {"--delay 100ms --jitter 20ms", "delay 100 ms ± 20 ms"},
+        {"--delay 100ms --jitter 0 --distribution normal", "delay 100 ms"},
+        {"--delay 100ms --jitter 20ms --distribution normal --loss 1% --duplicate 1% --corrupt 0.1% --reorder 25% "
+         "--reorder-gap 5 --rate 1mbit --reject rst",
+         "delay 100 ms ± 20 ms (normal), loss 1%, duplicate 1%, corrupt 0.1%, reorder 25% (gap 5), rate 1 mbit, "
+         "reject with RST"},
+        {"--delay 100ms --reorder 25%", "delay 100 ms, reorder 25%"},
+        {"--corrupt 0.1%", "corrupt 0.1%"},
+        {"--loss 1% --reject icmp", "loss 1%, reject with ICMP"},
+        {"--partition --reject icmp", "partition, reject with ICMP"},
+        {"--reject rst", "partition, reject with RST"},
     };
     for (const auto& [line, expected] : cases) EXPECT_EQ(describe(valid(line).impairment), expected);
 }
@@ -573,7 +715,8 @@ TEST(Sentence, Describes)
 const std::string full_line =
     "--name slow-db --dev eth0,lo --cgroup /a/b --proto tcp,arp --local-port 1024-2047 "
     "--remote-port 443,80 --local 192.0.2.1 --remote 10.0.0.0/8,2001:db8::/32 "
-    "--delay 50ms --loss 0.1% --rate 1mbit --queue 64kb --priority 5";
+    "--delay 50ms --jitter 5ms --distribution normal --loss 0.1% --corrupt 0.01% --duplicate 25% --reorder 50% "
+    "--reorder-gap 5 --rate 1mbit --queue 64kb --reject rst --priority 5";
 
 TEST(Json, HasUnitsInKeys)
 {
@@ -585,8 +728,12 @@ TEST(Json, HasUnitsInKeys)
             "locals": ["192.0.2.1"], "remotes": ["10.0.0.0/8", "2001:db8::/32"]
         },
         "impairment": {
-            "delay_ns": 50000000, "loss_percent": 0.1, "loss_threshold": 4294967,
-            "rate_bit_per_s": 1000000, "queue_bytes": 64000
+            "delay_ns": 50000000, "jitter_ns": 5000000, "distribution": "normal",
+            "loss_percent": 0.1, "loss_threshold": 4294967,
+            "corrupt_percent": 0.01, "corrupt_threshold": 429497,
+            "duplicate_percent": 25, "duplicate_threshold": 1073741824,
+            "reorder_percent": 50, "reorder_threshold": 2147483648, "reorder_gap": 5,
+            "rate_bit_per_s": 1000000, "queue_bytes": 64000, "reject": "rst"
         }
     })");
     const json actual = to_json(valid(full_line));
@@ -597,10 +744,13 @@ TEST(Json, HasUnitsInKeys)
 
 TEST(Json, RoundTripsKinds)
 {
-    for (const std::string line : {"--partition", "--pass --direction in", "--partition --port 22,80-90",
-                                   "--loss 0.01%", "--rate 8bit --queue 1ns", "--delay 1ns --loss 0%",
-                                   "--loss 100% --direction both", "--loss 1% --cgroup /\xc3\xa4/\"quoted\"\\x2d",
-                                   "--loss 1% --proto nd,dhcp,0,255", "--loss 1% --remote ::/0 --priority -1000"}) {
+    for (const std::string line :
+         {"--partition", "--pass --direction in", "--partition --port 22,80-90", "--loss 0.01%",
+          "--rate 8bit --queue 1ns", "--delay 1ns --loss 0%", "--loss 100% --direction both", "--reject icmp",
+          "--partition --reject rst --direction in", "--corrupt 0% --duplicate 1%", "--delay 2ns --jitter 1ns",
+          "--delay 1ms --jitter 0 --distribution normal", "--delay 0 --reorder 0% --reorder-gap 9 --loss 1%",
+          "--delay 1ms --reorder 3% --reorder-gap 1", "--loss 1% --cgroup /\xc3\xa4/\"quoted\"\\x2d",
+          "--loss 1% --proto nd,dhcp,0,255", "--loss 1% --remote ::/0 --priority -1000"}) {
         const Rule rule = valid(line);
         const auto back = rule_from_json(json::parse(to_json(rule).dump()));
         ASSERT_TRUE(back) << line << ": " << back.error().message;
@@ -647,7 +797,20 @@ TEST(Json, Refuses)
         {"/selector/local_ports", "[\"0\"]", "--local-port 0"},
         {"/selector/remotes", "{}", "selector.remotes: must be an array of strings"},
         {"/impairment", "true", "impairment: must be an object"},
-        {"/impairment/jitter_ns", "5", "unknown key impairment.jitter_ns: use delay_ns"},
+        {"/impairment/jitter", "5", "unknown key impairment.jitter: use delay_ns, jitter_ns"},
+        {"/impairment/jitter_ns", "50000001", "--jitter 50000001ns: longer than --delay"},
+        {"/impairment/jitter_ns", "-1", "impairment.jitter_ns: must be a whole number, 0 or more"},
+        {"/impairment/distribution", "1", "impairment.distribution: must be a string: uniform or normal"},
+        {"/impairment/distribution", "\"pareto\"", "--distribution pareto: unknown distribution"},
+        {"/impairment/corrupt_percent", "2",
+         "impairment.corrupt_percent: must be the number 0.01 for corrupt_threshold"},
+        {"/impairment/duplicate_threshold", "4294967297", "impairment.duplicate_threshold: must be a whole number"},
+        {"/impairment/reorder_threshold", "null", "impairment.reorder_threshold: must be a whole number"},
+        {"/impairment/reorder_gap", "0", "--reorder-gap 0"},
+        {"/impairment/reorder_gap", "\"5\"", "impairment.reorder_gap: must be a whole number"},
+        {"/impairment/reject", "true", "impairment.reject: must be a string: rst or icmp"},
+        {"/impairment/reject", "\"no\"", "--reject no: unknown answer"},
+        {"/impairment/netem", "\"loss 1%\"", "unknown key impairment.netem"},
         {"/impairment/delay_ns", "\"5ms\"", "impairment.delay_ns: must be a whole number, 0 or more"},
         {"/impairment/delay_ns", "1.5", "impairment.delay_ns: must be a whole number"},
         {"/impairment/delay_ns", "-1", "impairment.delay_ns: must be a whole number, 0 or more"},
@@ -723,7 +886,11 @@ public:
         text.partition = below(8) == 0;
         text.pass = below(8) == 0;
         if (below(2) == 0) text.delay = format_duration(below(max_delay));
-        if (below(2) == 0) text.loss = format_probability({below((std::uint64_t{1} << 32) + 1)});
+        if (text.delay && below(2) == 0) fill_delay(text);
+        for (auto* chance : {&text.loss, &text.corrupt, &text.duplicate}) {
+            if (below(2) == 0) *chance = probability();
+        }
+        if (below(4) == 0) text.reject = below(2) == 0 ? "rst" : "icmp";
         if (below(2) == 0) text.rate = format_rate(8 + below(100'000'000'000));
         if (text.rate && below(2) == 0)
             text.queue = below(2) == 0 ? format_size(below(1'000'000)) : format_duration(below(1'000'000'000));
@@ -740,7 +907,9 @@ public:
                            &text.remote_ports, &text.locals, &text.remotes}) {
             for (std::string& value : *list) fields.push_back(&value);
         }
-        for (auto* field : {&text.delay, &text.loss, &text.rate, &text.queue, &text.direction, &text.priority}) {
+        for (auto* field :
+             {&text.delay, &text.jitter, &text.distribution, &text.loss, &text.corrupt, &text.duplicate, &text.reorder,
+              &text.reorder_gap, &text.rate, &text.queue, &text.reject, &text.direction, &text.priority}) {
             if (*field) fields.push_back(&**field);
         }
         std::string& field = *fields[below(fields.size())];
@@ -757,6 +926,16 @@ public:
     std::uint64_t below(std::uint64_t end) { return random_() % end; }
 
 private:
+    std::string probability() { return format_probability({below((std::uint64_t{1} << 32) + 1)}); }
+
+    void fill_delay(RuleText& text)
+    {
+        text.jitter = format_duration(below(max_delay / (1 + below(1000))));
+        if (below(2) == 0) text.distribution = below(2) == 0 ? "uniform" : "normal";
+        if (below(2) == 0) text.reorder = probability();
+        if (text.reorder && below(2) == 0) text.reorder_gap = fmt::format("{}", 1 + below(std::uint64_t{1} << 31));
+    }
+
     void fill(std::vector<std::string>& list, const std::vector<std::string>& choices)
     {
         for (std::uint64_t count = below(3); count > 0; --count) list.push_back(choices[below(choices.size())]);
