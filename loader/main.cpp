@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "cli.h"
+#include "comcast.h"
 
 namespace {
 
@@ -21,10 +22,11 @@ int run(int argc, char** argv)
     app.footer(exit_codes);
     Cli cli;
     for (auto* enlist : {register_run, register_add, register_del, register_list, register_stats, register_clear,
-                         register_panic, register_doctor, register_exporter})
+                         register_panic, register_doctor, register_exporter, register_comcast})
         enlist(app, cli);
     try {
-        app.parse(argc, argv);
+        const auto words = with_double_dashes({argv + 1, argv + argc});
+        app.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes the last one first
     } catch (const CLI::ParseError& error) {
         const int code = app.exit(error);
         if (code == 0) return 0;
