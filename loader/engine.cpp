@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 
 #include <headwind/model.h>
 
@@ -30,7 +31,7 @@ Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
 {
     const bool panic = std::atomic_ref(instance.host->panic).load() != 0;
     if (record.lease == 0) return state_of(record, nullptr, panic);
-    HW_TRY(const auto lease, instance.leases.find(record.id));
+    HW_TRY(const auto lease, instance.leases.find(record.state));
     return state_of(record, lease ? &*lease : nullptr, panic);
 }
 
@@ -57,7 +58,7 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     out.devices = device_names(instance, record, links);
     for (const auto& [direction, key] : {std::pair{Direction::out, HW_OUT}, {Direction::in, HW_IN}}) {
         if (record.rule.direction != Direction::both && record.rule.direction != direction) continue;
-        HW_TRY(const auto counters, read_counters(instance, {record.id, static_cast<__u32>(key)}));
+        HW_TRY(const auto counters, read_counters(instance, {record.state, static_cast<__u32>(key)}));
         out.counters.push_back({direction, counters});
     }
     out.record = std::move(record);
@@ -189,7 +190,8 @@ Status prepare_line(Instance& instance, const Rule& rule, const std::vector<Rule
     const auto add = [&](const Impairment& impairment) {
         const bool time = impairment.delay != 0 || impairment.rate != 0;
         needs.time = needs.time || time;
-        line = line || time || impairment.loss;
+        line = line || time || impairment.loss || impairment.corrupt || impairment.duplicate ||
+               impairment.reject != Reject::no;
     };
     add(rule.impairment);
     for (const auto& record : others) add(record.rule.impairment);
@@ -208,45 +210,123 @@ Status attach_devices(Instance& instance, const Rule& rule, const std::vector<ne
     return {};
 }
 
-RuleRecord new_record(const AddRequest& request)
+void set_deadline(RuleRecord& record, std::uint64_t duration)
+{
+    record.deadline = duration != 0 ? boottime_ns() + duration : 0;
+    record.until =
+        duration != 0 ? wall_seconds() + static_cast<std::int64_t>((duration + 500'000'000) / 1'000'000'000) : 0;
+}
+
+Status find_cgroups(RuleRecord& record)
+{
+    record.cgroups.clear();
+    for (const auto& text : record.rule.selector.cgroups) {
+        HW_TRY(auto cgroup, find_cgroup(text));
+        record.cgroups.push_back(std::move(cgroup));
+    }
+    return {};
+}
+
+Result<RuleRecord> new_record(const AddRequest& request)
 {
     RuleRecord record;
     record.rule = request.rule;
     record.created = wall_seconds();
-    if (request.duration != 0) {
-        record.deadline = boottime_ns() + request.duration;
-        record.until = record.created + static_cast<std::int64_t>((request.duration + 500'000'000) / 1'000'000'000);
-    }
+    set_deadline(record, request.duration);
     record.lease = request.lease;
     record.owner = request.owner;
+    HW_CHECK(find_cgroups(record));
     return record;
 }
 
-// A rule of this name that has expired is no obstacle.
-Result<std::vector<RuleRecord>> take_same_name(Session& session, const AddRequest& request)
+Result<RuleRecord> changed_record(const RuleRecord& before, const ChangeRequest& request)
 {
-    std::vector<RuleRecord> same;
+    RuleRecord record = before;
+    HW_TRY(record.rule, request.edit(before.rule));
+    if (request.duration) set_deadline(record, *request.duration);
+    if (record.rule.selector.cgroups != before.rule.selector.cgroups) HW_CHECK(find_cgroups(record));
+    return record;
+}
+
+// What a call of apply_changes makes of the records.
+struct Plan {
+    std::vector<RuleRecord> fresh;  // without ids
+    std::vector<RuleRecord> gone;
+    std::uint64_t max_held = 0;
+};
+
+// Moves the records of this name from the session to `gone`.
+std::vector<RuleRecord> take(Session& session, const std::string& name, Plan& plan)
+{
+    std::vector<RuleRecord> taken;
+    for (const auto& record : session.records)
+        if (record.rule.name == name) taken.push_back(record);
+    subtract(session.records, taken);
+    plan.gone.insert(plan.gone.end(), taken.begin(), taken.end());
+    return taken;
+}
+
+Status plan_change(Session& session, const ChangeRequest& request, Plan& plan)
+{
+    const auto before = take(session, request.name, plan);
+    if (before.empty()) return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", request.name);
+    HW_TRY(auto record, changed_record(before.front(), request));
+    plan.fresh.push_back(std::move(record));
+    return {};
+}
+
+// A rule of this name that has expired is no obstacle.
+Status plan_add(Session& session, const AddRequest& request, Plan& plan)
+{
     for (const auto& record : session.records) {
-        if (record.rule.name != request.rule.name) continue;
+        if (record.rule.name != request.rule.name || request.replace) continue;
         HW_TRY(const auto state, read_state(*session.instance, record));
-        if (!request.replace && state != RuleState::expired)
+        if (state != RuleState::expired)
             return fail(ErrorKind::usage,
                         "--name {}: a rule of this name exists: choose another, or put it in its place with "
                         "--replace",
                         record.rule.name);
-        same.push_back(record);
     }
-    subtract(session.records, same);
-    return same;
+    take(session, request.rule.name, plan);
+    HW_TRY(auto record, new_record(request));
+    plan.fresh.push_back(std::move(record));
+    if (request.max_held != 0) plan.max_held = request.max_held;
+    return {};
+}
+
+Status check_names_differ(const Changes& changes)
+{
+    std::set<std::string> seen;
+    const auto look = [&seen](const std::string& name) -> Status {
+        if (!seen.insert(name).second) return fail(ErrorKind::usage, "{} is named twice: once per rule, please", name);
+        return {};
+    };
+    for (const auto& name : changes.remove) HW_CHECK(look(name));
+    for (const auto& request : changes.change) HW_CHECK(look(request.name));
+    for (const auto& request : changes.add) HW_CHECK(look(request.rule.name));
+    return {};
+}
+
+Result<Plan> make_plan(Session& session, const Changes& changes)
+{
+    Plan plan;
+    HW_CHECK(check_names_differ(changes));
+    for (const auto& request : changes.add) HW_CHECK(plan_add(session, request, plan));
+    for (const auto& request : changes.change) HW_CHECK(plan_change(session, request, plan));
+    for (const auto& name : changes.remove)
+        if (take(session, name, plan).empty())
+            return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+    for (const auto& record : plan.fresh) HW_CHECK(require_fq(record.rule));
+    return plan;
 }
 
 // From nothing, or from what a killed command left, to an instance without rules.
-Status start_instance(Session& session, const AddRequest& request)
+Status start_instance(Session& session, std::uint64_t max_held)
 {
     const auto ignore = [](std::uint32_t) {};
     HW_TRY(const auto lost, tear_down(session.instance, {}, ignore));
     static_cast<void>(lost);
-    auto created = create_instance(request.max_held != 0 ? request.max_held : default_max_held);
+    auto created = create_instance(max_held != 0 ? max_held : default_max_held);
     if (!created) {
         static_cast<void>(tear_down(session.instance, {}, ignore));
         return pass_error(created);
@@ -255,23 +335,27 @@ Status start_instance(Session& session, const AddRequest& request)
     return {};
 }
 
-Status add_to(Session& session, const AddRequest& request, const std::vector<netlink::Link>& devices,
-              RuleRecord& record, const std::vector<RuleRecord>& replaced)
+Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices)
 {
     auto& instance = *session.instance;
-    if (request.max_held != 0) std::atomic_ref(instance.control->max_held).store(request.max_held);
-    HW_CHECK(prepare_line(instance, request.rule, session.records, devices));
-    HW_CHECK(attach_devices(instance, request.rule, devices, record));
-    record.id = next_rule_id(instance);
-    HW_CHECK(commit(instance, {session.records, {record}, replaced}));
-    session.records.push_back(record);
+    if (plan.max_held != 0) std::atomic_ref(instance.control->max_held).store(plan.max_held);
+    for (std::size_t i = 0; i < plan.fresh.size(); ++i) {
+        auto& record = plan.fresh[i];
+        HW_CHECK(prepare_line(instance, record.rule, session.records, devices[i]));
+        record.devices.clear();
+        HW_CHECK(attach_devices(instance, record.rule, devices[i], record));
+        record.id = next_rule_id(instance);
+        if (record.state == 0) record.state = record.id;
+    }
+    HW_CHECK(commit(instance, {session.records, plan.fresh, plan.gone}));
+    session.records.insert(session.records.end(), plan.fresh.begin(), plan.fresh.end());
     return {};
 }
 
 // After a failed change: what was attached for it goes again, all of it if no rule is left.
-void undo(Session& session, const std::vector<RuleRecord>& replaced)
+void undo(Session& session, const std::vector<RuleRecord>& gone)
 {
-    session.records.insert(session.records.end(), replaced.begin(), replaced.end());
+    session.records.insert(session.records.end(), gone.begin(), gone.end());
     if (!session.instance) return;
     if (session.records.empty())
         static_cast<void>(tear_down(session.instance, default_drain, [](std::uint32_t) {}));
@@ -323,25 +407,39 @@ Result<Overview> overview()
     return out;
 }
 
-Result<RuleView> add_rule(const AddRequest& request)
+Result<std::vector<RuleView>> apply_changes(const Changes& changes)
 {
-    HW_CHECK(require_fq(request.rule));
-    auto record = new_record(request);
-    for (const auto& text : request.rule.selector.cgroups) {
-        HW_TRY(auto cgroup, find_cgroup(text));
-        record.cgroups.push_back(std::move(cgroup));
-    }
-    HW_TRY(const auto devices, devices_for(request.rule));
     HW_TRY(auto session, begin());
-    HW_TRY(const auto replaced, take_same_name(session, request));
-    if (!session.instance) HW_CHECK(start_instance(session, request));
-    if (auto status = add_to(session, request, devices, record, replaced); !status) {
-        undo(session, replaced);
+    HW_TRY(auto plan, make_plan(session, changes));
+    std::vector<std::vector<netlink::Link>> devices;
+    for (const auto& record : plan.fresh) {
+        HW_TRY(auto links, devices_for(record.rule));
+        devices.push_back(std::move(links));
+    }
+    if (!session.instance) HW_CHECK(start_instance(session, plan.max_held));
+    if (auto status = carry_out(session, plan, devices); !status) {
+        undo(session, plan.gone);
         return pass_error(status);
+    }
+    if (session.records.empty()) {
+        HW_TRY(const auto lost, tear_down(session.instance, default_drain, [](std::uint32_t) {}));
+        static_cast<void>(lost);
+        return std::vector<RuleView>{};
     }
     HW_CHECK(trim_hooks(*session.instance, session.records));
     HW_TRY(const auto links, netlink::list_links());
-    return view(*session.instance, std::move(record), links);
+    std::vector<RuleView> out;
+    for (auto& record : plan.fresh) {
+        HW_TRY(auto one, view(*session.instance, std::move(record), links));
+        out.push_back(std::move(one));
+    }
+    return out;
+}
+
+Result<RuleView> add_rule(const AddRequest& request)
+{
+    HW_TRY(auto views, apply_changes({{request}, {}, {}}));
+    return std::move(views.front());
 }
 
 Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,

@@ -61,6 +61,22 @@ struct AddRequest {
 };
 Result<RuleView> add_rule(const AddRequest& request);
 
+// A rule that is there becomes another: its counters, the state of its rate, its lease and its place among equals stay.
+struct ChangeRequest {
+    std::string name;
+    std::function<Result<Rule>(const Rule& before)> edit;  // must not change the name
+    std::optional<std::uint64_t> duration;                 // ns from now; 0: no end; nullopt: the deadline stays
+};
+
+// All of it in one instant: a packet sees the rules before or after. A rule may be named once.
+struct Changes {
+    std::vector<AddRequest> add;
+    std::vector<ChangeRequest> change;
+    std::vector<std::string> remove;
+};
+// The rules added, then those changed, in the order given.
+Result<std::vector<RuleView>> apply_changes(const Changes& changes);
+
 // Packets that are left in the line are waited for; `left` tells how many every 200 ms.
 using Progress = std::function<void(std::uint32_t left)>;
 constexpr std::chrono::seconds default_drain{15};

@@ -22,7 +22,7 @@ std::string encode(const RuleRecord& record)
         cgroups.push_back({{"path", cgroup.path}, {"id", cgroup.id}, {"level", cgroup.level}});
     return json{{"rule", to_json(record.rule)}, {"devices", devices},          {"cgroups", cgroups},
                 {"created", record.created},    {"deadline", record.deadline}, {"until", record.until},
-                {"lease", record.lease},        {"owner", record.owner}}
+                {"lease", record.lease},        {"owner", record.owner},       {"state", record.state}}
         .dump();
 }
 
@@ -41,6 +41,7 @@ Result<RuleRecord> decode(std::uint32_t id, const std::string& text)
         record.deadline = value.at("deadline");
         record.until = value.at("until");
         record.lease = value.at("lease");
+        record.state = value.at("state");
         record.owner = value.at("owner");
     } catch (const json::exception& error) {
         return fail(ErrorKind::failed, "the description of rule {} in the kernel is damaged: {}", id, error.what());

@@ -19,7 +19,8 @@ struct AttachedDevice {
 };
 
 struct RuleRecord {
-    std::uint32_t id = 0;  // key of the rules and texts maps; also of its state and counters
+    std::uint32_t id = 0;     // key of the rules and texts maps; a changed rule gets another
+    std::uint32_t state = 0;  // key of its lease, state and counters, which outlive a change: the first id it had
     Rule rule;
     std::vector<AttachedDevice> devices;  // where it applies; those of rules without --dev are found by their flag
     std::vector<Cgroup> cgroups;

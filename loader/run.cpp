@@ -135,7 +135,7 @@ Result<int> run_in_cgroup(const Options& options)
     HW_TRY(const auto rule, add_rule(request));
     const pid_t child = fork();
     if (child == 0) become_command(options, user, cgroup.directory(), before);
-    const int code = child > 0 ? wait_for(child, rule.record.id, watched) : exit_failed;
+    const int code = child > 0 ? wait_for(child, rule.record.state, watched) : exit_failed;
     if (child < 0) fmt::print(stderr, "headwind run: fork: {}\n", std::strerror(errno));
     const auto removed = delete_rules({text.name}, true, drain_progress());
     if (!removed) fmt::print(stderr, "headwind run: {}\n", removed.error().message);

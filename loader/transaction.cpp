@@ -13,6 +13,7 @@ namespace headwind {
 namespace {
 
 constexpr std::uint64_t never = ~0ULL;
+constexpr std::uint64_t retirement = 1'000'000'000;  // ns; the way through headwind0 takes far less
 
 struct CompiledRule {
     const RuleRecord* record = nullptr;
@@ -48,7 +49,7 @@ Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& rec
         CompiledRule rule;
         rule.record = &record;
         HW_TRY(rule.entries, compile_selector(record.rule, record.resolved()));
-        rule.rank = rank(record.rule.priority, specificity(rule.entries), record.id);
+        rule.rank = rank(record.rule.priority, specificity(rule.entries), record.state);
         out.push_back(std::move(rule));
     }
     return out;
@@ -118,8 +119,8 @@ void write_table(hw_shape_table& table, const ShapeSet& shapes)
 std::vector<hw_state_key> state_keys(const RuleRecord& record)
 {
     std::vector<hw_state_key> out;
-    if (record.rule.direction != Direction::in) out.push_back({record.id, HW_OUT});
-    if (record.rule.direction != Direction::out) out.push_back({record.id, HW_IN});
+    if (record.rule.direction != Direction::in) out.push_back({record.state, HW_OUT});
+    if (record.rule.direction != Direction::out) out.push_back({record.state, HW_IN});
     return out;
 }
 
@@ -156,7 +157,7 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
 {
     const auto& record = *compiled.record;
     hw_rule rule{};
-    rule.state = record.id;
+    rule.state = record.state;
     rule.rank = compiled.rank;
     rule.born = version;
     rule.died = never;
@@ -165,13 +166,14 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
     rule.impairment = compile_impairment(record.rule.impairment);
     HW_CHECK(store_record(instance, record));
     for (const auto& key : state_keys(record)) {
-        HW_CHECK(instance.states.put(key, hw_state{}));
+        HW_TRY(const auto state, instance.states.find(key));
+        if (!state) HW_CHECK(instance.states.put(key, hw_state{}));
         HW_CHECK(make_local(instance, key));
     }
     if (record.lease != 0) {
         hw_lease lease{};
         lease.until = boottime_ns() + record.lease;
-        HW_CHECK(instance.leases.put(record.id, lease));
+        HW_CHECK(instance.leases.put(record.state, lease));
     }
     HW_CHECK(instance.rules.put(record.id, rule));
     for (const auto& entry : compiled.entries) HW_CHECK(add_to_entry(instance, entry.key, compiled));
@@ -186,16 +188,41 @@ Status mark_dead(const Instance& instance, std::uint32_t id, std::uint64_t versi
     return instance.rules.rewrite(id, *rule);
 }
 
-// The description goes last: as long as it is there, the rest can be found again.
-Status erase_rule(const Instance& instance, std::uint32_t id)
+Status erase_state(const Instance& instance, std::uint32_t state)
 {
-    HW_CHECK(instance.rules.erase(id));
     for (const __u32 direction : {HW_OUT, HW_IN}) {
-        HW_CHECK(instance.states.erase({id, direction}));
-        HW_CHECK(remove_local(instance, {id, direction}));
+        HW_CHECK(instance.states.erase({state, direction}));
+        HW_CHECK(remove_local(instance, {state, direction}));
     }
-    HW_CHECK(instance.leases.erase(id));
+    return instance.leases.erase(state);
+}
+
+// Packets of a rule that was changed may still be on their way through the line, and meet it as it was.
+Status retire(const Instance& instance, std::uint32_t id)
+{
+    HW_TRY(auto rule, instance.rules.find(id));
+    if (!rule) return {};
+    rule->deadline = boottime_ns();
+    HW_CHECK(instance.rules.rewrite(id, *rule));
     return erase_record(instance, id);
+}
+
+Status erase_retired(const Instance& instance)
+{
+    for (const auto id : instance.rules.keys()) {
+        HW_TRY(const auto rule, instance.rules.find(id));
+        if (rule && rule->died <= instance.control->version && rule->deadline + retirement < boottime_ns())
+            HW_CHECK(instance.rules.erase(id));
+    }
+    return {};
+}
+
+// The description goes last: as long as it is there, the rest can be found again.
+Status erase_rule(const Instance& instance, const RuleRecord& record)
+{
+    HW_CHECK(instance.rules.erase(record.id));
+    HW_CHECK(erase_state(instance, record.state));
+    return erase_record(instance, record.id);
 }
 
 Status write_next_version(Instance& instance, const Transaction& transaction, const std::vector<CompiledRule>& add,
@@ -243,10 +270,14 @@ Status commit(Instance& instance, const Transaction& transaction)
         .store(instance.control->version + 1);  // from here on the new set is in force
     if (!remove.empty()) {
         HW_CHECK(grace_period());
+        std::set<std::uint32_t> changed;  // their states
+        for (const auto& record : transaction.add) changed.insert(record.state);
         for (const auto& rule : remove) {
             for (const auto& entry : rule.entries) HW_CHECK(remove_from_entry(instance, entry.key, rule.record->id));
-            HW_CHECK(erase_rule(instance, rule.record->id));
+            const bool lives_on = changed.contains(rule.record->state);
+            HW_CHECK(lives_on ? retire(instance, rule.record->id) : erase_rule(instance, *rule.record));
         }
+        HW_CHECK(erase_retired(instance));
     }
     set_dirty(instance, false);
     return {};
@@ -257,12 +288,13 @@ Status repair(Instance& instance)
     if (instance.control->dirty == 0) return {};
     HW_CHECK(grace_period());
     const auto version = instance.control->version;
-    std::set<std::uint32_t> alive, dead;
+    std::set<std::uint32_t> alive, dead, states;  // states: of those alive
     for (const auto id : instance.rules.keys()) {
         HW_TRY(const auto rule, instance.rules.find(id));
         if (!rule) continue;
         const bool lives = hw_in_version(&*rule, version) != 0;
         (lives ? alive : dead).insert(id);
+        if (lives) states.insert(rule->state);
         if (lives && rule->died != never) HW_CHECK(unmark_dead(instance, id, *rule));
     }
     for (const auto& key : instance.entries.keys()) {
@@ -271,11 +303,11 @@ Status repair(Instance& instance)
         for (const auto id : entry->rules)
             if (id != 0 && !alive.contains(id)) HW_CHECK(remove_from_entry(instance, key, id));
     }
-    for (const auto& key : instance.texts.keys()) dead.insert(key.rule);
-    for (const auto& key : instance.states.keys()) dead.insert(key.state);
-    for (const auto& key : instance.leases.keys()) dead.insert(key);
-    for (const auto id : dead)
-        if (!alive.contains(id)) HW_CHECK(erase_rule(instance, id));
+    for (const auto& key : instance.states.keys())
+        if (!states.contains(key.state)) HW_CHECK(erase_state(instance, key.state));
+    for (const auto& key : instance.leases.keys())
+        if (!states.contains(key)) HW_CHECK(instance.leases.erase(key));
+    for (const auto id : dead) HW_CHECK(instance.rules.erase(id));
     // erase_record stops at the first missing chunk; a kill may have left later ones.
     for (const auto& key : instance.texts.keys())
         if (!alive.contains(key.rule)) HW_CHECK(instance.texts.erase(key));

@@ -127,7 +127,7 @@ Result<RuleRecord> Datapath::record_of(const RuleText& text, const RuleExtra& ex
     record.cgroups = extra.cgroups;
     record.deadline = extra.deadline;
     record.lease = extra.lease;
-    record.id = next_rule_id(instance_);
+    record.id = record.state = next_rule_id(instance_);
     return record;
 }
 
