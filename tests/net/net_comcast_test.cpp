@@ -32,10 +32,10 @@ TEST_F(Comcast, ADryRunChangesNothing)
 TEST_F(Comcast, LosesPacketsUntilStopped)
 {
     const auto before = footprint(a());
-    const auto output = change(a(), "comcast --device va --packet-loss 20%");
+    const auto output = change(a(), "comcast --device va --packet-loss 20% --target-proto udp");
     EXPECT_THAT(output.out, HasSubstr("comcast: "));
     EXPECT_THAT(output.out, HasSubstr("loss 20%"));
-    EXPECT_THAT(output.out, HasSubstr("\n  headwind add --replace --name comcast --dev va --loss 20%\n"));
+    EXPECT_THAT(output.out, HasSubstr("\n  headwind add --replace --name comcast --dev va --proto udp --loss 20%\n"));
 
     const std::size_t count = scaled(20'000, 4'000);
     const std::size_t lost = count - arrive({.count = count});
@@ -79,13 +79,14 @@ TEST_F(Comcast, WhatItTookIsAddedByTheCommandItPrints)
 TEST_F(Comcast, DefaultBandwidthIsForTheRest)
 {
     SKIP_WITHOUT_FQ();
-    change(a(), "comcast --device va --default-bw 8 --packet-loss 50% --target-port 5000");
+    change(a(), "comcast --device va --default-bw 10000 --packet-loss 50% --target-port 5000");
     EXPECT_EQ(rules(), 2U);
     arrive();
     EXPECT_EQ(counters_of(a(), "comcast").packets, 100U);
-    EXPECT_EQ(counters_of(a(), "comcast-default").packets, 0U);
+    EXPECT_LT(counters_of(a(), "comcast-default").packets, 50U) << "what the kernel sends by itself";
     arrive({}, {Pair::b4, 5001});
-    EXPECT_EQ(counters_of(a(), "comcast-default").packets, 100U);
+    EXPECT_EQ(counters_of(a(), "comcast").packets, 100U);
+    EXPECT_GE(counters_of(a(), "comcast-default").packets, 100U);
     // The next run asks for no default.
     change(a(), "comcast --device va --packet-loss 50%");
     EXPECT_EQ(rules(), 1U);
