@@ -8,9 +8,7 @@ namespace {
 
 struct Options {
     CommonOptions common;
-    RuleText text;
-    std::string duration, max_held;
-    bool replace = false;
+    AddWords words;
 };
 
 template <class T>
@@ -25,12 +23,7 @@ Result<std::uint64_t> parse_option(const char* flag, const std::string& text, T 
 
 Result<int> add(const Options& options)
 {
-    AddRequest request;
-    HW_TRY(request.rule, make_rule(options.text));
-    HW_TRY(request.duration, parse_option("--for", options.duration, parse_duration));
-    HW_TRY(request.max_held, parse_option("--max-held", options.max_held, parse_size));
-    request.replace = options.replace;
-    request.owner = invoking_user();
+    HW_TRY(const auto request, add_request(options.words));
     HW_CHECK(enter(options.common));
     HW_TRY(const auto view, add_rule(request));
     if (options.common.json)
@@ -42,18 +35,39 @@ Result<int> add(const Options& options)
 
 }  // namespace
 
+Result<std::uint64_t> parse_time_option(const char* flag, const std::string& text)
+{
+    return parse_option(flag, text, parse_duration);
+}
+
+Result<AddRequest> add_request(const AddWords& words)
+{
+    AddRequest request;
+    HW_TRY(request.rule, make_rule(words.text));
+    HW_TRY(request.duration, parse_time_option("--for", words.duration));
+    HW_TRY(request.max_held, parse_option("--max-held", words.max_held, parse_size));
+    request.replace = words.replace;
+    request.owner = invoking_user();
+    return request;
+}
+
+void add_flags(CLI::App* command, AddWords& words)
+{
+    command->add_option("--name", words.text.name, "what list, stats and del call the rule")->required();
+    add_rule_flags(command, words.text);
+    command->add_option("--for", words.duration, "the rule ends by itself after this time: 10m")->type_name("TIME");
+    command->add_flag("--replace", words.replace, "take the place of the rule of this name, in one instant");
+    command
+        ->add_option("--max-held", words.max_held,
+                     "bytes that all held packets of this namespace may take: 256MiB by default")
+        ->type_name("SIZE");
+}
+
 void register_add(CLI::App& app, Cli& cli)
 {
     auto options = std::make_shared<Options>();
     auto* command = app.add_subcommand("add", "impair some packets of this host");
-    command->add_option("--name", options->text.name, "what list, stats and del call the rule")->required();
-    add_rule_flags(command, options->text);
-    command->add_option("--for", options->duration, "the rule ends by itself after this time: 10m")->type_name("TIME");
-    command->add_flag("--replace", options->replace, "take the place of the rule of this name, in one instant");
-    command
-        ->add_option("--max-held", options->max_held,
-                     "bytes that all held packets of this namespace may take: 256MiB by default")
-        ->type_name("SIZE");
+    add_flags(command, options->words);
     add_common_options(command, options->common, true);
     command->footer(
         "Examples:\n"

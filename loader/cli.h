@@ -26,6 +26,8 @@ void register_panic(CLI::App& app, Cli& cli);
 void register_run(CLI::App& app, Cli& cli);
 void register_doctor(CLI::App& app, Cli& cli);
 void register_exporter(CLI::App& app, Cli& cli);
+void register_change(CLI::App& app, Cli& cli);
+void register_batch(CLI::App& app, Cli& cli);
 void register_comcast(CLI::App& app, Cli& cli);
 
 // ---- shared by several subcommands ----
@@ -39,8 +41,26 @@ void add_common_options(CLI::App* command, CommonOptions& options, bool json);
 // Enters --netns if it was given.
 Status enter(const CommonOptions& options);
 
-// The flags that describe a rule (all but --name), for `add` and `run`.
+// The flags that describe a rule (all but --name), for `add`, `change`, `run` and `verify`.
 void add_rule_flags(CLI::App* command, RuleText& text);
+
+// What `add` and `change` are told, on the command line or in a line of a batch.
+struct AddWords {
+    RuleText text;
+    std::string duration, max_held;
+    bool replace = false;
+};
+struct ChangeWords {
+    std::vector<std::string> names;
+    RuleText text;
+    std::string duration;
+};
+void add_flags(CLI::App* command, AddWords& words);
+void change_flags(CLI::App* command, ChangeWords& words);
+Result<AddRequest> add_request(const AddWords& words);
+Result<std::vector<ChangeRequest>> change_requests(const ChangeWords& words);
+// A time above 0, or 0 for an empty text; the error names the flag.
+Result<std::uint64_t> parse_time_option(const char* flag, const std::string& text);
 
 // "headwind: waiting for 120 packets in the line ..." on stderr, if it is a terminal.
 Progress drain_progress();

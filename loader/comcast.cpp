@@ -53,26 +53,20 @@ Result<int> stop(const Options& options)
 
 // ---- start ----
 
-// The last one first: it needs most of the kernel, and what an earlier run began stays if it is refused.
 Result<std::vector<RuleView>> add_all(const std::vector<Rule>& rules)
 {
-    std::vector<RuleView> views;
-    for (auto rule = rules.rbegin(); rule != rules.rend(); ++rule) {
+    Changes changes;
+    for (const auto& rule : rules) {
         AddRequest request;
-        request.rule = *rule;
+        request.rule = rule;
         request.owner = invoking_user();
         request.replace = true;
-        auto view = add_rule(request);
-        if (view) {
-            views.insert(views.begin(), *view);
-            continue;
-        }
-        if (!views.empty()) HW_CHECK(delete_rules({views.front().record.rule.name}, true, drain_progress()));
-        return pass_error(view);
+        changes.add.push_back(std::move(request));
     }
     // What an earlier run left.
-    if (rules.size() == 1) HW_CHECK(delete_rules({comcast_default_rule}, true, drain_progress()));
-    return views;
+    changes.if_exists = true;
+    if (rules.size() == 1) changes.remove.push_back(comcast_default_rule);
+    return apply_changes(changes);
 }
 
 Result<int> start(const Options& options)

@@ -314,7 +314,7 @@ Result<Plan> make_plan(Session& session, const Changes& changes)
     for (const auto& request : changes.add) HW_CHECK(plan_add(session, request, plan));
     for (const auto& request : changes.change) HW_CHECK(plan_change(session, request, plan));
     for (const auto& name : changes.remove)
-        if (take(session, name, plan).empty())
+        if (take(session, name, plan).empty() && !changes.if_exists)
             return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
     for (const auto& record : plan.fresh) HW_CHECK(require_fq(record.rule));
     return plan;
@@ -438,7 +438,9 @@ Result<std::vector<RuleView>> apply_changes(const Changes& changes)
 
 Result<RuleView> add_rule(const AddRequest& request)
 {
-    HW_TRY(auto views, apply_changes({{request}, {}, {}}));
+    Changes changes;
+    changes.add = {request};
+    HW_TRY(auto views, apply_changes(changes));
     return std::move(views.front());
 }
 

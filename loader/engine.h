@@ -73,6 +73,7 @@ struct Changes {
     std::vector<AddRequest> add;
     std::vector<ChangeRequest> change;
     std::vector<std::string> remove;
+    bool if_exists = false;  // a name of `remove` that is not there is no error
 };
 // The rules added, then those changed, in the order given.
 Result<std::vector<RuleView>> apply_changes(const Changes& changes);

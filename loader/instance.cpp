@@ -175,7 +175,7 @@ Status pin_all(const headwind_bpf& skeleton, const std::string& directory)
         {skeleton.maps.data_control, "control"}, {skeleton.maps.data_held, "held"},
         {skeleton.maps.hw_entries, "entries"},   {skeleton.maps.hw_rules, "rules"},
         {skeleton.maps.hw_leases, "leases"},     {skeleton.maps.hw_states, "states"},
-        {skeleton.maps.hw_locals, "locals"}    , {skeleton.maps.hw_texts, "texts"},
+        {skeleton.maps.hw_locals, "locals"},     {skeleton.maps.hw_texts, "texts"},
     };
     for (const auto& [map, name] : maps) HW_CHECK(pin(bpf_map__fd(map), directory + "/" + name));
     const std::pair<const bpf_program*, const char*> programs[] = {

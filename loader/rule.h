@@ -125,6 +125,11 @@ struct RuleText {
 // discovery and DHCP only if named.
 Result<Rule> make_rule(const RuleText& text);
 
+// The rule with what `given` names; the rest stays as it was. "off" as a value takes an impairment away (and the
+// distribution goes with the jitter, the gap with reorder, the queue with the rate), "any" as a list a selector.
+// --partition, --pass and --netem take the place of all other impairments, and these theirs. given.name is not used.
+Result<Rule> change_rule(const Rule& before, const RuleText& given);
+
 // "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", ...
 Result<Protocol> parse_protocol(std::string_view text);
 std::string format_protocol(Protocol protocol);
@@ -152,6 +157,7 @@ std::string describe(const Impairment& impairment);
 // corrupt, duplicate and reorder, reorder_gap, rate_bit_per_s, queue_bytes, queue_ns, partition, pass, reject).
 // rule_from_json(to_json(r)) == r for every valid rule; this is also how rules are stored in the kernel's maps.
 nlohmann::json to_json(const Rule& rule);
+Result<RuleText> text_from_json(const nlohmann::json& json);  // every value with its unit, as flags would have it
 Result<Rule> rule_from_json(const nlohmann::json& json);
 
 }  // namespace headwind

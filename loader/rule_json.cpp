@@ -267,13 +267,19 @@ json to_json(const Rule& rule)
     return object;
 }
 
-Result<Rule> rule_from_json(const json& json)
+Result<RuleText> text_from_json(const json& json)
 {
     RuleText text;
     HW_CHECK(check_keys(json, "", {"name", "direction", "priority", "selector", "impairment"}));
     HW_CHECK(read_head(json, text));
     HW_CHECK(read_selector(json, text));
     HW_CHECK(read_impairment(json, text));
+    return text;
+}
+
+Result<Rule> rule_from_json(const json& json)
+{
+    HW_TRY(const auto text, text_from_json(json));
     auto rule = make_rule(text);
     if (!rule) return fail(rule.error().kind, "rule JSON: {}", rule.error().message);
     return rule;

@@ -1,0 +1,78 @@
+// A rule changed by words: what they do not name stays.
+#include <algorithm>
+#include <iterator>
+
+#include <nlohmann/json.hpp>
+
+#include "rule.h"
+
+namespace headwind {
+namespace {
+
+using Value = std::optional<std::string> RuleText::*;
+using List = std::vector<std::string> RuleText::*;
+
+constexpr Value impairments[] = {&RuleText::delay,       &RuleText::jitter,    &RuleText::distribution, &RuleText::loss,
+                                 &RuleText::corrupt,     &RuleText::duplicate, &RuleText::reorder,      &RuleText::rate,
+                                 &RuleText::reorder_gap, &RuleText::queue,     &RuleText::reject};
+constexpr List lists[] = {&RuleText::devices,     &RuleText::cgroups,      &RuleText::protocols, &RuleText::ports,
+                          &RuleText::local_ports, &RuleText::remote_ports, &RuleText::locals,    &RuleText::remotes};
+// What goes with what.
+constexpr std::pair<Value, Value> dependents[] = {{&RuleText::jitter, &RuleText::distribution},
+                                                  {&RuleText::reorder, &RuleText::reorder_gap},
+                                                  {&RuleText::rate, &RuleText::queue}};
+
+bool is_off(const std::optional<std::string>& value)
+{
+    return value && trimmed(*value) == "off";
+}
+
+void forget_impairments(RuleText& text)
+{
+    for (const Value value : impairments) text.*value = std::nullopt;
+    text.partition = text.pass = false;
+}
+
+// Names an impairment that cannot stand beside --partition or --pass?
+bool replaces_partition(const RuleText& given)
+{
+    return std::any_of(std::begin(impairments), std::end(impairments), [&given](Value value) {
+        return value != &RuleText::reject && given.*value && !is_off(given.*value);
+    });
+}
+
+void change_impairments(RuleText& text, const RuleText& given)
+{
+    if (given.partition || given.pass || given.netem)
+        forget_impairments(text);
+    else if (replaces_partition(given))
+        text.partition = text.pass = false;
+    text.partition = text.partition || given.partition;
+    text.pass = text.pass || given.pass;
+    text.netem = given.netem;
+    for (const auto& [value, dependent] : dependents)
+        if (is_off(given.*value)) text.*dependent = std::nullopt;
+    for (const Value value : impairments)
+        if (given.*value) text.*value = is_off(given.*value) ? std::nullopt : given.*value;
+}
+
+}  // namespace
+
+Result<Rule> change_rule(const Rule& before, const RuleText& given)
+{
+    HW_TRY(auto text, text_from_json(to_json(before)));
+    change_impairments(text, given);
+    if (given.direction) text.direction = given.direction;
+    if (given.priority) text.priority = given.priority;
+    for (const List list : lists) {
+        if ((given.*list).empty()) continue;
+        text.*list = given.*list == std::vector<std::string>{"any"} ? std::vector<std::string>{} : given.*list;
+    }
+    // --port and the one-sided ports exclude each other: the one named takes the other's place.
+    if (!given.ports.empty() && given.local_ports.empty() && given.remote_ports.empty())
+        text.local_ports = text.remote_ports = {};
+    if (given.ports.empty() && (!given.local_ports.empty() || !given.remote_ports.empty())) text.ports = {};
+    return make_rule(text);
+}
+
+}  // namespace headwind
