@@ -26,6 +26,7 @@ void register_panic(CLI::App& app, Cli& cli);
 void register_run(CLI::App& app, Cli& cli);
 void register_doctor(CLI::App& app, Cli& cli);
 void register_exporter(CLI::App& app, Cli& cli);
+void register_verify(CLI::App& app, Cli& cli);
 
 // ---- shared by several subcommands ----
 

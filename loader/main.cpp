@@ -21,7 +21,7 @@ int run(int argc, char** argv)
     app.footer(exit_codes);
     Cli cli;
     for (auto* enlist : {register_run, register_add, register_del, register_list, register_stats, register_clear,
-                         register_panic, register_doctor, register_exporter})
+                         register_panic, register_doctor, register_exporter, register_verify})
         enlist(app, cli);
     try {
         app.parse(argc, argv);
