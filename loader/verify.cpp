@@ -390,8 +390,8 @@ void register_verify(CLI::App& app, Cli& cli)
         cli.chosen = [options, hidden]() -> Result<int> {
             for (const auto* option : hidden)
                 if (option->count() > 0)
-                    return fail(ErrorKind::usage, "{}: verify sends its own traffic: nothing can be selected",
-                                option->get_name());
+                    return fail(ErrorKind::usage, "--{}: verify sends its own traffic: nothing can be selected",
+                                option->get_lnames().front());
             return verify_all(*options);
         };
     });

@@ -118,6 +118,8 @@ void judge_counts(const Impairment& asked, const Stream& stream, std::vector<Row
             static_cast<std::uint64_t>(std::ceil(sigmas * std::sqrt(static_cast<double>(sent) * corrupt * duplicate)));
         lost = {lost.low - std::min(off, lost.low), std::min(lost.high + off, sent)};
     }
+    // A lossy path does not tell the sender.
+    if (stream.failed != 0) rows.push_back(none_of("send() failed", stream.failed, sent));
     const char* what = asked.partition ? "partition" : "loss";
     rows.push_back(share(what, missing - bad, sent, loss, lost));
     if (asked.corrupt) {

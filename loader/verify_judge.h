@@ -22,6 +22,7 @@ struct Arrival {
 struct Stream {
     std::vector<std::int64_t> sent;     // by number: when; CLOCK_MONOTONIC, ns
     std::vector<Arrival> arrivals;      // as they came
+    std::uint64_t failed = 0;           // that send() refused, or told of
     std::uint64_t checksum_errors = 0;  // that the receiving kernel found
     std::uint64_t wrong_bytes = 0;      // packets of which the application read other bytes than were sent
 };
