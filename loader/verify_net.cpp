@@ -96,7 +96,7 @@ Result<Fd> make_namespace()
 Status connect_namespaces(int sender, int receiver, const char* device, bool ipv6)
 {
     const std::uint8_t prefix = ipv6 ? 64 : 24;
-    const auto made = in_namespace(sender, [&]() -> Status {
+    auto made = in_namespace(sender, [&]() -> Status {
         HW_CHECK(netlink::create_veth_into(device, receiver_device, receiver));
         return netlink::bring_up(device, ipv6 ? sender6 : sender4, prefix);
     });

@@ -2,6 +2,9 @@
 // found to be right, and a little more of it wrong. In virtual time.
 #include "verify_measure.h"
 
+#include <fcntl.h>
+#include <sched.h>
+
 #include <gtest/gtest.h>
 
 #include "measure.h"
@@ -38,12 +41,14 @@ class GuestVerify : public testing::Test {
 protected:
     void SetUp() override
     {
+        home_ = Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
         auto bed = Bed::create(false);
         ASSERT_TRUE(bed) << bed.error().message;
         bed_.emplace(std::move(*bed));
         ASSERT_TRUE(bed_->enter_sender());
         ASSERT_TRUE(verify::wait_for_path(*bed_));
     }
+    void TearDown() override { EXPECT_EQ(setns(home_.get(), CLONE_NEWNET), 0); }
     Samples samples_with(const std::string& netem)
     {
         Samples out;
@@ -69,6 +74,7 @@ private:
         EXPECT_TRUE(out) << out.error().message;
         return out ? *out : verify::Stream{};
     }
+    Fd home_;
     std::optional<Bed> bed_;
 };
 
