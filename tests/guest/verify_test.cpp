@@ -78,6 +78,14 @@ private:
     std::optional<Bed> bed_;
 };
 
+TEST(GuestVerifyCommand, DelayLossAndRateAreAsAsked)
+{
+    const Namespace where("w");
+    const auto output = headwind(where, "verify --delay 20ms --loss 5% --rate 2mbit");
+    std::printf("%s", output.out.c_str());
+    expect_ok(output, output.out);
+}
+
 TEST_F(GuestVerify, Jitter)
 {
     Impairment asked;
