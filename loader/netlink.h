@@ -41,6 +41,11 @@ struct Veth {
 Result<Veth> create_veth(const VethOptions& options);
 Status delete_link(int index);  // a device that is already gone is no error
 
+// A veth pair of one queue each, down, whose second end is in the network namespace that `netns` is open on.
+Status create_veth_into(const std::string& name0, const std::string& name1, int netns);
+// Gives a device an address (v4 or v6, without duplicate address detection) and sets it up.
+Status bring_up(const std::string& name, const std::string& address, std::uint8_t prefix);
+
 // Turns segmentation and transmit checksum offloads of `name` off, so that the kernel makes wire packets of what is
 // sent through it: TSO (all kinds), UDP segmentation, GSO partial and tunnels, tx checksum. Verifies that they are off.
 Status disable_transmit_offloads(const std::string& name);

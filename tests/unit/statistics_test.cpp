@@ -73,6 +73,28 @@ TEST(Statistics, ClopperPearson)
     EXPECT_NEAR(narrow.high, 0.01 + 4.89 * 9.95e-5, 1e-5);
 }
 
+TEST(Statistics, AcceptanceIsTheEdgeOfThePValue)
+{
+    for (const double p : {0.0, 0.001, 0.1, 0.5, 0.999, 1.0}) {
+        const auto counts = binomial_acceptance(10'000, p, 1e-6);
+        EXPECT_GE(binomial_p_value(counts.low, 10'000, p), 1e-6);
+        EXPECT_GE(binomial_p_value(counts.high, 10'000, p), 1e-6);
+        if (counts.low > 0) {
+            EXPECT_LT(binomial_p_value(counts.low - 1, 10'000, p), 1e-6);
+        }
+        if (counts.high < 10'000) {
+            EXPECT_LT(binomial_p_value(counts.high + 1, 10'000, p), 1e-6);
+        }
+    }
+    EXPECT_EQ(binomial_acceptance(1000, 0, 1e-6).high, 0U);
+    EXPECT_EQ(binomial_acceptance(1000, 1, 1e-6).low, 1000U);
+}
+
+TEST(Statistics, KsCriticalIsTheDistanceOfThePValue)
+{
+    for (const double n : {50.0, 1000.0, 100'000.0}) EXPECT_NEAR(ks_p_value(ks_critical(1e-6, n), n), 1e-6, 1e-9);
+}
+
 TEST(Statistics, ChiSquarePValues)
 {
     expect_close(chi_square_p_value(30, 10), 0.0008566412107753004);

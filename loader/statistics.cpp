@@ -118,6 +118,39 @@ Interval binomial_interval(std::uint64_t k, std::uint64_t n, double alpha)
     return out;
 }
 
+double binomial_at_least(std::uint64_t k, std::uint64_t n, double p)
+{
+    return k > n ? 0 : at_least(k, n, p);
+}
+
+Counts acceptance(std::uint64_t n, std::uint64_t likely, const std::function<double(std::uint64_t)>& p_value,
+                  double alpha)
+{
+    Counts out{likely, likely};
+    for (std::uint64_t below = 0; below < out.low;) {
+        const auto middle = below + (out.low - below) / 2;
+        if (p_value(middle) >= alpha)
+            out.low = middle;
+        else
+            below = middle + 1;
+    }
+    for (std::uint64_t above = n; above > out.high;) {
+        const auto middle = above - (above - out.high) / 2;
+        if (p_value(middle) >= alpha)
+            out.high = middle;
+        else
+            above = middle - 1;
+    }
+    return out;
+}
+
+Counts binomial_acceptance(std::uint64_t n, double p, double alpha)
+{
+    const auto likely = static_cast<std::uint64_t>(std::floor(static_cast<double>(n) * p));
+    return acceptance(
+        n, std::min(likely, n), [n, p](std::uint64_t k) { return binomial_p_value(k, n, p); }, alpha);
+}
+
 double chi_square_p_value(double statistic, double degrees)
 {
     const double a = degrees / 2, x = statistic / 2;
@@ -183,6 +216,12 @@ double ks_distance(std::vector<double> a, std::vector<double> b)
         distance = std::max(distance, std::abs(part(i, a) - part(j, b)));
     }
     return distance;
+}
+
+double ks_critical(double alpha, double n)
+{
+    const double root = std::sqrt(n);  // the series of ks_p_value, of which only the first term counts here
+    return std::sqrt(-std::log(alpha / 2) / 2) / (root + 0.12 + 0.11 / root);
 }
 
 double ks_p_value(double distance, double n)

@@ -1,5 +1,6 @@
-// Is this sample of that law? Every function returns a p-value: the probability of a sample at least as odd if the law
-// holds. Tests compare it with an alpha so small (1e-6) that a failure is a bug, not bad luck.
+// Is this sample of that law? Most functions return a p-value: the probability of a sample at least as odd if the law
+// holds. `headwind verify` and the tests compare it with an alpha so small (1e-6) that a failure is a bug, not bad
+// luck. Those that test counts in bins throw std::invalid_argument: they are for tests only.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,18 @@ struct Interval {
 // Clopper–Pearson: the probabilities that k events in n trials do not contradict at this alpha.
 Interval binomial_interval(std::uint64_t k, std::uint64_t n, double alpha);
 
+// As many events at least, or at most, in n trials of probability p.
+double binomial_at_least(std::uint64_t k, std::uint64_t n, double p);
+
+struct Counts {
+    std::uint64_t low = 0, high = 0;
+};
+// The counts of 0 .. n whose p-value is at least alpha. `p_value` rises up to `likely` and falls from there on.
+Counts acceptance(std::uint64_t n, std::uint64_t likely, const std::function<double(std::uint64_t)>& p_value,
+                  double alpha);
+// The same for the binomial law.
+Counts binomial_acceptance(std::uint64_t n, double p, double alpha);
+
 // Chi-square with `degrees` of freedom above `statistic`.
 double chi_square_p_value(double statistic, double degrees);
 
@@ -32,6 +45,8 @@ double geometric_p_value(const std::vector<std::uint64_t>& gaps, double p);
 // (Stephens' approximation, good from n = 20 on).
 double ks_distance(std::vector<double> sample, const std::function<double(double)>& law);
 double ks_p_value(double distance, double n);
+// The distance that has this p-value.
+double ks_critical(double alpha, double n);
 // Of one law? n for ks_p_value is a.size() * b.size() / (a.size() + b.size()).
 double ks_distance(std::vector<double> a, std::vector<double> b);
 
