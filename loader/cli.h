@@ -29,6 +29,7 @@ void register_exporter(CLI::App& app, Cli& cli);
 void register_change(CLI::App& app, Cli& cli);
 void register_batch(CLI::App& app, Cli& cli);
 void register_comcast(CLI::App& app, Cli& cli);
+void register_verify(CLI::App& app, Cli& cli);
 
 // ---- shared by several subcommands ----
 

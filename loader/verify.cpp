@@ -39,9 +39,9 @@ std::int64_t on_link(const Impairment& asked, const Bed& bed)
     return std::llround(bits * 1e9 / static_cast<double>(asked.rate) * (asked.duplicate ? 2 : 1));
 }
 
-std::int64_t longest_delay(const Impairment& asked)
+std::int64_t longest_wait(const Impairment& asked)
 {
-    return static_cast<std::int64_t>(asked.delay + asked.jitter * normal_tail);
+    return static_cast<std::int64_t>(longest_delay(asked));
 }
 
 // So far apart that none waits for the rate.
@@ -55,7 +55,7 @@ Pace timing_pace(const Impairment& asked, const Bed& bed)
     if (asked.reorder && delay >= pace.spacing) pace.spacing = delay * 2 / (2 * (delay / pace.spacing) + 1);
     pace.limit = 4000 * ms;
     pace.packets = static_cast<std::uint32_t>(std::clamp<std::int64_t>(pace.limit / pace.spacing, 20, 4000));
-    pace.wait = longest_delay(asked) + 300 * ms;
+    pace.wait = longest_wait(asked) + 300 * ms;
     return pace;
 }
 
@@ -66,7 +66,7 @@ Pace counting_pace(const Impairment& asked, const Bed& bed, std::uint32_t packet
     Pace pace;
     pace.packets = packets;
     pace.limit = 5000 * ms;
-    pace.wait = longest_delay(asked) + 300 * ms;
+    pace.wait = longest_wait(asked) + 300 * ms;
     const bool chance = asked.loss || asked.corrupt || asked.duplicate;
     if (asked.partition || !chance) pace.packets = std::min(packets, 2000U);
     if (asked.rate != 0) {
@@ -144,7 +144,7 @@ Status measure_answers(const Impairment& asked, const Bed& bed, Samples& samples
 {
     constexpr unsigned tries = 200;
     // Shorter than it takes TCP to try again.
-    const auto wait = std::chrono::nanoseconds(longest_delay(asked) + 500 * ms);
+    const auto wait = std::chrono::nanoseconds(longest_wait(asked) + 500 * ms);
     HW_TRY(samples.tcp, measure_tcp_answers(bed, tries, wait));
     HW_TRY(samples.udp, measure_udp_answers(bed, tries, wait));
     return {};
