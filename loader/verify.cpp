@@ -68,7 +68,7 @@ Pace counting_pace(const Impairment& asked, const Bed& bed, std::uint32_t packet
     pace.limit = 5000 * ms;
     pace.wait = longest_wait(asked) + 300 * ms;
     const bool chance = asked.loss || asked.corrupt || asked.duplicate;
-    if (asked.partition || !chance) pace.packets = std::min(packets, 2000U);
+    if (partitions(asked) || !chance) pace.packets = std::min(packets, 2000U);
     if (asked.rate != 0) {
         pace.spacing = std::max(ms / 5, 2 * on_link(asked, bed));
         return pace;

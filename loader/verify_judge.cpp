@@ -17,7 +17,7 @@ constexpr double delay_exact_ns = 500'000, delay_exact = 0.01;  // whichever is 
 constexpr double jitter_exact = 0.01, rate_exact = 0.01, order_exact = 0.005;
 
 struct Moments {
-    double mean = 0, sd = 0;
+    double mean = 0, sd = 0, median = 0;
 };
 
 Moments moments(const std::vector<double>& values)
@@ -28,6 +28,10 @@ Moments moments(const std::vector<double>& values)
     for (const double value : values) out.mean += value / n;
     for (const double value : values) out.sd += std::pow(value - out.mean, 2) / n;
     out.sd = std::sqrt(out.sd);
+    auto sorted = values;
+    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    out.median = *middle;
     return out;
 }
 
@@ -108,7 +112,7 @@ std::uint64_t damaged(const Stream& stream, double duplicate)
 
 void judge_counts(const Impairment& asked, const Stream& stream, std::vector<Row>& rows)
 {
-    const double loss = asked.partition ? 1 : probability_of(asked.loss), corrupt = probability_of(asked.corrupt),
+    const double loss = partitions(asked) ? 1 : probability_of(asked.loss), corrupt = probability_of(asked.corrupt),
                  duplicate = probability_of(asked.duplicate);
     const std::uint64_t sent = stream.sent.size(), came = copies_of(stream).size(), missing = sent - came;
     const std::uint64_t bad = asked.corrupt ? std::min(damaged(stream, duplicate), missing) : 0;
@@ -120,7 +124,7 @@ void judge_counts(const Impairment& asked, const Stream& stream, std::vector<Row
     }
     // A lossy path does not tell the sender.
     if (stream.failed != 0) rows.push_back(none_of("send() failed", stream.failed, sent));
-    const char* what = asked.partition ? "partition" : "loss";
+    const char* what = partitions(asked) ? "partition" : "loss";
     rows.push_back(share(what, missing - bad, sent, loss, lost));
     if (asked.corrupt) {
         rows.push_back(share("corruption", bad, bad + came, corrupt));
@@ -254,13 +258,15 @@ void judge_delay(const Impairment& asked, const Stream& stream, const Moments& b
     } else {
         const double mean = held ? held->mean : delay;
         const double off = delays.exact + (held ? sigmas * held->sd / std::sqrt(static_cast<double>(n)) : 0);
+        // A constant delay shows in the median, which a stall of this host does not move.
+        const auto seen = moments(delays.added);
         rows.push_back(judged({"delay",
                                Unit::nanoseconds,
                                mean,
-                               moments(delays.added).mean,
+                               held ? seen.mean : seen.median + bare.mean - bare.median,
                                mean - off,
                                mean + off,
-                               fmt::format("mean added, {} packets", n),
+                               fmt::format("{} added, {} packets", held ? "mean" : "median", n),
                                {}}));
         if (held) judge_jitter(asked, *held, delays, rows);
     }
@@ -337,7 +343,7 @@ Row judge_rate(const Impairment& asked, const Flood& flood)
 Row judge_answers(const Impairment& asked, const char* protocol, bool tcp, const Answers& answers)
 {
     const bool rst = tcp && asked.reject == Reject::rst;
-    const double p = asked.partition ? 1 : asked.loss ? probability_of(asked.loss) : 1;
+    const double p = partitions(asked) ? 1 : asked.loss ? probability_of(asked.loss) : 1;
     return share(fmt::format("{} told by {}", protocol, rst ? "RST" : "ICMP"), rst ? answers.rst : answers.icmp,
                  answers.tries, p);
 }

@@ -95,6 +95,7 @@ inline nlohmann::json rule_of(const Namespace& where, const std::string& name)
 
 struct Counters {
     std::uint64_t packets = 0, bytes = 0, loss = 0, partition = 0, queue = 0, held = 0, line = 0, delayed = 0;
+    std::uint64_t reject = 0, corrupted = 0, duplicated = 0, reordered = 0;
 };
 
 inline Counters counters_of(const Namespace& where, const std::string& name, const std::string& direction = "out")
@@ -106,8 +107,18 @@ inline Counters counters_of(const Namespace& where, const std::string& name, con
     }
     const auto& counters = rule["counters"][direction];
     const auto& dropped = counters["dropped_packets"];
-    return {counters["packets"], counters["bytes"], dropped["loss"], dropped["partition"],
-            dropped["queue"],    dropped["held"],   dropped["line"], counters["delayed_packets"]};
+    return {counters["packets"],
+            counters["bytes"],
+            dropped["loss"],
+            dropped["partition"],
+            dropped["queue"],
+            dropped["held"],
+            dropped["line"],
+            counters["delayed_packets"],
+            dropped["reject"],
+            counters["corrupted_packets"],
+            counters["duplicated_packets"],
+            counters["reordered_packets"]};
 }
 
 // The kernel takes a program whose last pin has gone off its hook a moment later.

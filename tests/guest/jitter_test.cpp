@@ -1,0 +1,138 @@
+// Jitter and reordering, in virtual time: the law itself, at spacings where packets overtake each other and where not.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "measure.h"
+#include "statistics.h"
+
+namespace headwind::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+const Endpoint target{Pair::b4, 7000};
+constexpr double ms = 1e6;
+constexpr std::size_t packets = 20'000;
+constexpr double most_distance = 0.0157;  // KS, alpha 1e-4 at 20,000 packets
+
+Flow paced(std::size_t count, unsigned per_second)
+{
+    Flow flow;
+    flow.count = count;
+    flow.per_second = per_second;
+    return flow;
+}
+
+double bare_delay(const Pair& pair)
+{
+    send_and_receive(pair.a, pair.b, target, paced(20, 500));
+    return moments(delays(send_and_receive(pair.a, pair.b, target, paced(200, 500)))).mean;
+}
+
+double ks_distance(const std::vector<std::int64_t>& values, double bare, double (*cdf)(double))
+{
+    std::vector<double> sorted;
+    for (const auto value : values) sorted.push_back(static_cast<double>(value) - bare);
+    std::sort(sorted.begin(), sorted.end());
+    const auto n = static_cast<double>(sorted.size());
+    double distance = 0;
+    for (std::size_t i = 0; i < sorted.size(); ++i) {
+        const double expected = cdf(sorted[i]), below = static_cast<double>(i) / n;
+        distance = std::max({distance, expected - below, below + 1 / n - expected});
+    }
+    return distance;
+}
+
+double uniform_cdf(double x)
+{
+    return std::clamp((x - 80 * ms) / (40 * ms), 0.0, 1.0);
+}
+
+double normal_cdf(double x)
+{
+    return 0.5 * std::erfc(-(x - 100 * ms) / (20 * ms) / std::sqrt(2.0));
+}
+
+struct Case {
+    const char* name;
+    unsigned per_second;
+    std::size_t packets;
+};
+
+class GuestJitter : public testing::TestWithParam<Case> {};
+
+TEST_P(GuestJitter, FollowsItsLaw)
+{
+    const Pair pair;
+    settle();
+    const double bare = bare_delay(pair);
+    for (const auto& [words, cdf] :
+         {std::pair{"--jitter 20ms", uniform_cdf}, {"--jitter 20ms --distribution normal", normal_cdf}}) {
+        ASSERT_EQ(headwind(pair.a, std::string("add --name j --dev va --delay 100ms ") + words).status, 0);
+        const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(packets, GetParam().per_second));
+        ASSERT_EQ(arrivals.size(), packets);
+        const double distance = ks_distance(delays(arrivals), bare, cdf);
+        std::printf("%s, %s: KS distance %.4f\n", words, GetParam().name, distance);
+        EXPECT_LE(distance, most_distance);
+        ASSERT_EQ(headwind(pair.a, "clear").status, 0);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Spacing, GuestJitter,
+                         testing::Values(Case{"each 100 us", 10'000, packets}, Case{"each 1 ms", 1'000, packets},
+                                         Case{"each 20 ms", 50, packets}),
+                         [](const auto& info) { return "PerSecond" + std::to_string(info.param.per_second); });
+
+// Design fact 5: in one flow of fq an early packet waits for the late one before it.
+TEST(GuestJitterCure, WithoutSpreadingFqHoldsEarlyPacketsBack)
+{
+    const Pair pair;
+    settle();
+    const double bare = bare_delay(pair);
+    ASSERT_EQ(headwind_without(HW_CURE_SPREAD, pair.a, "add --name j --dev va --delay 100ms --jitter 20ms").status, 0);
+    const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(5'000, 1'000));
+    const double distance = ks_distance(delays(arrivals), bare, uniform_cdf);
+    std::printf("in one flow of fq: KS distance %.4f\n", distance);
+    EXPECT_GT(distance, 2 * most_distance);
+}
+
+// RFC 4737: reordered is what comes after a packet with a higher number. At 1 ms spacing and 50 ms delay a packet
+// without delay overtakes all that are in the line: those count, it does not.
+TEST(GuestReorder, ShareAndGapAreAsAsked)
+{
+    const Pair pair;
+    settle();
+    for (const auto& [words, share] : {std::pair{"--reorder 10%", 0.1}, {"--reorder 100% --reorder-gap 5", 0.2}}) {
+        ASSERT_EQ(headwind(pair.a, std::string("add --name r --dev va --delay 50ms ") + words).status, 0);
+        const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(packets, 1'000));
+        ASSERT_EQ(arrivals.size(), packets);
+        std::uint64_t early = 0;
+        for (const auto delay : delays(arrivals)) early += delay < 25'000'000 ? 1 : 0;
+        std::printf("%s: %llu of %zu went at once\n", words, static_cast<unsigned long long>(early), packets);
+        EXPECT_EQ(early, counters_of(pair.a, "r").reordered);
+        if (share == 0.2)
+            EXPECT_EQ(early, packets / 5);
+        else
+            EXPECT_GT(statistics::binomial_p_value(early, packets, share), 1e-6);
+        ASSERT_EQ(headwind(pair.a, "clear").status, 0);
+    }
+}
+
+// A copy has a delay of its own.
+TEST(GuestDuplicate, CopiesAreDelayedToo)
+{
+    const Pair pair;
+    settle();
+    ASSERT_EQ(headwind(pair.a, "add --name d --dev va --delay 20ms --duplicate 5%").status, 0);
+    const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(packets, 1'000));
+    const auto copies = arrivals.size() - packets;
+    EXPECT_EQ(copies, counters_of(pair.a, "d").duplicated);
+    EXPECT_GT(statistics::binomial_p_value(copies, packets, 0.05), 1e-6);
+    const auto seen = moments(delays(arrivals));
+    EXPECT_GT(seen.min, 20'000'000);
+    EXPECT_LT(seen.max, 20'100'000);
+}
+
+}  // namespace
+}  // namespace headwind::test
