@@ -209,8 +209,10 @@ HW_INLINE bool is_answerable(struct __sk_buff *skb, const struct hw_packet *pack
 		return false;
 	if (bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)) != 0 || (ethernet.h_dest[0] & 1))
 		return false;
-	/* local is the source: the packet was parsed as sent */
-	return packet->ipv4 ? packet->key.local[1] >> 32 != 0 : (packet->key.local[0] | packet->key.local[1]) != 0;
+	/* local is the source: the packet was parsed as sent. On lo even a packet to a group has no group's MAC address. */
+	if (!packet->ipv4)
+		return (packet->key.local[0] | packet->key.local[1]) != 0 && (packet->key.remote[0] & 0xff) != 0xff;
+	return packet->key.local[1] >> 32 != 0 && (packet->key.remote[1] >> 32 & 0xe0) != 0xe0;
 }
 
 /* Makes the packet the answer to itself. 0: it is of a kind that gets none. */

@@ -74,13 +74,24 @@ HW_INLINE __u64 draw_delay(const struct hw_impairment *imp)
 	return hw_jittered(imp, dice, hw_normal[dice >> 20 & (HW_NORMAL_SAMPLES - 1)]);
 }
 
+/* When the packet could go, were it not for us. An earliest departure time of TCP's pacing counts; a receive timestamp
+ * (wall clock) does not. */
+HW_INLINE __u64 ready_time(const struct __sk_buff *skb)
+{
+	__u64 now = env_monotonic();
+
+	if ((skb->tstamp_type == TSTAMP_MONOTONIC || !cured(HW_CURE_TSTAMP)) && skb->tstamp > now)
+		return skb->tstamp;
+	return now;
+}
+
 /* One copy of the packet waits for `rate`, then for `delay`. */
-HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight, __u64 ready)
 {
 	const struct hw_impairment *imp = flight->imp;
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
 	struct hw_timing timing = {};
-	__u64 ready = env_monotonic(), delay = draw_delay(imp);
+	__u64 delay = draw_delay(imp);
 	__u32 dice = imp->reorder ? env_dice() : 0;
 	int cause;
 
@@ -88,9 +99,6 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight)
 		return NEXT;
 	if (hw_held.bytes + skb->len + HW_HELD_OVERHEAD > (__s64)hw_control.max_held)
 		return drop(flight, HW_CAUSE_HELD);
-	/* An earliest departure time of TCP's pacing counts; a receive timestamp (wall clock) does not. */
-	if ((skb->tstamp_type == TSTAMP_MONOTONIC || !cured(HW_CURE_TSTAMP)) && skb->tstamp > ready)
-		ready = skb->tstamp;
 	bpf_spin_lock(&state->lock);
 	cause = hw_schedule(imp, state, ready, skb->len, delay, dice, &timing);
 	bpf_spin_unlock(&state->lock);
@@ -119,6 +127,7 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum
 {
 	const struct hw_impairment *imp = flight->imp;
 	int copies = 1;
+	__u64 ready;
 
 	count_match(flight);
 	if (imp->flags & HW_PASS)
@@ -136,12 +145,13 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum
 			send_copy(skb, flight);
 		return NEXT;
 	}
+	ready = ready_time(skb); /* before a copy is stamped */
 	if (copies == 2) {
-		flight->local->counters.duplicated++;
-		if (decide_time(skb, flight) == NEXT)
+		if (decide_time(skb, flight, ready) == NEXT)
 			return NEXT;
+		flight->local->counters.duplicated++;
 	}
-	return decide_time(skb, flight);
+	return decide_time(skb, flight, ready);
 }
 
 /* Must this packet go through headwind0 first? What is decided per wire packet and is none yet; what needs a real
