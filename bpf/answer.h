@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Answers to packets that are rejected: the packet itself becomes a TCP RST or an ICMP error and goes back. Made of wire
- * packets behind headwind0 only: their checksums are real, and no socket owns them. */
+ * Answers to packets that are rejected: the packet itself becomes a TCP RST or an ICMP error and goes back. Made of
+ * wire packets behind headwind0 only: their checksums are real, and no socket owns them. */
 #ifndef HEADWIND_BPF_ANSWER_H
 #define HEADWIND_BPF_ANSWER_H
 
@@ -68,7 +68,7 @@ HW_INLINE int put_ipv4(struct __sk_buff *skb, __u32 at, struct iphdr *quoted, __
 }
 
 HW_INLINE int put_ipv6(struct __sk_buff *skb, __u32 at, struct ipv6hdr *quoted, __u32 length, __u32 protocol,
-                         __u32 *sum)
+                       __u32 *sum)
 {
 	struct ipv6hdr ip = {.version = 6, .hop_limit = ANSWER_TTL, .nexthdr = protocol};
 	struct hw_pseudo6 pseudo;
@@ -194,10 +194,12 @@ HW_FUNCTION int answer_with_icmp6(struct __sk_buff *skb, struct hw_packet *packe
 	length = load_quote(skb, packet, &icmp);
 	if (length < sizeof(struct ipv6hdr) || bpf_skb_change_tail(skb, packet->network + length, 0) != 0 ||
 	    bpf_skb_adjust_room(skb, sizeof(struct ipv6hdr) + sizeof(icmp.head), BPF_ADJ_ROOM_MAC, 0) != 0 ||
-	    !put_ipv6(skb, packet->network, (struct ipv6hdr *)icmp.quote, sizeof(icmp.head) + length, IPPROTO_ICMPV6, &sum))
+	    !put_ipv6(skb, packet->network, (struct ipv6hdr *)icmp.quote, sizeof(icmp.head) + length, IPPROTO_ICMPV6,
+	              &sum))
 		return 0;
 	icmp.head.checksum = fold(bpf_csum_diff(NULL, 0, (__be32 *)&icmp, sizeof(icmp), sum));
-	return bpf_skb_store_bytes(skb, packet->network + sizeof(struct ipv6hdr), &icmp.head, sizeof(icmp.head), 0) == 0;
+	return bpf_skb_store_bytes(skb, packet->network + sizeof(struct ipv6hdr), &icmp.head, sizeof(icmp.head), 0) ==
+	       0;
 }
 
 /* Addresses that are never answered: groups, and no address at all. */
@@ -209,8 +211,11 @@ HW_INLINE bool is_answerable(struct __sk_buff *skb, const struct hw_packet *pack
 		return false;
 	if (bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)) != 0 || (ethernet.h_dest[0] & 1))
 		return false;
-	/* local is the source: the packet was parsed as sent */
-	return packet->ipv4 ? packet->key.local[1] >> 32 != 0 : (packet->key.local[0] | packet->key.local[1]) != 0;
+	/* local is the source: the packet was parsed as sent. On lo even a packet to a group has no group's MAC
+	 * address. */
+	if (!packet->ipv4)
+		return (packet->key.local[0] | packet->key.local[1]) != 0 && (packet->key.remote[0] & 0xff) != 0xff;
+	return packet->key.local[1] >> 32 != 0 && (packet->key.remote[1] >> 32 & 0xe0) != 0xe0;
 }
 
 /* Makes the packet the answer to itself. 0: it is of a kind that gets none. */

@@ -24,7 +24,7 @@ struct hw_flight {
 	enum hw_direction direction;
 	__u16 tc_index; /* the packet's own */
 	__u32 packets;  /* wire packets in the skb */
-	__u64 bytes;   /* of them all, frames without FCS */
+	__u64 bytes;    /* of them all, frames without FCS */
 };
 
 /* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx
@@ -158,7 +158,8 @@ HW_INLINE void hold(__s64 bytes)
  * shared one would delay each other, and so would packets of a rule that may let a later one go first. */
 HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *flight)
 {
-	__u32 hash = hw_may_reorder(flight->imp) && cured(HW_CURE_SPREAD) ? bpf_get_prandom_u32() : bpf_get_hash_recalc(skb);
+	__u32 hash =
+	    hw_may_reorder(flight->imp) && cured(HW_CURE_SPREAD) ? bpf_get_prandom_u32() : bpf_get_hash_recalc(skb);
 
 	hash ^= flight->rule_id * 0x9e3779b1U + (flight->slot << 1 | flight->direction) * 0x85ebca77U;
 	hash *= 0xc2b2ae35U;

@@ -74,9 +74,9 @@ HW_INLINE __u64 draw_delay(const struct hw_impairment *imp)
 	return hw_jittered(imp, dice, hw_normal[dice >> 20 & (HW_NORMAL_SAMPLES - 1)]);
 }
 
-/* When the packet is ready to go. An earliest departure time of TCP's pacing counts; a receive timestamp (wall clock)
- * does not. */
-HW_INLINE __u64 ready_at(const struct __sk_buff *skb)
+/* When the packet could go, were it not for us. An earliest departure time of TCP's pacing counts; a receive timestamp
+ * (wall clock) does not. */
+HW_INLINE __u64 ready_time(const struct __sk_buff *skb)
 {
 	__u64 now = env_monotonic();
 
@@ -110,7 +110,8 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
 
 enum hw_place { AT_DEVICE, BEHIND_CUT };
 
-/* What loss or partition takes: nobody is told, unless the rule says so (needs_cut sees to it that it is BEHIND_CUT). */
+/* What loss or partition takes: nobody is told, unless the rule says so (needs_cut sees to it that it is BEHIND_CUT).
+ */
 HW_INLINE int take(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place, enum hw_cause cause)
 {
 	if (place == AT_DEVICE || !(flight->imp->flags & HW_REJECT))
@@ -126,8 +127,8 @@ HW_INLINE int take(struct __sk_buff *skb, const struct hw_flight *flight, enum h
 HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
 {
 	const struct hw_impairment *imp = flight->imp;
-	__u64 ready;
 	int copies = 1;
+	__u64 ready;
 
 	count_match(flight);
 	if (imp->flags & HW_PASS)
@@ -145,11 +146,11 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum
 			send_copy(skb, flight);
 		return NEXT;
 	}
-	ready = ready_at(skb); /* the first copy leaves its own departure time in the skb */
+	ready = ready_time(skb); /* before a copy is stamped */
 	if (copies == 2) {
-		flight->local->counters.duplicated++;
 		if (decide_time(skb, flight, ready) == NEXT)
 			return NEXT;
+		flight->local->counters.duplicated++;
 	}
 	return decide_time(skb, flight, ready);
 }

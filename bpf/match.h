@@ -11,9 +11,9 @@ struct hw_walk {
 	struct hw_packet packet; /* its key's device is set; the cgroup changes with the shape's level */
 	__u64 version;
 	__u64 best_rank;
-	__u32 best;        /* rule id; 0: none yet */
-	__u32 index;       /* of the shape to visit */
-	__u8 direction;    /* hw_direction */
+	__u32 best;     /* rule id; 0: none yet */
+	__u32 index;    /* of the shape to visit */
+	__u8 direction; /* hw_direction */
 };
 
 /* The slot of a device in hw_control.devices; HW_MAX_DEVICES if it is none of ours. */
@@ -100,7 +100,8 @@ HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 	if (walk->best && walk->best_rank >= shape->max_rank)
 		return 1;
 	if (!(shape->directions & (1 << walk->direction)) || shape->packet_class != walk->packet.packet_class ||
-	    (shape->default_devices && !is_default_device(walk->packet.key.device - 1)) || (shape->ipv6_only && walk->packet.ipv4))
+	    (shape->default_devices && !is_default_device(walk->packet.key.device - 1)) ||
+	    (shape->ipv6_only && walk->packet.ipv4))
 		return 0;
 	if (shape->cgroup_level)
 		walk->packet.key.cgroup = bpf_skb_ancestor_cgroup_id(skb, shape->cgroup_level - 1);

@@ -33,8 +33,8 @@ Result<std::vector<ChangeRequest>> change_requests(const ChangeWords& words)
 {
     std::optional<std::uint64_t> duration;
     if (!words.duration.empty()) {
-        HW_TRY(duration, words.duration == "off" ? Result<std::uint64_t>(0)
-                                                 : parse_time_option("--for", words.duration));
+        HW_TRY(duration,
+               words.duration == "off" ? Result<std::uint64_t>(0) : parse_time_option("--for", words.duration));
     }
     std::vector<ChangeRequest> requests;
     for (const auto& name : words.names) {

@@ -79,7 +79,8 @@ enum hw_impairment_flags {
 	HW_PARTITION = 1 << 1,   /* drop every packet */
 	HW_REJECT_RST = 1 << 2,  /* what loss or partition takes is answered: TCP with RST, the rest with ICMP */
 	HW_REJECT_ICMP = 1 << 3, /* all of it with ICMP */
-	HW_JITTER_NORMAL = 1 << 4, /* `jitter` is the standard deviation of a normal law, else half a uniform one's width */
+	HW_JITTER_NORMAL =
+	    1 << 4, /* `jitter` is the standard deviation of a normal law, else half a uniform one's width */
 };
 
 #define HW_REJECT (HW_REJECT_RST | HW_REJECT_ICMP)
@@ -91,7 +92,8 @@ enum hw_event { HW_EVENT_LOSS = 0, HW_EVENT_CORRUPT = 1, HW_EVENT_DUPLICATE = 2,
  * happens (geometric law, hw_draw_gap). */
 struct hw_chance {
 	__u64 threshold;     /* of 2^32: 0 never, 2^32 always */
-	__u64 half_life_q24; /* wire packets after which half of the gaps have ended, -1 / log2(1 - p); 24 fractional bits */
+	__u64 half_life_q24; /* wire packets after which half of the gaps have ended, -1 / log2(1 - p); 24 fractional
+	                        bits */
 };
 
 /* What happens to a packet. See model.h for the arithmetic. */
@@ -143,9 +145,9 @@ struct hw_state {
 enum hw_cause {
 	HW_CAUSE_LOSS = 0,
 	HW_CAUSE_PARTITION = 1,
-	HW_CAUSE_QUEUE = 2, /* the queue in front of `rate` was full */
-	HW_CAUSE_HELD = 3,  /* the instance holds --max-held bytes already */
-	HW_CAUSE_LINE = 4,  /* the pacer's qdisc refused it */
+	HW_CAUSE_QUEUE = 2,  /* the queue in front of `rate` was full */
+	HW_CAUSE_HELD = 3,   /* the instance holds --max-held bytes already */
+	HW_CAUSE_LINE = 4,   /* the pacer's qdisc refused it */
 	HW_CAUSE_REJECT = 5, /* answered (--reject) */
 	HW_CAUSES = 6,
 };
@@ -155,10 +157,10 @@ struct hw_counters {
 	__u64 packets; /* matched */
 	__u64 bytes;
 	__u64 dropped[HW_CAUSES];
-	__u64 corrupted;  /* a bit was flipped */
-	__u64 duplicated; /* copies made */
-	__u64 delayed;    /* handed to the pacer */
-	__u64 reordered;  /* of these, without their delay */
+	__u64 corrupted;   /* a bit was flipped */
+	__u64 duplicated;  /* copies made */
+	__u64 delayed;     /* handed to the pacer */
+	__u64 reordered;   /* of these, without their delay */
 	__u64 unstampable; /* passed without delay: the kernel stamps only IP (a second VLAN tag hides it) */
 };
 
@@ -168,8 +170,8 @@ struct hw_local {
 	struct hw_counters counters;
 	__u64 until[HW_EVENTS]; /* the n-th wire packet from now meets the event; 0: not drawn yet */
 	__u32 rule;             /* whose chances `until` was drawn by: a changed rule draws anew */
-	/* The detour through headwind0: skbs sent into it are numbered. As long as not all of the last one's wire packets
-	 * have come out, what follows takes the detour too, or it would overtake. */
+	/* The detour through headwind0: skbs sent into it are numbered. As long as not all of the last one's wire
+	 * packets have come out, what follows takes the detour too, or it would overtake. */
 	__u32 detours;         /* number of the last one; 16 bits travel with it */
 	__u32 detour_packets;  /* wire packets it had */
 	__u32 arrived_detour;  /* number of the one that came out last */
@@ -275,14 +277,14 @@ struct hw_feed {
 /* Answers to traps of the kernel that tests can take out, to show that they notice (hw_without). Never set otherwise.
  */
 enum hw_cure {
-	HW_CURE_CLONE = 1 << 0,     /* held packets have no owner: TCP Small Queues */
-	HW_CURE_SILENT = 1 << 1,    /* drops are not reported to the sender */
-	HW_CURE_CUT = 1 << 2,       /* super-packets are cut before a decision */
-	HW_CURE_FLOWS = 1 << 3,     /* rules and directions do not share a flow of fq */
-	HW_CURE_TSTAMP = 1 << 4,    /* only a monotonic skb->tstamp is a departure time */
-	HW_CURE_NONCE = 1 << 5,     /* tc_index alone does not prove that a packet is back */
-	HW_CURE_MULTICAST = 1 << 6, /* PACKET_LOOPBACK copies pass */
-	HW_CURE_VERIFIED = 1 << 11, /* a flipped bit is no longer verified by the NIC */
+	HW_CURE_CLONE = 1 << 0,      /* held packets have no owner: TCP Small Queues */
+	HW_CURE_SILENT = 1 << 1,     /* drops are not reported to the sender */
+	HW_CURE_CUT = 1 << 2,        /* super-packets are cut before a decision */
+	HW_CURE_FLOWS = 1 << 3,      /* rules and directions do not share a flow of fq */
+	HW_CURE_TSTAMP = 1 << 4,     /* only a monotonic skb->tstamp is a departure time */
+	HW_CURE_NONCE = 1 << 5,      /* tc_index alone does not prove that a packet is back */
+	HW_CURE_MULTICAST = 1 << 6,  /* PACKET_LOOPBACK copies pass */
+	HW_CURE_VERIFIED = 1 << 11,  /* a flipped bit is no longer verified by the NIC */
 	HW_CURE_REAL_CSUM = 1 << 12, /* a bit is flipped only after the checksum is real */
 	HW_CURE_ORDER = 1 << 13,     /* what follows a packet on the detour takes it too */
 	HW_CURE_SPREAD = 1 << 14,    /* packets that may overtake do not share a flow of fq */

@@ -38,7 +38,7 @@ protected:
         ASSERT_TRUE(datapath.instance().leases.put(id, lease));
     }
 
-    Datapath datapath;
+    Datapath datapath{{.one_cpu = false}};
 };
 
 TEST_F(Lifetime, NothingBeforeTheFirstRule)

@@ -5,6 +5,7 @@
 
 #include "packets.h"
 #include "prog_run.h"
+#include "replay.h"
 #include "statistics.h"
 
 namespace headwind::prog {
@@ -23,12 +24,9 @@ packets::Bytes usual_packet()
     return frame(ipv4({}, udp(1000, 2000, payload(20))));
 }
 
-std::uint64_t predicted_losses(std::uint64_t threshold, std::uint64_t seed, std::uint64_t count)
+hw_chance loss_of(Datapath& datapath, std::uint32_t id)
 {
-    std::uint64_t losses = 0;
-    for (std::uint64_t n = 0; n < count; ++n)
-        if (hw_dice(seed, n) < threshold) ++losses;
-    return losses;
+    return datapath.instance().rules.find(id)->value().impairment.events[HW_EVENT_LOSS];
 }
 
 Arrival a_million_times()
@@ -47,32 +45,34 @@ class Loss : public testing::TestWithParam<Case> {};
 
 TEST_P(Loss, OfAMillionPacketsIsAsPredictedAndAsAskedFor)
 {
-    Datapath datapath;
-    const auto id = datapath.add(std::string("--loss ") + GetParam().text);
-    const auto threshold = datapath.instance().rules.find(id)->value().impairment.loss;
     for (const std::uint64_t seed : {1U, 2U}) {
-        const auto before = datapath.counters(id);
-        datapath.feed() = {.monotonic = 0, .boottime = 0, .dice = 0, .seed = seed};
+        Datapath datapath;
+        const auto id = datapath.add(std::string("--loss ") + GetParam().text);
+        datapath.feed().seed = seed;
         datapath.run(Hook::egress, usual_packet(), a_million_times());
-        const auto after = datapath.counters(id);
-        const auto lost = after.dropped[HW_CAUSE_LOSS] - before.dropped[HW_CAUSE_LOSS];
-        EXPECT_EQ(after.packets - before.packets, million);
-        EXPECT_EQ(after.bytes - before.bytes, million * usual_packet().size());
-        EXPECT_EQ(datapath.feed().dice, million) << "one die a packet";
-        EXPECT_EQ(lost, predicted_losses(threshold, seed, million));
+        Replay replay(loss_of(datapath, id), seed);
+        std::uint64_t predicted = 0;
+        for (unsigned n = 0; n < million; ++n) predicted += replay.next();
+        const auto counters = datapath.counters(id);
+        const auto lost = counters.dropped[HW_CAUSE_LOSS];
+        EXPECT_EQ(counters.packets, million);
+        EXPECT_EQ(counters.bytes, million * usual_packet().size());
+        EXPECT_EQ(datapath.feed().dice, replay.gaps()) << "one die from one loss to the next";
+        EXPECT_EQ(lost, predicted);
         EXPECT_GT(statistics::binomial_p_value(lost, million, GetParam().probability), alpha) << lost;
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(Probabilities, Loss,
-                         testing::Values(Case{"0.1%", 0.001}, Case{"0.5%", 0.005}, Case{"1%", 0.01}, Case{"5%", 0.05},
-                                         Case{"10%", 0.1}, Case{"33.333%", 0.33333}, Case{"50%", 0.5},
-                                         Case{"100%", 1}));
+                         testing::Values(Case{"0.01%", 0.0001}, Case{"0.1%", 0.001}, Case{"0.5%", 0.005},
+                                         Case{"1%", 0.01}, Case{"5%", 0.05}, Case{"10%", 0.1}, Case{"33.333%", 0.33333},
+                                         Case{"50%", 0.5}, Case{"100%", 1}));
 
 TEST(LossByKernel, DiceOfTheKernelAreOfTheSameLaw)
 {
     Datapath datapath({.fed = false});
-    for (const auto& [text, probability] : {Case{"1%", 0.01}, Case{"50%", 0.5}, Case{"100%", 1}}) {
+    for (const auto& [text, probability] :
+         {Case{"0.01%", 0.0001}, Case{"1%", 0.01}, Case{"50%", 0.5}, Case{"100%", 1}}) {
         const auto id = datapath.add(std::string("--loss ") + text);
         datapath.run(Hook::egress, usual_packet(), a_million_times());
         const auto lost = datapath.counters(id).dropped[HW_CAUSE_LOSS];
@@ -81,19 +81,19 @@ TEST(LossByKernel, DiceOfTheKernelAreOfTheSameLaw)
     }
 }
 
-TEST(LossByPacket, EachMeetsItsOwnDie)
+TEST(LossByPacket, EachMeetsItsFate)
 {
     constexpr std::uint64_t seed = 77, count = 200'000;
     constexpr double probability = 0.1;
     Datapath datapath;
     const auto id = datapath.add("--loss 10%");
-    const auto threshold = datapath.instance().rules.find(id)->value().impairment.loss;
     datapath.feed().seed = seed;
+    Replay replay(loss_of(datapath, id), seed);
     std::vector<std::uint64_t> gaps;
     std::uint64_t gap = 0;
     for (std::uint64_t n = 0; n < count; ++n) {
         const bool lost = datapath.out(usual_packet()) == stolen;
-        ASSERT_EQ(lost, hw_dice(seed, n) < threshold) << "packet " << n;
+        ASSERT_EQ(lost, replay.next()) << "packet " << n;
         ++gap;
         if (lost) gaps.push_back(std::exchange(gap, 0));
     }

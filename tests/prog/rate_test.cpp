@@ -5,6 +5,7 @@
 
 #include "packets.h"
 #include "prog_run.h"
+#include "replay.h"
 
 namespace headwind::prog {
 namespace {
@@ -21,6 +22,14 @@ constexpr std::size_t full_frame = 1514;
 packets::Bytes packet_of(std::size_t bytes)
 {
     return frame(ipv4({}, udp(1000, 2000, payload(bytes - 42))));
+}
+
+Arrival super_of(unsigned segments)
+{
+    Arrival arrival;
+    arrival.gso_size = 100;
+    arrival.gso_segs = segments;
+    return arrival;
 }
 
 class Cut : public testing::Test {
@@ -41,34 +50,42 @@ protected:
 
 // ---- on the way there ----
 
-TEST_F(Cut, PacketsOfRateRulesGoThroughTheCutFirst)
+TEST_F(Cut, OnlySuperPacketsOfRateRulesGoThroughTheCutFirst)
 {
     const auto id = datapath.add("--rate 1mbit");
     EXPECT_EQ(datapath.out(packet_of(100)), stolen) << "a clone went, the original is consumed";
-    EXPECT_EQ(line.sent_to_cut(), 1U);
     EXPECT_EQ(datapath.out(frame(ipv4({}, tcp(1000, 2000)))), stolen);
-    EXPECT_EQ(line.sent_to_cut(), 2U);
-    EXPECT_EQ(line.sent_to_pace(), 0U);
-    EXPECT_EQ(datapath.counters(id).packets, 0U) << "counted where it is decided";
+    EXPECT_EQ(line.sent_to_pace(), 2U);
+    EXPECT_EQ(line.sent_to_cut(), 0U);
+    EXPECT_EQ(datapath.counters(id).packets, 2U);
+    const auto outcome = datapath.run(Hook::egress, packet_of(1000), super_of(10));
+    EXPECT_EQ(outcome.verdict, stolen);
+    EXPECT_EQ(outcome.after.cb[4], id);
+    EXPECT_EQ(line.sent_to_pace(), 2U);
+    EXPECT_EQ(datapath.counters(id).packets - datapath.counters(id).dropped[HW_CAUSE_LINE], 2U)
+        << "counted where it is decided";
 }
 
-TEST_F(Cut, TcpOfLossRulesGoesThereToo)
+TEST_F(Cut, TcpOfLossRulesDoesNotUnlessADetourIsUnderWay)
 {
     const auto id = datapath.add("--loss 100%");
-    const auto outcome = datapath.run(Hook::egress, frame(ipv4({}, tcp(1000, 2000))));
-    EXPECT_EQ(outcome.verdict, redirected) << "or it would overtake super-packets";
+    const auto segment = frame(ipv4({}, tcp(1000, 2000)));
+    EXPECT_EQ(datapath.out(segment), stolen) << "decided at once";
+    EXPECT_EQ(datapath.counters(id).packets, 1U);
+    EXPECT_EQ(datapath.run(Hook::egress, packet_of(1000), super_of(10)).verdict, redirected);
+    const auto outcome = datapath.run(Hook::egress, segment);
+    EXPECT_EQ(outcome.verdict, redirected) << "or it would overtake the super-packet";
     EXPECT_EQ(outcome.after.cb[3], static_cast<unsigned>(Datapath::nonce) << 16);
     EXPECT_EQ(outcome.after.cb[4], id);
-    EXPECT_EQ(datapath.out(packet_of(100)), stolen) << "UDP is decided at once";
     EXPECT_EQ(datapath.counters(id).packets, 1U);
-    EXPECT_EQ(line.sent_to_cut(), 0U);
 }
 
 TEST_F(Cut, WithoutALinePacketsPass)
 {
     datapath.add("--rate 1mbit");
-    datapath.control().line_cut = 0;
+    datapath.control().line_cut = datapath.control().line_pace = 0;
     EXPECT_EQ(datapath.out(packet_of(100)), next);
+    EXPECT_EQ(datapath.run(Hook::egress, packet_of(1000), super_of(10)).verdict, next);
 }
 
 TEST_F(Cut, DelayAndPartitionDoNotGoThere)
@@ -174,11 +191,11 @@ TEST_F(Cut, WhatIsNotLostGoesHome)
 {
     const auto id = datapath.add("--loss 50%");
     datapath.feed().seed = 5;
-    const auto threshold = 1ULL << 31;
+    Replay replay(datapath.instance().rules.find(id)->value().impairment.events[HW_EVENT_LOSS], 5);
     unsigned home = 0;
     for (std::uint64_t n = 0; n < 1000; ++n) {
         const auto outcome = cut(id, 100);
-        const bool lost = hw_dice(5, n) < threshold;
+        const bool lost = replay.next();
         ASSERT_EQ(outcome.verdict, lost ? stolen : redirected) << n;
         if (lost) continue;
         ++home;

@@ -111,14 +111,14 @@ TEST_P(SuperPackets, DelayedWhole)
 TEST_P(SuperPackets, CutBeforeLossIsDecided)
 {
     datapath.control().line_cut = 99'998;
-    const auto id = datapath.add("--loss 50%");
+    const auto id = datapath.add("--loss 100%");
     for (const auto& super : supers()) {
         const auto outcome = datapath.run(Hook::egress, frame(super.layer), as_super(super, GetParam()));
         EXPECT_EQ(outcome.verdict, redirected) << super.what;
         EXPECT_EQ(outcome.after.cb[4], id);
     }
     EXPECT_EQ(datapath.counters(id).packets, 0U) << "counted after the cut";
-    EXPECT_EQ(datapath.feed().dice, 0U);
+    EXPECT_EQ(datapath.feed().dice, 1U) << "it waits for its packet";
 }
 
 TEST_P(SuperPackets, WithoutTheCureOneDieIsThrownForAll)
@@ -165,9 +165,13 @@ TEST(SuperPacket, WhatTheLineRefusesIsCounted)
     datapath.control().line_cut = 99'998;  // no such device
     datapath.control().line_pace = 99'999;
     const auto id = datapath.add("--rate 1mbit");
-    EXPECT_EQ(datapath.out(frame(ipv4({}, udp(1, 2, payload(500))))), stolen);
-    EXPECT_EQ(datapath.counters(id).packets, 1U);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LINE], 1U);
+    Arrival arrival;
+    arrival.gso_size = 100;
+    arrival.gso_segs = 5;
+    const auto packet = frame(ipv4({}, udp(1, 2, payload(500))));
+    EXPECT_EQ(datapath.run(Hook::egress, packet, arrival).verdict, stolen);
+    EXPECT_EQ(datapath.counters(id).packets, 5U);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LINE], 5U);
 }
 
 }  // namespace

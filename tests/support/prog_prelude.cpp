@@ -106,6 +106,23 @@ std::vector<bpf_insn> prelude(const Arrival& arrival, int programs, int which)
     return code;
 }
 
+std::vector<bpf_insn> stamp_recorder(int queue)
+{
+    constexpr int place = -8;  // on the stack
+    return {
+        instruction(BPF_LDX | BPF_MEM | BPF_DW, 2, 1, offsetof(__sk_buff, tstamp), 0),
+        instruction(BPF_STX | BPF_MEM | BPF_DW, 10, 2, place, 0),
+        instruction(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, queue),
+        instruction(0, 0, 0, 0, 0),
+        copy(2, 10),
+        instruction(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, place),
+        set(3, 0),
+        instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_push_elem),
+        set(0, next),
+        instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+    };
+}
+
 Fd load_program(const std::vector<bpf_insn>& instructions)
 {
     std::array<char, 65536> words{};

@@ -12,6 +12,8 @@
 namespace headwind::prog {
 
 bool needs_prelude(const Arrival& arrival);
+// Pushes each packet's tstamp to a map of type queue, and lets it go on.
+std::vector<bpf_insn> stamp_recorder(int queue);
 std::vector<bpf_insn> prelude(const Arrival& arrival, int programs, int which);
 
 }  // namespace headwind::prog

@@ -81,6 +81,20 @@ RuleText words(const std::string& line)
     return text;
 }
 
+OneCpu::OneCpu()
+{
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(static_cast<std::size_t>(sched_getcpu()), &here);
+    require(sched_getaffinity(0, sizeof(before_), &before_) == 0, "read the affinity");
+    require(sched_setaffinity(0, sizeof(here), &here) == 0, "stay on one CPU");
+}
+
+OneCpu::~OneCpu()
+{
+    sched_setaffinity(0, sizeof(before_), &before_);
+}
+
 void Datapath::Delete::operator()(headwind_bpf* skeleton) const
 {
     headwind_bpf__destroy(skeleton);
@@ -89,6 +103,7 @@ void Datapath::Delete::operator()(headwind_bpf* skeleton) const
 Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
 {
     require(skeleton_ != nullptr, "open the BPF object");
+    if (options.one_cpu) cpu_.emplace();
     skeleton_->rodata->hw_fed = options.fed;
     skeleton_->rodata->hw_tcx = options.tcx;
     skeleton_->rodata->hw_without = options.without;
@@ -181,6 +196,16 @@ std::uint32_t Datapath::replace(std::uint32_t id, const std::string& line)
     return record->id;
 }
 
+std::uint32_t Datapath::alter(std::uint32_t id, const std::string& line)
+{
+    auto record = record_of(words(line), {});
+    require(record.has_value(), line);
+    for (const auto& old : records_)
+        if (old.id == id) record->state = old.state;
+    change({*record}, id);
+    return record->id;
+}
+
 int Datapath::program(Hook hook) const
 {
     const Fd* const programs[] = {&instance_.programs.egress, &instance_.programs.ingress, &instance_.programs.cut_in,
@@ -206,11 +231,15 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
     before.mark = arrival.mark;
     for (std::size_t i = 0; i < arrival.cb.size(); ++i) before.cb[i] = arrival.cb[i];
 
+    constexpr std::size_t room = 256;  // for what a program adds
     Outcome outcome;
+    outcome.packet.resize(packet.size() + room);
     bpf_test_run_opts options{};
     options.sz = sizeof(options);
     options.data_in = packet.data();
     options.data_size_in = static_cast<__u32>(packet.size());
+    options.data_out = outcome.packet.data();
+    options.data_size_out = static_cast<__u32>(outcome.packet.size());
     options.ctx_in = &before;
     options.ctx_size_in = sizeof(before);
     options.ctx_out = &outcome.after;
@@ -219,6 +248,7 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
     const int fd = needs_prelude(arrival) ? prelude_for(hook, arrival) : program(hook);
     const int error = bpf_prog_test_run_opts(fd, &options);
     require(error == 0, "BPF_PROG_TEST_RUN: " + std::string(std::strerror(-error)));
+    outcome.packet.resize(options.data_size_out);
     outcome.verdict = static_cast<int>(options.retval);
     outcome.nanoseconds = options.duration;
     return outcome;

@@ -4,6 +4,8 @@
 // What test_run cannot do, a prelude does: a few instructions that change the packet and tail-call the program.
 #pragma once
 
+#include <sched.h>
+
 #include <array>
 #include <cstdint>
 #include <map>
@@ -32,6 +34,7 @@ struct Options {
     bool fed = true;
     bool tcx = false;      // false: drops return `stolen` and can be told from redirections
     unsigned without = 0;  // cures taken out (hw_cure)
+    bool one_cpu = true;   // rules remember per CPU what is to come
 };
 
 // How a packet comes to the program.
@@ -52,6 +55,7 @@ struct Arrival {
 struct Outcome {
     int verdict = 0;
     __sk_buff after{};
+    packets::Bytes packet;     // as the program left it
     unsigned nanoseconds = 0;  // mean of a run
 };
 
@@ -62,6 +66,18 @@ struct RuleExtra {
 
 // "--remote-port 5432 --loss 10%", with the flags of `headwind add`.
 RuleText words(const std::string& line);
+
+// Keeps the calling thread on the CPU that it runs on.
+class OneCpu {
+public:
+    OneCpu();
+    OneCpu(const OneCpu&) = delete;
+    OneCpu& operator=(const OneCpu&) = delete;
+    ~OneCpu();
+
+private:
+    cpu_set_t before_{};
+};
 
 class Datapath {
 public:
@@ -78,6 +94,7 @@ public:
     Status add_all(const std::vector<RuleText>& rules);                       // in one transaction
     void remove(std::uint32_t id);
     std::uint32_t replace(std::uint32_t id, const std::string& line);  // in one transaction
+    std::uint32_t alter(std::uint32_t id, const std::string& line);    // the same, but state and counters live on
 
     Outcome run(Hook hook, const packets::Bytes& packet, const Arrival& arrival = {});
     int out(const packets::Bytes& packet) { return run(Hook::egress, packet).verdict; }
@@ -100,6 +117,7 @@ private:
     void change(const std::vector<RuleRecord>& add, std::uint32_t gone);
     int prelude_for(Hook hook, const Arrival& arrival);
 
+    std::optional<OneCpu> cpu_;
     struct Delete {
         void operator()(headwind_bpf* skeleton) const;
     };

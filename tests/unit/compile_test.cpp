@@ -395,9 +395,9 @@ TEST(Impairments, DefaultQueueTakesTenFrames)
 {
     const auto impairment = impairment_of(limited("100kbit"));
     hw_state state{};
-    __u64 depart = 0;
+    hw_timing timing{};
     int taken = 0;
-    while (hw_schedule(&impairment, &state, 1, 1514, &depart) == 0) ++taken;
+    while (hw_schedule(&impairment, &state, 1, 1514, 0, 0, &timing) == 0) ++taken;
     EXPECT_EQ(taken, 10);
 }
 

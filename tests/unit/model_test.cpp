@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -33,11 +34,11 @@ struct Link {
     // Time to let the packet go; nothing if it was dropped.
     std::optional<std::uint64_t> send(std::uint64_t ready, std::uint32_t length)
     {
-        __u64 depart = 0;
-        const int cause = hw_schedule(&impairment, &state, ready, length, &depart);
-        if (cause == 0) return depart;
+        hw_timing timing{};
+        const int cause = hw_schedule(&impairment, &state, ready, length, impairment.delay, 0, &timing);
+        if (cause == 0) return timing.depart;
         EXPECT_EQ(cause, HW_CAUSE_QUEUE);
-        EXPECT_EQ(depart, 0U) << "a dropped packet has no departure";
+        EXPECT_EQ(timing.depart, 0U) << "a dropped packet has no departure";
         return std::nullopt;
     }
 };
@@ -89,16 +90,23 @@ TEST(Versions, BornIncludedDiedNot)
     EXPECT_FALSE(hw_in_version(&rule, 7));
 }
 
-TEST(Needs, WireAndTime)
+TEST(Needs, WireTimeAndOrder)
 {
-    hw_impairment none{}, loss{}, delay{}, rate{};
-    loss.loss = 1;
-    delay.delay = 1;
+    hw_impairment none{}, chance{}, delay{}, jitter{}, reorder{}, rate{};
+    for (auto& event : chance.events) event.threshold = 1;
+    delay.delay = jitter.delay = reorder.delay = 1;
+    jitter.jitter = 1;
+    reorder.reorder = 1;
     rate.ns_per_byte_q16 = 1;
-    EXPECT_FALSE(hw_needs_wire(&none) || hw_needs_time(&none));
-    EXPECT_TRUE(hw_needs_wire(&loss) && !hw_needs_time(&loss));
-    EXPECT_TRUE(!hw_needs_wire(&delay) && hw_needs_time(&delay));
-    EXPECT_TRUE(hw_needs_wire(&rate) && hw_needs_time(&rate));
+    const auto needs = [](const hw_impairment& of) {
+        return std::tuple(hw_needs_wire(&of) != 0, hw_needs_time(&of) != 0, hw_may_reorder(&of) != 0);
+    };
+    EXPECT_EQ(needs(none), std::tuple(false, false, false));
+    EXPECT_EQ(needs(chance), std::tuple(false, false, false)) << "decided per super-packet, see hw_event_within";
+    EXPECT_EQ(needs(delay), std::tuple(false, true, false));
+    EXPECT_EQ(needs(jitter), std::tuple(true, true, true));
+    EXPECT_EQ(needs(reorder), std::tuple(true, true, true));
+    EXPECT_EQ(needs(rate), std::tuple(true, true, false));
 }
 
 TEST(Delay, IsAddedAndLeavesTheStateAlone)
