@@ -130,6 +130,7 @@ TEST(GuestDuplicate, CopiesAreDelayedToo)
     ASSERT_EQ(headwind(pair.a, "add --name d --dev va --delay 20ms --duplicate 5%").status, 0);
     send_and_receive(pair.a, pair.b, target, paced(20, 500));  // neighbours know each other
     const auto before = counters_of(pair.a, "d").duplicated;
+    settle();
     UdpSink sink(pair.b, target);
     send_udp(pair.a, target, paced(packets, 1'000));
     const auto arrivals = sink.finish(2s);
