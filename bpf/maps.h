@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The instance's maps. Pinned; they outlive the command that made them. Nothing is preallocated: an instance with
- * three rules costs three rules' memory. */
+ * The instance's maps. Pinned; they outlive the command that made them. Elements are not preallocated; the loader makes
+ * the maps larger for instances of many rules. */
 #ifndef HEADWIND_BPF_MAPS_H
 #define HEADWIND_BPF_MAPS_H
 
@@ -18,7 +18,7 @@
 /* {shape, masked key} -> rules that select it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HW_MAX_ENTRIES);
+	__uint(max_entries, HW_MIN_ENTRIES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_key);
 	__type(value, struct hw_entry);
@@ -27,7 +27,7 @@ struct {
 /* Rule id -> config. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HW_MAX_RULES);
+	__uint(max_entries, HW_DEFAULT_RULES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct hw_rule);
@@ -35,7 +35,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HW_MAX_RULES);
+	__uint(max_entries, HW_DEFAULT_RULES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct hw_lease);
@@ -43,7 +43,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HW_MAX_RULES *HW_DIRECTIONS);
+	__uint(max_entries, HW_DEFAULT_RULES *HW_DIRECTIONS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_state_key);
 	__type(value, struct hw_state);
@@ -51,7 +51,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, HW_MAX_RULES *HW_DIRECTIONS);
+	__uint(max_entries, HW_DEFAULT_RULES *HW_DIRECTIONS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_state_key);
 	__type(value, struct hw_local);
@@ -60,7 +60,7 @@ struct {
 /* The loader's own: rule descriptions. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HW_MAX_RULES * 4);
+	__uint(max_entries, HW_DEFAULT_RULES *HW_TEXTS_PER_RULE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_text_key);
 	__type(value, struct hw_text);

@@ -46,6 +46,7 @@ Result<AddRequest> add_request(const AddWords& words)
     HW_TRY(request.rule, make_rule(words.text));
     HW_TRY(request.duration, parse_time_option("--for", words.duration));
     HW_TRY(request.max_held, parse_option("--max-held", words.max_held, parse_size));
+    request.max_rules = words.max_rules;
     request.replace = words.replace;
     request.owner = invoking_user();
     return request;
@@ -61,6 +62,11 @@ void add_flags(CLI::App* command, AddWords& words)
         ->add_option("--max-held", words.max_held,
                      "bytes that all held packets of this namespace may take: 256MiB by default")
         ->type_name("SIZE");
+    command
+        ->add_option("--max-rules", words.max_rules,
+                     "room for so many rules, said with the first one of a namespace: 4096 by default")
+        ->check(CLI::Range(1, +HW_MAX_RULES))
+        ->type_name("N");
 }
 
 void register_add(CLI::App& app, Cli& cli)

@@ -49,6 +49,7 @@ void add_rule_flags(CLI::App* command, RuleText& text);
 struct AddWords {
     RuleText text;
     std::string duration, max_held;
+    std::uint32_t max_rules = 0;
     bool replace = false;
 };
 struct ChangeWords {

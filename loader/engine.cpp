@@ -253,6 +253,7 @@ struct Plan {
     std::vector<RuleRecord> fresh;  // without ids
     std::vector<RuleRecord> gone;
     std::uint64_t max_held = 0;
+    std::uint32_t max_rules = HW_DEFAULT_RULES;
 };
 
 // Moves the records of this name from the session to `gone`.
@@ -291,6 +292,7 @@ Status plan_add(Session& session, const AddRequest& request, Plan& plan)
     HW_TRY(auto record, new_record(request));
     plan.fresh.push_back(std::move(record));
     if (request.max_held != 0) plan.max_held = request.max_held;
+    plan.max_rules = std::max(plan.max_rules, request.max_rules);
     return {};
 }
 
@@ -316,17 +318,20 @@ Result<Plan> make_plan(Session& session, const Changes& changes)
     for (const auto& name : changes.remove)
         if (take(session, name, plan).empty() && !changes.if_exists)
             return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
-    for (const auto& record : plan.fresh) HW_CHECK(require_fq(record.rule));
+    while (plan.max_rules < 2 * plan.fresh.size() && plan.max_rules < HW_MAX_RULES) plan.max_rules *= 2;
+    const bool has_fq = session.instance && session.instance->control->line_pace != 0;
+    if (!has_fq)
+        for (const auto& record : plan.fresh) HW_CHECK(require_fq(record.rule));
     return plan;
 }
 
 // From nothing, or from what a killed command left, to an instance without rules.
-Status start_instance(Session& session, std::uint64_t max_held)
+Status start_instance(Session& session, const Plan& plan)
 {
     const auto ignore = [](std::uint32_t) {};
     HW_TRY(const auto lost, tear_down(session.instance, {}, ignore));
     static_cast<void>(lost);
-    auto created = create_instance(max_held != 0 ? max_held : default_max_held);
+    auto created = create_instance(plan.max_held != 0 ? plan.max_held : default_max_held, plan.max_rules);
     if (!created) {
         static_cast<void>(tear_down(session.instance, {}, ignore));
         return pass_error(created);
@@ -416,7 +421,7 @@ Result<std::vector<RuleView>> apply_changes(const Changes& changes)
         HW_TRY(auto links, devices_for(record.rule));
         devices.push_back(std::move(links));
     }
-    if (!session.instance) HW_CHECK(start_instance(session, plan.max_held));
+    if (!session.instance) HW_CHECK(start_instance(session, plan));
     if (auto status = carry_out(session, plan, devices); !status) {
         undo(session, plan.gone);
         return pass_error(status);

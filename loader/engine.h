@@ -56,8 +56,9 @@ struct AddRequest {
     std::uint64_t duration = 0;  // ns from now until it expires; 0: no end
     std::uint64_t lease = 0;     // ns that each renew_lease lasts; 0: no lease
     std::string owner;
-    bool replace = false;        // a live rule of the same name goes in the same instant
-    std::uint64_t max_held = 0;  // bytes, for the whole instance; 0: as it is (256 MiB)
+    bool replace = false;         // a live rule of the same name goes in the same instant
+    std::uint64_t max_held = 0;   // bytes, for the whole instance; 0: as it is (256 MiB)
+    std::uint32_t max_rules = 0;  // room of the instance, if this makes it; 0: HW_DEFAULT_RULES, or what a batch needs
 };
 Result<RuleView> add_rule(const AddRequest& request);
 

@@ -28,7 +28,8 @@ Status attach_tcx(const Instance& instance, int ifindex, hw_direction direction,
 {
     const auto path = link_pin(instance, ifindex, direction);
     if (is_link_attached(path)) return {};
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + path);  // of a killed command
+    if (unlink(path.c_str()) != 0 && errno != ENOENT)
+        return fail_errno(errno, "remove " + path);  // of a killed command
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = before_all;

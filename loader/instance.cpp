@@ -258,7 +258,18 @@ Result<std::optional<Instance>> open_instance()
     return instance;
 }
 
-Result<Instance> create_instance(std::uint64_t max_held)
+void make_room(headwind_bpf& skeleton, std::uint32_t max_rules)
+{
+    const auto entries = std::max<std::uint32_t>(HW_MIN_ENTRIES, max_rules * HW_ENTRIES_PER_RULE);
+    bpf_map__set_max_entries(skeleton.maps.hw_entries, entries);
+    bpf_map__set_max_entries(skeleton.maps.hw_rules, max_rules);
+    bpf_map__set_max_entries(skeleton.maps.hw_leases, max_rules);
+    bpf_map__set_max_entries(skeleton.maps.hw_states, max_rules * HW_DIRECTIONS);
+    bpf_map__set_max_entries(skeleton.maps.hw_locals, max_rules * HW_DIRECTIONS);
+    bpf_map__set_max_entries(skeleton.maps.hw_texts, max_rules * HW_TEXTS_PER_RULE);
+}
+
+Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules)
 {
     libbpf_set_print(keep_libbpf_words);
     HW_TRY(const auto netns, current_netns());
@@ -277,6 +288,7 @@ Result<Instance> create_instance(std::uint64_t max_held)
     skeleton->rodata->hw_tcx = tcx ? 1 : 0;
     skeleton->rodata->hw_without = cures_taken_out();
     std::ranges::copy(normal_samples(), skeleton->rodata->hw_normal);
+    make_room(*skeleton, max_rules);
     if (const int error = headwind_bpf__load(skeleton.get()); error != 0)
         return fail_libbpf(-error, "load the BPF programs");
     auto& control = skeleton->data_control->hw_control;

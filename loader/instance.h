@@ -12,6 +12,8 @@
 #include "map.h"
 #include "result.h"
 
+struct headwind_bpf;
+
 namespace headwind {
 
 // Bytes that held packets of one instance may take, unless --max-held says otherwise.
@@ -41,9 +43,12 @@ public:
 // is none. Pins of another ABI are refused, with what to do.
 Result<std::optional<Instance>> open_instance();
 
-// Loads and pins a new one. The caller holds the host lock and has found none. `feed`: clock and dice come from the
-// tests (abi.h, hw_feed).
-Result<Instance> create_instance(std::uint64_t max_held);
+// Loads and pins a new one with room for `max_rules` (at most HW_MAX_RULES). The caller holds the host lock and has
+// found none.
+Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules);
+
+// Before the skeleton is loaded: room for that many rules. (About 550 bytes each, used or not, of kernel memory.)
+void make_room(headwind_bpf& skeleton, std::uint32_t max_rules);
 
 // Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left.
 Status remove_instance_pins();

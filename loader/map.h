@@ -64,7 +64,9 @@ private:
     Status update(const Key& key, const Value& value, std::uint64_t flags) const
     {
         if (update_element(fd(), &key, &value, flags) == 0) return {};
-        if (errno == E2BIG) return fail(ErrorKind::failed, "{} is full", name_);
+        if (errno == E2BIG)
+            return fail(ErrorKind::failed,
+                        "{} is full: `headwind clear`, then give the first rule --max-rules with more room", name_);
         return fail_errno(errno, "write to " + name_);
     }
     Fd fd_;

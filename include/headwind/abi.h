@@ -20,8 +20,12 @@ enum hw_limits {
 	HW_MAX_DEVICES = 1024, /* 10 bits in tc_index */
 	HW_DEVICE_PROBES = 8,  /* slots where an ifindex may be found */
 	HW_MAX_CANDIDATES = 4, /* rules with one and the same selector */
-	HW_MAX_RULES = 1 << 20,
-	HW_MAX_ENTRIES = 1 << 22,
+	HW_DEFAULT_RULES =
+	    1 << 12,            /* room an instance has; its hash buckets cost memory, and time to walk, even empty */
+	HW_MAX_RULES = 1 << 20, /* room it may have */
+	HW_ENTRIES_PER_RULE = 1 << 2, /* on average; and */
+	HW_MIN_ENTRIES = 1 << 17,     /* at least */
+	HW_TEXTS_PER_RULE = 1 << 2,
 	HW_NORMAL_SAMPLES = 4096,
 	HW_SIGMA_BITS = 13,  /* samples of a law are in 1 / 2^13 standard deviations, as in iproute2's tables */
 	HW_TEXT_CHUNK = 240, /* bytes of a rule's description per map element */

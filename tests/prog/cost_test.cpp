@@ -89,7 +89,7 @@ TEST(Cost, OfAPacketWithoutAnyRule)
 TEST(Cost, OfManyRulesOfOneKind)
 {
     for (const unsigned count : {1U, 100'000U}) {
-        Datapath datapath({.fed = false, .tcx = true});
+        Datapath datapath({.fed = false, .tcx = true, .max_rules = 100'000});
         std::vector<RuleText> rules(count);
         for (unsigned i = 0; i < count; ++i) {
             rules[i].name = "r";

@@ -110,6 +110,7 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     skeleton_->rodata->hw_tag = tag;
     skeleton_->rodata->hw_nonce = nonce;
     std::ranges::copy(normal_samples(), skeleton_->rodata->hw_normal);
+    make_room(*skeleton_, options.max_rules);
     require(headwind_bpf__load(skeleton_.get()) == 0, "load the BPF programs (root?)");
     instance_ = instance_of(*skeleton_);
     control().abi = HW_ABI_VERSION;
