@@ -27,7 +27,8 @@ std::string link_pin(const Instance& instance, int ifindex, hw_direction directi
 Status attach_tcx(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
 {
     const auto path = link_pin(instance, ifindex, direction);
-    if (access(path.c_str(), F_OK) == 0) return {};
+    if (is_link_attached(path)) return {};
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + path);  // of a killed command
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = before_all;
@@ -100,6 +101,16 @@ bool is_attached_clsact(int ifindex, hw_direction direction)
 
 }  // namespace
 
+bool is_link_attached(const std::string& path)
+{
+    struct {  // struct bpf_link_info of Linux 6.6: tcx is not in the 6.1 headers
+        __u32 type, id, program, pad, ifindex, attach_type, more[8];
+    } info{};
+    __u32 size = sizeof(info);
+    const Fd link(bpf_obj_get(path.c_str()));
+    return link && bpf_obj_get_info_by_fd(link.get(), &info, &size) == 0 && info.ifindex != 0;
+}
+
 bool kernel_has_tcx()
 {
     // The kernel knows the attach type if it complains of the device (ENODEV), not of the type.
@@ -126,6 +137,9 @@ Status detach(const Instance& instance, int ifindex, hw_direction direction)
 {
     if (instance.control->tcx == 0) return detach_clsact(ifindex, direction);
     const auto path = link_pin(instance, ifindex, direction);
+    // The kernel takes a link without a pin off at some later time; the program could not be attached again until then.
+    const Fd link(bpf_obj_get(path.c_str()));
+    if (link) bpf_link_detach(link.get());
     if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + path);
     return {};
 }

@@ -206,15 +206,9 @@ Status remove_pins(const std::string& directory)
 // A tcx link loses its device when the device goes, and the devices go with their namespace.
 bool has_living_link(const fs::path& directory)
 {
-    struct {  // struct bpf_link_info of Linux 6.6: tcx is not in the 6.1 headers
-        __u32 type, id, program, pad, ifindex, attach_type, more[8];
-    } info{};
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(directory / "links", error)) {
-        const Fd link(bpf_obj_get(entry.path().c_str()));
-        __u32 size = sizeof(info);
-        if (link && bpf_obj_get_info_by_fd(link.get(), &info, &size) == 0 && info.ifindex != 0) return true;
-    }
+    for (const auto& entry : fs::directory_iterator(directory / "links", error))
+        if (is_link_attached(entry.path())) return true;
     return false;
 }
 

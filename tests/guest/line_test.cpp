@@ -110,6 +110,7 @@ std::size_t arriving_with_timestamps(unsigned without)
     EXPECT_EQ(headwind_without(without, pair.a, "add --name t --dev va --delay 20ms --rate 100mbit").status, 0);
     Flow flow;
     flow.per_second = 500;
+    flow.segments = 10;
     return send_and_receive(pair.a, pair.b, target, flow, 500ms).size();
 }
 

@@ -55,7 +55,9 @@ TEST_F(Foreign, AnotherOnesTcIndexIsMatchedAsUsualAndKept)
     const auto counters = counters_of(b(), "lossy", "in");
     EXPECT_EQ(counters.packets, 3000U);
     EXPECT_EQ(arrived, 3000 - counters.loss);
-    EXPECT_EQ(counter.seen().indexed, arrived);
+    // Super-packets of 20 without a loss stay whole.
+    EXPECT_LE(counter.seen().indexed, arrived);
+    EXPECT_EQ((arrived - counter.seen().indexed) % 19, 0U);
 }
 
 TEST_F(Foreign, HeldPacketsAreSeenOnceWithTheirMarksToo)
