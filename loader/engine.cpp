@@ -384,32 +384,47 @@ Result<Removed> remove_records(Session& session, const std::vector<RuleRecord>& 
     return out;
 }
 
-}  // namespace
-
-Result<Overview> overview()
+// The rules of one version.
+Result<Overview> look_at(const Instance& instance, std::uint64_t version)
 {
     Overview out;
-    HW_TRY(const auto host, open_host_map());
-    out.panic = host && std::atomic_ref((*host)->panic).load() != 0;
-    HW_TRY(const auto instance, open_instance());
-    if (!instance) return out;
     out.exists = true;
-    out.tcx = instance->control->tcx != 0;
-    out.max_held = instance->control->max_held;
+    out.tcx = instance.control->tcx != 0;
+    out.max_held = instance.control->max_held;
     HW_TRY(const auto links, netlink::list_links());
-    HW_TRY(auto records, load_records(*instance));
-    const auto version = std::atomic_ref(instance->control->version).load();
+    HW_TRY(auto records, load_records(instance));
     std::vector<std::pair<std::uint64_t, RuleView>> ranked;
     for (auto& record : records) {
-        HW_TRY(const auto rule, instance->rules.find(record.id));
+        HW_TRY(const auto rule, instance.rules.find(record.id));
         if (!rule || !hw_in_version(&*rule, version)) continue;  // a transaction is under way
-        HW_TRY(auto one, view(*instance, std::move(record), links));
+        HW_TRY(auto one, view(instance, std::move(record), links));
         ranked.emplace_back(rule->rank, std::move(one));
     }
     std::sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
     for (auto& [rank, one] : ranked) out.rules.push_back(std::move(one));
-    HW_TRY(out.line, line_stats(*instance));
+    HW_TRY(out.line, line_stats(instance));
     return out;
+}
+
+}  // namespace
+
+Result<Overview> overview()
+{
+    HW_TRY(const auto host, open_host_map());
+    const bool panic = host && std::atomic_ref((*host)->panic).load() != 0;
+    // No lock is taken: what a transaction changed meanwhile is looked at again.
+    for (int looks = 1;; ++looks) {
+        HW_TRY(const auto instance, open_instance());
+        if (!instance) {
+            Overview nothing;
+            nothing.panic = panic;
+            return nothing;
+        }
+        const auto version = std::atomic_ref(instance->control->version).load();
+        auto out = look_at(*instance, version);
+        if (out) out->panic = panic;
+        if (looks == 100 || std::atomic_ref(instance->control->version).load() == version) return out;
+    }
 }
 
 Result<std::vector<RuleView>> apply_changes(const Changes& changes)

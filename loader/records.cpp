@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <headwind/model.h>
+
 namespace headwind {
 namespace {
 
@@ -71,7 +73,8 @@ Result<std::vector<RuleRecord>> load_records(const Instance& instance)
     std::vector<RuleRecord> out;
     for (const auto& [id, chunks] : pieces) {
         HW_TRY(const auto rule, instance.rules.find(id));
-        if (!rule) continue;  // a command was killed here: repair() removes it
+        // A command is at it, or was killed here: repair() removes it.
+        if (!rule || !hw_in_version(&*rule, instance.control->version)) continue;
         std::string text;
         for (const auto& [number, piece] : chunks) text += piece;
         HW_TRY(auto record, decode(id, text));

@@ -102,19 +102,13 @@ TEST_F(Devices, ADeviceThatIsGoneIsNoObstacle)
 // What is forwarded comes past two hooks, in at one device and out at the other: one rule, one decision.
 TEST_F(Devices, AForwardedPacketIsImpairedOnce)
 {
-    const Namespace far("far");
-    ip(b(), "link add name vc type veth peer name vd netns far\naddress add 10.79.0.1/24 dev vc\nlink set vc up");
-    ip(far, "address add 10.79.0.2/24 dev vd\nlink set vd up\nroute add default via 10.79.0.1");
-    expect_ok(run(&b(), {"sysctl", "-w", "net.ipv4.ip_forward=1"}));
-    ip(a(), "route add 10.79.0.0/24 via 10.77.0.2");
-    wait_until_operational(b(), "vc");
-    wait_until_operational(far, "vd");
-    EXPECT_EQ(deliver(a(), far, {"10.79.0.2", 5000}), 100U);
+    const Far far(a(), b());
+    EXPECT_EQ(deliver(a(), far.far, {Far::address4, 5000}), 100U);
     const std::size_t count = scaled(4000, 2000);
     change(b(), "add --name lossy --loss 50% --direction both --proto udp");
-    const auto single = deliver(a(), far, {"10.79.0.2", 5000}, {.count = count});
+    const auto single = deliver(a(), far.far, {Far::address4, 5000}, {.count = count});
     EXPECT_GT(statistics::binomial_p_value(single, count, 0.5), 1e-6) << single << " of " << count << " arrived";
-    const auto super = deliver(a(), far, {"10.79.0.2", 5000}, {.count = count, .size = 1000, .segments = 20});
+    const auto super = deliver(a(), far.far, {Far::address4, 5000}, {.count = count, .size = 1000, .segments = 20});
     EXPECT_GT(statistics::binomial_p_value(super, count, 0.5), 1e-6) << super << " of " << count << " arrived";
     EXPECT_EQ(counters_of(b(), "lossy", "in").packets, 2 * count);
     EXPECT_EQ(counters_of(b(), "lossy", "out").packets, 0U);

@@ -8,13 +8,6 @@ using testing::HasSubstr;
 
 class Loss : public PairTest {
 protected:
-    // A fast path with quick timers, so that a transfer with loss ends soon.
-    void quicken_tcp() const
-    {
-        ip(a(), "route replace 10.77.0.0/24 dev va src 10.77.0.1 rto_min 3ms quickack 1");
-        ip(b(), "route replace 10.77.0.0/24 dev vb src 10.77.0.2 rto_min 3ms quickack 1");
-    }
-
     static tcp_info state_after_sending(const TcpPair& connection)
     {
         const std::string data(4000, 'x');

@@ -226,6 +226,28 @@ std::string read_sysctl_of(const Namespace& where, const std::string& name)
     return value;
 }
 
+std::uint64_t stack_count(const Namespace& where, const std::string& name)
+{
+    const Inside inside(where);
+    std::ifstream file6("/proc/thread-self/net/snmp6");
+    std::string word;
+    for (std::uint64_t value = 0; file6 >> word >> value;)
+        if (word == name) return value;
+    // A line of names, then one of values; each starts with the protocol.
+    std::ifstream file("/proc/thread-self/net/snmp");
+    for (std::string names, values; std::getline(file, names) && std::getline(file, values);) {
+        std::istringstream name_words(names), value_words(values);
+        std::string protocol, value;
+        name_words >> protocol;
+        value_words >> value;
+        protocol.pop_back();
+        while (name_words >> word && value_words >> value)
+            if (protocol + word == name) return std::stoull(value);
+    }
+    ADD_FAILURE() << "the kernel does not count " << name;
+    return 0;
+}
+
 std::string footprint(const Namespace& where)
 {
     std::ostringstream text;
@@ -266,6 +288,32 @@ Pair::Pair(const PairOptions& options)
     }
     wait_until_operational(a, device_a);
     wait_until_operational(b, device_b);
+}
+
+Far::Far(const Namespace& a, const Namespace& b)
+{
+    ip(b,
+       "link add name vc address 02:00:00:00:00:03 type veth peer name vd address 02:00:00:00:00:04 netns far\n"
+       "link set vc addrgenmode none\n"
+       "address add 10.79.0.1/24 dev vc\n"
+       "address add fd79::1/64 nodad dev vc\n"
+       "link set vc up\n"
+       "neighbour replace 10.79.0.2 lladdr 02:00:00:00:00:04 nud permanent dev vc\n"
+       "neighbour replace fd79::2 lladdr 02:00:00:00:00:04 nud permanent dev vc");
+    ip(far,
+       "link set vd addrgenmode none\n"
+       "address add 10.79.0.2/24 dev vd\n"
+       "address add fd79::2/64 nodad dev vd\n"
+       "link set vd up\n"
+       "neighbour replace 10.79.0.1 lladdr 02:00:00:00:00:03 nud permanent dev vd\n"
+       "neighbour replace fd79::1 lladdr 02:00:00:00:00:03 nud permanent dev vd\n"
+       "route add default via 10.79.0.1\n"
+       "route add default via fd79::1");
+    for (const char* name : {"net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"})
+        require(run(&b, {"sysctl", "-w", name}).status == 0, name);
+    ip(a, "route add 10.79.0.0/24 via 10.77.0.2\nroute add fd79::/64 via fd77::2");
+    wait_until_operational(b, device_b);
+    wait_until_operational(far, "vd");
 }
 
 }  // namespace headwind::test

@@ -53,6 +53,8 @@ int device_index(const Namespace& where, const std::string& device);
 void wait_until_operational(const Namespace& where, const std::string& device);
 
 std::string read_sysctl_of(const Namespace& where, const std::string& name);  // net/ipv4/...
+// What the namespace's stack has counted, by nstat's names: TcpInCsumErrors, Udp6InCsumErrors.
+std::uint64_t stack_count(const Namespace& where, const std::string& name);
 
 // All that an instance may leave in a namespace: devices, qdiscs, filters, tcx programs, sysctls.
 std::string footprint(const Namespace& where);
@@ -74,6 +76,16 @@ public:
 
     explicit Pair(const PairOptions& options = {});
     Namespace a{"a"}, b{"b"};
+};
+
+// A third namespace behind the pair's b, which forwards: a - b (device vb, device vc) - far (device vd).
+struct Far {
+    static constexpr const char* device_b = "vc";
+    static constexpr const char* address4 = "10.79.0.2";
+    static constexpr const char* address6 = "fd79::2";
+
+    Far(const Namespace& a, const Namespace& b);
+    Namespace far{"far"};
 };
 
 }  // namespace headwind::test

@@ -114,21 +114,6 @@ Sent send_all(int socket, const Address* to, const Flow& flow)
     return sent;
 }
 
-struct Listener {
-    Fd fd;
-    std::uint16_t port = 0;
-};
-
-Listener listen_at(const Namespace& where, const Endpoint& endpoint)
-{
-    const auto here = address_of(endpoint);
-    Listener out{make_socket(where, here.family, SOCK_STREAM), endpoint.port};
-    set(out.fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
-    EXPECT_EQ(bind(out.fd.get(), here.get(), here.size), 0) << std::strerror(errno);
-    EXPECT_EQ(listen(out.fd.get(), 1), 0) << std::strerror(errno);
-    return out;
-}
-
 bool wait_for(int fd, short what, Clock::time_point end)
 {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
@@ -137,12 +122,12 @@ bool wait_for(int fd, short what, Clock::time_point end)
 }
 
 // Accepts one connection and reads it to its end.
-std::uint64_t read_all(const Listener& listener, Clock::time_point end, const std::atomic<bool>& give_up)
+std::uint64_t read_all(const Fd& listener, Clock::time_point end, const std::atomic<bool>& give_up)
 {
     const auto soon = [&] { return std::min(end, Clock::now() + std::chrono::milliseconds(100)); };
-    while (!wait_for(listener.fd.get(), POLLIN, soon()))
+    while (!wait_for(listener.get(), POLLIN, soon()))
         if (give_up || Clock::now() >= end) return 0;
-    const Fd connection(accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    const Fd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     std::vector<char> buffer(256 * 1024);
     std::uint64_t received = 0;
     while (wait_for(connection.get(), POLLIN, end)) {
@@ -163,13 +148,20 @@ void look(const Fd& fd, TcpResult& result)
     result.bytes_sent = info.tcpi_bytes_sent;
 }
 
-std::string connect_to(int fd, const Address& there, Clock::time_point end)
+// errno; 0: connected
+int connect_until(int fd, const Address& there, Clock::time_point end)
 {
-    if (connect(fd, there.get(), there.size) != 0 && errno != EINPROGRESS) return std::strerror(errno);
-    if (!wait_for(fd, POLLOUT, end)) return "no connection in time";
+    if (connect(fd, there.get(), there.size) != 0 && errno != EINPROGRESS) return errno;
+    if (!wait_for(fd, POLLOUT, end)) return ETIMEDOUT;
     int error = 0;
     socklen_t size = sizeof(error);
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error;
+}
+
+std::string connect_to(int fd, const Address& there, Clock::time_point end)
+{
+    const int error = connect_until(fd, there, end);
     return error != 0 ? std::strerror(error) : "";
 }
 
@@ -302,14 +294,40 @@ std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const 
     return sink.finish(std::chrono::milliseconds(slow_machine() ? 400 : 60), flow.count).size();
 }
 
+Fd listen_tcp(const Namespace& where, const Endpoint& at)
+{
+    const auto here = address_of(at);
+    Fd fd = make_socket(where, here.family, SOCK_STREAM);
+    set(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    EXPECT_EQ(bind(fd.get(), here.get(), here.size), 0) << std::strerror(errno);
+    EXPECT_EQ(listen(fd.get(), 4096), 0) << std::strerror(errno);
+    return fd;
+}
+
+Attempt try_connect(const Namespace& from, const Endpoint& to, std::chrono::milliseconds limit)
+{
+    const auto there = address_of(to);
+    Attempt out;
+    out.socket = make_socket(from, there.family, SOCK_STREAM | SOCK_NONBLOCK);
+    const auto start = monotonic_ns();
+    out.error = connect_until(out.socket.get(), there, Clock::now() + limit);
+    out.ns = monotonic_ns() - start;
+    return out;
+}
+
+Fd connected_udp(const Namespace& from, const Endpoint& to)
+{
+    return sending_socket(from, to, {});
+}
+
 TcpPair connect_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to)
 {
-    const auto listener = listen_at(to_namespace, to);
+    const auto listener = listen_tcp(to_namespace, to);
     const auto there = address_of(to);
     TcpPair pair;
     pair.sender = make_socket(from, there.family, SOCK_STREAM | SOCK_NONBLOCK);
     EXPECT_EQ(connect_to(pair.sender.get(), there, Clock::now() + std::chrono::seconds(10)), "");
-    pair.receiver = Fd(accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    pair.receiver = Fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     EXPECT_TRUE(pair.receiver) << std::strerror(errno);
     return pair;
 }
@@ -328,7 +346,7 @@ TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, con
     TcpResult result;
     const auto start = Clock::now();
     const auto end = start + limit;
-    const auto listener = listen_at(to_namespace, to);
+    const auto listener = listen_tcp(to_namespace, to);
     std::atomic<bool> give_up{false};
     std::thread receiver([&] { result.received = read_all(listener, end, give_up); });
     {

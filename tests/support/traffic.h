@@ -104,6 +104,16 @@ std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const 
 struct TcpPair {
     Fd sender, receiver;
 };
+Fd listen_tcp(const Namespace& where, const Endpoint& at);
+// errno of a connection attempt (0: connected; ETIMEDOUT: no answer within the limit) and how long it took.
+struct Attempt {
+    int error = 0;
+    std::int64_t ns = 0;
+    Fd socket;
+};
+Attempt try_connect(const Namespace& from, const Endpoint& to,
+                    std::chrono::milliseconds limit = std::chrono::milliseconds(500));
+Fd connected_udp(const Namespace& from, const Endpoint& to);  // with IP_RECVERR
 TcpPair connect_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to);
 tcp_info tcp_info_of(const Fd& socket);
 

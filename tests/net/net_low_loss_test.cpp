@@ -1,0 +1,156 @@
+// Rare events: as many as asked, of wire packets; super-packets that none befalls stay whole, and packets keep their
+// order although some take the detour that cuts them.
+#include "net_test.h"
+
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <netinet/ip.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "statistics.h"
+
+namespace headwind::test {
+namespace {
+
+constexpr double alpha = 1e-6;
+
+std::uint64_t sent_packets(const Namespace& where, const std::string& device)
+{
+    const auto output = run(&where, {"ip", "-j", "-s", "link", "show", device});
+    const auto links = nlohmann::json::parse(output.out, nullptr, false);
+    if (!links.is_array() || links.empty()) {
+        ADD_FAILURE() << device << ": " << output.err;
+        return 0;
+    }
+    return links[0]["stats64"]["tx"]["packets"];
+}
+
+// The order in which TCP packets from a reach b. Each carries the number that its sender gave it, the IP
+// identification, also one that is sent again.
+class OrderWatch {
+public:
+    explicit OrderWatch(const Namespace& where)
+    {
+        const Inside inside(where);
+        socket_ = Fd(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP)));
+        sockaddr_ll at{};
+        at.sll_family = AF_PACKET;
+        at.sll_protocol = htons(ETH_P_IP);
+        at.sll_ifindex = static_cast<int>(if_nametoindex(Pair::device_b));
+        EXPECT_EQ(bind(socket_.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
+        const int room = 1 << 30;
+        EXPECT_EQ(setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)), 0);
+        thread_ = std::thread([this] { watch(); });
+    }
+    OrderWatch(const OrderWatch&) = delete;
+    OrderWatch& operator=(const OrderWatch&) = delete;
+    ~OrderWatch() { end(); }
+
+    struct Seen {
+        std::uint64_t buffers = 0;  // a super-packet is one
+        std::uint64_t late = 0;     // came after one that was sent later
+        std::uint64_t missed = 0;   // by this socket
+    };
+    Seen end()
+    {
+        stop_ = true;
+        if (!thread_.joinable()) return seen_;
+        thread_.join();
+        tpacket_stats stats{};
+        socklen_t size = sizeof(stats);
+        getsockopt(socket_.get(), SOL_PACKET, PACKET_STATISTICS, &stats, &size);
+        seen_.missed = stats.tp_drops;
+        return seen_;
+    }
+
+private:
+    void watch()
+    {
+        std::uint16_t highest = 0;
+        pollfd waiting{socket_.get(), POLLIN, 0};
+        while (poll(&waiting, 1, 50) == 1 || !stop_) {
+            iphdr ip{};
+            sockaddr_ll from{};
+            socklen_t size = sizeof(from);
+            if (recvfrom(socket_.get(), &ip, sizeof(ip), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size) < 0 ||
+                from.sll_pkttype == PACKET_OUTGOING || ip.protocol != IPPROTO_TCP || (ntohs(ip.frag_off) & 0x3fff) != 0)
+                continue;
+            const auto number = ntohs(ip.id);
+            const auto ahead = static_cast<std::int16_t>(number - highest);
+            if (seen_.buffers++ != 0 && ahead < 0)
+                ++seen_.late;
+            else
+                highest = number;
+        }
+    }
+
+    Fd socket_;
+    std::atomic<bool> stop_{false};
+    Seen seen_;
+    std::thread thread_;
+};
+
+class LowLoss : public PairTest {
+protected:
+    void expect_loss(const std::string& probability, double p, std::uint64_t bytes, double largest_detour) const
+    {
+        quicken_tcp();
+        change(a(), "add --name rare --proto tcp --loss " + probability);
+        const auto before = sent_packets(a(), Pair::device_a);
+        const auto result = transfer_tcp(a(), b(), {Pair::b4, 5001}, bytes);
+        EXPECT_EQ(result.error, "");
+        const auto counters = counters_of(a(), "rare");
+        const auto detour = sent_packets(a(), "headwind0");
+        const auto buffers = sent_packets(a(), Pair::device_a) - before;
+        RecordProperty("result", fmt::format("{} lost of {}, {} by way of headwind0, {} buffers, {:.1f} s",
+                                             counters.loss, counters.packets, detour, buffers, result.seconds));
+        EXPECT_EQ(counters.packets, result.segments_out);
+        EXPECT_GT(statistics::binomial_p_value(counters.loss, counters.packets, p), alpha)
+            << counters.loss << " of " << counters.packets;
+        EXPECT_GT(detour, counters.loss) << "the super-packets of which one was lost were cut";
+        EXPECT_LT(static_cast<double>(detour), largest_detour * static_cast<double>(counters.packets));
+        EXPECT_LT(buffers, counters.packets / 2) << "super-packets";
+    }
+    OrderWatch::Seen order_of_transfer() const
+    {
+        OrderWatch watch(b());
+        EXPECT_EQ(transfer_tcp(a(), b(), {Pair::b4, 5001}, scaled(250'000'000, 20'000'000)).error, "");
+        return watch.end();
+    }
+};
+
+TEST_F(LowLoss, OneInTenThousand)
+{
+    expect_loss("0.01%", 1e-4, scaled(1'500'000'000, 20'000'000), 0.1);
+}
+
+TEST_F(LowLoss, OneInAThousand)
+{
+    expect_loss("0.1%", 1e-3, scaled(500'000'000, 20'000'000), 0.5);
+}
+
+// On one CPU a veth keeps the order. (On several, senders that move from CPU to CPU overtake themselves on a bare one.)
+TEST_F(LowLoss, PacketsKeepTheirOrder)
+{
+    quicken_tcp();
+    const OnCpu one(0);
+    const auto watched = [this](const std::string& impairment, unsigned without) {
+        change_without(without, a(), "add --name rare --proto tcp " + impairment);
+        const auto seen = order_of_transfer();
+        RecordProperty(impairment + (without != 0 ? ", uncured" : ""),
+                       fmt::format("{} late of {} buffers, {} missed", seen.late, seen.buffers, seen.missed));
+        change(a(), "clear");
+        return seen;
+    };
+    for (const char* impairment : {"--loss 0.1%", "--duplicate 0.1%"}) {
+        const auto cured = watched(impairment, 0), uncured = watched(impairment, HW_CURE_ORDER);
+        EXPECT_GT(cured.buffers, scaled(5'000, 100));
+        EXPECT_EQ(cured.late, 0U) << impairment << ", of " << cured.buffers;
+        EXPECT_GT(uncured.late, 0U) << "or this test sees nothing";
+    }
+}
+
+}  // namespace
+}  // namespace headwind::test
