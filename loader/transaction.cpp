@@ -124,7 +124,8 @@ std::vector<hw_state_key> state_keys(const RuleRecord& record)
     return out;
 }
 
-Status add_to_entry(const Instance& instance, const hw_key& key, const CompiledRule& rule)
+Status add_to_entry(const Instance& instance, const hw_key& key, const CompiledRule& rule,
+                    const std::set<std::uint32_t>& leaving)
 {
     HW_TRY(auto entry, instance.entries.find(key));
     if (!entry) {
@@ -135,10 +136,11 @@ Status add_to_entry(const Instance& instance, const hw_key& key, const CompiledR
     auto* const end = std::end(entry->rules);
     if (std::find(entry->rules, end, rule.record->id) != end) return {};
     auto* const place = std::find(entry->rules, end, 0U);
-    if (place == end)
+    const auto staying = std::count_if(entry->rules, end, [&](__u32 id) { return id != 0 && !leaving.contains(id); });
+    if (place == end || staying >= HW_MAX_ALIKE)
         return fail(ErrorKind::usage,
                     "{} rules select exactly the same packets as \"{}\" already; at most {} can: delete one",
-                    +HW_MAX_CANDIDATES, rule.record->rule.name, +HW_MAX_CANDIDATES);
+                    +HW_MAX_ALIKE, rule.record->rule.name, +HW_MAX_ALIKE);
     *place = rule.record->id;
     return instance.entries.rewrite(key, *entry);
 }
@@ -153,7 +155,8 @@ Status remove_from_entry(const Instance& instance, const hw_key& key, std::uint3
     return empty ? instance.entries.erase(key) : instance.entries.rewrite(key, *entry);
 }
 
-Status write_rule(const Instance& instance, const CompiledRule& compiled, std::uint64_t version)
+Status write_rule(const Instance& instance, const CompiledRule& compiled, std::uint64_t version,
+                  const std::set<std::uint32_t>& leaving)
 {
     const auto& record = *compiled.record;
     hw_rule rule{};
@@ -176,7 +179,7 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
         HW_CHECK(instance.leases.put(record.state, lease));
     }
     HW_CHECK(instance.rules.put(record.id, rule));
-    for (const auto& entry : compiled.entries) HW_CHECK(add_to_entry(instance, entry.key, compiled));
+    for (const auto& entry : compiled.entries) HW_CHECK(add_to_entry(instance, entry.key, compiled, leaving));
     return {};
 }
 
@@ -229,7 +232,9 @@ Status write_next_version(Instance& instance, const Transaction& transaction, co
                           const ShapeSet& shapes)
 {
     const std::uint64_t next = instance.control->version + 1;
-    for (const auto& rule : add) HW_CHECK(write_rule(instance, rule, next));
+    std::set<std::uint32_t> leaving;
+    for (const auto& record : transaction.remove) leaving.insert(record.id);
+    for (const auto& rule : add) HW_CHECK(write_rule(instance, rule, next, leaving));
     for (const auto& record : transaction.remove) HW_CHECK(mark_dead(instance, record.id, next));
     write_table(table_of(instance, next), shapes);
     return {};

@@ -19,7 +19,8 @@ enum hw_limits {
 	HW_SHAPE_IDS = 64,     /* twice as many names: during a transaction old and new shapes exist together */
 	HW_MAX_DEVICES = 1024, /* 10 bits in tc_index */
 	HW_DEVICE_PROBES = 8,  /* slots where an ifindex may be found */
-	HW_MAX_CANDIDATES = 4, /* rules with one and the same selector */
+	HW_MAX_ALIKE = 4,      /* rules with one and the same selector */
+	HW_MAX_CANDIDATES = 8, /* the same during a transaction: all of them may be changed at once */
 	HW_DEFAULT_RULES =
 	    1 << 12,            /* room an instance has; its hash buckets cost memory, and time to walk, even empty */
 	HW_MAX_RULES = 1 << 20, /* room it may have */

@@ -212,11 +212,12 @@ TEST_F(CommandLine, TwoInstancesAtOnce)
 TEST_F(CommandLine, ARuleTooManyIsRefusedWhole)
 {
     const auto add = [](int i) { return "add --loss 100% --remote-port 5000 --name r" + std::to_string(i); };
-    for (int i = 0; i < HW_MAX_CANDIDATES; ++i) change(a(), add(i));
-    expect_refused(add(HW_MAX_CANDIDATES), 2, "delete one");
+    for (int i = 0; i < HW_MAX_ALIKE; ++i) change(a(), add(i));
+    expect_refused(add(HW_MAX_ALIKE), 2, "delete one");
+    change(a(), "change r0 r1 r2 r3 --priority 1");  // all of them at once
     // This one has room for most of its selectors.
     expect_refused("add --name many --partition --remote-port 4990-5010 --direction out", 2, "delete one");
-    EXPECT_EQ(parse_json(headwind(a(), "list --json"))["rules"].size(), static_cast<std::size_t>(HW_MAX_CANDIDATES));
+    EXPECT_EQ(parse_json(headwind(a(), "list --json"))["rules"].size(), static_cast<std::size_t>(HW_MAX_ALIKE));
     EXPECT_EQ(arrive(), 0U);
     EXPECT_EQ(arrive({}, {Pair::b4, 4999}), packets);
     change(a(), "del r0");
