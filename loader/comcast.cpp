@@ -65,7 +65,7 @@ Result<std::vector<RuleView>> add_all(const std::vector<Rule>& rules)
     }
     // What an earlier run left.
     changes.if_exists = true;
-    if (rules.size() == 1) changes.remove.push_back(comcast_default_rule);
+    if (rules.size() == 1) changes.remove.emplace_back(comcast_default_rule);
     return apply_changes(changes);
 }
 
