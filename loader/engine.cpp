@@ -4,36 +4,17 @@
 
 #include <algorithm>
 #include <atomic>
-#include <set>
 
 #include <headwind/model.h>
 
-#include "cgroup.h"
 #include "devices.h"
 #include "hooks.h"
+#include "plan.h"
+#include "session.h"
 #include "transaction.h"
 
 namespace headwind {
 namespace {
-
-// Rules that expired are listed this long, then the next change removes them.
-constexpr std::uint64_t keep_expired = 600'000'000'000;  // ns
-
-RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool panic)
-{
-    const auto now = boottime_ns();
-    if (record.deadline != 0 && now >= record.deadline) return RuleState::expired;
-    if (record.lease != 0 && (lease == nullptr || now >= lease->until)) return RuleState::unleased;
-    return panic ? RuleState::panicked : RuleState::live;
-}
-
-Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
-{
-    const bool panic = std::atomic_ref(instance.host->panic).load() != 0;
-    if (record.lease == 0) return state_of(record, nullptr, panic);
-    HW_TRY(const auto lease, instance.leases.find(record.state));
-    return state_of(record, lease ? &*lease : nullptr, panic);
-}
 
 std::vector<std::string> device_names(const Instance& instance, const RuleRecord& record,
                                       const std::vector<netlink::Link>& links)
@@ -63,104 +44,6 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     }
     out.record = std::move(record);
     return out;
-}
-
-// What every changing function starts with.
-struct Session {
-    Fd lock;
-    std::optional<Instance> instance;
-    std::vector<RuleRecord> records;
-};
-
-Result<std::vector<RuleRecord>> stale_records(const Instance& instance, const std::vector<RuleRecord>& records)
-{
-    std::vector<RuleRecord> out;
-    for (const auto& record : records) {
-        HW_TRY(const auto state, read_state(instance, record));
-        const bool long_expired = state == RuleState::expired && boottime_ns() > record.deadline + keep_expired;
-        if (state == RuleState::unleased || long_expired) out.push_back(record);
-    }
-    return out;
-}
-
-// Moves out of `from` what is in `gone`.
-void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone)
-{
-    std::erase_if(from, [&gone](const auto& record) {
-        return std::any_of(gone.begin(), gone.end(), [&record](const auto& other) { return other.id == record.id; });
-    });
-}
-
-Result<Session> begin(Sweep sweep = Sweep::empty)
-{
-    HW_CHECK(ensure_bpffs());
-    Session session;
-    HW_TRY(session.lock, lock_host());
-    sweep_dead_instances();
-    sweep_command_cgroups(sweep);
-    HW_TRY(session.instance, open_instance());
-    if (!session.instance) return session;
-    HW_CHECK(repair(*session.instance));
-    HW_TRY(session.records, load_records(*session.instance));
-    HW_TRY(const auto stale, stale_records(*session.instance, session.records));
-    if (stale.empty()) return session;
-    subtract(session.records, stale);
-    HW_CHECK(commit(*session.instance, {session.records, {}, stale}));
-    for (const auto& record : stale)
-        for (const auto& cgroup : record.cgroups) sweep_command_cgroup(cgroup.path);
-    return session;
-}
-
-// Hooks that no rule needs any more are taken off; a slot is freed once nothing in the line can come back to it.
-Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
-{
-    const bool default_in_use = std::any_of(records.begin(), records.end(),
-                                            [](const auto& record) { return record.rule.selector.devices.empty(); });
-    HW_TRY(const auto line, line_stats(instance));
-    for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
-        auto& device = instance.control->devices[slot];
-        if (device.ifindex == 0) continue;
-        const bool named = std::any_of(records.begin(), records.end(), [slot](const auto& record) {
-            return std::any_of(record.devices.begin(), record.devices.end(),
-                               [slot](const auto& d) { return d.slot == slot; });
-        });
-        if (!default_in_use) device.flags &= ~static_cast<__u32>(HW_DEVICE_DEFAULT);
-        if (named || (device.flags & HW_DEVICE_DEFAULT)) continue;
-        HW_CHECK(detach_device(instance, slot));
-        if (line.held_packets == 0) release_device(instance, slot);
-    }
-    return {};
-}
-
-// Order matters: what still uses something goes before it, and the pins that know of it go last.
-Result<std::uint32_t> tear_down(std::optional<Instance>& instance, std::chrono::nanoseconds drain,
-                                const Progress& progress)
-{
-    std::uint32_t lost = 0;
-    if (instance) {
-        for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot)
-            if (instance->control->devices[slot].ifindex != 0) HW_CHECK(detach_device(*instance, slot));
-        HW_TRY(lost, drain_line(*instance, drain, progress));
-    }
-    HW_CHECK(remove_line(instance ? &*instance : nullptr));
-    HW_TRY(const bool others, other_instances_exist());
-    if (!others) {
-        HW_TRY(const auto host, open_host_map());
-        if (host) HW_CHECK(restore_host(**host));
-    }
-    HW_CHECK(remove_instance_pins());
-    instance.reset();
-    return lost;
-}
-
-Status require_fq(const Rule& rule)
-{
-    if (rule.impairment.delay == 0 && rule.impairment.rate == 0) return {};
-    HW_TRY(const bool fq, netlink::kernel_has_fq());
-    if (fq) return {};
-    return fail(ErrorKind::unsupported,
-                "this kernel has no sch_fq: delay and rate need it (Debian: boot linux-image-amd64; or see it now: "
-                "tools/demo --guest); loss and partition work here.");
 }
 
 Result<std::vector<netlink::Link>> devices_for(const Rule& rule)
@@ -208,121 +91,6 @@ Status attach_devices(Instance& instance, const Rule& rule, const std::vector<ne
         if (!rule.selector.devices.empty()) record.devices.push_back({link.name, link.index, slot});
     }
     return {};
-}
-
-void set_deadline(RuleRecord& record, std::uint64_t duration)
-{
-    record.deadline = duration != 0 ? boottime_ns() + duration : 0;
-    record.until =
-        duration != 0 ? wall_seconds() + static_cast<std::int64_t>((duration + 500'000'000) / 1'000'000'000) : 0;
-}
-
-Status find_cgroups(RuleRecord& record)
-{
-    record.cgroups.clear();
-    for (const auto& text : record.rule.selector.cgroups) {
-        HW_TRY(auto cgroup, find_cgroup(text));
-        record.cgroups.push_back(std::move(cgroup));
-    }
-    return {};
-}
-
-Result<RuleRecord> new_record(const AddRequest& request)
-{
-    RuleRecord record;
-    record.rule = request.rule;
-    record.created = wall_seconds();
-    set_deadline(record, request.duration);
-    record.lease = request.lease;
-    record.owner = request.owner;
-    HW_CHECK(find_cgroups(record));
-    return record;
-}
-
-Result<RuleRecord> changed_record(const RuleRecord& before, const ChangeRequest& request)
-{
-    RuleRecord record = before;
-    HW_TRY(record.rule, request.edit(before.rule));
-    if (request.duration) set_deadline(record, *request.duration);
-    if (record.rule.selector.cgroups != before.rule.selector.cgroups) HW_CHECK(find_cgroups(record));
-    return record;
-}
-
-// What a call of apply_changes makes of the records.
-struct Plan {
-    std::vector<RuleRecord> fresh;  // without ids
-    std::vector<RuleRecord> gone;
-    std::uint64_t max_held = 0;
-    std::uint32_t max_rules = HW_DEFAULT_RULES;
-};
-
-// Moves the records of this name from the session to `gone`.
-std::vector<RuleRecord> take(Session& session, const std::string& name, Plan& plan)
-{
-    std::vector<RuleRecord> taken;
-    for (const auto& record : session.records)
-        if (record.rule.name == name) taken.push_back(record);
-    subtract(session.records, taken);
-    plan.gone.insert(plan.gone.end(), taken.begin(), taken.end());
-    return taken;
-}
-
-Status plan_change(Session& session, const ChangeRequest& request, Plan& plan)
-{
-    const auto before = take(session, request.name, plan);
-    if (before.empty()) return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", request.name);
-    HW_TRY(auto record, changed_record(before.front(), request));
-    plan.fresh.push_back(std::move(record));
-    return {};
-}
-
-// A rule of this name that has expired is no obstacle.
-Status plan_add(Session& session, const AddRequest& request, Plan& plan)
-{
-    for (const auto& record : session.records) {
-        if (record.rule.name != request.rule.name || request.replace) continue;
-        HW_TRY(const auto state, read_state(*session.instance, record));
-        if (state != RuleState::expired)
-            return fail(ErrorKind::usage,
-                        "--name {}: a rule of this name exists: choose another, or put it in its place with "
-                        "--replace",
-                        record.rule.name);
-    }
-    take(session, request.rule.name, plan);
-    HW_TRY(auto record, new_record(request));
-    plan.fresh.push_back(std::move(record));
-    if (request.max_held != 0) plan.max_held = request.max_held;
-    plan.max_rules = std::max(plan.max_rules, request.max_rules);
-    return {};
-}
-
-Status check_names_differ(const Changes& changes)
-{
-    std::set<std::string> seen;
-    const auto look = [&seen](const std::string& name) -> Status {
-        if (!seen.insert(name).second) return fail(ErrorKind::usage, "{} is named twice: once per rule, please", name);
-        return {};
-    };
-    for (const auto& name : changes.remove) HW_CHECK(look(name));
-    for (const auto& request : changes.change) HW_CHECK(look(request.name));
-    for (const auto& request : changes.add) HW_CHECK(look(request.rule.name));
-    return {};
-}
-
-Result<Plan> make_plan(Session& session, const Changes& changes)
-{
-    Plan plan;
-    HW_CHECK(check_names_differ(changes));
-    for (const auto& request : changes.add) HW_CHECK(plan_add(session, request, plan));
-    for (const auto& request : changes.change) HW_CHECK(plan_change(session, request, plan));
-    for (const auto& name : changes.remove)
-        if (take(session, name, plan).empty() && !changes.if_exists)
-            return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
-    while (plan.max_rules < 2 * plan.fresh.size() && plan.max_rules < HW_MAX_RULES) plan.max_rules *= 2;
-    const bool has_fq = session.instance && session.instance->control->line_pace != 0;
-    if (!has_fq)
-        for (const auto& record : plan.fresh) HW_CHECK(require_fq(record.rule));
-    return plan;
 }
 
 // From nothing, or from what a killed command left, to an instance without rules.

@@ -1,0 +1,113 @@
+#include "session.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "devices.h"
+#include "hooks.h"
+#include "transaction.h"
+
+namespace headwind {
+namespace {
+
+// Rules that expired are listed this long, then the next change removes them.
+constexpr std::uint64_t keep_expired = 600'000'000'000;  // ns
+
+RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool panic)
+{
+    const auto now = boottime_ns();
+    if (record.deadline != 0 && now >= record.deadline) return RuleState::expired;
+    if (record.lease != 0 && (lease == nullptr || now >= lease->until)) return RuleState::unleased;
+    return panic ? RuleState::panicked : RuleState::live;
+}
+
+Result<std::vector<RuleRecord>> stale_records(const Instance& instance, const std::vector<RuleRecord>& records)
+{
+    std::vector<RuleRecord> out;
+    for (const auto& record : records) {
+        HW_TRY(const auto state, read_state(instance, record));
+        const bool long_expired = state == RuleState::expired && boottime_ns() > record.deadline + keep_expired;
+        if (state == RuleState::unleased || long_expired) out.push_back(record);
+    }
+    return out;
+}
+
+}  // namespace
+
+Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
+{
+    const bool panic = std::atomic_ref(instance.host->panic).load() != 0;
+    if (record.lease == 0) return state_of(record, nullptr, panic);
+    HW_TRY(const auto lease, instance.leases.find(record.state));
+    return state_of(record, lease ? &*lease : nullptr, panic);
+}
+
+void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone)
+{
+    std::erase_if(from, [&gone](const auto& record) {
+        return std::any_of(gone.begin(), gone.end(), [&record](const auto& other) { return other.id == record.id; });
+    });
+}
+
+Result<Session> begin(Sweep sweep)
+{
+    HW_CHECK(ensure_bpffs());
+    Session session;
+    HW_TRY(session.lock, lock_host());
+    sweep_dead_instances();
+    sweep_command_cgroups(sweep);
+    HW_TRY(session.instance, open_instance());
+    if (!session.instance) return session;
+    HW_CHECK(repair(*session.instance));
+    HW_TRY(session.records, load_records(*session.instance));
+    HW_TRY(const auto stale, stale_records(*session.instance, session.records));
+    if (stale.empty()) return session;
+    subtract(session.records, stale);
+    HW_CHECK(commit(*session.instance, {session.records, {}, stale}));
+    for (const auto& record : stale)
+        for (const auto& cgroup : record.cgroups) sweep_command_cgroup(cgroup.path);
+    return session;
+}
+
+Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
+{
+    const bool default_in_use = std::any_of(records.begin(), records.end(),
+                                            [](const auto& record) { return record.rule.selector.devices.empty(); });
+    HW_TRY(const auto line, line_stats(instance));
+    for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+        auto& device = instance.control->devices[slot];
+        if (device.ifindex == 0) continue;
+        const bool named = std::any_of(records.begin(), records.end(), [slot](const auto& record) {
+            return std::any_of(record.devices.begin(), record.devices.end(),
+                               [slot](const auto& d) { return d.slot == slot; });
+        });
+        if (!default_in_use) device.flags &= ~static_cast<__u32>(HW_DEVICE_DEFAULT);
+        if (named || (device.flags & HW_DEVICE_DEFAULT)) continue;
+        HW_CHECK(detach_device(instance, slot));
+        if (line.held_packets == 0) release_device(instance, slot);
+    }
+    return {};
+}
+
+// Order matters: what still uses something goes before it, and the pins that know of it go last.
+Result<std::uint32_t> tear_down(std::optional<Instance>& instance, std::chrono::nanoseconds drain,
+                                const Progress& progress)
+{
+    std::uint32_t lost = 0;
+    if (instance) {
+        for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot)
+            if (instance->control->devices[slot].ifindex != 0) HW_CHECK(detach_device(*instance, slot));
+        HW_TRY(lost, drain_line(*instance, drain, progress));
+    }
+    HW_CHECK(remove_line(instance ? &*instance : nullptr));
+    HW_TRY(const bool others, other_instances_exist());
+    if (!others) {
+        HW_TRY(const auto host, open_host_map());
+        if (host) HW_CHECK(restore_host(**host));
+    }
+    HW_CHECK(remove_instance_pins());
+    instance.reset();
+    return lost;
+}
+
+}  // namespace headwind

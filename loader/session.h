@@ -1,0 +1,35 @@
+// How a command begins and ends its work on the rules of this network namespace: for engine.cpp and plan.cpp.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "cgroup.h"
+#include "engine.h"
+
+namespace headwind {
+
+// What every changing function starts with: the host lock, and the rules in force.
+struct Session {
+    Fd lock;
+    std::optional<Instance> instance;
+    std::vector<RuleRecord> records;
+};
+
+// Takes the lock, repairs what a killed command left and removes rules whose owner is gone.
+Result<Session> begin(Sweep sweep = Sweep::empty);
+
+Result<RuleState> read_state(const Instance& instance, const RuleRecord& record);
+
+// Moves out of `from` what is in `gone`.
+void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone);
+
+// Hooks that no rule needs any more are taken off; a slot is freed once nothing in the line can come back to it.
+Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records);
+
+// Removes the instance, if there is one, and all that Headwind has in this namespace. Returns the packets that the line
+// still held when `drain` had passed.
+Result<std::uint32_t> tear_down(std::optional<Instance>& instance, std::chrono::nanoseconds drain,
+                                const Progress& progress);
+
+}  // namespace headwind
