@@ -172,8 +172,9 @@ TEST_F(Ranking, SameMaskedKeysOfDifferentShapes)
     EXPECT_EQ(winner({low}, frame(ipv4({.destination = "1.2.3.4"}, udp(1, 2)))), low);
 }
 
-TEST_F(Ranking, ManyRulesOfOneKindAreOneShape)
+TEST(RankingOfMany, RulesOfOneKindAreOneShape)
 {
+    Datapath datapath({.max_rules = 100'000});
     std::vector<RuleText> rules(100'000);
     for (unsigned i = 0; i < rules.size(); ++i) {
         rules[i].name = "r";

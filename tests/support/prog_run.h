@@ -35,7 +35,7 @@ struct Options {
     bool tcx = false;      // false: drops return `stolen` and can be told from redirections
     unsigned without = 0;  // cures taken out (hw_cure)
     std::uint32_t max_rules = HW_DEFAULT_RULES;
-    bool one_cpu = true;   // rules remember per CPU what is to come
+    bool one_cpu = true;  // rules remember per CPU what is to come
 };
 
 // How a packet comes to the program.
