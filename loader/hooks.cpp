@@ -115,7 +115,8 @@ bool is_link_attached(const std::string& path)
 bool kernel_has_tcx()
 {
     // The kernel knows the attach type if it complains of the device (ENODEV), not of the type.
-    LIBBPF_OPTS(bpf_prog_load_opts, load);
+    bpf_prog_load_opts load{};
+    load.sz = sizeof(load);
     bpf_insn code[2] = {};
     code[0].code = BPF_ALU64 | BPF_MOV | BPF_K;  // r0 = 0
     code[1].code = BPF_JMP | BPF_EXIT;
