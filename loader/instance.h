@@ -20,7 +20,7 @@ namespace headwind {
 constexpr std::uint64_t default_max_held = 256ULL << 20;
 
 struct Programs {
-    Fd egress, ingress, cut_in, pace_out;
+    Fd egress, ingress, cut, pace_out;
 };
 
 // Everything of an instance by file descriptor. Closing it changes nothing: the pins own it.

@@ -252,14 +252,7 @@ Result<Direction> make_direction(const RuleText& text, const Impairment& impairm
 {
     const bool both_ways = partitions(impairment) || impairment.pass;
     if (!text.direction) return both_ways ? Direction::both : Direction::out;
-    HW_TRY(const Direction direction, named("--direction", *text.direction, parse_direction(*text.direction)));
-
-    const std::string unfit = typed_egress_only(impairment, text);
-    if (direction == Direction::out || unfit.empty()) return direction;
-    return refuse("--direction", *text.direction,
-                  fmt::format("only loss, partition and reject work at ingress yet; for {} use --direction out, or run "
-                              "headwind where the packets are sent",
-                              unfit));
+    return named("--direction", *text.direction, parse_direction(*text.direction));
 }
 
 }  // namespace

@@ -117,10 +117,10 @@ struct RuleText {
 // Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder
 // without --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
 // --partition with another impairment (--partition --reject is fine), --reject with another impairment but without
-// --loss, --netem with a flag for an impairment, anything but loss, partition and reject at ingress (directions in and
-// both: not built yet), ports with a protocol list in which none has ports, v4 and v6 mixed so that nothing can match,
-// empty text where something was to be selected (--port "" must not mean every port). --reject with --loss answers what
-// loss takes; without, it is a partition that answers. --direction defaults to out; with --partition or --pass, also by
+// --loss, --netem with a flag for an impairment, ports with a protocol list in which none has ports, v4 and v6 mixed so
+// that nothing can match, empty text where something was to be selected (--port "" must not mean every port). --reject
+// with --loss answers what loss takes; without, it is a partition that answers. --direction defaults to out; with
+// --partition or --pass, also by
 // --reject alone, to both. A name is required. "all packets" of a rule without selectors are IP packets; ARP, neighbour
 // discovery and DHCP only if named.
 Result<Rule> make_rule(const RuleText& text);

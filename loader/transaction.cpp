@@ -13,7 +13,6 @@ namespace headwind {
 namespace {
 
 constexpr std::uint64_t never = ~0ULL;
-constexpr std::uint64_t retirement = 1'000'000'000;  // ns; the way through headwind0 takes far less
 
 struct CompiledRule {
     const RuleRecord* record = nullptr;
@@ -200,31 +199,11 @@ Status erase_state(const Instance& instance, std::uint32_t state)
     return instance.leases.erase(state);
 }
 
-// Packets of a rule that was changed may still be on their way through the line, and meet it as it was.
-Status retire(const Instance& instance, std::uint32_t id)
-{
-    HW_TRY(auto rule, instance.rules.find(id));
-    if (!rule) return {};
-    rule->deadline = boottime_ns();
-    HW_CHECK(instance.rules.rewrite(id, *rule));
-    return erase_record(instance, id);
-}
-
-Status erase_retired(const Instance& instance)
-{
-    for (const auto id : instance.rules.keys()) {
-        HW_TRY(const auto rule, instance.rules.find(id));
-        if (rule && rule->died <= instance.control->version && rule->deadline + retirement < boottime_ns())
-            HW_CHECK(instance.rules.erase(id));
-    }
-    return {};
-}
-
 // The description goes last: as long as it is there, the rest can be found again.
-Status erase_rule(const Instance& instance, const RuleRecord& record)
+Status erase_rule(const Instance& instance, const RuleRecord& record, bool state_lives_on)
 {
     HW_CHECK(instance.rules.erase(record.id));
-    HW_CHECK(erase_state(instance, record.state));
+    if (!state_lives_on) HW_CHECK(erase_state(instance, record.state));
     return erase_record(instance, record.id);
 }
 
@@ -279,10 +258,8 @@ Status commit(Instance& instance, const Transaction& transaction)
         for (const auto& record : transaction.add) changed.insert(record.state);
         for (const auto& rule : remove) {
             for (const auto& entry : rule.entries) HW_CHECK(remove_from_entry(instance, entry.key, rule.record->id));
-            const bool lives_on = changed.contains(rule.record->state);
-            HW_CHECK(lives_on ? retire(instance, rule.record->id) : erase_rule(instance, *rule.record));
+            HW_CHECK(erase_rule(instance, *rule.record, changed.contains(rule.record->state)));
         }
-        HW_CHECK(erase_retired(instance));
     }
     set_dirty(instance, false);
     return {};
