@@ -20,11 +20,12 @@ struct hw_flight {
 	const struct hw_impairment *imp; /* of the rule */
 	struct hw_local *local;          /* of this CPU */
 	__u32 rule_id;
-	__u32 slot; /* device it was matched on, and to which it goes back */
-	enum hw_direction direction;
-	__u16 tc_index; /* the packet's own */
-	__u32 packets;  /* wire packets in the skb */
-	__u64 bytes;    /* of them all, frames without FCS */
+	__u32 slot;                  /* device it was matched on, and to which it goes back */
+	enum hw_direction direction; /* of the party */
+	enum hw_direction side;      /* of the device */
+	__u16 tc_index;              /* the packet's own */
+	__u32 packets;               /* wire packets in the skb */
+	__u64 bytes;                 /* of them all, frames without FCS */
 };
 
 /* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx
@@ -53,7 +54,7 @@ HW_INLINE void mark(struct __sk_buff *skb, const struct hw_flight *flight)
 	skb->cb[2] = 0;
 	skb->cb[3] = (__u32)hw_nonce << 16 | flight->tc_index;
 	skb->cb[4] = flight->rule_id;
-	skb->tc_index = HW_MARK(hw_tag, flight->direction, flight->slot);
+	skb->tc_index = HW_MARK(hw_tag, flight->side, flight->slot);
 }
 
 /* Marked by this instance, here or at another of its hooks? */
@@ -67,12 +68,12 @@ HW_INLINE bool has_our_nonce(const struct __sk_buff *skb)
 	return skb->cb[3] >> 16 == hw_nonce || !cured(HW_CURE_NONCE);
 }
 
-/* Where a marked packet goes: to the device it belongs to, in its direction or, `back`, against it. With bpf_redirect's
+/* Where a marked packet goes: to the device it belongs to, on its way or, `back`, against it. With bpf_redirect's
  * flags. What came from lo has passed its egress: it enters at ingress. */
 HW_INLINE __u32 way_of(const struct __sk_buff *skb, bool back, __u64 *flags)
 {
 	const struct hw_device *device = &hw_control.devices[HW_MARK_SLOT(skb->tc_index)];
-	bool inwards = (HW_MARK_DIRECTION(skb->tc_index) == HW_IN) != back;
+	bool inwards = (HW_MARK_SIDE(skb->tc_index) == HW_IN) != back;
 
 	*flags = inwards || (device->flags & HW_DEVICE_LOOPBACK) ? BPF_F_INGRESS : 0;
 	return device->ifindex;
@@ -81,7 +82,10 @@ HW_INLINE __u32 way_of(const struct __sk_buff *skb, bool back, __u64 *flags)
 /* Injected at ingress, a packet waits in this CPU's backlog: it gets a number. */
 HW_INLINE void number_return(struct __sk_buff *skb, const struct hw_flight *flight)
 {
-	skb->cb[2] = flight->direction == HW_IN ? ++flight->local->returns : 0;
+	if (flight->side != HW_IN)
+		return;
+	flight->local->returns = (flight->local->returns + 1) & 0x7fffffff;
+	skb->cb[2] = flight->local->returns << 1 | flight->direction;
 }
 
 HW_INLINE int redirect_marked(struct __sk_buff *skb, bool back)
@@ -116,13 +120,13 @@ HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight)
 /* Is a packet of this rule still in the backlog, so that one that went on at once would overtake it? */
 HW_INLINE bool must_follow(const struct hw_flight *flight)
 {
-	return flight->direction == HW_IN && flight->local->returned != flight->local->returns && cured(HW_CURE_ORDER);
+	return flight->side == HW_IN && flight->local->returned != flight->local->returns && cured(HW_CURE_ORDER);
 }
 
 /* A packet that is back from the backlog. */
 HW_INLINE void note_return(const struct __sk_buff *skb)
 {
-	struct hw_state_key key = {.direction = HW_IN};
+	struct hw_state_key key = {.direction = skb->cb[2] & 1};
 	__u32 rule_id = skb->cb[4];
 	struct hw_rule *rule;
 	struct hw_local *local;
@@ -135,7 +139,7 @@ HW_INLINE void note_return(const struct __sk_buff *skb)
 	key.state = rule->state;
 	local = bpf_map_lookup_elem(&hw_locals, &key);
 	if (local)
-		local->returned = skb->cb[2];
+		local->returned = skb->cb[2] >> 1;
 }
 
 HW_INLINE struct hw_crossing *crossing(void)
@@ -158,6 +162,7 @@ HW_INLINE int redirect_to_cut(struct __sk_buff *skb, const struct hw_flight *fli
 	mark(skb, flight);
 	over->rule = flight->rule_id;
 	over->tc_index = flight->tc_index;
+	over->direction = flight->direction;
 	if (!hw_needs_time(flight->imp) || !skb->sk || !cured(HW_CURE_CLONE))
 		return bpf_redirect(line, 0);
 	if (bpf_clone_redirect(skb, line, 0) != 0) {
@@ -179,7 +184,7 @@ HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *fli
 	__u32 hash =
 	    hw_may_reorder(flight->imp) && cured(HW_CURE_SPREAD) ? bpf_get_prandom_u32() : bpf_get_hash_recalc(skb);
 
-	hash ^= flight->rule_id * 0x9e3779b1U + (flight->slot << 1 | flight->direction) * 0x85ebca77U;
+	hash ^= flight->rule_id * 0x9e3779b1U + (flight->slot << 1 | flight->side) * 0x85ebca77U;
 	hash *= 0xc2b2ae35U;
 	bpf_set_hash(skb, hash ^ hash >> 15);
 }

@@ -199,35 +199,54 @@ HW_INLINE bool is_done(struct __sk_buff *skb, const struct hw_flight *flight)
 {
 	if (!has_our_tag(skb))
 		return false;
-	if (skb->tc_index != HW_MARK(hw_tag, flight->direction, flight->slot))
+	if (skb->tc_index != HW_MARK(hw_tag, flight->side, flight->slot))
 		return true;
 	if (!has_our_nonce(skb))
 		return false;
-	if (flight->direction == HW_IN)
+	if (flight->side == HW_IN)
 		note_return(skb);
 	if (skb->cb[3] & 0xffff)
 		skb->tc_index = skb->cb[3] & 0xffff;
 	return true;
 }
 
-HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
+/* Finds the packet's rule: for a party here; on lo also for the receiver; then for one at the far end. */
+HW_INLINE __u32 find_rule(struct __sk_buff *skb, struct hw_flight *flight, struct hw_walk *walk)
 {
-	struct hw_flight flight = {.direction = direction};
-	struct hw_walk walk = {.direction = direction};
+	__u32 flags = device_of(flight->slot)->flags;
+	__u32 id;
+
+	walk->version = *(volatile __u64 *)&hw_control.version;
+	walk->device = flight->slot;
+	walk->direction = flight->side;
+	id = match(skb, walk);
+	if (!id && (flags & HW_DEVICE_LOOPBACK)) {
+		walk->direction = HW_IN;
+		id = match(skb, walk);
+	} else if (!id && (flags & HW_DEVICE_FAR)) {
+		walk->direction = flight->side == HW_OUT ? HW_IN : HW_OUT;
+		walk->far = true;
+		id = match(skb, walk);
+	}
+	flight->direction = walk->direction;
+	return id;
+}
+
+HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
+{
+	struct hw_flight flight = {.side = side};
+	struct hw_walk walk = {};
 	struct hw_rule *rule;
 	__u32 headers;
 	int verdict;
 
-	walk.version = *(volatile __u64 *)&hw_control.version;
 	flight.slot = find_device(skb->ifindex);
-	if (flight.slot >= HW_MAX_DEVICES || hw_control.tables[walk.version & 1].count == 0 || is_done(skb, &flight))
+	if (flight.slot >= HW_MAX_DEVICES || is_done(skb, &flight))
 		return NEXT;
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
-	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking() ||
-	    !parse_packet(skb, direction, &walk.packet))
+	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking())
 		return NEXT;
-	walk.packet.key.device = flight.slot + 1;
-	flight.rule_id = match(skb, &walk);
+	flight.rule_id = find_rule(skb, &flight, &walk);
 	rule = flight.rule_id ? bpf_map_lookup_elem(&hw_rules, &flight.rule_id) : NULL;
 	flight.tc_index = skb->tc_index;
 	if (!rule || !board(&flight, rule))
@@ -245,7 +264,7 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 		return redirect_home(skb, &flight);
 	/* Went through its impairment: another hook on its way (pod, then NIC) shall not impair it again. */
 	if (skb->tc_index == 0)
-		skb->tc_index = HW_MARK(hw_tag, direction, flight.slot);
+		skb->tc_index = HW_MARK(hw_tag, side, flight.slot);
 	return NEXT;
 }
 
@@ -272,7 +291,8 @@ int cut(struct __sk_buff *skb)
 
 	if (!has_our_tag(skb) || !over)
 		return NEXT;
-	flight.direction = HW_MARK_DIRECTION(skb->tc_index);
+	flight.side = HW_MARK_SIDE(skb->tc_index);
+	flight.direction = over->direction;
 	flight.slot = HW_MARK_SLOT(skb->tc_index);
 	flight.rule_id = over->rule;
 	flight.tc_index = over->tc_index;

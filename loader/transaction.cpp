@@ -110,7 +110,8 @@ void write_table(hw_shape_table& table, const ShapeSet& shapes)
     std::vector<hw_shape> sorted;
     for (const auto& [key, shape] : shapes) sorted.push_back(shape);
     std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.max_rank > b.max_rank; });
-    table.count = 0;
+    table.count = table.directions = 0;
+    for (const auto& shape : sorted) table.directions |= shape.directions;
     std::copy(sorted.begin(), sorted.end(), table.shapes);
     table.count = static_cast<__u32>(sorted.size());
 }

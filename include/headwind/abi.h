@@ -31,6 +31,9 @@ enum hw_limits {
 	HW_TEXT_CHUNK = 240, /* bytes of a rule's description per map element */
 };
 
+/* Seen from the selected party; also the two sides of a device: egress and ingress. They differ on a device whose
+ * selected party is at the far end (HW_DEVICE_FAR), and on lo, where a packet is decided once, at egress: for its
+ * sender, and if no rule wants it then, for its receiver. */
 enum hw_direction { HW_OUT = 0, HW_IN = 1, HW_DIRECTIONS = 2 };
 
 /* ---- matching -------------------------------------------------------------------------------------------------- */
@@ -65,7 +68,8 @@ struct hw_shape {
 	__u8 cgroup_level;    /* level of the ancestor plus 1; 0: the cgroup is not looked at */
 	__u8 default_devices; /* 1: only on devices with HW_DEVICE_DEFAULT */
 	__u8 ipv6_only;       /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
-	__u8 pad[2];
+	__u8 far;             /* 1: the party is at the far end of the device's cable (a pod, from its host) */
+	__u8 pad;
 	/* Bit hw_filter_bit(key) is set for each entry of the shape: where it is not, the lookup is saved. */
 	__u64 filter[HW_FILTER_BITS / 64];
 };
@@ -175,7 +179,7 @@ struct hw_local {
 	__u32 rule;             /* whose chances `until` was drawn by: a changed rule draws anew */
 	/* What was received and cut comes back through this CPU's backlog. As long as the last one has not, what
 	 * follows goes that way too, or it would overtake. */
-	__u32 returns;  /* number of the last one */
+	__u32 returns;  /* number of the last one, 31 bits */
 	__u32 returned; /* number of the one that came back last */
 	__u32 pad;
 };
@@ -184,7 +188,8 @@ struct hw_local {
  * will do. */
 struct hw_crossing {
 	__u32 rule;
-	__u32 tc_index; /* the packet's own */
+	__u16 tc_index;  /* the packet's own */
+	__u16 direction; /* hw_direction of the party */
 };
 
 /* A rule's description (JSON of the loader's), in pieces. */
@@ -202,6 +207,7 @@ struct hw_text {
 enum hw_device_flags {
 	HW_DEVICE_DEFAULT = 1 << 0,  /* rules without --dev apply here */
 	HW_DEVICE_LOOPBACK = 1 << 1, /* decided at egress only; what comes back from the line enters at ingress */
+	HW_DEVICE_FAR = 1 << 5,      /* there are rules for a party at the far end */
 	/* The loader's notes: */
 	HW_DEVICE_EGRESS = 1 << 2, /* our program is, or is about to be, attached there */
 	HW_DEVICE_INGRESS = 1 << 3,
@@ -212,11 +218,13 @@ enum hw_device_flags {
 struct hw_device {
 	__u32 ifindex; /* 0: free slot */
 	__u32 flags;
+	__s32 far_netns; /* id, in the device's network namespace, of the one at the far end; for HW_DEVICE_FAR */
+	__u32 pad;
 };
 
 struct hw_shape_table {
 	__u32 count;
-	__u32 pad;
+	__u32 directions;                      /* of all the shapes */
 	struct hw_shape shapes[HW_MAX_SHAPES]; /* highest max_rank first */
 };
 
@@ -232,9 +240,9 @@ struct hw_control {
 	__u32 abi;       /* HW_ABI_VERSION, written last: 0 is an instance that was never finished */
 	__u32 next_rule; /* id that the next rule gets */
 	__u64 version;
-	__u32 line_cut;     /* ifindex of headwind2: what is sent there becomes wire packets; 0: no line */
-	__u32 line_pace;    /* ifindex of headwind1: its egress holds packets */
-	__u32 line_return;  /* ifindex of headwind0: the loader's note */
+	__u32 line_cut;    /* ifindex of headwind2: what is sent there becomes wire packets; 0: no line */
+	__u32 line_pace;   /* ifindex of headwind1: its egress holds packets */
+	__u32 line_return; /* ifindex of headwind0: the loader's note */
 	__u32 pad;
 	__u64 max_held;     /* bytes */
 	__u64 netns_cookie; /* whose instance this is: inode numbers are used again */
@@ -264,13 +272,14 @@ struct hw_host {
 
 /* ---- marks on packets in the line ------------------------------------------------------------------------------- */
 
-/* skb->tc_index: instance tag (5 bits, never 0), direction (1 bit), device slot (10 bits). Survives everything.
+/* skb->tc_index: instance tag (5 bits, never 0), side (1 bit), device slot (10 bits). Survives everything.
  * skb->cb[3]: instance nonce (16 bits), the packet's own tc_index (16 bits). Survives fq and the backlog.
  * skb->cb[4]: rule id. Survives fq and the backlog.
- * skb->cb[2]: hw_local.returns of a packet in the backlog; 0: it has none. fq overwrites it. */
-#define HW_MARK(tag, direction, slot) ((__u32)(tag) << 11 | (__u32)(direction) << 10 | (__u32)(slot))
+ * skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1 bit); 0: no number.
+ * fq overwrites it. */
+#define HW_MARK(tag, side, slot) ((__u32)(tag) << 11 | (__u32)(side) << 10 | (__u32)(slot))
 #define HW_MARK_TAG(mark) ((__u32)(mark) >> 11)
-#define HW_MARK_DIRECTION(mark) ((__u32)(mark) >> 10 & 1)
+#define HW_MARK_SIDE(mark) ((__u32)(mark) >> 10 & 1)
 #define HW_MARK_SLOT(mark) ((__u32)(mark) & (HW_MAX_DEVICES - 1))
 
 /* ---- fed clock and dice (tests) -------------------------------------------------------------------------------- */

@@ -50,14 +50,14 @@ protected:
     {
         if (outcome.verdict != redirected) return std::nullopt;
         EXPECT_EQ(outcome.after.cb[3] >> 16, Datapath::nonce);
-        return outcome.after.cb[2];
+        return outcome.after.cb[2] >> 1;
     }
     std::optional<std::uint32_t> receive() { return number(datapath.run(Hook::ingress, wire_packet(), on_device)); }
     void come_back(std::uint32_t id, std::uint32_t number)
     {
         auto arrival = datapath.marked(id, HW_IN, slot);
         arrival.ifindex = device;
-        arrival.cb[2] = number;
+        arrival.cb[2] = number << 1 | HW_IN;
         EXPECT_EQ(datapath.run(Hook::ingress, wire_packet(), arrival).verdict, next);
     }
 

@@ -121,7 +121,7 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
         const int key = static_cast<int>(hook), fd = program(hook);
         require(bpf_map_update_elem(programs_.get(), &key, &fd, BPF_ANY) == 0, "fill the program array");
     }
-    add_device("lo", 1, HW_DEVICE_DEFAULT | HW_DEVICE_LOOPBACK);
+    add_device("lo", 1, HW_DEVICE_DEFAULT);  // as if it were no loopback
 }
 
 Datapath::~Datapath() = default;
@@ -130,7 +130,7 @@ std::uint16_t Datapath::add_device(const std::string& name, unsigned ifindex, un
 {
     unsigned slot = ifindex % HW_MAX_DEVICES;
     while (control().devices[slot].ifindex != 0) slot = (slot + 1) % HW_MAX_DEVICES;
-    control().devices[slot] = {ifindex, flags};
+    control().devices[slot] = {ifindex, flags, -1, 0};
     devices_[name] = {name, static_cast<int>(ifindex), static_cast<std::uint16_t>(slot)};
     return static_cast<std::uint16_t>(slot);
 }
@@ -258,8 +258,9 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
 
 void Datapath::cross(const Arrival& arrival) const
 {
-    const std::vector<hw_crossing> all(static_cast<std::size_t>(libbpf_num_possible_cpus()),
-                                       {arrival.cb[4], arrival.cb[3] & 0xffff});
+    const hw_crossing one{arrival.cb[4], static_cast<__u16>(arrival.cb[3]),
+                          static_cast<__u16>(HW_MARK_SIDE(arrival.tc_index.value_or(0)))};
+    const std::vector all(static_cast<std::size_t>(libbpf_num_possible_cpus()), one);
     const __u32 zero = 0;
     require(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.hw_crossings), &zero, all.data(), BPF_ANY) == 0,
             "write the crossing");

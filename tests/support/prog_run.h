@@ -87,7 +87,7 @@ public:
     Datapath& operator=(const Datapath&) = delete;
     ~Datapath();
 
-    // lo is there from the start, as a default device. Returns the slot.
+    // lo is there from the start, as a default device like any other (not HW_DEVICE_LOOPBACK). Returns the slot.
     std::uint16_t add_device(const std::string& name, unsigned ifindex, unsigned flags);
 
     Result<std::uint32_t> try_add(const std::string& line, const RuleExtra& extra = {});
