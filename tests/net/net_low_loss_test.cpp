@@ -102,9 +102,10 @@ protected:
     void expect_loss(const std::string& probability, double p, std::uint64_t bytes, double largest_detour) const
     {
         quicken_tcp();
+        const auto connection = connect_tcp(a(), b(), {Pair::b4, 5001});
         change(a(), "add --name rare --proto tcp --loss " + probability);
         const auto before = sent_packets(a(), Pair::device_a);
-        const auto result = transfer_tcp(a(), b(), {Pair::b4, 5001}, bytes);
+        const auto result = send_tcp(connection, bytes);
         EXPECT_EQ(result.error, "");
         const auto counters = counters_of(a(), "rare");
         const auto detour = sent_packets(a(), "headwind2");
