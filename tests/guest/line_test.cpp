@@ -99,15 +99,14 @@ TEST(GuestLine, RulesDoNotDelayEachOther)
     EXPECT_GT(sick, 215);
 }
 
-// Fact 12: once any socket of the host asks for timestamps, whatever is received gets the wall clock in skb->tstamp; so
-// do the packets that have crossed the line's first leg.
+// Fact 12: once any socket of the host asks for timestamps, whatever is received gets the wall clock in skb->tstamp.
 std::size_t arriving_with_timestamps(unsigned without)
 {
     const Pair pair;
     const auto listener = udp_socket(pair.b, {"0.0.0.0", 9999});
     const int on = 1;
     EXPECT_EQ(setsockopt(listener.get(), SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on)), 0);
-    EXPECT_EQ(headwind_without(without, pair.a, "add --name t --dev va --delay 20ms --rate 100mbit").status, 0);
+    EXPECT_EQ(headwind_without(without, pair.b, "add --name t --dev vb --direction in --delay 20ms").status, 0);
     Flow flow;
     flow.per_second = 500;
     flow.segments = 10;

@@ -82,24 +82,25 @@ std::size_t stream(const TcpPair& connection, std::size_t bytes)
     return at;
 }
 
-class Corrupt : public PairTest {
+void expect_share(const Counters& counters, double probability)
+{
+    EXPECT_GT(statistics::binomial_p_value(counters.corrupted, counters.packets, probability), alpha)
+        << counters.corrupted << " of " << counters.packets;
+}
+
+class Corrupt : public SidedTest {
 protected:
-    void expect_share(const Counters& counters, double probability) const
-    {
-        EXPECT_GT(statistics::binomial_p_value(counters.corrupted, counters.packets, probability), alpha)
-            << counters.corrupted << " of " << counters.packets;
-    }
     // Every flip is a wrong checksum to the receiver, and no wrong byte to the application.
     void expect_noticed(const std::string& address, const std::string& counter, std::size_t count) const
     {
         const auto before = stack_count(b(), counter);
         const auto received = exchange(a(), b(), {address, 5000}, count);
-        const auto counters = counters_of(a(), "bits");
+        const auto count_of = counters("bits");
         EXPECT_EQ(received.wrong, 0U);
-        EXPECT_EQ(received.right, count - counters.corrupted);
-        EXPECT_EQ(stack_count(b(), counter) - before, counters.corrupted);
-        EXPECT_EQ(counters.packets, count);
-        expect_share(counters, 0.01);
+        EXPECT_EQ(received.right, count - count_of.corrupted);
+        EXPECT_EQ(stack_count(b(), counter) - before, count_of.corrupted);
+        EXPECT_EQ(count_of.packets, count);
+        expect_share(count_of, 0.01);
     }
     void expect_tcp_intact(const std::string& address) const
     {
@@ -110,50 +111,50 @@ protected:
         EXPECT_EQ(stream(connection, bytes), bytes) << "the stream is right up to here";
         EXPECT_GT(tcp_info_of(connection.sender).tcpi_total_retrans, 0U);
         const auto noticed = [&] { return stack_count(b(), "TcpInCsumErrors") - before; };
-        eventually(std::chrono::seconds(1), [&] { return noticed() == counters_of(a(), "bits").corrupted; });
-        const auto counters = counters_of(a(), "bits");
-        EXPECT_EQ(noticed(), counters.corrupted);
-        expect_share(counters, 0.01);
+        eventually(std::chrono::seconds(1), [&] { return noticed() == counters("bits").corrupted; });
+        const auto count_of = counters("bits");
+        EXPECT_EQ(noticed(), count_of.corrupted);
+        expect_share(count_of, 0.01);
     }
 };
 
-TEST_F(Corrupt, UdpIsNoticedOverIPv4)
+TEST_P(Corrupt, UdpIsNoticedOverIPv4)
 {
-    change(a(), "add --name bits --corrupt 1% --proto udp");
+    impair("--name bits --corrupt 1% --proto udp");
     expect_noticed(Pair::b4, "UdpInCsumErrors", scaled(20'000, 5'000));
 }
 
-TEST_F(Corrupt, UdpIsNoticedOverIPv6)
+TEST_P(Corrupt, UdpIsNoticedOverIPv6)
 {
-    change(a(), "add --name bits --corrupt 1% --proto udp");
+    impair("--name bits --corrupt 1% --proto udp");
     expect_noticed(Pair::b6, "Udp6InCsumErrors", scaled(20'000, 5'000));
 }
 
-TEST_F(Corrupt, TcpArrivesIntactOverIPv4)
+TEST_P(Corrupt, TcpArrivesIntactOverIPv4)
 {
-    change(a(), "add --name bits --corrupt 1% --proto tcp");
+    impair("--name bits --corrupt 1% --proto tcp");
     expect_tcp_intact(Pair::b4);
 }
 
-TEST_F(Corrupt, TcpArrivesIntactOverIPv6)
+TEST_P(Corrupt, TcpArrivesIntactOverIPv6)
 {
-    change(a(), "add --name bits --corrupt 1% --proto tcp");
+    impair("--name bits --corrupt 1% --proto tcp");
     expect_tcp_intact(Pair::b6);
 }
 
-TEST_F(Corrupt, EachPacketOfASuperPacketByItself)
+TEST_P(Corrupt, EachPacketOfASuperPacketByItself)
 {
     const std::size_t count = scaled(30'000, 10'000);
-    change(a(), "add --name bits --corrupt 20% --proto udp");
+    impair("--name bits --corrupt 20% --proto udp");
     const auto before = stack_count(b(), "UdpInCsumErrors");
     UdpSink sink(b(), {Pair::b4, 5000});
     send_udp(a(), {Pair::b4, 5000}, {.count = count, .size = 1000, .segments = 50});
     const auto arrived = sink.finish();
-    const auto counters = counters_of(a(), "bits");
-    EXPECT_EQ(counters.packets, count);
-    EXPECT_EQ(arrived.size(), count - counters.corrupted);
-    EXPECT_EQ(stack_count(b(), "UdpInCsumErrors") - before, counters.corrupted);
-    expect_share(counters, 0.2);
+    const auto count_of = counters("bits");
+    EXPECT_EQ(count_of.packets, count);
+    EXPECT_EQ(arrived.size(), count - count_of.corrupted);
+    EXPECT_EQ(stack_count(b(), "UdpInCsumErrors") - before, count_of.corrupted);
+    expect_share(count_of, 0.2);
     std::vector<std::uint64_t> gaps;  // from one corrupted packet to the next
     for (std::size_t i = 1; i < arrived.size(); ++i) {
         const auto missing = arrived[i].stamp.sequence - arrived[i - 1].stamp.sequence - 1;
@@ -162,59 +163,63 @@ TEST_F(Corrupt, EachPacketOfASuperPacketByItself)
     EXPECT_GT(statistics::geometric_p_value(gaps, 0.8), alpha);
 }
 
-TEST_F(Corrupt, AllOfThem)
+TEST_P(Corrupt, AllOfThem)
 {
-    change(a(), "add --name bits --corrupt 100% --proto udp");
+    impair("--name bits --corrupt 100% --proto udp");
     for (const auto& to : {Pair::b4, Pair::b6}) {
         const auto received = exchange(a(), b(), {to, 5000}, 1000);
         EXPECT_EQ(received.right + received.wrong, 0U) << to;
     }
-    EXPECT_EQ(counters_of(a(), "bits").corrupted, 2000U);
+    EXPECT_EQ(counters("bits").corrupted, 2000U);
 }
 
-TEST_F(Corrupt, OnLoopbackToo)
+TEST_P(Corrupt, OnLoopbackToo)
 {
     const std::size_t count = scaled(10'000, 3'000);
     for (const auto& [to, counter] : {std::pair{"127.0.0.1", "UdpInCsumErrors"}, {"::1", "Udp6InCsumErrors"}}) {
-        change(a(), "add --name bits --replace --corrupt 5% --proto udp");
+        impair("--name bits --replace --corrupt 5% --proto udp", a());
         const auto before = stack_count(a(), counter);
         const auto received = exchange(a(), a(), {to, 5000}, count);
-        const auto counters = counters_of(a(), "bits");
+        const auto count_of = counters("bits");
         EXPECT_EQ(received.wrong, 0U) << to;
-        EXPECT_EQ(received.right, count - counters.corrupted) << to;
-        EXPECT_EQ(stack_count(a(), counter) - before, counters.corrupted) << to;
-        expect_share(counters, 0.05);
+        EXPECT_EQ(received.right, count - count_of.corrupted) << to;
+        EXPECT_EQ(stack_count(a(), counter) - before, count_of.corrupted) << to;
+        expect_share(count_of, 0.05);
     }
 }
 
 // One flip per datagram: two in different fragments may cancel out in the checksum, as on a real path.
-TEST_F(Corrupt, OfFragmentsToo)
+TEST_P(Corrupt, OfFragmentsToo)
 {
     const std::size_t count = scaled(2'000, 1'000), longest = 2800;  // two fragments
     const auto expect_exact = [&](const std::string& to, const std::string& counter) {
         SCOPED_TRACE(to);
         const auto before = stack_count(b(), counter);
         const auto received = exchange(a(), b(), {to, 5000}, count, longest);
-        const auto counters = counters_of(a(), "bits");
+        const auto count_of = counters("bits");
         EXPECT_EQ(received.wrong, 0U);
-        EXPECT_EQ(received.right, count - counters.corrupted);
-        EXPECT_EQ(stack_count(b(), counter) - before, counters.corrupted);
-        expect_share(counters, 0.2);
+        EXPECT_EQ(received.right, count - count_of.corrupted);
+        EXPECT_EQ(stack_count(b(), counter) - before, count_of.corrupted);
+        expect_share(count_of, 0.2);
     };
     for (const auto& [to, counter] : {std::pair{Pair::b4, "UdpInCsumErrors"}, {Pair::b6, "Udp6InCsumErrors"}}) {
-        change(a(), "add --name bits --corrupt 20% --proto udp --remote-port 5000");  // first ones only
+        impair("--name bits --corrupt 20% --proto udp --port 5000");  // first ones only
         expect_exact(to, counter);
-        change(a(), "add --name bits --replace --corrupt 20% --proto udp");
-        change(a(), "add --name first --pass --proto udp --remote-port 5000");
+        impair("--name bits --replace --corrupt 20% --proto udp");
+        impair("--name first --pass --proto udp --port 5000");
         expect_exact(to, counter);
-        change(a(), "clear");
+        clear();
     }
 }
 
+INSTANTIATE_TEST_SUITE_P(Sides, Corrupt, testing::Values(Direction::out, Direction::in), side_name);
+
 // ---- the traps ---------------------------------------------------------------------------------------------------
 
+class CorruptTrap : public PairTest {};
+
 // A local packet's checksum is left to the device (CHECKSUM_PARTIAL): a flipped bit would be good data.
-TEST_F(Corrupt, WithoutRealChecksumsApplicationsReadWrongBytes)
+TEST_F(CorruptTrap, WithoutRealChecksumsApplicationsReadWrongBytes)
 {
     const std::size_t count = scaled(5'000, 2'000);
     change_without(HW_CURE_REAL_CSUM, a(), "add --name bits --corrupt 10% --proto udp");
@@ -223,11 +228,11 @@ TEST_F(Corrupt, WithoutRealChecksumsApplicationsReadWrongBytes)
 }
 
 // What a network card has verified is not verified again, also where it is forwarded to.
-class CorruptVerified : public Corrupt {
+class CorruptVerified : public PairTest {
 protected:
     void SetUp() override
     {
-        Corrupt::SetUp();
+        PairTest::SetUp();
         if (IsSkipped() || HasFatalFailure()) return;
         far_.emplace(a(), b());
         expect_ok(run(&a(), words("ethtool -K va tx off")));  // a verified packet has a checksum
@@ -237,7 +242,7 @@ protected:
     {
         verifier_.reset();
         far_.reset();
-        Corrupt::TearDown();
+        PairTest::TearDown();
     }
     Received exchange_with_far(const std::string& address, std::size_t count) const
     {

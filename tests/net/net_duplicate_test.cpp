@@ -39,59 +39,118 @@ Copies count_copies(const std::vector<Arrival>& arrivals, std::size_t count)
     return out;
 }
 
-class Duplicate : public PairTest {
+// Sent on one CPU, so that the path keeps the order.
+Copies copies_between(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow)
+{
+    UdpSink sink(to_namespace, to);
+    const OnCpu one(0);
+    const auto sent = send_udp(from, to, flow);
+    EXPECT_EQ(sent.packets, flow.count);
+    EXPECT_EQ(sent.failed, 0U);
+    return count_copies(sink.finish(), flow.count);
+}
+
+// `expected` copies of `of` packets, neither more nor less than chance explains.
+void expect_share(std::uint64_t copies, std::uint64_t of, double probability)
+{
+    EXPECT_GT(statistics::binomial_p_value(copies, of, probability), alpha) << copies << " of " << of;
+}
+
+void expect_copies(const Counters& counters, const Copies& copies, std::size_t count, double probability)
+{
+    EXPECT_EQ(counters.packets, count);
+    EXPECT_EQ(counters.duplicated, copies.twice);
+    EXPECT_EQ(copies.distinct(), count);
+    EXPECT_EQ(copies.oftener, 0U);
+    EXPECT_EQ(copies.out_of_order, 0U);
+    expect_share(copies.twice, count, probability);
+}
+
+class Duplicate : public SidedTest {
 protected:
-    // Sent on one CPU, so that the path keeps the order.
-    static Copies copies_between(const Namespace& from, const Namespace& to_namespace, const Endpoint& to,
-                                 const Flow& flow)
+    void check(const Copies& copies, std::size_t count, double probability) const
     {
-        UdpSink sink(to_namespace, to);
-        const OnCpu one(0);
-        const auto sent = send_udp(from, to, flow);
-        EXPECT_EQ(sent.packets, flow.count);
-        EXPECT_EQ(sent.failed, 0U);
-        return count_copies(sink.finish(), flow.count);
-    }
-
-    // `expected` copies of `of` packets, neither more nor less than chance explains.
-    static void expect_share(std::uint64_t copies, std::uint64_t of, double probability)
-    {
-        EXPECT_GT(statistics::binomial_p_value(copies, of, probability), alpha) << copies << " of " << of;
-    }
-
-    void expect_copies(const Copies& copies, std::size_t count, double probability) const
-    {
-        const auto counters = counters_of(a(), "twice");
-        EXPECT_EQ(counters.packets, count);
-        EXPECT_EQ(counters.duplicated, copies.twice);
-        EXPECT_EQ(copies.distinct(), count);
-        EXPECT_EQ(copies.oftener, 0U);
-        EXPECT_EQ(copies.out_of_order, 0U);
-        expect_share(copies.twice, count, probability);
+        expect_copies(counters("twice"), copies, count, probability);
     }
 };
 
-TEST_F(Duplicate, UdpOverBothIPs)
+class DuplicateOut : public PairTest {};
+
+TEST_P(Duplicate, UdpOverBothIPs)
 {
     const std::size_t count = scaled(10'000, 4'000);
     for (const auto& to : {Pair::b4, Pair::b6}) {
-        change(a(), "add --name twice --replace --duplicate 5% --proto udp");
-        expect_copies(copies_between(a(), b(), {to, 5000}, {.count = count}), count, 0.05);
+        impair("--name twice --replace --duplicate 5% --proto udp");
+        check(copies_between(a(), b(), {to, 5000}, {.count = count}), count, 0.05);
     }
 }
 
-TEST_F(Duplicate, EachPacketOfASuperPacketByItself)
+TEST_P(Duplicate, EachPacketOfASuperPacketByItself)
 {
     const std::size_t count = scaled(40'000, 10'000);
     for (const auto& to : {Pair::b4, Pair::b6}) {
-        change(a(), "add --name twice --replace --duplicate 20% --proto udp");
+        impair("--name twice --replace --duplicate 20% --proto udp");
         const auto copies = copies_between(a(), b(), {to, 5000}, {.count = count, .size = 1000, .segments = 50});
-        expect_copies(copies, count, 0.2);
+        check(copies, count, 0.2);
         EXPECT_GT(statistics::geometric_p_value(copies.runs, 0.8), alpha) << copies.runs.size() << " runs";
     }
 }
 
-TEST_F(Duplicate, WithoutCuttingSuperPacketsAreDuplicatedAsAWhole)
+TEST_P(Duplicate, All)
+{
+    impair("--name twice --duplicate 100% --proto udp");
+    check(copies_between(a(), b(), {Pair::b4, 5000}, {.count = 1000}), 1000, 1);
+    EXPECT_EQ(copies_between(a(), b(), {Pair::b4, 5000}, {.count = 2000, .size = 1000, .segments = 20}).twice, 2000U);
+}
+
+TEST_P(Duplicate, OnLoopbackToo)
+{
+    const std::size_t count = scaled(10'000, 4'000);
+    for (const auto* to : {"127.0.0.1", "::1"}) {
+        for (const std::size_t segments : {1U, 20U}) {
+            impair("--name twice --replace --duplicate 5% --proto udp", a());
+            check(copies_between(a(), a(), {to, 5000}, {.count = count, .size = 1000, .segments = segments}), count,
+                  0.05);
+        }
+    }
+}
+
+// Loss is decided first: of what is left, the share is duplicated.
+TEST_P(Duplicate, TogetherWithLoss)
+{
+    const std::size_t count = scaled(15'000, 6'000);
+    for (const std::size_t segments : {1U, 50U}) {
+        impair("--name twice --replace --duplicate 20% --loss 30% --proto udp");
+        const auto copies =
+            copies_between(a(), b(), {Pair::b4, 5000}, {.count = count, .size = 1000, .segments = segments});
+        const auto count_of = counters("twice");
+        EXPECT_EQ(count_of.packets, count);
+        EXPECT_EQ(copies.distinct(), count - count_of.loss);
+        EXPECT_EQ(copies.twice, count_of.duplicated);
+        EXPECT_EQ(copies.oftener, 0U);
+        EXPECT_EQ(copies.out_of_order, 0U);
+        expect_share(count_of.loss, count, 0.3);
+        expect_share(copies.twice, copies.distinct(), 0.2);
+    }
+}
+
+// Corruption, too, comes before: both copies of a corrupted packet are corrupted.
+TEST_P(Duplicate, TogetherWithCorruption)
+{
+    const std::size_t count = scaled(15'000, 6'000);
+    impair("--name twice --duplicate 20% --corrupt 30% --proto udp");
+    const auto copies = copies_between(a(), b(), {Pair::b4, 5000}, {.count = count, .size = 1000, .segments = 50});
+    const auto count_of = counters("twice");
+    EXPECT_EQ(copies.distinct(), count - count_of.corrupted);
+    expect_share(count_of.corrupted, count, 0.3);
+    expect_share(count_of.duplicated, count, 0.2);
+    expect_share(copies.twice, copies.distinct(), 0.2);
+    EXPECT_EQ(stack_count(b(), "UdpInCsumErrors"), count_of.corrupted + count_of.duplicated - copies.twice);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sides, Duplicate, testing::Values(Direction::out, Direction::in), side_name);
+
+TEST_F(DuplicateOut, WithoutCuttingSuperPacketsAreDuplicatedAsAWhole)
 {
     const std::size_t count = scaled(20'000, 5'000), segments = 50;
     change_without(HW_CURE_CUT, a(), "add --name twice --duplicate 0.5% --proto udp");
@@ -101,59 +160,7 @@ TEST_F(Duplicate, WithoutCuttingSuperPacketsAreDuplicatedAsAWhole)
     for (const auto run : copies.runs) EXPECT_EQ(run % segments, 0U);
 }
 
-TEST_F(Duplicate, All)
-{
-    change(a(), "add --name twice --duplicate 100% --proto udp");
-    expect_copies(copies_between(a(), b(), {Pair::b4, 5000}, {.count = 1000}), 1000, 1);
-    EXPECT_EQ(copies_between(a(), b(), {Pair::b4, 5000}, {.count = 2000, .size = 1000, .segments = 20}).twice, 2000U);
-}
-
-TEST_F(Duplicate, OnLoopbackToo)
-{
-    const std::size_t count = scaled(10'000, 4'000);
-    for (const auto* to : {"127.0.0.1", "::1"}) {
-        for (const std::size_t segments : {1U, 20U}) {
-            change(a(), "add --name twice --replace --duplicate 5% --proto udp");
-            expect_copies(copies_between(a(), a(), {to, 5000}, {.count = count, .size = 1000, .segments = segments}),
-                          count, 0.05);
-        }
-    }
-}
-
-// Loss is decided first: of what is left, the share is duplicated.
-TEST_F(Duplicate, TogetherWithLoss)
-{
-    const std::size_t count = scaled(15'000, 6'000);
-    for (const std::size_t segments : {1U, 50U}) {
-        change(a(), "add --name twice --replace --duplicate 20% --loss 30% --proto udp");
-        const auto copies =
-            copies_between(a(), b(), {Pair::b4, 5000}, {.count = count, .size = 1000, .segments = segments});
-        const auto counters = counters_of(a(), "twice");
-        EXPECT_EQ(counters.packets, count);
-        EXPECT_EQ(copies.distinct(), count - counters.loss);
-        EXPECT_EQ(copies.twice, counters.duplicated);
-        EXPECT_EQ(copies.oftener, 0U);
-        EXPECT_EQ(copies.out_of_order, 0U);
-        expect_share(counters.loss, count, 0.3);
-        expect_share(copies.twice, copies.distinct(), 0.2);
-    }
-}
-
-// Corruption, too, comes before: both copies of a corrupted packet are corrupted.
-TEST_F(Duplicate, TogetherWithCorruption)
-{
-    const std::size_t count = scaled(15'000, 6'000);
-    change(a(), "add --name twice --duplicate 20% --corrupt 30% --proto udp");
-    const auto copies = copies_between(a(), b(), {Pair::b4, 5000}, {.count = count, .size = 1000, .segments = 50});
-    const auto counters = counters_of(a(), "twice");
-    EXPECT_EQ(copies.distinct(), count - counters.corrupted);
-    expect_share(counters.corrupted, count, 0.3);
-    expect_share(counters.duplicated, count, 0.2);
-    expect_share(copies.twice, copies.distinct(), 0.2);
-    EXPECT_EQ(stack_count(b(), "UdpInCsumErrors"), counters.corrupted + counters.duplicated - copies.twice);
-}
-
-TEST_F(Duplicate, OfTcpIsDiscardedByTheReceiver)
+TEST_F(DuplicateOut, OfTcpIsDiscardedByTheReceiver)
 {
     for (const auto& to : {Pair::b4, Pair::b6}) {
         change(a(), "add --name twice --replace --duplicate 5% --proto tcp");
@@ -166,17 +173,17 @@ TEST_F(Duplicate, OfTcpIsDiscardedByTheReceiver)
 }
 
 // Neither hook nor copy is lost on other users of the device; the copies meet no rule again.
-TEST_F(Duplicate, AProgramBehindOursSeesEachCopyOnce)
+TEST_F(DuplicateOut, AProgramBehindOursSeesEachCopyOnce)
 {
     constexpr std::uint32_t mark = 0xcafe0001;
     change(a(), "add --name twice --duplicate 30% --proto udp");
     const auto counter = ForeignProgram::counter(a(), Pair::device_a, Hook::egress, mark, 0x1234);
     const auto copies = copies_between(a(), b(), {Pair::b4, 5000}, {.count = 3000, .mark = mark});
-    expect_copies(copies, 3000, 0.3);
+    expect_copies(counters_of(a(), "twice"), copies, 3000, 0.3);
     EXPECT_EQ(counter.seen().marked, 3000 + copies.twice);
 }
 
-TEST_F(Duplicate, OfForwardedPacketsToo)
+TEST_F(DuplicateOut, OfForwardedPacketsToo)
 {
     const Far far(a(), b());
     const std::size_t count = scaled(5'000, 3'000);

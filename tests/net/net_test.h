@@ -16,6 +16,7 @@
 #include "command.h"
 #include "namespace.h"
 #include "netlink.h"
+#include "rule.h"
 #include "traffic.h"
 
 namespace headwind::test {
@@ -135,6 +136,31 @@ inline void expect_footprint(const Namespace& where, const std::string& expected
 {
     eventually(std::chrono::seconds(3), [&] { return footprint(where) == expected; });
     EXPECT_EQ(footprint(where), expected) << what;
+}
+
+// The same at both ends: what a sends is impaired as it leaves a, or as it comes to b.
+class SidedTest : public PairTest, public testing::WithParamInterface<Direction> {
+protected:
+    // `headwind add WORDS` there, or in a namespace that sends to itself.
+    void impair(const std::string& words) { impair(words, GetParam() == Direction::out ? a() : b()); }
+    void impair(const std::string& words, const Namespace& where)
+    {
+        where_ = &where;
+        change(where, fmt::format("add {} --direction {}", words, format_direction(GetParam())));
+    }
+    Counters counters(const std::string& name) const
+    {
+        return counters_of(*where_, name, std::string(format_direction(GetParam())));
+    }
+    void clear() const { change(*where_, "clear"); }
+
+private:
+    const Namespace* where_ = nullptr;
+};
+
+inline std::string side_name(const testing::TestParamInfo<Direction>& info)
+{
+    return std::string(format_direction(info.param));
 }
 
 // `many` natively, `few` where a packet costs ten times as much.
