@@ -83,6 +83,12 @@ Check probe_jit()
     return check_note("jit", "BPF programs are interpreted: slower", "sysctl -w net.core.bpf_jit_enable=1");
 }
 
+Check probe_btf()
+{
+    if (kernel_has_btf()) return check_ok("btf", "there: the kernel tells the layout of its structures");
+    return check_no("btf", Lacks::everything, "this kernel has none", "boot one with CONFIG_DEBUG_INFO_BTF");
+}
+
 Check probe_fq()
 {
     const auto fq = netlink::kernel_has_fq();
@@ -306,7 +312,7 @@ std::vector<Check> examine_host(bool privileged, std::uint64_t capabilities)
         for (auto* probe : {probe_bpf, probe_hooks, probe_line, probe_fq}) out.push_back(probe());
     else
         for (const char* name : {"bpf", "hooks", "line", "sch_fq"}) out.push_back(not_tried(name));
-    for (auto* probe : {probe_jit, probe_cgroup, probe_bpffs, probe_backlog}) out.push_back(probe());
+    for (auto* probe : {probe_btf, probe_jit, probe_cgroup, probe_bpffs, probe_backlog}) out.push_back(probe());
     return out;
 }
 

@@ -258,6 +258,11 @@ Result<std::optional<Instance>> open_instance()
     return instance;
 }
 
+bool kernel_has_btf()
+{
+    return access("/sys/kernel/btf/vmlinux", R_OK) == 0;
+}
+
 void make_room(headwind_bpf& skeleton, std::uint32_t max_rules)
 {
     const auto entries = std::max<std::uint32_t>(HW_MIN_ENTRIES, max_rules * HW_ENTRIES_PER_RULE);
@@ -274,6 +279,10 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     libbpf_set_print(keep_libbpf_words);
     HW_TRY(const auto netns, current_netns());
     const auto directory = directory_of(netns);
+    if (!kernel_has_btf())
+        return fail(
+            ErrorKind::unsupported,
+            "this kernel has no BTF (/sys/kernel/btf/vmlinux): boot one with CONFIG_DEBUG_INFO_BTF, as Debian's");
     HW_CHECK(make_directory(pin_root));
 
     const Skeleton skeleton(headwind_bpf__open());

@@ -47,6 +47,9 @@ Result<std::optional<Instance>> open_instance();
 // found none.
 Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules);
 
+// The programs read the kernel's structures at offsets from its BTF (bpf/receiver.h).
+bool kernel_has_btf();
+
 // Before the skeleton is loaded: room for that many rules. (224 bytes of kernel memory each, used or not.)
 void make_room(headwind_bpf& skeleton, std::uint32_t max_rules);
 
