@@ -49,8 +49,8 @@ HW_INLINE bool swap_macs(struct __sk_buff *skb)
 }
 
 /* The IP header of an answer with `length` bytes behind it, at the packet's own place, and the sum of its pseudo header
- * for the transport checksum. 0: failed. */
-HW_INLINE int put_ipv4(struct __sk_buff *skb, __u32 at, struct iphdr *quoted, __u32 length, __u32 protocol, __u32 *sum)
+ * for the transport checksum. False: it failed. */
+HW_INLINE bool put_ipv4(struct __sk_buff *skb, __u32 at, struct iphdr *quoted, __u32 length, __u32 protocol, __u32 *sum)
 {
 	struct iphdr ip = {.version = 4, .ihl = 5, .ttl = ANSWER_TTL, .protocol = protocol};
 	struct hw_pseudo4 pseudo;
@@ -67,8 +67,8 @@ HW_INLINE int put_ipv4(struct __sk_buff *skb, __u32 at, struct iphdr *quoted, __
 	return bpf_skb_store_bytes(skb, at, &ip, sizeof(ip), 0) == 0;
 }
 
-HW_INLINE int put_ipv6(struct __sk_buff *skb, __u32 at, struct ipv6hdr *quoted, __u32 length, __u32 protocol,
-                       __u32 *sum)
+HW_INLINE bool put_ipv6(struct __sk_buff *skb, __u32 at, struct ipv6hdr *quoted, __u32 length, __u32 protocol,
+                        __u32 *sum)
 {
 	struct ipv6hdr ip = {.version = 6, .hop_limit = ANSWER_TTL, .nexthdr = protocol};
 	struct hw_pseudo6 pseudo;
