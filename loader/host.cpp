@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <functional>
 #include <sstream>
 
 #ifndef SO_NETNS_COOKIE
@@ -59,16 +58,6 @@ Result<Fd> open_file(const std::string& path, int flags)
     return fd;
 }
 
-// Runs `work` in another network namespace and comes back.
-Status in_netns(int other, const std::function<Status()>& work)
-{
-    HW_TRY(const auto here, open_file("/proc/thread-self/ns/net", O_RDONLY));
-    if (setns(other, CLONE_NEWNET) != 0) return fail_errno(errno, "enter the initial network namespace");
-    auto status = work();
-    if (setns(here.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "return to the network namespace");
-    return status;
-}
-
 // Where the process was before enter_netns.
 Fd& start_netns()
 {
@@ -103,6 +92,25 @@ Status ensure_bpffs()
     return {};
 }
 
+Status check_bpffs_is_hosts(const std::string& root)
+{
+    if (root.empty()) return {};
+    // Through process 1, since a mount of the host's root shows what is mounted on it only if it was asked for.
+    const auto theirs = root + "/proc/1/root" + bpffs_mount;
+    struct stat own {
+    }, hosts{};
+    if (stat(theirs.c_str(), &hosts) != 0)
+        return fail(errno == ENOENT ? ErrorKind::usage : ErrorKind::permission,
+                    "--host-root {}: {}: {}: mount the host's / there, and run with hostPID and CAP_SYS_PTRACE", root,
+                    theirs, std::strerror(errno));
+    if (stat(bpffs_mount, &own) == 0 && is_bpffs(bpffs_mount) && own.st_dev == hosts.st_dev) return {};
+    return fail(ErrorKind::unsupported,
+                "--host-root {0}: {1} is not the host's BPF file system: rules pinned there would die with this "
+                "container. Mount the host's: a hostPath volume of {1} on {1}, with mountPropagation: Bidirectional "
+                "where the host may not have mounted it yet (Docker, Podman: -v {1}:{1})",
+                root, bpffs_mount);
+}
+
 Result<Fd> lock_host()
 {
     HW_TRY(auto fd, open_file(bpffs_mount, O_RDONLY | O_DIRECTORY));
@@ -124,11 +132,25 @@ Status enter_netns(const std::string& name)
     if (!fd)
         return fail(ErrorKind::not_found, "--netns {}: {}: {} (a name of `ip netns list`, a process id, or a path)",
                     name, path, std::strerror(errno));
+    return enter_netns(fd.get(), fmt::format("--netns {}: {}", name, path));
+}
+
+Status enter_netns(int netns, const std::string& what)
+{
     if (!start_netns()) start_netns() = Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-    if (setns(fd.get(), CLONE_NEWNET) != 0)
-        return fail(errno == EPERM ? ErrorKind::permission : ErrorKind::usage, "--netns {}: {}: {}", name, path,
+    if (setns(netns, CLONE_NEWNET) != 0)
+        return fail(errno == EPERM ? ErrorKind::permission : ErrorKind::usage, "{}: {}", what,
                     errno == EINVAL ? "this is no network namespace" : std::strerror(errno));
     return {};
+}
+
+Status in_netns(int netns, const std::function<Status()>& work)
+{
+    HW_TRY(const auto here, open_file("/proc/thread-self/ns/net", O_RDONLY));
+    if (setns(netns, CLONE_NEWNET) != 0) return fail_errno(errno, "enter another network namespace");
+    auto status = work();
+    if (setns(here.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "return to the network namespace");
+    return status;
 }
 
 Result<NetnsId> current_netns()

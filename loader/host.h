@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "fd.h"
@@ -16,6 +17,10 @@ constexpr const char* pin_root = "/sys/fs/bpf/headwind";
 // Mounts the BPF file system if it is not (systemd does at boot; small images do not).
 Status ensure_bpffs();
 
+// Refuses the BPF file system of a container that is not its host's: what is pinned there dies with the container.
+// `root`: where the host's file system is seen (--host-root).
+Status check_bpffs_is_hosts(const std::string& root);
+
 // One change at a time on a host. Waits up to 5 s, then fails with ErrorKind::busy and says who holds it. Given back
 // when the value is destroyed or the process dies.
 Result<Fd> lock_host();
@@ -23,6 +28,10 @@ Result<Fd> lock_host();
 // Moves the calling thread into a network namespace: a name of `ip netns`, a process id, or a path. Mount namespaces
 // stay as they are (`ip netns exec` would hide the BPF file system).
 Status enter_netns(const std::string& name);
+// The same for one that is open; `what` names it in errors.
+Status enter_netns(int netns, const std::string& what);
+// Runs `work` in another network namespace and comes back.
+Status in_netns(int netns, const std::function<Status()>& work);
 // The namespace the thread is in now.
 struct NetnsId {
     std::uint64_t inode = 0;

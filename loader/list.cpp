@@ -157,6 +157,7 @@ void register_list(CLI::App& app, Cli& cli)
     auto options = std::make_shared<Options>();
     auto* command = app.add_subcommand("list", "show the rules, the one that wins first");
     add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
     command->footer("Examples:\n  headwind list\n  headwind list --json --netns blue");
     command->callback([options, &cli] { cli.chosen = [options] { return list(*options); }; });
 }
@@ -168,6 +169,7 @@ void register_stats(CLI::App& app, Cli& cli)
     command->add_option("name", options->names, "only these rules");
     command->add_flag("--watch", options->watch, "again every second, until interrupted");
     add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
     command->footer(
         "packets, bytes: matched (frames without FCS). Dropped: loss (--loss), partition, reject (either of them,\n"
         "and answered), queue (full in front of --rate), held (--max-held reached), line (refused by the pacer).\n"

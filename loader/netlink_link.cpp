@@ -82,6 +82,8 @@ Link parse_link(const Message& message)
     link.metadata_tunnel = collects_metadata(link.kind, find_attribute(info, IFLA_INFO_DATA));
     link.parent_elsewhere = link_attribute(message, IFLA_LINK_NETNSID) != nullptr;
     const int parent = value_of<int>(link_attribute(message, IFLA_LINK));
+    link.peer = parent;
+    if (link.parent_elsewhere) link.peer_netns = value_of<int>(link_attribute(message, IFLA_LINK_NETNSID));
     if (!link.parent_elsewhere && parent != link.index) link.parent = parent;
     return link;
 }

@@ -48,7 +48,7 @@ Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& rec
     for (const auto& record : records) {
         CompiledRule rule;
         rule.record = &record;
-        HW_TRY(rule.entries, compile_selector(record.rule, record.resolved()));
+        HW_TRY(rule.entries, compile_selector(as_hooked(record.rule), record.resolved()));
         rule.rank = rank(record.rule.priority, specificity(rule.entries), record.state);
         out.push_back(std::move(rule));
     }
@@ -119,8 +119,9 @@ void write_table(hw_shape_table& table, const ShapeSet& shapes)
 std::vector<hw_state_key> state_keys(const RuleRecord& record)
 {
     std::vector<hw_state_key> out;
-    if (record.rule.direction != Direction::in) out.push_back({record.state, HW_OUT});
-    if (record.rule.direction != Direction::out) out.push_back({record.state, HW_IN});
+    const Direction direction = as_hooked(record.rule).direction;
+    if (direction != Direction::in) out.push_back({record.state, HW_OUT});
+    if (direction != Direction::out) out.push_back({record.state, HW_IN});
     return out;
 }
 
