@@ -93,7 +93,8 @@ void add_common_options(CLI::App* command, CommonOptions& options, bool json)
             "in a container: where the host's / is mounted, as /host; /proc, /run, /sys/fs/cgroup and /var/lib "
             "are read there")
         ->type_name("PATH")
-        ->envname("HEADWIND_HOST_ROOT");
+        ->envname("HEADWIND_HOST_ROOT")
+        ->transform([](const std::string& path) { return path.substr(0, path.find_last_not_of('/') + 1); });
     if (json) command->add_flag("--json", options.json, "print JSON");
 }
 

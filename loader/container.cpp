@@ -88,26 +88,33 @@ void add_path(std::vector<std::string>& paths, const std::string& path)
     if (!known && access(path.c_str(), F_OK) == 0) paths.push_back(path);
 }
 
-// By its process, and by the path it was given. Paths below /proc are of processes that may have ended since.
-void add_netns_of(const std::string& root, const ContainerState& container, std::vector<std::string>& paths)
+void add_process_netns(const std::string& root, int pid, std::vector<std::string>& paths)
 {
-    if (container.pid != 0) add_path(paths, fmt::format("{}/proc/{}/ns/net", root, container.pid));
+    if (pid != 0) add_path(paths, fmt::format("{}/proc/{}/ns/net", root, pid));
+}
+
+// The one it was given by path. Paths below /proc are of processes that may have ended since.
+void add_given_netns(const std::string& root, const ContainerState& container, std::vector<std::string>& paths)
+{
     if (!container.netns.empty() && !container.netns.starts_with("/proc/"))
         add_path(paths, in_root(root, container.netns));
 }
 
-// The sandbox's first: a container may be between two of its crashes.
+// The sandbox's own first: a container's process may be between two of its crashes.
 std::vector<std::string> netns_of(const std::string& root, const Inventory& inventory, const Containers& containers)
 {
     std::vector<std::string> paths;
-    for (const auto* one : containers)
-        for (const auto* sandbox : select(inventory, [one](const auto& other) { return other.id == one->sandbox; }))
-            add_netns_of(root, *sandbox, paths);
-    for (const auto* one : containers) add_netns_of(root, *one, paths);
+    for (const auto* one : containers) {
+        for (const auto* sandbox : select(inventory, [one](const auto& other) { return other.id == one->sandbox; })) {
+            add_process_netns(root, sandbox->pid, paths);
+            add_given_netns(root, *sandbox, paths);
+        }
+    }
+    for (const auto* one : containers) add_given_netns(root, *one, paths);
+    for (const auto* one : containers) add_process_netns(root, one->pid, paths);
     for (const auto* one : containers) {
         if (!paths.empty() || !runs(inventory, *one)) continue;
-        for (const int pid : processes_of(root, inventory.cgroups.at(one->id)))
-            add_path(paths, fmt::format("{}/proc/{}/ns/net", root, pid));
+        for (const int pid : processes_of(root, inventory.cgroups.at(one->id))) add_process_netns(root, pid, paths);
     }
     return paths;
 }

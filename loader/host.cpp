@@ -51,6 +51,25 @@ std::string lock_holder(int fd)
     return "another process";
 }
 
+// "0:28" of the BPF file system that a process sees at its place; empty: it sees none.
+Result<std::string> bpffs_device(const std::string& mountinfo)
+{
+    std::ifstream mounts(mountinfo);
+    if (!mounts)
+        return fail(ErrorKind::usage,
+                    "--host-root: {} cannot be read ({}): name the folder where the host's / is mounted", mountinfo,
+                    std::strerror(errno));
+    std::string found;
+    for (std::string line; std::getline(mounts, line);) {
+        std::istringstream fields(line);
+        std::string id, parent, device, root, point;
+        fields >> id >> parent >> device >> root >> point;
+        if (point == bpffs_mount)
+            found = line.find(" - bpf ") == std::string::npos ? "" : device;  // the last is on top
+    }
+    return found;
+}
+
 Result<Fd> open_file(const std::string& path, int flags)
 {
     Fd fd(open(path.c_str(), flags | O_CLOEXEC));
@@ -95,15 +114,11 @@ Status ensure_bpffs()
 Status check_bpffs_is_hosts(const std::string& root)
 {
     if (root.empty()) return {};
-    // Through process 1, since a mount of the host's root shows what is mounted on it only if it was asked for.
-    const auto theirs = root + "/proc/1/root" + bpffs_mount;
-    struct stat own {
-    }, hosts{};
-    if (stat(theirs.c_str(), &hosts) != 0)
-        return fail(errno == ENOENT ? ErrorKind::usage : ErrorKind::permission,
-                    "--host-root {}: {}: {}: mount the host's / there, and run with hostPID and CAP_SYS_PTRACE", root,
-                    theirs, std::strerror(errno));
-    if (stat(bpffs_mount, &own) == 0 && is_bpffs(bpffs_mount) && own.st_dev == hosts.st_dev) return {};
+    HW_TRY(const auto hosts, bpffs_device(root + "/proc/1/mountinfo"));
+    struct stat own {};
+    const bool same = stat(bpffs_mount, &own) == 0 && is_bpffs(bpffs_mount) &&
+                      fmt::format("{}:{}", major(own.st_dev), minor(own.st_dev)) == hosts;
+    if (same) return {};
     return fail(ErrorKind::unsupported,
                 "--host-root {0}: {1} is not the host's BPF file system: rules pinned there would die with this "
                 "container. Mount the host's: a hostPath volume of {1} on {1}, with mountPropagation: Bidirectional "

@@ -30,7 +30,7 @@ const std::string web = id("3f2a1b4c5d6e"), db = id("9c8b7a"), sandbox = id("5a5
 enum class Engine { containerd, crio, docker, podman };
 enum class Driver { systemd, cgroupfs };
 
-struct Setup {
+struct Made {
     Engine engine;
     Driver driver;
 };
@@ -72,14 +72,14 @@ public:
                                          : "/kubepods/burstable/pod12-34";
     }
 
-    std::string cgroup_of(const Setup& setup, const std::string& container) const
+    std::string cgroup_of(const Made& made, const std::string& container) const
     {
-        const bool systemd = setup.driver == Driver::systemd;
+        const bool systemd = made.driver == Driver::systemd;
         const std::string scope = systemd ? ".scope" : "";
-        switch (setup.engine) {
+        switch (made.engine) {
             case Engine::containerd:
-                return pod_cgroup(setup.driver) + (systemd ? "/cri-containerd-" : "/") + container + scope;
-            case Engine::crio: return pod_cgroup(setup.driver) + "/crio-" + container + scope;
+                return pod_cgroup(made.driver) + (systemd ? "/cri-containerd-" : "/") + container + scope;
+            case Engine::crio: return pod_cgroup(made.driver) + "/crio-" + container + scope;
             case Engine::docker: return (systemd ? "/system.slice/docker-" : "/docker/") + container + scope;
             case Engine::podman:
                 return (systemd ? "/machine.slice/libpod-" : "/libpod_parent/libpod-") + container + scope;
@@ -87,16 +87,16 @@ public:
         return {};
     }
 
-    void run(const Setup& setup, const Container& one)
+    void run(const Made& made, const Container& one)
     {
-        const auto group = cgroup_of(setup, one.id);
+        const auto group = cgroup_of(made, one.id);
         cgroup(group);
         if (one.pid != 0) process(one.pid, 1000 + static_cast<std::uint64_t>(one.pid));
-        switch (setup.engine) {
+        switch (made.engine) {
             case Engine::containerd: return run_containerd(one, group);
-            case Engine::crio: return run_crio(setup, one, group);
+            case Engine::crio: return run_crio(made, one, group);
             case Engine::docker: return run_docker(one, group);
-            case Engine::podman: return run_podman(setup, one, group);
+            case Engine::podman: return run_podman(made, one, group);
         }
     }
 
@@ -115,9 +115,9 @@ private:
         write(runc_folder + "/" + one.id + "/state.json", runc_state(one, group, bundle, annotations, netns).dump());
     }
 
-    void run_crio(const Setup& setup, const Container& one, const std::string& group) const
+    void run_crio(const Made& made, const Container& one, const std::string& group) const
     {
-        cgroup(pod_cgroup(setup.driver) + "/crio-conmon-" + one.id + (setup.driver == Driver::systemd ? ".scope" : ""));
+        cgroup(pod_cgroup(made.driver) + "/crio-conmon-" + one.id + (made.driver == Driver::systemd ? ".scope" : ""));
         const json annotations{{"io.kubernetes.cri-o.SandboxID", sandbox},
                                {"io.kubernetes.cri-o.ContainerType", one.is_sandbox ? "sandbox" : "container"},
                                {"io.kubernetes.cri-o.Name", "k8s_" + one.name + "_shop_default_12-34_0"},
@@ -142,9 +142,9 @@ private:
                   .dump());
     }
 
-    void run_podman(const Setup& setup, const Container& one, const std::string& group)
+    void run_podman(const Made& made, const Container& one, const std::string& group)
     {
-        if (setup.driver == Driver::systemd) cgroup(group + "/container");
+        if (made.driver == Driver::systemd) cgroup(group + "/container");
         cgroup("/machine.slice/libpod-conmon-" + one.id + ".scope");
         const auto bundle = "/var/lib/containers/storage/overlay-containers/" + one.id + "/userdata";
         const json annotations{{"io.container.manager", "libpod"}, {"io.podman.annotations.init", "FALSE"}};
@@ -166,20 +166,20 @@ std::string message(const Result<Found>& result)
 
 class EveryEngine : public testing::TestWithParam<std::tuple<Engine, Driver>> {
 protected:
-    Setup setup() const { return {std::get<0>(GetParam()), std::get<1>(GetParam())}; }
-    bool has_pods() const { return setup().engine == Engine::containerd || setup().engine == Engine::crio; }
+    Made made() const { return {std::get<0>(GetParam()), std::get<1>(GetParam())}; }
+    bool has_pods() const { return made().engine == Engine::containerd || made().engine == Engine::crio; }
     void SetUp() override
     {
-        if (has_pods()) host.run(setup(), {sandbox, "", 100, true});
-        host.run(setup(), {web, "web", 200});
-        host.run(setup(), {db, "db", 300});
+        if (has_pods()) host.run(made(), {sandbox, "", 100, true});
+        host.run(made(), {web, "web", 200});
+        host.run(made(), {db, "db", 300});
     }
     void expect_web(const Result<Found>& found) const
     {
         ASSERT_TRUE(found) << found.error().message;
         EXPECT_EQ(found->container.id, web);
         EXPECT_EQ(found->container.name, "web");
-        EXPECT_EQ(found->cgroup, host.cgroup_of(setup(), web));
+        EXPECT_EQ(found->cgroup, host.cgroup_of(made(), web));
         ASSERT_FALSE(found->netns.empty());
         EXPECT_EQ(found->netns.front(), host.path() + (has_pods() ? "/proc/100/ns/net" : "/proc/200/ns/net"));
         EXPECT_EQ(found->container.pod_name, has_pods() ? "shop" : "");
@@ -208,7 +208,7 @@ TEST_P(EveryEngine, AnUnknownOneIsRefusedWithWhatThereIs)
 
 TEST_P(EveryEngine, OneThatDoesNotRunIsSaidToBeSo)
 {
-    host.remove("/sys/fs/cgroup" + host.cgroup_of(setup(), web));
+    host.remove("/sys/fs/cgroup" + host.cgroup_of(made(), web));
     EXPECT_THAT(message(find_container(host.path(), "web")),
                 AllOf(HasSubstr("--container web: web (3f2a1b4c5d6e)"), HasSubstr("does not run: start it first")));
 }
@@ -216,11 +216,11 @@ TEST_P(EveryEngine, OneThatDoesNotRunIsSaidToBeSo)
 TEST_P(EveryEngine, IsFoundByItsCgroupAloneWithoutAnythingWritten)
 {
     for (const auto* folder : {"/run/containerd", "/run/crun", "/run/docker", "/var/lib"}) host.remove(folder);
-    host.write("/sys/fs/cgroup" + host.cgroup_of(setup(), web) + "/cgroup.procs", "200\n201\n");
+    host.write("/sys/fs/cgroup" + host.cgroup_of(made(), web) + "/cgroup.procs", "200\n201\n");
     const auto found = find_container(host.path(), web.substr(0, 12));
     ASSERT_TRUE(found) << found.error().message;
     EXPECT_EQ(found->container.id, web);
-    EXPECT_EQ(found->cgroup, host.cgroup_of(setup(), web));
+    EXPECT_EQ(found->cgroup, host.cgroup_of(made(), web));
     EXPECT_THAT(found->netns, ElementsAre(host.path() + "/proc/200/ns/net"));
 }
 
@@ -236,22 +236,25 @@ TEST_P(EveryEngine, GarbageInOtherFilesStandsInNobodysWay)
     expect_web(find_container(host.path(), "web"));
 }
 
+std::string name_of(const testing::TestParamInfo<std::tuple<Engine, Driver>>& info)
+{
+    constexpr const char* engines[] = {"Containerd", "CriO", "Docker", "Podman"};
+    const bool systemd = std::get<1>(info.param) == Driver::systemd;
+    return engines[static_cast<int>(std::get<0>(info.param))] + std::string(systemd ? "Systemd" : "Cgroupfs");
+}
+
 INSTANTIATE_TEST_SUITE_P(Container, EveryEngine,
                          testing::Combine(testing::Values(Engine::containerd, Engine::crio, Engine::docker,
                                                           Engine::podman),
                                           testing::Values(Driver::systemd, Driver::cgroupfs)),
-                         [](const auto& info) {
-                             const char* engines[] = {"containerd", "CriO", "Docker", "Podman"};
-                             return std::string(engines[static_cast<int>(std::get<0>(info.param))]) +
-                                    (std::get<1>(info.param) == Driver::systemd ? "Systemd" : "Cgroupfs");
-                         });
+                         name_of);
 
 // ---- containers ----
 
 class Containers : public testing::Test {
 protected:
-    static constexpr Setup docker{Engine::docker, Driver::systemd};
-    static constexpr Setup containerd{Engine::containerd, Driver::systemd};
+    static constexpr Made docker{Engine::docker, Driver::systemd};
+    static constexpr Made containerd{Engine::containerd, Driver::systemd};
     Host host;
 };
 
@@ -377,7 +380,7 @@ TEST_F(Containers, TheNamespaceIsTheSandboxsNotTheCrashingContainers)
 // CRI-O starts no process for the sandbox: the path of the namespace is in its containers' bundles.
 TEST_F(Containers, ASandboxWithoutAProcessHasItsNamespaceInTheBundles)
 {
-    const Setup crio{Engine::crio, Driver::systemd};
+    const Made crio{Engine::crio, Driver::systemd};
     host.run(crio, {web, "web", 200});
     host.cgroup(host.cgroup_of(crio, sandbox));
     host.write("/run/netns/cni-1", "");
@@ -457,8 +460,8 @@ TEST(ContainerOfCgroup, KnowsTheNamesOfTheEngines)
 
 TEST(ContainerOfCgroup, IsNotFooledByMonitorsAndOthers)
 {
-    for (const std::string name : {"libpod-conmon-" + web + ".scope", "crio-conmon-" + web, web + ".slice",
-                                   web.substr(1), web + "0", "docker-" + std::string(64, 'G'), std::string("docker-")})
+    for (const std::string& name : {"libpod-conmon-" + web + ".scope", "crio-conmon-" + web, web + ".slice",
+                                    web.substr(1), web + "0", "docker-" + std::string(64, 'G'), std::string("docker-")})
         EXPECT_EQ(container_of_cgroup(name), "") << name;
 }
 
