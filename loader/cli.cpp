@@ -113,6 +113,7 @@ void add_namespace_options(CLI::App* command, CommonOptions& options)
 
 Status enter(const CommonOptions& options)
 {
+    use_host_root(options.host_root);
     HW_CHECK(check_bpffs_is_hosts(options.host_root));
     if (options.party.given()) return enter_netns_of(options.party, options.host_root);
     if (options.netns.empty()) return {};

@@ -123,6 +123,8 @@ Result<Found> with_netns(const std::string& root, const Inventory& inventory, co
                          const std::string& flag, Found found)
 {
     found.netns = netns_of(root, inventory, containers);
+    found.host_network =
+        std::any_of(containers.begin(), containers.end(), [](const auto* one) { return one->host_network; });
     if (found.netns.empty())
         return fail(ErrorKind::not_found, "{}: its network namespace is not found: no process of it lives", flag);
     return found;

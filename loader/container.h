@@ -17,6 +17,7 @@ namespace headwind {
 struct Found {
     ContainerState container;  // of a whole pod: its sandbox, as far as it is known; of a process: empty
     bool whole_pod = false;
+    bool host_network = false;       // it has no network namespace of its own but the host's
     int process = 0;                 // found by its id; else 0
     std::string cgroup;              // below the cgroup2 mount, with a leading slash; empty: of a whole pod
     std::vector<std::string> netns;  // paths of its network namespace, the most lasting first; `root` is in them

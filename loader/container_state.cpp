@@ -105,12 +105,16 @@ void note_annotations(const json& object, ContainerState& into)
     finish_annotations(into);
 }
 
-// The path of the network namespace in a list of {type, path}.
+// The network namespace in a list of {type, path}: none listed is the host's, one without path is new.
 void note_netns(const json& namespaces, std::string_view type, ContainerState& into)
 {
     if (!namespaces.is_array()) return;
-    for (const json& one : namespaces)
-        if (text_at(one, {"type"}) == type) set(into.netns, text_at(one, {"path"}));
+    into.host_network = true;
+    for (const json& one : namespaces) {
+        if (text_at(one, {"type"}) != type) continue;
+        into.host_network = false;
+        set(into.netns, text_at(one, {"path"}));
+    }
 }
 
 std::string below_cgroup_mount(const std::string& directory)

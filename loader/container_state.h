@@ -26,6 +26,7 @@ struct ContainerState {
     std::string bundle;            // directory of its config.json
     std::string cgroup;            // below the cgroup2 mount, with a leading slash; empty: not told
     std::string netns;             // path of the network namespace it was given; empty: one of its own, or not told
+    bool host_network = false;     // it has the host's instead
     friend bool operator==(const ContainerState&, const ContainerState&) = default;
 };
 

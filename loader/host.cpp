@@ -77,6 +77,12 @@ Result<Fd> open_file(const std::string& path, int flags)
     return fd;
 }
 
+std::string& host_root()
+{
+    static std::string root;
+    return root;
+}
+
 // Where the process was before enter_netns.
 Fd& start_netns()
 {
@@ -181,18 +187,28 @@ Result<NetnsId> current_netns()
     return id;
 }
 
+void use_host_root(const std::string& root)
+{
+    host_root() = root;
+}
+
+std::string sysctl_file(const std::string& path)
+{
+    return host_root() + "/proc/sys/" + path;
+}
+
 Result<std::uint32_t> read_sysctl(const std::string& path)
 {
-    std::ifstream file("/proc/sys/" + path);
+    std::ifstream file(sysctl_file(path));
     std::uint32_t value = 0;
-    if (!(file >> value)) return fail(ErrorKind::failed, "read /proc/sys/{}", path);
+    if (!(file >> value)) return fail(ErrorKind::failed, "read {}", sysctl_file(path));
     return value;
 }
 
 Status write_sysctl(const std::string& path, std::uint32_t value)
 {
-    std::ofstream file("/proc/sys/" + path);
-    if (!(file << value << std::flush)) return fail(ErrorKind::failed, "write {} to /proc/sys/{}", value, path);
+    std::ofstream file(sysctl_file(path));
+    if (!(file << value << std::flush)) return fail(ErrorKind::failed, "write {} to {}", value, sysctl_file(path));
     return {};
 }
 

@@ -39,7 +39,13 @@ struct NetnsId {
 };
 Result<NetnsId> current_netns();
 
-// Value of /proc/sys/<path>, and setting it; of the thread's network namespace where the sysctl is per namespace.
+// Where the host's file system is seen (--host-root); "" at first. Sysctls are read and written below it: a container's
+// own /proc/sys is read-only.
+void use_host_root(const std::string& root);
+std::string sysctl_file(const std::string& path);
+
+// Value of a sysctl, as "net/core/somaxconn", and setting it; of the thread's network namespace where the sysctl is per
+// namespace.
 Result<std::uint32_t> read_sysctl(const std::string& path);
 Status write_sysctl(const std::string& path, std::uint32_t value);
 // The same seen from the host's first namespace: some sysctls are shown nowhere else. Looked for in the thread's

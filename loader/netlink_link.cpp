@@ -13,6 +13,7 @@
 #include <linux/veth.h>
 #include <sys/socket.h>
 
+#include "host.h"
 #include "netlink.h"
 #include "netlink_request.h"
 
@@ -182,7 +183,7 @@ Status set_no_address_generation(int index, const std::string& name)
 // The file is missing on a host without IPv6.
 Status disable_ipv6(const std::string& name)
 {
-    const std::string path = fmt::format("/proc/sys/net/ipv6/conf/{}/disable_ipv6", name);
+    const std::string path = sysctl_file(fmt::format("net/ipv6/conf/{}/disable_ipv6", name));
     const OwnedFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!file && errno == ENOENT) return {};
     if (!file || write(file.get(), "1", 1) != 1) return fail_errno(errno, fmt::format("write {}", path));

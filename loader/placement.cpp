@@ -50,18 +50,18 @@ Status open_netns(const Found& found, const std::string& flag, Place& into)
                 "{}: its network namespace {}: {}", flag, fmt::join(found.netns, ", "), std::strerror(error));
 }
 
-bool is_netns(const Fd& netns, const std::string& path)
+bool is_current(const Fd& netns)
 {
-    struct stat one {
-    }, other{};
-    return fstat(netns.get(), &one) == 0 && stat(path.c_str(), &other) == 0 && one.st_ino == other.st_ino &&
-           one.st_dev == other.st_dev;
+    struct stat other {
+    }, own{};
+    return fstat(netns.get(), &other) == 0 && stat("/proc/thread-self/ns/net", &own) == 0 &&
+           other.st_ino == own.st_ino && other.st_dev == own.st_dev;
 }
 
 Result<Surroundings> look_around(const Fd& netns)
 {
     Surroundings out;
-    out.own_netns = !is_netns(netns, "/proc/thread-self/ns/net");
+    out.own_netns = !is_current(netns);
     if (!out.own_netns) return out;
     HW_TRY(const auto links, host_sides(netns.get()));
     for (const auto& link : links) out.host_side.push_back(link.name);
@@ -100,7 +100,7 @@ Result<Place> find_place(const PartyWords& words, const std::string& root)
     HW_TRY(const Found found, find(words, root));
     Place place;
     HW_CHECK(open_netns(found, typed(words), place));
-    if (found.whole_pod && is_netns(place.netns, root + "/proc/1/ns/net"))
+    if (found.whole_pod && found.host_network)
         return fail(ErrorKind::usage,
                     "{0}: it uses the host's network, so a rule for all of it would be one for the host: name one of "
                     "its containers ({0}/CONTAINER)",

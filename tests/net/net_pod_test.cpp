@@ -1,10 +1,5 @@
 // Rules for real containers: of two in one pod only the named one feels them, and they go when it goes.
-#include "net_test.h"
-
-#include <filesystem>
-#include <memory>
-
-#include "pod.h"
+#include "pod_test.h"
 
 namespace headwind::test {
 namespace {
@@ -13,75 +8,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-class Pods : public NetTest {
-protected:
-    void SetUp() override
-    {
-        NetTest::SetUp();
-        if (IsSkipped() || HasFatalFailure()) return;
-        if (const auto missing = Node::missing(); !missing.empty()) GTEST_SKIP() << missing;
-        node_ = std::make_unique<Node>();
-        shop_ = std::make_unique<Pod>(*node_, "shop");
-        shop_->start("web");
-        shop_->start("db");
-        back_ = std::make_unique<Pod>(*node_, "back");
-        back_->start("api");
-        server_ = std::make_unique<Process>(
-            &host(),
-            words(
-                "python3 " +
-                (std::filesystem::path(__FILE__).parent_path().parent_path() / "support/container_probe.py").string() +
-                " serve 6000"));
-        ASSERT_TRUE(eventually(std::chrono::seconds(30), [&] { return server_->out() == "ready\n"; }))
-            << server_->err();
-    }
-
-    void TearDown() override
-    {
-        server_.reset();
-        back_.reset();
-        shop_.reset();
-        node_.reset();
-    }
-
-    const Namespace& host() const { return node_->host(); }
-    Pod& shop() { return *shop_; }
-    Pod& back() { return *back_; }
-    std::unique_ptr<Pod>& shop_itself() { return shop_; }
-    const Node& node() const { return *node_; }
-
-    // Answers to `count` requests to another pod and to the host, each v4 and v6.
-    std::vector<std::size_t> answers(const std::string& container, std::size_t count, bool all_at_once = false)
-    {
-        return {shop().ask(container, back().address4(), Pod::port, count, all_at_once),
-                shop().ask(container, back().address6(), Pod::port, count, all_at_once),
-                shop().ask(container, Node::address4, 6000, count, all_at_once),
-                shop().ask(container, Node::address6, 6000, count, all_at_once)};
-    }
-    void expect_cut(const std::string& container, std::size_t count = 20)
-    {
-        EXPECT_THAT(answers(container, count, true), testing::Each(0U)) << container;
-    }
-    void expect_spared(const std::string& container, std::size_t count = 20)
-    {
-        EXPECT_THAT(answers(container, count), testing::Each(count)) << container;
-    }
-
-    static std::vector<std::string> instances()
-    {
-        std::vector<std::string> found;
-        std::error_code error;
-        for (const auto& entry : std::filesystem::directory_iterator("/sys/fs/bpf/headwind", error))
-            if (entry.is_directory()) found.push_back(entry.path().filename());
-        return found;
-    }
-
-private:
-    std::unique_ptr<Node> node_;
-    std::unique_ptr<Pod> shop_, back_;
-    std::unique_ptr<Process> server_;
-};
 
 // ---- one of two ----
 
@@ -262,43 +188,6 @@ TEST_F(Pods, NothingIsLeftOfAPodThatIsMadeAnew)
         change(host(), "clear");
         EXPECT_THAT(instances(), IsEmpty());
     }
-}
-
-// ---- in a container ----
-
-// What a node pod has: the host's root at /host, and its bpffs at /sys/fs/bpf or, by mistake, one of its own, as the
-// tests have. Nothing is changed on the host.
-class NodePods : public Pods {
-protected:
-    Output in_container(bool own_bpffs, const std::string& arguments) const
-    {
-        const auto root = (node().folder() / "host").string();
-        const std::string script = "set -e; mkdir -p " + root + "; mount --rbind / " + root + "; " +
-                                   (own_bpffs ? "" : "umount /sys/fs/bpf; ") + "exec " + headwind_binary() + " " +
-                                   arguments;
-        return run(&host(), {"unshare", "--mount", "bash", "-c", script}, {"HEADWIND_HOST_ROOT=" + root + "/"});
-    }
-};
-
-TEST_F(NodePods, ABpffsThatIsNotTheHostsIsRefused)
-{
-    for (const std::string command : {"list", "add --name cut --container web --loss 1%", "clear --pod default/shop"}) {
-        const auto refused = in_container(true, command);
-        EXPECT_EQ(refused.status, 5) << command;
-        EXPECT_THAT(refused.err, AllOf(HasSubstr("--host-root "), HasSubstr("would die with this container"),
-                                       HasSubstr("hostPath volume"), HasSubstr("mountPropagation: Bidirectional")));
-    }
-    EXPECT_EQ(headwind(host(), "list --host-root /nowhere").status, 2);
-    EXPECT_EQ(headwind(host(), "list --host-root /").out, "no rules\n");
-}
-
-TEST_F(NodePods, TheHostsContainersAreFoundBelowItsRoot)
-{
-    if (const auto found = in_container(false, "list"); found.status == 5)
-        GTEST_SKIP() << "no bpffs below the tests' own";
-    EXPECT_EQ(in_container(false, "list --container web").out, "no rules\n");
-    EXPECT_EQ(in_container(false, "list --pid " + std::to_string(shop().pid_of("web"))).out, "no rules\n");
-    EXPECT_THAT(in_container(false, "list --pod default/none").err, HasSubstr("there are: default/back, default/shop"));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Containers and pods in made-up hosts of every engine, under both cgroup drivers.
 #include "container.h"
 
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -351,6 +352,18 @@ TEST_F(Containers, APodIsItsNetworkNamespaceAndNoCgroup)
     EXPECT_TRUE(found->whole_pod);
     EXPECT_EQ(found->cgroup, "");
     EXPECT_EQ(found->netns.front(), host.path() + "/proc/100/ns/net");
+}
+
+// No network namespace in the list: the host's. (With a path, or with none: its own.)
+TEST_F(Containers, APodOfTheHostsNetworkIsToldApart)
+{
+    const auto folder = host.runc_folder + "/" + sandbox;
+    host.run(containerd, {sandbox, "", 100, true});
+    EXPECT_FALSE(find_pod(host.path(), "default/shop")->host_network);
+    auto state = json::parse(std::ifstream(host.path() + folder + "/state.json"));
+    state["config"]["namespaces"] = {{{"type", "NEWPID"}, {"path", ""}}};
+    host.write(folder + "/state.json", state.dump());
+    EXPECT_TRUE(find_pod(host.path(), "default/shop")->host_network);
 }
 
 TEST_F(Containers, OfAPodOneContainer)
