@@ -10,6 +10,7 @@ using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 // What a node pod has: the host's root at /host, and its bpffs at /sys/fs/bpf or, by mistake, one of its own, as the
 // tests have. Nothing is changed on the host.
@@ -74,15 +75,13 @@ protected:
         const auto& security = container["securityContext"];
         ASSERT_EQ(security["privileged"], false);
         ASSERT_EQ(security["capabilities"]["drop"], json::array({"ALL"}));
-        json capabilities;
         for (const auto& name : security["capabilities"]["add"])
-            capabilities.push_back("CAP_" + name.get<std::string>());
-        start(capabilities);
+            capabilities_.push_back("CAP_" + name.get<std::string>());
+        start(capabilities_);
     }
     void TearDown() override
     {
-        run(nullptr, {"runc", "delete", "--force", id});
-        if (!root_.empty()) run(nullptr, {"umount", "--recursive", "--lazy", root_});
+        stop();
         NodePods::TearDown();
     }
 
@@ -92,33 +91,36 @@ protected:
         return run(nullptr, command);
     }
 
-private:
-    const std::string id = "headwind-node-pod";
+    const std::vector<std::string>& capabilities() const { return capabilities_; }
+    void stop() const { run(nullptr, {"runc", "delete", "--force", id}); }
 
-    // The tests' BPF file system stands for the host's: process 1 is made to see it.
-    void make_host_root()
+    void start(const std::vector<std::string>& capabilities)
     {
-        root_ = (node().folder() / "host").string();
-        std::filesystem::create_directories(root_);
-        const auto mountinfo = node().folder() / "mountinfo";
-        const auto script = "mount --rbind / " + root_ + " && cat /proc/self/mountinfo > " + mountinfo.string() +
-                            " && mount --bind " + mountinfo.string() + " " + root_ + "/proc/1/mountinfo";
-        expect_ok(run(nullptr, {"bash", "-c", script}));
-    }
-
-    void start(const json& capabilities)
-    {
-        make_host_root();
         const auto bundle = node().folder() / "node-pod";
         std::filesystem::create_directories(bundle);
         std::ofstream(node().folder() / "rootfs/headwind").flush();
         std::filesystem::create_directories(node().folder() / "rootfs/host");
+        // The tests' BPF file system stands for the host's: process 1 is made to see it.
+        std::ofstream(bundle / "mountinfo") << std::ifstream("/proc/self/mountinfo").rdbuf();
+        std::ofstream(bundle / "config.json") << spec(bundle, capabilities);
+        expect_ok(
+            run(nullptr, {"sh", "-c",
+                          "runc run --detach --bundle " + bundle.string() + " " + id + " </dev/null >/dev/null 2>" +
+                              bundle.string() + "/err || { cat " + bundle.string() + "/err; exit 1; }"}),
+            "runc run");
+    }
+
+private:
+    const std::string id = "headwind-node-pod";
+
+    json spec(const std::filesystem::path& bundle, const std::vector<std::string>& capabilities) const
+    {
         const auto mount = [](const char* to, const char* type, const std::string& from, const json& options) {
             return json{{"destination", to}, {"type", type}, {"source", from}, {"options", options}};
         };
         json sets;
         for (const char* set : {"bounding", "effective", "permitted"}) sets[set] = capabilities;
-        const json spec{
+        return json{
             {"ociVersion", "1.0.2"},
             {"process",
              {{"args", {"/bin/busybox", "sleep", "100000"}},
@@ -135,21 +137,16 @@ private:
               mount("/sys/fs/bpf", "none", "/sys/fs/bpf", {"rbind", "rslave"}),
               mount("/usr", "none", "/usr", {"rbind", "ro"}),
               mount("/headwind", "none", headwind_binary(), {"bind", "ro"}),
-              mount("/host", "none", root_, {"rbind", "rslave", "ro"})}},
+              mount("/host", "none", "/", {"rbind", "rslave", "ro"}),
+              mount("/host/proc/1/mountinfo", "none", (bundle / "mountinfo").string(), {"bind"})}},
             {"linux",
              {{"cgroupsPath", "/" + id},
               {"namespaces", {{{"type", "network"}, {"path", host().path()}}, {{"type", "ipc"}}, {{"type", "mount"}}}},
               {"maskedPaths", {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}},
               {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}}};
-        std::ofstream(bundle / "config.json") << spec;
-        expect_ok(
-            run(nullptr, {"sh", "-c",
-                          "runc run --detach --bundle " + bundle.string() + " " + id + " </dev/null >/dev/null 2>" +
-                              bundle.string() + "/err || { cat " + bundle.string() + "/err; exit 1; }"}),
-            "runc run");
     }
 
-    std::string root_;
+    std::vector<std::string> capabilities_;
 };
 
 TEST_F(ManifestPod, ImpairsOneContainerOfAnotherPodAtBothSides)
@@ -172,6 +169,20 @@ TEST_F(ManifestPod, ImpairsAProcessAndTakesEverythingBack)
     expect_spared("db");
     expect_ok(in_pod("clear --container web"));
     expect_footprint(shop().netns(), before);
+}
+
+TEST_F(ManifestPod, NeedsEachOfItsCapabilities)
+{
+    EXPECT_THAT(capabilities(), Not(IsEmpty()));
+    const auto add = "add --name cut --loss 1% --pid " + std::to_string(shop().pid_of("web"));
+    for (const auto& one : capabilities()) {
+        auto others = capabilities();
+        std::erase(others, one);
+        stop();
+        start(others);
+        EXPECT_NE(in_pod(add).status, 0) << "without " << one;
+        EXPECT_THAT(instances(), IsEmpty()) << "without " << one;
+    }
 }
 
 TEST_F(ManifestPod, DelaysWhereTheKernelCan)

@@ -70,6 +70,14 @@ json mount_of(const std::string& to, const std::string& type, const std::string&
     return {{"destination", to}, {"type", type}, {"source", from}, {"options", options}};
 }
 
+// As engines give them to any container.
+json default_capabilities()
+{
+    const json names{"CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_KILL",  "CAP_NET_BIND_SERVICE",
+                     "CAP_SETFCAP", "CAP_SETGID",       "CAP_SETPCAP", "CAP_SETUID"};
+    return {{"bounding", names}, {"effective", names}, {"permitted", names}};
+}
+
 json spec_of(const std::string& id, const Arguments& command, const fs::path& root, const std::string& netns,
              const json& annotations)
 {
@@ -78,7 +86,11 @@ json spec_of(const std::string& id, const Arguments& command, const fs::path& ro
     return {
         {"ociVersion", "1.0.2"},
         {"process",
-         {{"args", command}, {"cwd", "/"}, {"env", {"PATH=/bin:/usr/bin"}}, {"user", {{"uid", 0}, {"gid", 0}}}}},
+         {{"args", command},
+          {"cwd", "/"},
+          {"env", {"PATH=/bin:/usr/bin"}},
+          {"user", {{"uid", 0}, {"gid", 0}}},
+          {"capabilities", default_capabilities()}}},
         {"root", {{"path", root.string()}, {"readonly", true}}},
         {"hostname", "pod"},
         {"mounts",
