@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -21,6 +22,8 @@
 
 namespace headwind {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr int lock_wait_ms = 5'000;
 constexpr int lock_poll_ms = 20;
@@ -172,6 +175,24 @@ Status in_netns(int netns, const std::function<Status()>& work)
     auto status = work();
     if (setns(here.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "return to the network namespace");
     return status;
+}
+
+std::string path_of_netns(const std::string& inode)
+{
+    std::error_code error;
+    struct stat info {};
+    for (const char* mounts : {"/run/netns", "/run/docker/netns"}) {
+        for (const auto& entry : fs::directory_iterator(host_root() + mounts, error))
+            if (stat(entry.path().c_str(), &info) == 0 && std::to_string(info.st_ino) == inode) return entry.path();
+    }
+    const auto name = "net:[" + inode + "]";
+    for (const auto& process : fs::directory_iterator(host_root() + "/proc", error)) {
+        const auto pid = process.path().filename().string();
+        if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+        std::error_code ignored;
+        if (fs::read_symlink(process.path() / "ns/net", ignored) == name) return process.path() / "ns/net";
+    }
+    return {};
 }
 
 Result<NetnsId> current_netns()

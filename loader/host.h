@@ -32,6 +32,8 @@ Status enter_netns(const std::string& name);
 Status enter_netns(int netns, const std::string& what);
 // Runs `work` in another network namespace and comes back.
 Status in_netns(int netns, const std::function<Status()>& work);
+// A path that names the network namespace of this inode, of a mount or else of a process; empty: there is none.
+std::string path_of_netns(const std::string& inode);
 // The namespace the thread is in now.
 struct NetnsId {
     std::uint64_t inode = 0;
