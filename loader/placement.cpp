@@ -1,7 +1,9 @@
 #include "placement.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <fmt/ranges.h>
 
@@ -36,6 +38,13 @@ Party party_of(const Found& found)
     return party;
 }
 
+// Not the empty file that is left where one was mounted.
+bool is_namespace(const Fd& fd)
+{
+    struct statfs info {};
+    return fstatfs(fd.get(), &info) == 0 && static_cast<unsigned long>(info.f_type) == NSFS_MAGIC;
+}
+
 // The first of the paths that can be opened.
 Status open_netns(const Found& found, const std::string& flag, Place& into)
 {
@@ -43,8 +52,8 @@ Status open_netns(const Found& found, const std::string& flag, Place& into)
     for (const auto& path : found.netns) {
         into.netns = Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
         into.netns_path = path;
-        if (into.netns) return {};
-        error = errno;
+        if (into.netns && is_namespace(into.netns)) return {};
+        error = into.netns ? EINVAL : errno;
     }
     return fail(error == EACCES || error == EPERM ? ErrorKind::permission : ErrorKind::not_found,
                 "{}: its network namespace {}: {}", flag, fmt::join(found.netns, ", "), std::strerror(error));

@@ -252,9 +252,7 @@ Result<Direction> make_direction(const RuleText& text, const Impairment& impairm
 {
     const bool both_ways = partitions(impairment) || impairment.pass;
     if (!text.direction) return both_ways ? Direction::both : Direction::out;
-    HW_TRY(const Direction direction, named("--direction", *text.direction, parse_direction(*text.direction)));
-
-    return direction;
+    return named("--direction", *text.direction, parse_direction(*text.direction));
 }
 
 Status check_direction(const Rule& rule, const RuleText& text)
