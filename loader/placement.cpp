@@ -94,12 +94,12 @@ Result<Choice> choose_side(const std::string& at, const Surroundings& found)
         return Choice{Side::host, fmt::format("at the host side, {}, as asked", fmt::join(found.host_side, ", "))};
     }
     if (!found.own_netns) return Choice{Side::pod, "in this network namespace, which it shares"};
-    if (at == "pod") return Choice{Side::pod, "in the pod's own network namespace, as asked"};
+    if (at == "pod") return Choice{Side::pod, "in its own network namespace, as asked"};
     // Every packet passes the pod's own devices. The host side may be bypassed (Cilium and others redirect past it),
     // and there the cgroup is known of what the pod sends only.
     return Choice{Side::pod, found.host_side.empty()
-                                 ? "in the pod's own network namespace, as it has no veth with a host side here"
-                                 : fmt::format("in the pod's own network namespace, which nothing can bypass (its host "
+                                 ? "in its own network namespace, as it has no veth with a host side here"
+                                 : fmt::format("in its own network namespace, which nothing can bypass (its host "
                                                "side is {}: --at host)",
                                                fmt::join(found.host_side, ", "))};
 }

@@ -18,7 +18,7 @@ TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
     const auto added = change(host(), "add --name cut --pod default/shop/web --partition");
     EXPECT_THAT(added.out,
                 AllOf(HasSubstr("by container web (" + shop().id("web").substr(0, 12) + ") of pod default/shop"),
-                      HasSubstr("it sits in the pod's own network namespace")));
+                      HasSubstr("it sits in its own network namespace")));
     expect_cut("web", many);
     expect_spared("db", many);
     EXPECT_EQ(shop().ask("web", "127.0.0.1", shop().port_of("db"), 20, true), 0U) << "to its neighbour";

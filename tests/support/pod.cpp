@@ -223,7 +223,7 @@ std::size_t Pod::ask(const std::string& container, const std::string& address, u
 {
     const auto output = test::run(nullptr,
                                   {"runc", "exec", id(container), "/usr/bin/python3", "/probe.py", "ask", address,
-                                   std::to_string(to_port), std::to_string(count), all_at_once ? "0" : "2"},
+                                   std::to_string(to_port), std::to_string(count), all_at_once ? "0" : "10"},
                                   {}, std::chrono::seconds(120));
     require(output, "runc exec");
     return std::stoul(output.out);
