@@ -6,9 +6,9 @@
 #include "env.h"
 #include "packet.h"
 
-#define NEXT                                                                                                           \
-	(-1) /* TCX_NEXT, and TC_ACT_UNSPEC: go on with the next program. Never TC_ACT_OK: on tcx it                   \
-	      * ends the chain and skips the programs behind us. */
+/* TCX_NEXT, and TC_ACT_UNSPEC: go on with the next program. Never TC_ACT_OK: on tcx it ends the chain and skips the
+ * programs behind us. */
+#define NEXT (-1)
 #define TC_ACT_SHOT 2
 #define TC_ACT_STOLEN 4
 #define TSTAMP_MONOTONIC 1 /* BPF_SKB_TSTAMP_DELIVERY_MONO */
@@ -20,11 +20,12 @@ struct hw_flight {
 	const struct hw_impairment *imp; /* of the rule */
 	struct hw_local *local;          /* of this CPU */
 	__u32 rule_id;
-	__u32 slot; /* device it was matched on, and to which it goes back */
-	enum hw_direction direction;
-	__u16 tc_index; /* the packet's own */
-	__u32 packets;  /* wire packets in the skb */
-	__u64 bytes;    /* of them all, frames without FCS */
+	__u32 slot;                  /* device it was matched on, and to which it goes back */
+	enum hw_direction direction; /* of the party */
+	enum hw_direction side;      /* of the device */
+	__u16 tc_index;              /* the packet's own */
+	__u32 packets;               /* wire packets in the skb */
+	__u64 bytes;                 /* of them all, frames without FCS */
 };
 
 /* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx
@@ -50,9 +51,10 @@ HW_INLINE void count_match(const struct hw_flight *flight)
 
 HW_INLINE void mark(struct __sk_buff *skb, const struct hw_flight *flight)
 {
+	skb->cb[2] = 0;
 	skb->cb[3] = (__u32)hw_nonce << 16 | flight->tc_index;
 	skb->cb[4] = flight->rule_id;
-	skb->tc_index = HW_MARK(hw_tag, flight->direction, flight->slot);
+	skb->tc_index = HW_MARK(hw_tag, flight->side, flight->slot);
 }
 
 /* Marked by this instance, here or at another of its hooks? */
@@ -66,31 +68,39 @@ HW_INLINE bool has_our_nonce(const struct __sk_buff *skb)
 	return skb->cb[3] >> 16 == hw_nonce || !cured(HW_CURE_NONCE);
 }
 
-/* The device that a marked packet belongs to, and bpf_redirect's flags for the direction it came from. */
-HW_INLINE __u32 home(const struct __sk_buff *skb, __u64 *flags)
+/* Where a marked packet goes: to the device it belongs to, on its way or, `back`, against it. With bpf_redirect's
+ * flags. What came from lo has passed its egress: it enters at ingress. */
+HW_INLINE __u32 way_of(const struct __sk_buff *skb, bool back, __u64 *flags)
 {
 	const struct hw_device *device = &hw_control.devices[HW_MARK_SLOT(skb->tc_index)];
-	bool inwards = HW_MARK_DIRECTION(skb->tc_index) == HW_IN || (device->flags & HW_DEVICE_LOOPBACK);
+	bool inwards = (HW_MARK_SIDE(skb->tc_index) == HW_IN) != back;
 
-	*flags = inwards ? BPF_F_INGRESS : 0;
+	*flags = inwards || (device->flags & HW_DEVICE_LOOPBACK) ? BPF_F_INGRESS : 0;
 	return device->ifindex;
 }
 
-HW_INLINE int redirect_home(struct __sk_buff *skb)
+/* Injected at ingress, a packet waits in this CPU's backlog: it gets a number. */
+HW_INLINE void number_return(struct __sk_buff *skb, const struct hw_flight *flight)
+{
+	if (flight->side != HW_IN)
+		return;
+	flight->local->returns = (flight->local->returns + 1) & 0x7fffffff;
+	skb->cb[2] = flight->local->returns << 1 | flight->direction;
+}
+
+HW_INLINE int redirect_marked(struct __sk_buff *skb, bool back)
 {
 	__u64 flags;
-	__u32 ifindex = home(skb, &flags);
+	__u32 ifindex = way_of(skb, back, &flags);
 
 	return bpf_redirect(ifindex, flags);
 }
 
-/* An answer goes where the packet came from: against its direction. */
-HW_INLINE int redirect_back(struct __sk_buff *skb)
+HW_INLINE int redirect_home(struct __sk_buff *skb, const struct hw_flight *flight)
 {
-	const struct hw_device *device = &hw_control.devices[HW_MARK_SLOT(skb->tc_index)];
-	bool inwards = HW_MARK_DIRECTION(skb->tc_index) == HW_OUT || (device->flags & HW_DEVICE_LOOPBACK);
-
-	return bpf_redirect(device->ifindex, inwards ? BPF_F_INGRESS : 0);
+	mark(skb, flight);
+	number_return(skb, flight);
+	return redirect_marked(skb, false);
 }
 
 /* A copy goes home at once; the packet itself follows. */
@@ -100,50 +110,63 @@ HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight)
 	__u32 ifindex;
 
 	mark(skb, flight);
-	ifindex = home(skb, &flags);
+	number_return(skb, flight);
+	ifindex = way_of(skb, false, &flags);
 	if (bpf_clone_redirect(skb, ifindex, flags) == 0)
 		flight->local->counters.duplicated++;
 	skb->tc_index = flight->tc_index;
 }
 
-/* The detour through headwind0 keeps the order only of what takes it: is one under way on this CPU? */
-HW_INLINE bool in_detour(const struct hw_local *local)
+/* Is a packet of this rule still in the backlog, so that one that went on at once would overtake it? */
+HW_INLINE bool must_follow(const struct hw_flight *flight)
 {
-	return (local->detours & 0xffff) != local->arrived_detour || local->arrived_packets < local->detour_packets;
+	return flight->side == HW_IN && flight->local->returned != flight->local->returns && cured(HW_CURE_ORDER);
 }
 
-HW_INLINE void enter_detour(struct __sk_buff *skb, const struct hw_flight *flight)
+/* A packet that is back from the backlog. */
+HW_INLINE void note_return(const struct __sk_buff *skb)
 {
-	flight->local->detours++;
-	flight->local->detour_packets = flight->packets;
-	skb->cb[2] = flight->local->detours & 0xffff;
+	struct hw_state_key key = {.direction = skb->cb[2] & 1};
+	__u32 rule_id = skb->cb[4];
+	struct hw_rule *rule;
+	struct hw_local *local;
+
+	if (skb->cb[2] == 0)
+		return;
+	rule = bpf_map_lookup_elem(&hw_rules, &rule_id);
+	if (!rule)
+		return;
+	key.state = rule->state;
+	local = bpf_map_lookup_elem(&hw_locals, &key);
+	if (local)
+		local->returned = skb->cb[2] >> 1;
 }
 
-HW_INLINE void leave_detour(const struct __sk_buff *skb, struct hw_local *local)
+HW_INLINE struct hw_crossing *crossing(void)
 {
-	__u32 number = skb->cb[2] & 0xffff;
+	__u32 zero = 0;
 
-	if (local->arrived_detour != number) {
-		local->arrived_detour = number;
-		local->arrived_packets = 0;
-	}
-	local->arrived_packets++;
+	return bpf_map_lookup_elem(&hw_crossings, &zero);
 }
 
-/* Through headwind0, whose offloads are off: arrives at cut_in as wire packets with real checksums. A packet that will
- * wait must not count against its socket (TCP Small Queues would throttle it to nothing): a clone has no owner. */
+/* Through headwind2, whose offloads are off: cut() gets wire packets with real checksums, before this call is over, so
+ * that order is kept. A packet that will wait must not count against its socket (TCP Small Queues would throttle it to
+ * nothing): a clone has no owner. */
 HW_INLINE int redirect_to_cut(struct __sk_buff *skb, const struct hw_flight *flight)
 {
+	struct hw_crossing *over = crossing();
 	__u32 line = hw_control.line_cut;
 
-	if (line == 0)
+	if (line == 0 || !over)
 		return NEXT;
 	mark(skb, flight);
-	enter_detour(skb, flight);
+	over->rule = flight->rule_id;
+	over->tc_index = flight->tc_index;
+	over->direction = flight->direction;
 	if (!hw_needs_time(flight->imp) || !skb->sk || !cured(HW_CURE_CLONE))
 		return bpf_redirect(line, 0);
 	if (bpf_clone_redirect(skb, line, 0) != 0) {
-		count_match(flight); /* cut_in, which counts otherwise, will not see it */
+		count_match(flight); /* cut, which counts otherwise, will not see it */
 		return drop(flight, HW_CAUSE_LINE);
 	}
 	return end_silently();
@@ -161,7 +184,7 @@ HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *fli
 	__u32 hash =
 	    hw_may_reorder(flight->imp) && cured(HW_CURE_SPREAD) ? bpf_get_prandom_u32() : bpf_get_hash_recalc(skb);
 
-	hash ^= flight->rule_id * 0x9e3779b1U + (flight->slot << 1 | flight->direction) * 0x85ebca77U;
+	hash ^= flight->rule_id * 0x9e3779b1U + (flight->slot << 1 | flight->side) * 0x85ebca77U;
 	hash *= 0xc2b2ae35U;
 	bpf_set_hash(skb, hash ^ hash >> 15);
 }

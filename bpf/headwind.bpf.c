@@ -9,9 +9,9 @@
  *        rule decides per wire packet, packet may be a super-packet?
  *            │ no                               │ yes
  *            │                                  ▼
- *            │                     headwind0 egress, offloads off: the kernel segments
+ *            │                     headwind2, a bridge with its offloads off: the kernel segments
  *            │                                  ▼
- *            │                     headwind1 ingress           cut_in()
+ *            │                     headwind0 egress            cut()
  *            ▼                                  ▼
  *        decide() ─ drop ─► silent
  *                 │ rule without time component ─► go on (from the line: back to D)
@@ -39,9 +39,9 @@ HW_INLINE bool panicking(void)
 }
 
 /* Out of line: the verifier looks at it once. */
-HW_FUNCTION __u64 draw_gap(__u64 threshold, __u64 half_life_q24)
+HW_FUNCTION __u64 draw_gap(__u64 half_life_q24)
 {
-	struct hw_chance chance = {.threshold = threshold, .half_life_q24 = half_life_q24};
+	struct hw_chance chance = {.half_life_q24 = half_life_q24};
 
 	return hw_draw_gap(&chance, env_dice());
 }
@@ -53,7 +53,7 @@ HW_INLINE bool is_due(const struct hw_flight *flight, enum hw_event event)
 	__u64 *until = &flight->local->until[event];
 
 	if (chance->threshold != 0 && *until == 0)
-		*until = draw_gap(chance->threshold, chance->half_life_q24);
+		*until = draw_gap(chance->half_life_q24);
 	return hw_event_within(chance, *until, flight->packets);
 }
 
@@ -120,7 +120,7 @@ HW_INLINE int take(struct __sk_buff *skb, const struct hw_flight *flight, enum h
 	if (!make_answer(skb, flight->imp->flags & HW_REJECT_RST))
 		return end_silently();
 	mark(skb, flight);
-	return redirect_back(skb);
+	return redirect_marked(skb, true);
 }
 
 /* The fate of a wire packet, or of a super-packet that needs no cutting. NEXT: it goes on. */
@@ -155,8 +155,8 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum
 	return decide_time(skb, flight, ready);
 }
 
-/* Must this packet go through headwind0 first? What is decided per wire packet and is none yet; what needs a real
- * checksum; and all that would overtake such packets. */
+/* Must this packet go through headwind2 first? What is decided per wire packet and is none yet, and what needs a real
+ * checksum. */
 HW_INLINE bool needs_cut(const struct __sk_buff *skb, const struct hw_flight *flight)
 {
 	const struct hw_impairment *imp = flight->imp;
@@ -165,8 +165,6 @@ HW_INLINE bool needs_cut(const struct __sk_buff *skb, const struct hw_flight *fl
 		return false;
 	if (imp->flags & HW_PARTITION)
 		return imp->flags & HW_REJECT;
-	if (in_detour(flight->local) && cured(HW_CURE_ORDER))
-		return true;
 	if (is_due(flight, HW_EVENT_CORRUPT) && (cured(HW_CURE_REAL_CSUM) || skb->gso_size))
 		return true;
 	if (is_due(flight, HW_EVENT_LOSS) && (skb->gso_size || (imp->flags & HW_REJECT)))
@@ -201,33 +199,54 @@ HW_INLINE bool is_done(struct __sk_buff *skb, const struct hw_flight *flight)
 {
 	if (!has_our_tag(skb))
 		return false;
-	if (skb->tc_index != HW_MARK(hw_tag, flight->direction, flight->slot))
+	if (skb->tc_index != HW_MARK(hw_tag, flight->side, flight->slot))
 		return true;
 	if (!has_our_nonce(skb))
 		return false;
+	if (flight->side == HW_IN)
+		note_return(skb);
 	if (skb->cb[3] & 0xffff)
 		skb->tc_index = skb->cb[3] & 0xffff;
 	return true;
 }
 
-HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
+/* Finds the packet's rule: for a party here; on lo also for the receiver; then for one at the far end. */
+HW_INLINE __u32 find_rule(struct __sk_buff *skb, struct hw_flight *flight, struct hw_walk *walk)
 {
-	struct hw_flight flight = {.direction = direction};
-	struct hw_walk walk = {.direction = direction};
+	__u32 flags = device_of(flight->slot)->flags;
+	__u32 id;
+
+	walk->version = *(volatile __u64 *)&hw_control.version;
+	walk->device = flight->slot;
+	walk->direction = flight->side;
+	id = match(skb, walk);
+	if (!id && (flags & HW_DEVICE_LOOPBACK)) {
+		walk->direction = HW_IN;
+		id = match(skb, walk);
+	} else if (!id && (flags & HW_DEVICE_FAR)) {
+		walk->direction = flight->side == HW_OUT ? HW_IN : HW_OUT;
+		walk->far = true;
+		id = match(skb, walk);
+	}
+	flight->direction = walk->direction;
+	return id;
+}
+
+HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
+{
+	struct hw_flight flight = {.side = side};
+	struct hw_walk walk = {};
 	struct hw_rule *rule;
 	__u32 headers;
 	int verdict;
 
-	walk.version = *(volatile __u64 *)&hw_control.version;
 	flight.slot = find_device(skb->ifindex);
-	if (flight.slot >= HW_MAX_DEVICES || hw_control.tables[walk.version & 1].count == 0 || is_done(skb, &flight))
+	if (flight.slot >= HW_MAX_DEVICES || is_done(skb, &flight))
 		return NEXT;
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
-	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking() ||
-	    !parse_packet(skb, direction, &walk.packet))
+	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking())
 		return NEXT;
-	walk.packet.key.device = flight.slot + 1;
-	flight.rule_id = match(skb, &walk);
+	flight.rule_id = find_rule(skb, &flight, &walk);
 	rule = flight.rule_id ? bpf_map_lookup_elem(&hw_rules, &flight.rule_id) : NULL;
 	flight.tc_index = skb->tc_index;
 	if (!rule || !board(&flight, rule))
@@ -239,10 +258,14 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction direction)
 	if (needs_cut(skb, &flight))
 		return redirect_to_cut(skb, &flight);
 	verdict = decide(skb, &flight, AT_DEVICE);
+	if (verdict != NEXT || (flight.imp->flags & HW_PASS))
+		return verdict;
+	if (must_follow(&flight))
+		return redirect_home(skb, &flight);
 	/* Went through its impairment: another hook on its way (pod, then NIC) shall not impair it again. */
-	if (verdict == NEXT && !(flight.imp->flags & HW_PASS) && skb->tc_index == 0)
-		skb->tc_index = HW_MARK(hw_tag, direction, flight.slot);
-	return verdict;
+	if (skb->tc_index == 0)
+		skb->tc_index = HW_MARK(hw_tag, side, flight.slot);
+	return NEXT;
 }
 
 SEC("tc")
@@ -257,29 +280,29 @@ int ingress(struct __sk_buff *skb)
 	return device_hook(skb, HW_IN);
 }
 
-/* headwind1 ingress: wire packets of rules that decide on each. */
+/* headwind0 egress: what comes from headwind2, as wire packets. */
 SEC("tc")
-int cut_in(struct __sk_buff *skb)
+int cut(struct __sk_buff *skb)
 {
 	struct hw_flight flight = {.packets = 1, .bytes = skb->len};
+	struct hw_crossing *over = crossing();
 	struct hw_rule *rule;
-	int verdict = NEXT;
+	int verdict;
 
-	if (!has_our_tag(skb) || !has_our_nonce(skb))
+	if (!has_our_tag(skb) || !over)
 		return NEXT;
-	flight.direction = HW_MARK_DIRECTION(skb->tc_index);
+	flight.side = HW_MARK_SIDE(skb->tc_index);
+	flight.direction = over->direction;
 	flight.slot = HW_MARK_SLOT(skb->tc_index);
-	flight.rule_id = skb->cb[4];
-	flight.tc_index = skb->cb[3] & 0xffff;
+	flight.rule_id = over->rule;
+	flight.tc_index = over->tc_index;
 	rule = bpf_map_lookup_elem(&hw_rules, &flight.rule_id);
-	if (rule && board(&flight, rule)) {
-		leave_detour(skb, flight.local);
-		verdict = decide(skb, &flight, BEHIND_CUT);
+	if (!rule || !board(&flight, rule)) {
+		mark(skb, &flight);
+		return redirect_marked(skb, false);
 	}
-	if (verdict != NEXT)
-		return verdict;
-	mark(skb, &flight);
-	return redirect_home(skb);
+	verdict = decide(skb, &flight, BEHIND_CUT);
+	return verdict == NEXT ? redirect_home(skb, &flight) : verdict;
 }
 
 /* headwind0 ingress: packets whose time has come. */
@@ -290,6 +313,7 @@ int pace_out(struct __sk_buff *skb)
 		return NEXT;
 	hold(-((__s64)skb->len + HW_HELD_OVERHEAD));
 	skb->tstamp = 0;
+	skb->cb[2] = 0;
 	bpf_set_hash_invalid(skb);
-	return redirect_home(skb);
+	return redirect_marked(skb, false);
 }

@@ -43,7 +43,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HW_DEFAULT_RULES *HW_DIRECTIONS);
+	__uint(max_entries, (HW_DEFAULT_RULES) * (HW_DIRECTIONS));
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_state_key);
 	__type(value, struct hw_state);
@@ -51,16 +51,23 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, HW_DEFAULT_RULES *HW_DIRECTIONS);
+	__uint(max_entries, (HW_DEFAULT_RULES) * (HW_DIRECTIONS));
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_state_key);
 	__type(value, struct hw_local);
 } hw_locals SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hw_crossing);
+} hw_crossings SEC(".maps");
+
 /* The loader's own: rule descriptions. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HW_DEFAULT_RULES *HW_TEXTS_PER_RULE);
+	__uint(max_entries, (HW_DEFAULT_RULES) * (HW_TEXTS_PER_RULE));
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_text_key);
 	__type(value, struct hw_text);

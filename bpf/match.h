@@ -5,15 +5,20 @@
 
 #include "env.h"
 #include "packet.h"
+#include "receiver.h"
 
 /* What the walk over the shapes knows. */
 struct hw_walk {
 	struct hw_packet packet; /* its key's device is set; the cgroup changes with the shape's level */
 	__u64 version;
 	__u64 best_rank;
-	__u32 best;     /* rule id; 0: none yet */
-	__u32 index;    /* of the shape to visit */
-	__u8 direction; /* hw_direction */
+	__u32 best;        /* rule id; 0: none yet */
+	__u32 index;       /* of the shape to visit */
+	__u32 device;      /* slot */
+	__u8 direction;    /* hw_direction of the party */
+	bool far;          /* the party is at the far end of the device's cable */
+	bool has_receiver; /* looked for */
+	__u64 receiver;    /* see find_receiver */
 };
 
 /* The slot of a device in hw_control.devices; HW_MAX_DEVICES if it is none of ours. */
@@ -28,9 +33,9 @@ HW_FUNCTION __u32 find_device(__u32 ifindex)
 	return HW_MAX_DEVICES;
 }
 
-HW_INLINE bool is_default_device(__u32 slot)
+HW_INLINE const struct hw_device *device_of(__u32 slot)
 {
-	return hw_control.devices[slot & (HW_MAX_DEVICES - 1)].flags & HW_DEVICE_DEFAULT;
+	return &hw_control.devices[slot & (HW_MAX_DEVICES - 1)];
 }
 
 HW_INLINE bool is_live(const struct hw_rule *rule, __u64 version)
@@ -82,6 +87,19 @@ HW_INLINE void consider(const struct hw_entry *entry, struct hw_walk *walk)
 	}
 }
 
+/* The sender's for what goes out, the receiver's for what comes in. */
+HW_INLINE __u64 ancestor_cgroup(struct __sk_buff *skb, struct hw_walk *walk, int level)
+{
+	if (walk->direction == HW_OUT)
+		return bpf_skb_ancestor_cgroup_id(skb, level);
+	if (!walk->has_receiver) {
+		walk->has_receiver = true;
+		walk->receiver = find_receiver(skb, &walk->packet,
+		                               walk->far ? device_of(walk->device)->far_netns : BPF_F_CURRENT_NETNS);
+	}
+	return ancestor_id(walk->receiver, level);
+}
+
 /* Visits one shape of the table in force; 1: no later shape can win. */
 HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 {
@@ -100,11 +118,12 @@ HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 	if (walk->best && walk->best_rank >= shape->max_rank)
 		return 1;
 	if (!(shape->directions & (1 << walk->direction)) || shape->packet_class != walk->packet.packet_class ||
-	    (shape->default_devices && !is_default_device(walk->packet.key.device - 1)) ||
+	    shape->far != walk->far ||
+	    (shape->default_devices && !(device_of(walk->device)->flags & HW_DEVICE_DEFAULT)) ||
 	    (shape->ipv6_only && walk->packet.ipv4))
 		return 0;
 	if (shape->cgroup_level)
-		walk->packet.key.cgroup = bpf_skb_ancestor_cgroup_id(skb, shape->cgroup_level - 1);
+		walk->packet.key.cgroup = ancestor_cgroup(skb, walk, shape->cgroup_level - 1);
 	mask_key(&masked, &walk->packet.key, &shape->mask);
 	bit = hw_filter_bit(&masked);
 	if (!(shape->filter[bit / 64] >> bit % 64 & 1))
@@ -116,10 +135,15 @@ HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 	return 0;
 }
 
-/* The id of the rule the packet gets; 0: none. The version is read once per packet: it sees one rule set, whatever
- * commits meanwhile. */
-HW_INLINE __u32 match(struct __sk_buff *skb, struct hw_walk *walk)
+/* The id of the rule the packet gets, for a party that sends or receives it there; 0: none. The caller has set version,
+ * device, direction and far. The version is read once per packet: it sees one rule set, whatever commits meanwhile. */
+HW_FUNCTION __u32 match(struct __sk_buff *skb, struct hw_walk *walk)
 {
+	if (!walk || !(hw_control.tables[walk->version & 1].directions & (1 << walk->direction)) ||
+	    !parse_packet(skb, walk->direction, &walk->packet))
+		return 0;
+	walk->packet.key.device = walk->device + 1;
+	walk->has_receiver = false;
 	for (__u32 i = 0; i < HW_MAX_SHAPES; i++) {
 		walk->index = i;
 		if (visit_shape(skb, walk))

@@ -211,7 +211,10 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
     const unsigned directions = rule.direction == Direction::both  ? 1U << HW_OUT | 1U << HW_IN
                                 : rule.direction == Direction::out ? 1U << HW_OUT
                                                                    : 1U << HW_IN;
-    for (auto& entry : out) entry.shape.directions = static_cast<__u8>(directions);
+    for (auto& entry : out) {
+        entry.shape.directions = static_cast<__u8>(directions);
+        entry.shape.far = resolved.far ? 1 : 0;
+    }
     return out;
 }
 

@@ -20,6 +20,7 @@ constexpr std::size_t max_rule_entries = 65536;
 struct Resolved {
     std::vector<std::uint16_t> device_slots;  // of hw_control.devices; empty: the default devices
     std::vector<Cgroup> cgroups;              // one for each of the rule's
+    bool far = false;                         // the rule's party is at the far end of the devices: see hw_shape.far
 };
 
 // One element of the entries map and the shape it is looked up with. shape.id, shape.max_rank and key.shape are 0:

@@ -27,11 +27,6 @@ constexpr std::array<std::string_view, 7> gathering_kinds{"bridge",      "bond",
 // What enters them leaves once more through the device their socket sends with, whether IFLA_LINK names it or not.
 constexpr std::array<std::string_view, 6> tunnel_kinds{"vxlan", "geneve", "gretap", "ip6gretap", "erspan", "ip6erspan"};
 
-bool is_our_line(const Link& link)
-{
-    return link.kind == "veth" && link.alias == line_alias;
-}
-
 bool stands_on_another(const Link& link)
 {
     if (link.kind == "ifb") return true;  // only carries what tc redirects from other devices
@@ -64,7 +59,7 @@ std::string names_to_choose_from(const Links& links)
 {
     std::vector<std::string> names;
     for (const Link& link : links) {
-        if (!is_our_line(link) && why_unsupported(link).empty()) names.push_back(link.name);
+        if (!is_line_device(link) && why_unsupported(link).empty()) names.push_back(link.name);
     }
     return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
 }
@@ -77,7 +72,7 @@ Result<Link> named_device(const Links& links, const std::string& name)
         return fail(ErrorKind::not_found, "--dev {}: no such device in this network namespace; there are: {}", name,
                     choice);
     }
-    if (is_our_line(*found)) {
+    if (is_line_device(*found)) {
         return fail(ErrorKind::usage, "--dev {}: {} is Headwind's own line; there are: {}", name, name, choice);
     }
     if (const std::string reason = why_unsupported(*found); !reason.empty()) {
@@ -88,12 +83,26 @@ Result<Link> named_device(const Links& links, const std::string& name)
 
 }  // namespace
 
+bool is_line_name(std::string_view name)
+{
+    return is_one_of(name, line_names);
+}
+
+bool is_line_device(const Link& link)
+{
+    if (link.kind != "veth" && link.kind != "bridge") return false;
+    // A command that was killed had not yet given it its alias, which comes before it is set up.
+    const bool unfinished = is_line_name(link.name) && link.alias.empty() && (link.flags & IFF_UP) == 0;
+    return link.alias == line_alias || unfinished;
+}
+
 std::vector<Link> default_devices(const Links& links)
 {
     Links chosen;
     for (const Link& link : links) {
         const bool up = (link.flags & IFF_UP) != 0;
-        if (up && !is_our_line(link) && why_unsupported(link).empty() && is_lowest(link, links)) chosen.push_back(link);
+        if (up && !is_line_device(link) && why_unsupported(link).empty() && is_lowest(link, links))
+            chosen.push_back(link);
     }
     return chosen;
 }

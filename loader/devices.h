@@ -1,7 +1,9 @@
 // Which devices of a namespace a rule is attached to. Pure.
 #pragma once
 
+#include <array>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "netlink.h"
@@ -9,7 +11,10 @@
 
 namespace headwind {
 
-constexpr const char* line_alias = "headwind";  // IFLA_IFALIAS of the line's two ends
+constexpr std::array<std::string_view, 3> line_names{"headwind0", "headwind1", "headwind2"};  // see line.h
+constexpr const char* line_alias = "headwind";                                                // their IFLA_IFALIAS
+bool is_line_name(std::string_view name);
+bool is_line_device(const netlink::Link& link);
 
 // The lowest devices that are up, lo included: what leaves the namespace passes exactly one of them. A device that
 // stands on another device of this namespace (vlan on its parent, macvlan) or gathers others (bridge, bond, team, vrf)

@@ -107,12 +107,13 @@ Check probe_line()
 {
     const auto made = try_in_new_namespace([]() -> Status {
         netlink::VethOptions options;
-        options.name0 = "headwind0";
-        options.name1 = "headwind1";
-        HW_CHECK(netlink::create_veth(options));
-        return netlink::disable_transmit_offloads(options.name0);
+        options.name0 = line_names[0];
+        options.name1 = line_names[1];
+        HW_TRY(const auto veth, netlink::create_veth(options));
+        HW_CHECK(netlink::create_bridge(std::string(line_names[2]), line_alias, veth.index0));
+        return netlink::disable_transmit_offloads(std::string(line_names[2]));
     });
-    if (made) return check_ok("line", "a veth pair can be made");
+    if (made) return check_ok("line", "a veth pair and a bridge can be made");
     return check_failed("line", Lacks::everything, made.error());
 }
 
@@ -194,7 +195,7 @@ std::optional<Check> check_unsupported(const Links& links)
 std::optional<Check> check_names(const Links& links)
 {
     for (const auto& link : links)
-        if ((link.name == "headwind0" || link.name == "headwind1") && link.alias != line_alias)
+        if (is_line_name(link.name) && !is_line_device(link))
             return check_no("devices", Lacks::everything,
                             fmt::format("{} is not Headwind's, which needs that name", link.name),
                             "rename or remove it");

@@ -32,13 +32,6 @@ std::vector<std::string> device_names(const Instance& instance, const RuleRecord
     return out;
 }
 
-// At which hook the rule meets what it calls `out` or `in`.
-__u32 hook_direction(const Rule& rule, hw_direction direction)
-{
-    const bool swapped = rule.party && rule.party->at_host;
-    return swapped ? (direction == HW_OUT ? HW_IN : HW_OUT) : direction;
-}
-
 Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links)
 {
     RuleView out;
@@ -46,7 +39,7 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     out.devices = device_names(instance, record, links);
     for (const auto& [direction, key] : {std::pair{Direction::out, HW_OUT}, {Direction::in, HW_IN}}) {
         if (record.rule.direction != Direction::both && record.rule.direction != direction) continue;
-        HW_TRY(const auto counters, read_counters(instance, {record.state, hook_direction(record.rule, key)}));
+        HW_TRY(const auto counters, read_counters(instance, {record.state, static_cast<__u32>(key)}));
         out.counters.push_back({direction, counters});
     }
     out.record = std::move(record);
@@ -63,12 +56,14 @@ Result<std::vector<netlink::Link>> devices_for(const Rule& rule)
     return found;
 }
 
+// At the host side of a pod's device what the pod sends comes in.
 __u32 attach_flags(const Rule& rule)
 {
-    const Direction direction = as_hooked(rule).direction;
+    const bool far = is_far(rule);
     __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
-    if (direction != Direction::in) flags |= HW_DEVICE_EGRESS;
-    if (direction != Direction::out) flags |= HW_DEVICE_INGRESS;
+    if (far) flags |= HW_DEVICE_FAR;
+    if (rule.direction != (far ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
+    if (rule.direction != (far ? Direction::in : Direction::out)) flags |= HW_DEVICE_INGRESS;
     return flags;
 }
 

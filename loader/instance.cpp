@@ -116,7 +116,7 @@ Result<Instance> open_directory(const std::string& directory)
     HW_TRY(instance.locals, open_pin(at("locals")));
     HW_TRY(instance.programs.egress, open_pin(at("egress")));
     HW_TRY(instance.programs.ingress, open_pin(at("ingress")));
-    HW_TRY(instance.programs.cut_in, open_pin(at("cut_in")));
+    HW_TRY(instance.programs.cut, open_pin(at("cut")));
     HW_TRY(instance.programs.pace_out, open_pin(at("pace_out")));
     HW_TRY(const auto control, open_pin(at("control")));
     HW_TRY(instance.control, map_global<hw_control>(control, at("control")));
@@ -181,7 +181,7 @@ Status pin_all(const headwind_bpf& skeleton, const std::string& directory)
     const std::pair<const bpf_program*, const char*> programs[] = {
         {skeleton.progs.egress, "egress"},
         {skeleton.progs.ingress, "ingress"},
-        {skeleton.progs.cut_in, "cut_in"},
+        {skeleton.progs.cut, "cut"},
         {skeleton.progs.pace_out, "pace_out"},
     };
     for (const auto& [program, name] : programs) HW_CHECK(pin(bpf_program__fd(program), directory + "/" + name));
@@ -236,7 +236,7 @@ Result<std::optional<Instance>> open_instance()
         return fail(
             ErrorKind::unsupported,
             "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): run `headwind "
-            "clear` of that version; without it, as root: rm -r {} && ip link del headwind0",
+            "clear` of that version; without it, as root: rm -r {} && ip link del headwind0; ip link del headwind2",
             abi, HW_ABI_VERSION, directory);
     HW_TRY(auto instance, open_directory(directory));
     if (instance.control->netns_cookie != netns.cookie) return std::nullopt;  // a dead namespace's; the inode came back

@@ -21,7 +21,7 @@ namespace headwind {
 constexpr std::uint64_t default_max_held = 256ULL << 20;
 
 struct Programs {
-    Fd egress, ingress, cut_in, pace_out;
+    Fd egress, ingress, cut, pace_out;
 };
 
 // Everything of an instance by file descriptor. Closing it changes nothing: the pins own it.
@@ -48,7 +48,7 @@ Result<std::optional<Instance>> open_instance();
 // found none.
 Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules);
 
-// Before the skeleton is loaded: room for that many rules. (About 550 bytes each, used or not, of kernel memory.)
+// Before the skeleton is loaded: room for that many rules. (224 bytes of kernel memory each, used or not.)
 void make_room(headwind_bpf& skeleton, std::uint32_t max_rules);
 
 // Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left.

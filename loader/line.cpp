@@ -11,8 +11,9 @@
 namespace headwind {
 namespace {
 
-constexpr const char* cut_name = "headwind0";
-constexpr const char* pace_name = "headwind1";
+const std::string return_name(line_names[0]);  // cut() at its egress, pace_out() at its ingress
+const std::string pace_name(line_names[1]);
+const std::string bridge_name(line_names[2]);
 // Bursts of segmented super-packets overrun the default of 1000 packets per CPU.
 constexpr std::uint32_t backlog_packets = 100'000;
 constexpr const char* backlog_sysctl = "net/core/netdev_max_backlog";
@@ -52,7 +53,8 @@ Status remove_devices()
 {
     HW_TRY(const auto links, netlink::list_links());
     for (const auto& link : links)
-        if (link.name == cut_name && link.alias == line_alias) HW_CHECK(netlink::delete_link(link.index));
+        if ((link.name == return_name || link.name == bridge_name) && is_line_device(link))
+            HW_CHECK(netlink::delete_link(link.index));
     return {};
 }
 
@@ -60,16 +62,10 @@ Status check_names_free()
 {
     HW_TRY(const auto links, netlink::list_links());
     for (const auto& link : links)
-        if (link.name == cut_name || link.name == pace_name)
+        if (is_line_name(link.name))
             return fail(ErrorKind::failed, "a device called {} exists that is not Headwind's: rename or remove it",
                         link.name);
     return {};
-}
-
-Status attach_end(const Instance& instance, int ifindex, const Fd& program)
-{
-    if (instance.control->tcx == 0) HW_CHECK(netlink::create_clsact(ifindex));
-    return attach(instance, ifindex, HW_IN, program);
 }
 
 Status make_line(Instance& instance)
@@ -77,16 +73,19 @@ Status make_line(Instance& instance)
     HW_CHECK(remove_devices());  // of a command that was killed here
     HW_CHECK(check_names_free());
     netlink::VethOptions options;
-    options.name0 = cut_name;
+    options.name0 = return_name;
     options.name1 = pace_name;
     options.alias = line_alias;
     if (!cured(HW_CURE_MTU)) options.mtu = 1500;
     HW_TRY(const auto veth, netlink::create_veth(options));
-    HW_CHECK(netlink::disable_transmit_offloads(cut_name));
     HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
-    HW_CHECK(attach_end(instance, veth.index1, instance.programs.cut_in));
-    HW_CHECK(attach_end(instance, veth.index0, instance.programs.pace_out));
-    instance.control->line_cut = static_cast<__u32>(veth.index0);
+    if (instance.control->tcx == 0) HW_CHECK(netlink::create_clsact(veth.index0));
+    HW_CHECK(attach(instance, veth.index0, HW_OUT, instance.programs.cut));
+    HW_CHECK(attach(instance, veth.index0, HW_IN, instance.programs.pace_out));
+    HW_TRY(const int bridge, netlink::create_bridge(bridge_name, line_alias, veth.index0));
+    HW_CHECK(netlink::disable_transmit_offloads(bridge_name));
+    instance.control->line_return = static_cast<__u32>(veth.index0);
+    instance.control->line_cut = static_cast<__u32>(bridge);
     return {};
 }
 
@@ -106,7 +105,7 @@ Result<int> find_pace()
 {
     HW_TRY(const auto links, netlink::list_links());
     for (const auto& link : links)
-        if (link.name == pace_name && link.alias == line_alias) return link.index;
+        if (link.name == pace_name && is_line_device(link)) return link.index;
     return fail(ErrorKind::failed, "the line's device {} is gone: run `headwind clear`, then add the rules again",
                 pace_name);
 }
@@ -118,16 +117,24 @@ Result<bool> exists(std::uint32_t ifindex)
                        [ifindex](const auto& link) { return link.index == static_cast<int>(ifindex); });
 }
 
+// headwind1 goes with headwind0.
+Result<bool> is_whole(const hw_control& control)
+{
+    HW_TRY(const bool bridge, exists(control.line_cut));
+    HW_TRY(const bool veth, exists(control.line_return));
+    return bridge && veth;
+}
+
 // Somebody removed the line's devices, or a command was killed in the middle of that.
 Status forget_lost_line(Instance& instance)
 {
     auto& control = *instance.control;
     if (control.line_cut == 0) return {};
-    HW_TRY(const bool there, exists(control.line_cut));
-    if (there) return {};
-    HW_CHECK(detach(instance, static_cast<int>(control.line_cut), HW_IN));
-    if (control.line_pace != 0) HW_CHECK(detach(instance, static_cast<int>(control.line_pace), HW_IN));
-    control.line_cut = control.line_pace = 0;
+    HW_TRY(const bool whole, is_whole(control));
+    if (whole) return {};
+    for (const auto direction : {HW_OUT, HW_IN})
+        HW_CHECK(detach(instance, static_cast<int>(control.line_return), direction));
+    control.line_cut = control.line_return = control.line_pace = 0;
     std::atomic_ref(instance.held->bytes).store(0);
     return {};
 }
@@ -179,7 +186,7 @@ Status remove_line(Instance* instance)
     HW_CHECK(remove_devices());
     if (instance == nullptr) return {};
     auto& control = *instance->control;
-    control.line_cut = control.line_pace = 0;
+    control.line_cut = control.line_return = control.line_pace = 0;
     HW_CHECK(restore_sysctl(route_localnet, control.route_localnet));
     return restore_sysctl(accept_local, control.accept_local);
 }
@@ -198,8 +205,8 @@ Result<LineStats> line_stats(const Instance& instance)
     LineStats out;
     const auto& control = *instance.control;
     if (control.line_cut == 0) return out;
-    HW_TRY(const bool there, exists(control.line_cut));
-    if (!there) return out;
+    HW_TRY(const bool whole, is_whole(control));
+    if (!whole) return out;
     if (control.line_pace != 0) {
         HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
         if (qdisc) {
@@ -209,8 +216,10 @@ Result<LineStats> line_stats(const Instance& instance)
         HW_TRY(const auto pace, netlink::link_stats(static_cast<int>(control.line_pace)));
         out.dropped_packets += pace.tx_dropped;
     }
-    HW_TRY(const auto cut, netlink::link_stats(static_cast<int>(control.line_cut)));
-    out.dropped_packets += cut.tx_dropped;
+    for (const auto device : {control.line_cut, control.line_return}) {
+        HW_TRY(const auto stats, netlink::link_stats(static_cast<int>(device)));
+        out.dropped_packets += stats.tx_dropped;
+    }
     out.held_bytes = std::max<std::int64_t>(0, std::atomic_ref(instance.held->bytes).load());
     return out;
 }

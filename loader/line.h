@@ -1,5 +1,7 @@
-// The line: a veth pair of the instance's own. headwind0's egress makes wire packets, headwind1's egress (fq) holds
-// packets until their time. Also what the line changes on the host and gives back: three sysctls.
+// The line: devices of the instance's own. headwind2, a bridge of one port, makes wire packets of what is sent through
+// it, within the call that sends it, hence in order; headwind1's egress (fq) holds packets until their time. headwind0,
+// the bridge's port and headwind1's peer, is where both come out. Also what the line changes on the host and gives
+// back: three sysctls.
 #pragma once
 
 #include <chrono>
@@ -17,7 +19,7 @@ struct LineNeeds {
     bool loopback = false;  // rules apply on lo: route_localnet and accept_local, or what comes back is martian
 };
 
-// Makes what is missing. Something foreign called headwind0 or headwind1: refused.
+// Makes what is missing. Something foreign of one of these names: refused.
 Status ensure_line(Instance& instance, const LineNeeds& needs);
 
 // Waits until the pacer is empty or `limit` has passed; tells `progress` the packets left every 200 ms. Returns the

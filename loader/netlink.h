@@ -45,6 +45,9 @@ struct Veth {
     int index0 = 0, index1 = 0;
 };
 Result<Veth> create_veth(const VethOptions& options);
+// A bridge named `name` for the line, with that device as its only port: no spanning tree, no multicast snooping, no
+// IPv6, alias as given. Operational when this returns.
+Result<int> create_bridge(const std::string& name, const std::string& alias, int port);
 Status delete_link(int index);  // a device that is already gone is no error
 
 // A veth pair of one queue each, down, whose second end is in the network namespace that `netns` is open on.

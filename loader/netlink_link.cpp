@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/if_addr.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/if_tunnel.h>
 #include <linux/rtnetlink.h>
@@ -190,7 +191,7 @@ Status disable_ipv6(const std::string& name)
     return {};
 }
 
-Status configure_veth_end(int index, const std::string& name, const std::string& alias)
+Status keep_quiet(int index, const std::string& name, const std::string& alias)
 {
     HW_CHECK(set_alias(index, name, alias));
     HW_CHECK(set_no_address_generation(index, name));
@@ -219,13 +220,53 @@ Result<Veth> configure_veth(const VethOptions& options)
     Veth veth;
     HW_TRY(veth.index0, index_of(options.name0));
     HW_TRY(veth.index1, index_of(options.name1));
-    HW_CHECK(configure_veth_end(veth.index0, options.name0, options.alias));
-    HW_CHECK(configure_veth_end(veth.index1, options.name1, options.alias));
+    HW_CHECK(keep_quiet(veth.index0, options.name0, options.alias));
+    HW_CHECK(keep_quiet(veth.index1, options.name1, options.alias));
     HW_CHECK(set_flags(veth.index0, options.name0, IFF_UP));
     HW_CHECK(set_flags(veth.index1, options.name1, IFF_UP));
     HW_CHECK(wait_until_operational(veth.index0, options.name0));
     HW_CHECK(wait_until_operational(veth.index1, options.name1));
     return veth;
+}
+
+Status add_bridge(const std::string& name)
+{
+    Request request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    request.header<ifinfomsg>();
+    nlmsghdr* message = request.message();
+    mnl_attr_put_strz(message, IFLA_IFNAME, name.c_str());
+    nlattr* info = mnl_attr_nest_start(message, IFLA_LINKINFO);
+    mnl_attr_put_strz(message, IFLA_INFO_KIND, "bridge");
+    nlattr* data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
+    mnl_attr_put_u32(message, IFLA_BR_STP_STATE, 0);
+    mnl_attr_put_u8(message, IFLA_BR_MCAST_SNOOPING, 0);
+    mnl_attr_nest_end(message, data);
+    mnl_attr_nest_end(message, info);
+    const auto answer = send(request);
+    if (answer) return {};
+    const std::string what = fmt::format("create the bridge {}", name);
+    if (answer.error().error != EOPNOTSUPP) return refused(answer.error(), what);
+    return fail(ErrorKind::unsupported, "{}: this kernel has no bridges (CONFIG_BRIDGE)", what);
+}
+
+Status add_port(int bridge, int port)
+{
+    Request request(RTM_SETLINK, 0);
+    request.header<ifinfomsg>().ifi_index = port;
+    mnl_attr_put_u32(request.message(), IFLA_MASTER, static_cast<std::uint32_t>(bridge));
+    const auto answer = send(request);
+    if (!answer) return refused(answer.error(), fmt::format("{}: put it into a bridge", device_label(port)));
+    return {};
+}
+
+Result<int> configure_bridge(const std::string& name, const std::string& alias, int port)
+{
+    HW_TRY(const int bridge, index_of(name));
+    HW_CHECK(keep_quiet(bridge, name, alias));
+    HW_CHECK(add_port(bridge, port));
+    HW_CHECK(set_flags(bridge, name, IFF_UP));
+    HW_CHECK(wait_until_operational(bridge, name));
+    return bridge;
 }
 
 }  // namespace
@@ -256,6 +297,15 @@ Result<Veth> create_veth(const VethOptions& options)
         }
     }
     return veth;
+}
+
+Result<int> create_bridge(const std::string& name, const std::string& alias, int port)
+{
+    HW_CHECK(add_bridge(name));
+    auto bridge = configure_bridge(name, alias, port);
+    if (bridge) return bridge;
+    if (const auto index = index_of(name)) static_cast<void>(delete_link(*index));
+    return bridge;
 }
 
 Status delete_link(int index)

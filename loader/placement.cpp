@@ -95,8 +95,8 @@ Result<Choice> choose_side(const std::string& at, const Surroundings& found)
     }
     if (!found.own_netns) return Choice{Side::pod, "in this network namespace, which it shares"};
     if (at == "pod") return Choice{Side::pod, "in its own network namespace, as asked"};
-    // Every packet passes the pod's own devices. The host side may be bypassed (Cilium and others redirect past it),
-    // and there the cgroup is known of what the pod sends only.
+    // Every packet passes the pod's own devices, those to a neighbour in the pod too. The host side may be bypassed:
+    // Cilium and others redirect past it.
     return Choice{Side::pod, found.host_side.empty()
                                  ? "in its own network namespace, as it has no veth with a host side here"
                                  : fmt::format("in its own network namespace, which nothing can bypass (its host "

@@ -255,21 +255,6 @@ Result<Direction> make_direction(const RuleText& text, const Impairment& impairm
     return named("--direction", *text.direction, parse_direction(*text.direction));
 }
 
-Status check_direction(const Rule& rule, const RuleText& text)
-{
-    const std::string unfit = typed_egress_only(rule.impairment, text);
-    if (as_hooked(rule).direction == Direction::out || unfit.empty()) return {};
-    if (rule.party && rule.party->at_host)
-        return fail(ErrorKind::usage,
-                    "--at host: what a pod sends comes in at the host side, where only loss, partition and reject work "
-                    "yet; for {} use --at pod",
-                    unfit);
-    return refuse("--direction", format_direction(rule.direction),
-                  fmt::format("only loss, partition and reject work at ingress yet; for {} use --direction out, or run "
-                              "headwind where the packets are sent",
-                              unfit));
-}
-
 }  // namespace
 
 std::string typed(std::string_view flag, std::string_view value)
@@ -293,15 +278,9 @@ tl::unexpected<Error> refuse(std::string_view flag, std::string_view value, std:
     return fail(ErrorKind::usage, "{}: {}", typed(flag, value), why);
 }
 
-Rule as_hooked(const Rule& rule)
+bool is_far(const Rule& rule)
 {
-    if (!rule.party || !rule.party->at_host) return rule;
-    Rule hooked = rule;
-    if (rule.direction != Direction::both)
-        hooked.direction = rule.direction == Direction::out ? Direction::in : Direction::out;
-    std::swap(hooked.selector.local_ports, hooked.selector.remote_ports);
-    std::swap(hooked.selector.locals, hooked.selector.remotes);
-    return hooked;
+    return rule.party && rule.party->at_host;
 }
 
 Result<Rule> make_rule(const RuleText& text)
@@ -315,7 +294,6 @@ Result<Rule> make_rule(const RuleText& text)
     HW_TRY(rule.impairment, std::move(impairment));
     rule.party = text.party;
     HW_TRY(rule.direction, make_direction(flags, rule.impairment));
-    HW_CHECK(check_direction(rule, flags));
     if (text.priority) {
         HW_TRY(rule.priority, named("--priority", *text.priority, parse_priority(*text.priority)));
     }

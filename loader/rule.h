@@ -112,6 +112,9 @@ struct Rule {
     friend bool operator==(const Rule&, const Rule&) = default;
 };
 
+// Its party is at the far end of the devices' cables: a pod, seen from the host side.
+bool is_far(const Rule& rule);
+
 // A rule as typed: every field the text of one flag (empty or absent: not given). Lists may be given several times and
 // with commas.
 struct RuleText {
@@ -130,10 +133,10 @@ struct RuleText {
 // Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder
 // without --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
 // --partition with another impairment (--partition --reject is fine), --reject with another impairment but without
-// --loss, --netem with a flag for an impairment, anything but loss, partition and reject at ingress (directions in and
-// both: not built yet), ports with a protocol list in which none has ports, v4 and v6 mixed so that nothing can match,
-// empty text where something was to be selected (--port "" must not mean every port). --reject with --loss answers what
-// loss takes; without, it is a partition that answers. --direction defaults to out; with --partition or --pass, also by
+// --loss, --netem with a flag for an impairment, ports with a protocol list in which none has ports, v4 and v6 mixed so
+// that nothing can match, empty text where something was to be selected (--port "" must not mean every port). --reject
+// with --loss answers what loss takes; without, it is a partition that answers. --direction defaults to out; with
+// --partition or --pass, also by
 // --reject alone, to both. A name is required. "all packets" of a rule without selectors are IP packets; ARP, neighbour
 // discovery and DHCP only if named.
 Result<Rule> make_rule(const RuleText& text);
@@ -143,10 +146,6 @@ Result<Rule> make_rule(const RuleText& text);
 // --partition, --pass and --netem take the place of all other impairments, and these theirs. given.name is not used.
 // Of a rule with a party neither --cgroup nor, at the host side, --dev can be changed: they are what the party is.
 Result<Rule> change_rule(const Rule& before, const RuleText& given);
-
-// The rule as the hooks of its devices see it. At the host side of a pod's device what the pod sends comes in, and its
-// end is the remote one: directions and ends are swapped. Any other rule: as it is.
-Rule as_hooked(const Rule& rule);
 
 // "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", ...
 Result<Protocol> parse_protocol(std::string_view text);

@@ -249,16 +249,6 @@ Result<Impairment> make_impairment(const RuleText& text)
     return impairment;
 }
 
-std::string typed_egress_only(const Impairment& impairment, const RuleText& text)
-{
-    std::string words;
-    if (impairment.delay != 0) append_word(words, typed("--delay", *text.delay));
-    if (happens(impairment.corrupt)) append_word(words, typed("--corrupt", *text.corrupt));
-    if (happens(impairment.duplicate)) append_word(words, typed("--duplicate", *text.duplicate));
-    if (impairment.rate != 0) append_word(words, typed("--rate", *text.rate));
-    return words;
-}
-
 bool partitions(const Impairment& impairment)
 {
     return impairment.partition || (impairment.reject != Reject::no && !impairment.loss);

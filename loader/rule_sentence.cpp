@@ -147,8 +147,7 @@ std::string places(const Rule& rule, const SentenceContext& context)
 {
     const auto& devices = context.devices.empty() ? rule.selector.devices : context.devices;
     if (devices.empty()) return "through every lowest device that is up";
-    const bool at_host = rule.party && rule.party->at_host;
-    return fmt::format("through {}{}", fmt::join(devices, ", "), at_host ? " (host side)" : "");
+    return fmt::format("through {}{}", fmt::join(devices, ", "), is_far(rule) ? " (host side)" : "");
 }
 
 std::string delay_words(const Impairment& impairment)

@@ -26,7 +26,7 @@ bool is_orphaned(const RuleRecord& record)
         char name[IF_NAMESIZE];
         return if_indextoname(static_cast<unsigned>(device.ifindex), name) == nullptr;
     };
-    return record.rule.party->at_host && std::all_of(record.devices.begin(), record.devices.end(), lost);
+    return is_far(record.rule) && std::all_of(record.devices.begin(), record.devices.end(), lost);
 }
 
 RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool panic)
@@ -95,10 +95,15 @@ Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         auto& device = instance.control->devices[slot];
         if (device.ifindex == 0) continue;
-        const bool named = std::any_of(records.begin(), records.end(), [slot](const auto& record) {
+        const auto sits_here = [slot](const RuleRecord& record) {
             return std::any_of(record.devices.begin(), record.devices.end(),
                                [slot](const auto& d) { return d.slot == slot; });
+        };
+        const bool named = std::any_of(records.begin(), records.end(), sits_here);
+        const bool far = std::any_of(records.begin(), records.end(), [&sits_here](const auto& record) {
+            return is_far(record.rule) && sits_here(record);
         });
+        if (!far) device.flags &= ~static_cast<__u32>(HW_DEVICE_FAR);
         if (!default_in_use) device.flags &= ~static_cast<__u32>(HW_DEVICE_DEFAULT);
         if (named || (device.flags & HW_DEVICE_DEFAULT)) continue;
         HW_CHECK(detach_device(instance, slot));

@@ -13,7 +13,6 @@ namespace headwind {
 namespace {
 
 constexpr std::uint64_t never = ~0ULL;
-constexpr std::uint64_t retirement = 1'000'000'000;  // ns; the way through headwind0 takes far less
 
 struct CompiledRule {
     const RuleRecord* record = nullptr;
@@ -48,7 +47,7 @@ Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& rec
     for (const auto& record : records) {
         CompiledRule rule;
         rule.record = &record;
-        HW_TRY(rule.entries, compile_selector(as_hooked(record.rule), record.resolved()));
+        HW_TRY(rule.entries, compile_selector(record.rule, record.resolved()));
         rule.rank = rank(record.rule.priority, specificity(rule.entries), record.state);
         out.push_back(std::move(rule));
     }
@@ -111,7 +110,8 @@ void write_table(hw_shape_table& table, const ShapeSet& shapes)
     std::vector<hw_shape> sorted;
     for (const auto& [key, shape] : shapes) sorted.push_back(shape);
     std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.max_rank > b.max_rank; });
-    table.count = 0;
+    table.count = table.directions = 0;
+    for (const auto& shape : sorted) table.directions |= shape.directions;
     std::copy(sorted.begin(), sorted.end(), table.shapes);
     table.count = static_cast<__u32>(sorted.size());
 }
@@ -119,9 +119,8 @@ void write_table(hw_shape_table& table, const ShapeSet& shapes)
 std::vector<hw_state_key> state_keys(const RuleRecord& record)
 {
     std::vector<hw_state_key> out;
-    const Direction direction = as_hooked(record.rule).direction;
-    if (direction != Direction::in) out.push_back({record.state, HW_OUT});
-    if (direction != Direction::out) out.push_back({record.state, HW_IN});
+    if (record.rule.direction != Direction::in) out.push_back({record.state, HW_OUT});
+    if (record.rule.direction != Direction::out) out.push_back({record.state, HW_IN});
     return out;
 }
 
@@ -201,31 +200,11 @@ Status erase_state(const Instance& instance, std::uint32_t state)
     return instance.leases.erase(state);
 }
 
-// Packets of a rule that was changed may still be on their way through the line, and meet it as it was.
-Status retire(const Instance& instance, std::uint32_t id)
-{
-    HW_TRY(auto rule, instance.rules.find(id));
-    if (!rule) return {};
-    rule->deadline = boottime_ns();
-    HW_CHECK(instance.rules.rewrite(id, *rule));
-    return erase_record(instance, id);
-}
-
-Status erase_retired(const Instance& instance)
-{
-    for (const auto id : instance.rules.keys()) {
-        HW_TRY(const auto rule, instance.rules.find(id));
-        if (rule && rule->died <= instance.control->version && rule->deadline + retirement < boottime_ns())
-            HW_CHECK(instance.rules.erase(id));
-    }
-    return {};
-}
-
 // The description goes last: as long as it is there, the rest can be found again.
-Status erase_rule(const Instance& instance, const RuleRecord& record)
+Status erase_rule(const Instance& instance, const RuleRecord& record, bool state_lives_on)
 {
     HW_CHECK(instance.rules.erase(record.id));
-    HW_CHECK(erase_state(instance, record.state));
+    if (!state_lives_on) HW_CHECK(erase_state(instance, record.state));
     return erase_record(instance, record.id);
 }
 
@@ -280,10 +259,8 @@ Status commit(Instance& instance, const Transaction& transaction)
         for (const auto& record : transaction.add) changed.insert(record.state);
         for (const auto& rule : remove) {
             for (const auto& entry : rule.entries) HW_CHECK(remove_from_entry(instance, entry.key, rule.record->id));
-            const bool lives_on = changed.contains(rule.record->state);
-            HW_CHECK(lives_on ? retire(instance, rule.record->id) : erase_rule(instance, *rule.record));
+            HW_CHECK(erase_rule(instance, *rule.record, changed.contains(rule.record->state)));
         }
-        HW_CHECK(erase_retired(instance));
     }
     set_dirty(instance, false);
     return {};

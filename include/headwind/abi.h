@@ -11,19 +11,18 @@
 #include <linux/types.h>
 
 /* Raised whenever a layout below changes: pins of another ABI are refused, never reinterpreted. */
-#define HW_ABI_VERSION 2
+#define HW_ABI_VERSION 3
 
 enum hw_limits {
-	HW_MAX_SHAPES = 32,    /* hash lookups one packet may cost; a rule that needs more is refused */
-	HW_FILTER_BITS = 1024, /* per shape; a power of two */
-	HW_SHAPE_IDS = 64,     /* twice as many names: during a transaction old and new shapes exist together */
-	HW_MAX_DEVICES = 1024, /* 10 bits in tc_index */
-	HW_DEVICE_PROBES = 8,  /* slots where an ifindex may be found */
-	HW_MAX_ALIKE = 4,      /* rules with one and the same selector */
-	HW_MAX_CANDIDATES = 8, /* the same during a transaction: all of them may be changed at once */
-	HW_DEFAULT_RULES =
-	    1 << 12,            /* room an instance has; its hash buckets cost memory, and time to walk, even empty */
-	HW_MAX_RULES = 1 << 20, /* room it may have */
+	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
+	HW_FILTER_BITS = 1024,        /* per shape; a power of two */
+	HW_SHAPE_IDS = 64,            /* twice as many names: during a transaction old and new shapes exist together */
+	HW_MAX_DEVICES = 1024,        /* 10 bits in tc_index */
+	HW_DEVICE_PROBES = 8,         /* slots where an ifindex may be found */
+	HW_MAX_ALIKE = 4,             /* rules with one and the same selector */
+	HW_MAX_CANDIDATES = 8,        /* the same during a transaction: all of them may be changed at once */
+	HW_DEFAULT_RULES = 1 << 12,   /* room an instance has; costs memory, and time to walk, even empty */
+	HW_MAX_RULES = 1 << 20,       /* room it may have */
 	HW_ENTRIES_PER_RULE = 1 << 2, /* on average; and */
 	HW_MIN_ENTRIES = 1 << 17,     /* at least */
 	HW_TEXTS_PER_RULE = 1 << 2,
@@ -32,6 +31,9 @@ enum hw_limits {
 	HW_TEXT_CHUNK = 240, /* bytes of a rule's description per map element */
 };
 
+/* Seen from the selected party; also the two sides of a device: egress and ingress. They differ on a device whose
+ * selected party is at the far end (HW_DEVICE_FAR), and on lo, where a packet is decided once, at egress: for its
+ * sender, and if no rule wants it then, for its receiver. */
 enum hw_direction { HW_OUT = 0, HW_IN = 1, HW_DIRECTIONS = 2 };
 
 /* ---- matching -------------------------------------------------------------------------------------------------- */
@@ -66,7 +68,8 @@ struct hw_shape {
 	__u8 cgroup_level;    /* level of the ancestor plus 1; 0: the cgroup is not looked at */
 	__u8 default_devices; /* 1: only on devices with HW_DEVICE_DEFAULT */
 	__u8 ipv6_only;       /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
-	__u8 pad[2];
+	__u8 far;             /* 1: the party is at the far end of the device's cable (a pod, from its host) */
+	__u8 pad;
 	/* Bit hw_filter_bit(key) is set for each entry of the shape: where it is not, the lookup is saved. */
 	__u64 filter[HW_FILTER_BITS / 64];
 };
@@ -80,12 +83,11 @@ struct hw_entry {
 /* ---- rules ----------------------------------------------------------------------------------------------------- */
 
 enum hw_impairment_flags {
-	HW_PASS = 1 << 0,        /* exclusion: leave the packet alone */
-	HW_PARTITION = 1 << 1,   /* drop every packet */
-	HW_REJECT_RST = 1 << 2,  /* what loss or partition takes is answered: TCP with RST, the rest with ICMP */
-	HW_REJECT_ICMP = 1 << 3, /* all of it with ICMP */
-	HW_JITTER_NORMAL =
-	    1 << 4, /* `jitter` is the standard deviation of a normal law, else half a uniform one's width */
+	HW_PASS = 1 << 0,          /* exclusion: leave the packet alone */
+	HW_PARTITION = 1 << 1,     /* drop every packet */
+	HW_REJECT_RST = 1 << 2,    /* what loss or partition takes is answered: TCP with RST, the rest with ICMP */
+	HW_REJECT_ICMP = 1 << 3,   /* all of it with ICMP */
+	HW_JITTER_NORMAL = 1 << 4, /* `jitter` is a standard deviation, else half the width of a uniform law */
 };
 
 #define HW_REJECT (HW_REJECT_RST | HW_REJECT_ICMP)
@@ -175,13 +177,19 @@ struct hw_local {
 	struct hw_counters counters;
 	__u64 until[HW_EVENTS]; /* the n-th wire packet from now meets the event; 0: not drawn yet */
 	__u32 rule;             /* whose chances `until` was drawn by: a changed rule draws anew */
-	/* The detour through headwind0: skbs sent into it are numbered. As long as not all of the last one's wire
-	 * packets have come out, what follows takes the detour too, or it would overtake. */
-	__u32 detours;         /* number of the last one; 16 bits travel with it */
-	__u32 detour_packets;  /* wire packets it had */
-	__u32 arrived_detour;  /* number of the one that came out last */
-	__u32 arrived_packets; /* of that one */
+	/* What was received and cut comes back through this CPU's backlog. As long as the last one has not, what
+	 * follows goes that way too, or it would overtake. */
+	__u32 returns;  /* number of the last one, 31 bits */
+	__u32 returned; /* number of the one that came back last */
 	__u32 pad;
+};
+
+/* A packet on its way through headwind2, which clears skb->cb and hands on every segment in the same call: one per CPU
+ * will do. */
+struct hw_crossing {
+	__u32 rule;
+	__u16 tc_index;  /* the packet's own */
+	__u16 direction; /* hw_direction of the party */
 };
 
 /* A rule's description (JSON of the loader's), in pieces. */
@@ -199,6 +207,7 @@ struct hw_text {
 enum hw_device_flags {
 	HW_DEVICE_DEFAULT = 1 << 0,  /* rules without --dev apply here */
 	HW_DEVICE_LOOPBACK = 1 << 1, /* decided at egress only; what comes back from the line enters at ingress */
+	HW_DEVICE_FAR = 1 << 5,      /* there are rules for a party at the far end */
 	/* The loader's notes: */
 	HW_DEVICE_EGRESS = 1 << 2, /* our program is, or is about to be, attached there */
 	HW_DEVICE_INGRESS = 1 << 3,
@@ -209,11 +218,13 @@ enum hw_device_flags {
 struct hw_device {
 	__u32 ifindex; /* 0: free slot */
 	__u32 flags;
+	__s32 far_netns; /* id, in the device's network namespace, of the one at the far end; for HW_DEVICE_FAR */
+	__u32 pad;
 };
 
 struct hw_shape_table {
 	__u32 count;
-	__u32 pad;
+	__u32 directions;                      /* of all the shapes */
 	struct hw_shape shapes[HW_MAX_SHAPES]; /* highest max_rank first */
 };
 
@@ -229,8 +240,10 @@ struct hw_control {
 	__u32 abi;       /* HW_ABI_VERSION, written last: 0 is an instance that was never finished */
 	__u32 next_rule; /* id that the next rule gets */
 	__u64 version;
-	__u32 line_cut;     /* ifindex of headwind0: its egress makes wire packets; 0: no line */
-	__u32 line_pace;    /* ifindex of headwind1: its egress holds packets */
+	__u32 line_cut;    /* ifindex of headwind2: what is sent there becomes wire packets; 0: no line */
+	__u32 line_pace;   /* ifindex of headwind1: its egress holds packets */
+	__u32 line_return; /* ifindex of headwind0: the loader's note */
+	__u32 pad;
 	__u64 max_held;     /* bytes */
 	__u64 netns_cookie; /* whose instance this is: inode numbers are used again */
 	__u32 dirty;        /* 1: a transaction began; if no one is at it, clean up after it */
@@ -259,17 +272,17 @@ struct hw_host {
 
 /* ---- marks on packets in the line ------------------------------------------------------------------------------- */
 
-/* skb->tc_index: instance tag (5 bits, never 0), direction (1 bit), device slot (10 bits). Survives both legs.
- * skb->cb[3]: instance nonce (16 bits), the packet's own tc_index (16 bits). Survives both legs and fq.
- * skb->cb[4]: rule id. Survives both legs and fq.
- * skb->cb[2]: number of the detour (16 bits). Survives the first leg. */
-#define HW_MARK(tag, direction, slot) ((__u32)(tag) << 11 | (__u32)(direction) << 10 | (__u32)(slot))
+/* skb->tc_index: instance tag (5 bits, never 0), side (1 bit), device slot (10 bits). Survives everything.
+ * skb->cb[3]: instance nonce (16 bits), the packet's own tc_index (16 bits). Survives fq and the backlog.
+ * skb->cb[4]: rule id. Survives fq and the backlog.
+ * skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1 bit); 0: no number.
+ * fq overwrites it. */
+#define HW_MARK(tag, side, slot) ((__u32)(tag) << 11 | (__u32)(side) << 10 | (__u32)(slot))
 #define HW_MARK_TAG(mark) ((__u32)(mark) >> 11)
-#define HW_MARK_DIRECTION(mark) ((__u32)(mark) >> 10 & 1)
+#define HW_MARK_SIDE(mark) ((__u32)(mark) >> 10 & 1)
 #define HW_MARK_SLOT(mark) ((__u32)(mark) & (HW_MAX_DEVICES - 1))
 
-/* ---- fed clock and dice (tests) -----------------------------------------------------------------------------------
- */
+/* ---- fed clock and dice (tests) -------------------------------------------------------------------------------- */
 
 /* Used instead of the kernel's clock and random numbers when the object was loaded with hw_fed = true. */
 struct hw_feed {
@@ -291,7 +304,7 @@ enum hw_cure {
 	HW_CURE_MULTICAST = 1 << 6,  /* PACKET_LOOPBACK copies pass */
 	HW_CURE_VERIFIED = 1 << 11,  /* a flipped bit is no longer verified by the NIC */
 	HW_CURE_REAL_CSUM = 1 << 12, /* a bit is flipped only after the checksum is real */
-	HW_CURE_ORDER = 1 << 13,     /* what follows a packet on the detour takes it too */
+	HW_CURE_ORDER = 1 << 13,     /* what follows a packet that comes back through the backlog does, too */
 	HW_CURE_SPREAD = 1 << 14,    /* packets that may overtake do not share a flow of fq */
 	/* The loader's: */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */

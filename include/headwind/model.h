@@ -20,7 +20,8 @@ HW_INLINE __u32 hw_filter_bit(const struct hw_key *key)
 	            key->local[1] * 0x94d049bb133111ebULL + key->remote[0] * 0xd6e8feb86659fd93ULL +
 	            key->remote[1] * 0xc2b2ae3d27d4eb4fULL + rest * 0x165667b19e3779f9ULL;
 
-	return (__u32)(sum >> 32) >> 22 & (HW_FILTER_BITS - 1);
+	HW_ASSERT(HW_FILTER_BITS == 1 << 10, "the 10 highest bits of the sum");
+	return (__u32)(sum >> 54);
 }
 
 /* Does an event of this probability happen? threshold 0: never; 2^32: always. */
@@ -93,12 +94,6 @@ HW_INLINE int hw_event_happens(const struct hw_chance *chance, __u64 *until, __u
 	return 1;
 }
 
-/* Counts on each wire packet, or delays each on its own. (What chance does is another matter: see hw_event_within.) */
-HW_INLINE int hw_needs_wire(const struct hw_impairment *imp)
-{
-	return imp->ns_per_byte_q16 != 0 || imp->jitter != 0 || imp->reorder != 0;
-}
-
 /* Has a time component: every matched packet goes through the pacer, also one that need not wait (a shortcut would
  * overtake). */
 HW_INLINE int hw_needs_time(const struct hw_impairment *imp)
@@ -110,6 +105,12 @@ HW_INLINE int hw_needs_time(const struct hw_impairment *imp)
 HW_INLINE int hw_may_reorder(const struct hw_impairment *imp)
 {
 	return imp->jitter != 0 || imp->reorder != 0;
+}
+
+/* Counts on each wire packet, or delays each on its own. (What chance does is another matter: see hw_event_within.) */
+HW_INLINE int hw_needs_wire(const struct hw_impairment *imp)
+{
+	return imp->ns_per_byte_q16 != 0 || hw_may_reorder(imp);
 }
 
 /* delay ± jitter, ns, not below 0. `normal`: a sample of the standard normal law, in 1 / 2^HW_SIGMA_BITS. */

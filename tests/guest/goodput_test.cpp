@@ -60,7 +60,7 @@ double against_netem(const std::string& delay, std::uint64_t bytes)
 
 TEST(GuestGoodput, At20ms)
 {
-    EXPECT_GE(against_netem("20ms", 100 << 20), 0.95);
+    EXPECT_GE(against_netem("20ms", 60 << 20), 0.95);
 }
 
 TEST(GuestGoodput, At100ms)
@@ -73,8 +73,8 @@ TEST(GuestGoodput, OfRareLossIsThatOfTheBareDevice)
 {
     const Pair pair;
     const double ratio = median_ratio(
-        "loss 0.01%: bare", [&] { return megabits(pair, 100 << 20); },
-        [&] { return through_headwind(pair, "--loss 0.01%", 100 << 20); });
+        "loss 0.01%: bare", [&] { return megabits(pair, 60 << 20); },
+        [&] { return through_headwind(pair, "--loss 0.01%", 60 << 20); });
     EXPECT_GE(ratio, 0.95);
 }
 

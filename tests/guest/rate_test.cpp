@@ -48,7 +48,8 @@ TEST_P(GuestRate, HoldsForUdp)
     std::atomic<bool> stop{false};
     Flow flow;
     flow.size = 1000 - header_bytes;
-    flow.per_second = static_cast<unsigned>(asked.bits_per_second * 1.3 / 8000);
+    flow.per_second = static_cast<unsigned>(asked.bits_per_second * 1.2 / 8000);
+    if (asked.bits_per_second > 50e6) flow.segments = 10;  // a sender that sleeps less: its timer costs the host most
     flow.count = SIZE_MAX;
     flow.stop = &stop;
     UdpSink sink(pair.b, target);
@@ -70,8 +71,8 @@ TEST_P(GuestRate, HoldsForTcp)
     ASSERT_EQ(headwind(pair.a, std::string("add --name r --dev va --rate ") + asked.text).status, 0);
     const Process server(&pair.b, words("iperf3 --server --one-off"));
     std::this_thread::sleep_for(500ms);
-    const Process client(&pair.a, words("iperf3 --time 26 --client " + std::string(Pair::b4)));
-    const double measured = arriving(pair.b, 4s, 20s);
+    const Process client(&pair.a, words("iperf3 --time 24 --client " + std::string(Pair::b4)));
+    const double measured = arriving(pair.b, 3s, 20s);
     expect_rate("TCP", asked, measured, 0.005);
 }
 

@@ -48,13 +48,13 @@ TEST_F(Counting, UdpAtIngress)
 }
 
 // The kernel's own count of what TCP put on the wire: segments with headers and timestamps, SYN with more options.
-void expect_tcp_counters(const Counters& counters, const TcpResult& result, std::size_t ip_header)
+void expect_tcp_counters(const Counters& counters, const TcpResult& result, std::size_t ip_header, std::size_t syns = 1)
 {
     constexpr std::size_t ethernet = 14, tcp = 20, timestamps = 12, more_in_syn = 8;
     EXPECT_EQ(result.error, "");
     EXPECT_EQ(counters.packets, result.segments_out);
     EXPECT_EQ(counters.bytes,
-              result.bytes_sent + result.segments_out * (ethernet + ip_header + tcp + timestamps) + more_in_syn);
+              result.bytes_sent + syns * more_in_syn + result.segments_out * (ethernet + ip_header + tcp + timestamps));
 }
 
 TEST_F(Counting, TcpSuperPacketsAsWirePackets)
@@ -68,11 +68,14 @@ TEST_F(Counting, TcpSuperPacketsAsWirePackets)
     expect_tcp_counters(counters_of(a(), "v6"), v6, 40);
 }
 
+// The loss is on data only. A last ACK that is lost is sent again by TIME_WAIT, which no socket counts; a lost SYN,
+// with its longer options, by the socket.
 TEST_F(Counting, TcpWithLossAsWirePackets)
 {
+    const auto connection = connect_tcp(a(), b(), {Pair::b4, 5001});
     change(a(), "add --name lossy --loss 0.5% --proto tcp");
-    const auto result = transfer_tcp(a(), b(), {Pair::b4, 5001}, scaled(10'000'000, 1'000'000));
-    expect_tcp_counters(counters_of(a(), "lossy"), result, 20);
+    const auto result = send_tcp(connection, scaled(10'000'000, 1'000'000));
+    expect_tcp_counters(counters_of(a(), "lossy"), result, 20, 0);
     EXPECT_GT(result.retransmits, 0U);
 }
 

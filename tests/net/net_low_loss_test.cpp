@@ -1,5 +1,5 @@
 // Rare events: as many as asked, of wire packets; super-packets that none befalls stay whole, and packets keep their
-// order although some take the detour that cuts them.
+// order although some take the way that cuts them.
 #include "net_test.h"
 
 #include <linux/if_ether.h>
@@ -27,18 +27,20 @@ std::uint64_t sent_packets(const Namespace& where, const std::string& device)
     return links[0]["stats64"]["tx"]["packets"];
 }
 
-// The order in which TCP packets from a reach b. Each carries the number that its sender gave it, the IP
-// identification, also one that is sent again.
+// The order in which TCP packets pass a device. Each carries the number that its sender gave it, the IP identification,
+// also one that is sent again.
 class OrderWatch {
 public:
-    explicit OrderWatch(const Namespace& where)
+    // What the device sends, in the very order in which it does, whichever CPU does; or what it receives.
+    enum class Side { sent, received };
+    OrderWatch(const Namespace& where, const std::string& device, Side side) : side_(side)
     {
         const Inside inside(where);
-        socket_ = Fd(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP)));
+        socket_ = Fd(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL)));
         sockaddr_ll at{};
         at.sll_family = AF_PACKET;
-        at.sll_protocol = htons(ETH_P_IP);
-        at.sll_ifindex = static_cast<int>(if_nametoindex(Pair::device_b));
+        at.sll_protocol = htons(ETH_P_ALL);
+        at.sll_ifindex = static_cast<int>(if_nametoindex(device.c_str()));
         EXPECT_EQ(bind(socket_.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
         const int room = 1 << 30;
         EXPECT_EQ(setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)), 0);
@@ -75,7 +77,9 @@ private:
             sockaddr_ll from{};
             socklen_t size = sizeof(from);
             if (recvfrom(socket_.get(), &ip, sizeof(ip), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size) < 0 ||
-                from.sll_pkttype == PACKET_OUTGOING || ip.protocol != IPPROTO_TCP || (ntohs(ip.frag_off) & 0x3fff) != 0)
+                (from.sll_pkttype == PACKET_OUTGOING) != (side_ == Side::sent) ||
+                from.sll_protocol != htons(ETH_P_IP) || ip.protocol != IPPROTO_TCP ||
+                (ntohs(ip.frag_off) & 0x3fff) != 0)
                 continue;
             const auto number = ntohs(ip.id);
             const auto ahead = static_cast<std::int16_t>(number - highest);
@@ -86,6 +90,7 @@ private:
         }
     }
 
+    Side side_;
     Fd socket_;
     std::atomic<bool> stop_{false};
     Seen seen_;
@@ -97,14 +102,15 @@ protected:
     void expect_loss(const std::string& probability, double p, std::uint64_t bytes, double largest_detour) const
     {
         quicken_tcp();
+        const auto connection = connect_tcp(a(), b(), {Pair::b4, 5001});
         change(a(), "add --name rare --proto tcp --loss " + probability);
         const auto before = sent_packets(a(), Pair::device_a);
-        const auto result = transfer_tcp(a(), b(), {Pair::b4, 5001}, bytes);
+        const auto result = send_tcp(connection, bytes);
         EXPECT_EQ(result.error, "");
         const auto counters = counters_of(a(), "rare");
-        const auto detour = sent_packets(a(), "headwind0");
+        const auto detour = sent_packets(a(), "headwind2");
         const auto buffers = sent_packets(a(), Pair::device_a) - before;
-        RecordProperty("result", fmt::format("{} lost of {}, {} by way of headwind0, {} buffers, {:.1f} s",
+        RecordProperty("result", fmt::format("{} lost of {}, {} by way of headwind2, {} buffers, {:.1f} s",
                                              counters.loss, counters.packets, detour, buffers, result.seconds));
         EXPECT_EQ(counters.packets, result.segments_out);
         EXPECT_GT(statistics::binomial_p_value(counters.loss, counters.packets, p), alpha)
@@ -113,9 +119,10 @@ protected:
         EXPECT_LT(static_cast<double>(detour), largest_detour * static_cast<double>(counters.packets));
         EXPECT_LT(buffers, counters.packets / 2) << "super-packets";
     }
-    OrderWatch::Seen order_of_transfer() const
+    OrderWatch::Seen order_of_transfer(OrderWatch::Side side) const
     {
-        OrderWatch watch(b());
+        const bool sent = side == OrderWatch::Side::sent;
+        OrderWatch watch(sent ? a() : b(), sent ? Pair::device_a : Pair::device_b, side);
         EXPECT_EQ(transfer_tcp(a(), b(), {Pair::b4, 5001}, scaled(250'000'000, 20'000'000)).error, "");
         return watch.end();
     }
@@ -131,25 +138,48 @@ TEST_F(LowLoss, OneInAThousand)
     expect_loss("0.1%", 1e-3, scaled(500'000'000, 20'000'000), 0.5);
 }
 
-// On one CPU a veth keeps the order. (On several, senders that move from CPU to CPU overtake themselves on a bare one.)
-TEST_F(LowLoss, PacketsKeepTheirOrder)
+// A sender may move from CPU to CPU: what it sends leaves the device in the order in which it was sent, as on a bare
+// one.
+TEST_F(LowLoss, WhatIsSentKeepsItsOrderOnAllCpus)
+{
+    quicken_tcp();
+    for (const char* impairment : {"--loss 0.1%", "--duplicate 0.1%", "--corrupt 0.1%"}) {
+        change(a(), std::string("add --name rare --proto tcp ") + impairment);
+        const auto seen = order_of_transfer(OrderWatch::Side::sent);
+        change(a(), "clear");
+        RecordProperty(impairment, fmt::format("{} of {}, {} missed", seen.late, seen.buffers, seen.missed));
+        EXPECT_GT(seen.buffers, scaled(5'000, 100));
+        EXPECT_EQ(seen.late, 0U) << impairment << ", of " << seen.buffers;
+    }
+}
+
+// On one CPU the veth behind the device keeps it, too.
+TEST_F(LowLoss, WhatIsSentArrivesInOrder)
 {
     quicken_tcp();
     const OnCpu one(0);
-    const auto watched = [this](const std::string& impairment, unsigned without) {
-        change_without(without, a(), "add --name rare --proto tcp " + impairment);
-        const auto seen = order_of_transfer();
-        RecordProperty(impairment + (without != 0 ? ", uncured" : ""),
-                       fmt::format("{} late of {} buffers, {} missed", seen.late, seen.buffers, seen.missed));
-        change(a(), "clear");
-        return seen;
-    };
-    for (const char* impairment : {"--loss 0.1%", "--duplicate 0.1%"}) {
-        const auto cured = watched(impairment, 0), uncured = watched(impairment, HW_CURE_ORDER);
-        EXPECT_GT(cured.buffers, scaled(5'000, 100));
-        EXPECT_EQ(cured.late, 0U) << impairment << ", of " << cured.buffers;
-        EXPECT_GT(uncured.late, 0U) << "or this test sees nothing";
+    change(a(), "add --name rare --proto tcp --loss 0.1%");
+    const auto seen = order_of_transfer(OrderWatch::Side::received);
+    EXPECT_GT(seen.buffers, scaled(5'000, 100));
+    EXPECT_EQ(seen.late, 0U) << "of " << seen.buffers;
+}
+
+// Of one CPU, too: a NIC's queue belongs to one. Duplicates, since a receiver tells them from late packets.
+TEST_F(LowLoss, WhatIsReceivedKeepsItsOrder)
+{
+    const OnCpu one(0);
+    std::uint64_t late_of_cured = 0, late_of_uncured = 0;
+    for (const unsigned without : {0U, static_cast<unsigned>(HW_CURE_ORDER)}) {
+        change_without(without, b(), "add --name rare --proto tcp --direction in --duplicate 0.1%");
+        const auto before = stack_count(b(), "TcpExtTCPOFOQueue");
+        EXPECT_EQ(transfer_tcp(a(), b(), {Pair::b4, 5001}, scaled(500'000'000, 20'000'000)).error, "");
+        const auto late = stack_count(b(), "TcpExtTCPOFOQueue") - before;
+        EXPECT_GT(counters_of(b(), "rare", "in").duplicated, scaled(100, 2));
+        change(b(), "clear");
+        (without == 0 ? late_of_cured : late_of_uncured) = late;
     }
+    EXPECT_EQ(late_of_cured, 0U);
+    EXPECT_GT(late_of_uncured, 0U) << "or this test sees nothing";
 }
 
 }  // namespace

@@ -24,7 +24,9 @@ TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
     EXPECT_EQ(shop().ask("web", "127.0.0.1", shop().port_of("db"), 20, true), 0U) << "to its neighbour";
     EXPECT_EQ(shop().ask("db", "127.0.0.1", shop().port_of("db"), 20), 20U);
     EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("db"), 20), 20U);
-    EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("web"), 20, true), 0U) << "its answers are lost";
+    EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("web"), 20, true), 0U) << "neither does it hear";
+    EXPECT_EQ(back().ask("api", shop().address6(), shop().port_of("web"), 20, true), 0U);
+    EXPECT_EQ(counters_of(shop().netns(), "cut", "in").partition, 40U);
     EXPECT_THAT(headwind(host(), "list --pod default/shop").out, HasSubstr("cut"));
     change(host(), "del cut --pod default/shop");
     expect_spared("web");
@@ -34,7 +36,8 @@ TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
 TEST_F(Pods, AtTheHostSideToo)
 {
     const std::size_t many = scaled(2'500, 100);
-    const auto added = change(host(), "add --name cut --pod default/shop/web --at host --direction out --partition");
+    expect_spared("web");  // and its neighbours are known: what waits for them is not counted
+    const auto added = change(host(), "add --name cut --pod default/shop/web --at host --partition");
     EXPECT_THAT(added.out, AllOf(HasSubstr("(host side): partition"), HasSubstr("it sits at the host side, veth")));
     expect_cut("web", many);
     expect_spared("db", many);
@@ -42,6 +45,11 @@ TEST_F(Pods, AtTheHostSideToo)
     const auto counters = counters_of(host(), "cut", "out");
     EXPECT_EQ(counters.partition, 4 * many);
     EXPECT_EQ(counters.packets, 4 * many);
+    EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("web"), 20, true), 0U);
+    EXPECT_EQ(back().ask("api", shop().address6(), shop().port_of("web"), 20, true), 0U);
+    EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("db"), 20), 20U);
+    EXPECT_EQ(back().ask("api", shop().address6(), shop().port_of("db"), 20), 20U);
+    EXPECT_EQ(counters_of(host(), "cut", "in").partition, 40U);
     change(host(), "del cut");
     expect_spared("web");
     EXPECT_THAT(instances(), IsEmpty());

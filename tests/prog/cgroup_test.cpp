@@ -10,14 +10,7 @@
 namespace headwind::prog {
 namespace {
 
-using packets::frame;
-using packets::ipv4;
-using packets::udp;
-
-packets::Bytes usual_packet()
-{
-    return frame(ipv4({}, udp(1000, 2000)));
-}
+using packets::usual_packet;
 
 class InCgroup : public testing::Test {
 protected:

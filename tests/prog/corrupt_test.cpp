@@ -100,7 +100,7 @@ TEST(Corrupt, ExactlyOneBitOfWhatTheTransportChecksumCovers)
         const auto expected = expected_hits(one);
         std::vector<std::uint64_t> hits(expected.size());
         for (unsigned n = 0; n < runs; ++n) {
-            const auto outcome = datapath.run(Hook::cut_in, one.packet, datapath.marked(id));
+            const auto outcome = datapath.run(Hook::cut, one.packet, datapath.marked(id));
             ASSERT_EQ(outcome.verdict, redirected) << one.what;
             const auto bits = flipped(one, outcome.packet);
             ASSERT_EQ(bits.size(), 1U) << one.what;
@@ -118,7 +118,7 @@ TEST(Corrupt, PacketsWithoutAnythingBehindTheHeadersStayAsTheyAre)
     const auto id = datapath.add("--corrupt 100%");
     auto padded = frame(ipv4({}, packets::raw(200, {})));
     padded.resize(60);
-    const auto outcome = datapath.run(Hook::cut_in, padded, datapath.marked(id));
+    const auto outcome = datapath.run(Hook::cut, padded, datapath.marked(id));
     EXPECT_EQ(outcome.verdict, redirected);
     EXPECT_EQ(outcome.packet, padded);
     EXPECT_EQ(datapath.counters(id).corrupted, 0U);
@@ -144,7 +144,7 @@ TEST(Corrupt, WhatIsDueTakesTheDetourAndIsCorruptedBehindIt)
         if (!due) continue;
         auto arrival = datapath.marked(id);
         arrival.cb[2] = outcome.after.cb[2];
-        const auto behind = datapath.run(Hook::cut_in, packet, arrival);
+        const auto behind = datapath.run(Hook::cut, packet, arrival);
         ASSERT_NE(behind.packet, packet);
         ASSERT_EQ(datapath.counters(id).corrupted, ++corrupted);
     }
@@ -167,7 +167,7 @@ TEST(Corrupt, WhatIsLostIsNotCorrupted)
 {
     Datapath datapath;
     const auto id = datapath.add("--corrupt 100% --loss 100%");
-    EXPECT_EQ(datapath.run(Hook::cut_in, frame(ipv4({}, udp(1, 2))), datapath.marked(id)).verdict, stolen);
+    EXPECT_EQ(datapath.run(Hook::cut, frame(ipv4({}, udp(1, 2))), datapath.marked(id)).verdict, stolen);
     EXPECT_EQ(datapath.counters(id).corrupted, 0U);
 }
 

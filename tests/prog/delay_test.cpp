@@ -10,15 +10,10 @@ namespace {
 
 using packets::frame;
 using packets::ipv4;
-using packets::payload;
 using packets::udp;
+using packets::usual_packet;
 
 constexpr std::uint64_t now = 1'000'000'000'000, ms = 1'000'000;
-
-packets::Bytes usual_packet(std::uint16_t port = 2000)
-{
-    return frame(ipv4({}, udp(1000, port, payload(20))));
-}
 
 class Delay : public testing::Test {
 protected:

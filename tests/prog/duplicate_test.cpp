@@ -184,7 +184,7 @@ TEST_F(DuplicateAtOnce, AsPredicted)
 TEST_F(DuplicateAtOnce, BehindTheCutBothGoHome)
 {
     const auto id = datapath.add("--duplicate 100%");
-    EXPECT_EQ(datapath.run(Hook::cut_in, usual_packet(), datapath.marked(id, HW_OUT, slot)).verdict, redirected);
+    EXPECT_EQ(datapath.run(Hook::cut, usual_packet(), datapath.marked(id, HW_OUT, slot)).verdict, redirected);
     EXPECT_EQ(line.sent_to_pace(), 1U);
     EXPECT_EQ(datapath.counters(id).duplicated, 1U);
 }

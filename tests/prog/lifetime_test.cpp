@@ -10,15 +10,7 @@
 namespace headwind::prog {
 namespace {
 
-using packets::frame;
-using packets::ipv4;
-using packets::payload;
-using packets::udp;
-
-packets::Bytes usual_packet()
-{
-    return frame(ipv4({}, udp(1000, 2000, payload(20))));
-}
+using packets::usual_packet;
 
 class Lifetime : public testing::Test {
 protected:

@@ -13,16 +13,11 @@ namespace {
 
 using packets::frame;
 using packets::ipv4;
-using packets::payload;
 using packets::udp;
+using packets::usual_packet;
 
 constexpr double alpha = 1e-6;
 constexpr unsigned million = 1'000'000;
-
-packets::Bytes usual_packet()
-{
-    return frame(ipv4({}, udp(1000, 2000, payload(20))));
-}
 
 hw_chance loss_of(Datapath& datapath, std::uint32_t id)
 {

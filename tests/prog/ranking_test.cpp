@@ -11,15 +11,10 @@ namespace {
 using packets::frame;
 using packets::ipv4;
 using packets::ipv6;
-using packets::payload;
 using packets::udp;
+using packets::usual_packet;
 
 // 10.0.0.1:1000 -> 10.0.0.2:2000
-packets::Bytes usual_packet()
-{
-    return frame(ipv4({}, udp(1000, 2000, payload(20))));
-}
-
 class Ranking : public testing::Test {
 protected:
     // The rule that the packet was counted for; 0: none.

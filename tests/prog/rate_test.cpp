@@ -1,4 +1,4 @@
-// Rate, loss and delay where they are decided: at headwind1's ingress (cut_in), after headwind0 made wire packets.
+// Rate, loss and delay where they are decided: at headwind0's egress (cut), after headwind2 made wire packets.
 #include <gtest/gtest.h>
 
 #include <headwind/model.h>
@@ -41,7 +41,7 @@ protected:
     }
     Outcome cut(std::uint32_t id, std::size_t bytes = full_frame)
     {
-        return datapath.run(Hook::cut_in, packet_of(bytes), datapath.marked(id));
+        return datapath.run(Hook::cut, packet_of(bytes), datapath.marked(id));
     }
 
     Line line;
@@ -64,20 +64,6 @@ TEST_F(Cut, OnlySuperPacketsOfRateRulesGoThroughTheCutFirst)
     EXPECT_EQ(line.sent_to_pace(), 2U);
     EXPECT_EQ(datapath.counters(id).packets - datapath.counters(id).dropped[HW_CAUSE_LINE], 2U)
         << "counted where it is decided";
-}
-
-TEST_F(Cut, TcpOfLossRulesDoesNotUnlessADetourIsUnderWay)
-{
-    const auto id = datapath.add("--loss 100%");
-    const auto segment = frame(ipv4({}, tcp(1000, 2000)));
-    EXPECT_EQ(datapath.out(segment), stolen) << "decided at once";
-    EXPECT_EQ(datapath.counters(id).packets, 1U);
-    EXPECT_EQ(datapath.run(Hook::egress, packet_of(1000), super_of(10)).verdict, redirected);
-    const auto outcome = datapath.run(Hook::egress, segment);
-    EXPECT_EQ(outcome.verdict, redirected) << "or it would overtake the super-packet";
-    EXPECT_EQ(outcome.after.cb[3], static_cast<unsigned>(Datapath::nonce) << 16);
-    EXPECT_EQ(outcome.after.cb[4], id);
-    EXPECT_EQ(datapath.counters(id).packets, 1U);
 }
 
 TEST_F(Cut, WithoutALinePacketsPass)
@@ -154,7 +140,7 @@ TEST_F(Cut, DepartureTimesOfPacedPacketsCount)
     auto paced = datapath.marked(id);
     paced.departure = true;
     paced.tstamp = now + second;
-    const auto first = datapath.run(Hook::cut_in, packet_of(100), paced).after.tstamp;
+    const auto first = datapath.run(Hook::cut, packet_of(100), paced).after.tstamp;
     EXPECT_EQ(first, now + second + 5 * ms);
     EXPECT_EQ(cut(id, 100).after.tstamp, now + second + 100'000 + 5 * ms) << "one that is ready now has to queue";
 }
@@ -212,7 +198,7 @@ TEST_F(Cut, ThePacketsOwnTcIndexTravelsAlong)
     auto arrival = datapath.marked(id);
     arrival.cb[3] |= 0x123;
     datapath.feed().seed = 1;
-    const auto outcome = datapath.run(Hook::cut_in, packet_of(100), arrival);
+    const auto outcome = datapath.run(Hook::cut, packet_of(100), arrival);
     ASSERT_EQ(outcome.verdict, redirected);
     EXPECT_EQ(outcome.after.cb[3], static_cast<unsigned>(Datapath::nonce) << 16 | 0x123);
 }
@@ -227,15 +213,15 @@ TEST_F(Cut, ARuleThatIsGoneMeanwhileImpairsNothing)
 TEST_F(Cut, StrangersInTheLinePass)
 {
     const auto id = datapath.add("--loss 100%");
-    for (const auto hook : {Hook::cut_in, Hook::pace_out}) {
+    for (const auto hook : {Hook::cut, Hook::pace_out}) {
         EXPECT_EQ(datapath.run(hook, packet_of(100)).verdict, next);
         auto forged = datapath.marked(id);
-        forged.cb[3] = 0xbad0000;
-        EXPECT_EQ(datapath.run(hook, packet_of(100), forged).verdict, next);
-        forged = datapath.marked(id);
         forged.tc_index = static_cast<std::uint16_t>(HW_MARK(Datapath::tag + 1, HW_OUT, 1));
         EXPECT_EQ(datapath.run(hook, packet_of(100), forged).verdict, next);
     }
+    auto forged = datapath.marked(id);
+    forged.cb[3] = 0xbad0000;
+    EXPECT_EQ(datapath.run(Hook::pace_out, packet_of(100), forged).verdict, next);
     EXPECT_EQ(datapath.held().bytes, 0);
     EXPECT_EQ(datapath.counters(id).packets, 0U);
 }

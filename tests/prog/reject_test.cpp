@@ -96,10 +96,7 @@ Layer segment(std::uint8_t flags, std::size_t data = 0, unsigned option_words = 
 
 class RejectTest : public testing::Test {
 protected:
-    Outcome cut(std::uint32_t id, const Bytes& packet)
-    {
-        return datapath.run(Hook::cut_in, packet, datapath.marked(id));
-    }
+    Outcome cut(std::uint32_t id, const Bytes& packet) { return datapath.run(Hook::cut, packet, datapath.marked(id)); }
     void expect_reset(std::uint32_t id, const Bytes& packet, std::uint8_t flags, std::uint32_t seq,
                       std::uint32_t ack_seq)
     {
@@ -253,7 +250,7 @@ TEST_F(RejectTest, AtTheDeviceOnlyWhatIsToBeAnsweredTakesTheDetour)
         ASSERT_EQ(outcome.verdict, redirected);
         auto arrival = datapath.marked(some);
         arrival.cb[2] = outcome.after.cb[2];
-        const auto behind = datapath.run(Hook::cut_in, packet, arrival);
+        const auto behind = datapath.run(Hook::cut, packet, arrival);
         EXPECT_EQ(behind.verdict, redirected);
         EXPECT_NE(behind.packet, packet);
         ++answered;

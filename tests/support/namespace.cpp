@@ -234,15 +234,17 @@ std::uint64_t stack_count(const Namespace& where, const std::string& name)
     for (std::uint64_t value = 0; file6 >> word >> value;)
         if (word == name) return value;
     // A line of names, then one of values; each starts with the protocol.
-    std::ifstream file("/proc/thread-self/net/snmp");
-    for (std::string names, values; std::getline(file, names) && std::getline(file, values);) {
-        std::istringstream name_words(names), value_words(values);
-        std::string protocol, value;
-        name_words >> protocol;
-        value_words >> value;
-        protocol.pop_back();
-        while (name_words >> word && value_words >> value)
-            if (protocol + word == name) return std::stoull(value);
+    for (const char* const path : {"/proc/thread-self/net/snmp", "/proc/thread-self/net/netstat"}) {
+        std::ifstream file(path);
+        for (std::string names, values; std::getline(file, names) && std::getline(file, values);) {
+            std::istringstream name_words(names), value_words(values);
+            std::string protocol, value;
+            name_words >> protocol;
+            value_words >> value;
+            protocol.pop_back();
+            while (name_words >> word && value_words >> value)
+                if (protocol + word == name) return std::stoull(value);
+        }
     }
     ADD_FAILURE() << "the kernel does not count " << name;
     return 0;

@@ -190,4 +190,9 @@ Bytes frame(const Layer& inner)
     return out;
 }
 
+Bytes usual_packet(std::uint16_t port)
+{
+    return frame(ipv4({}, udp(1000, port, payload(20))));
+}
+
 }  // namespace headwind::packets

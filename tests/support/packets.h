@@ -61,4 +61,7 @@ Layer dhcpv6_solicit();
 Layer vlan(std::uint16_t id, const Layer& inner, std::uint16_t tag_protocol = 0x8100);
 Bytes frame(const Layer& inner);
 
+// UDP over IPv4 from port 1000, where any packet will do.
+Bytes usual_packet(std::uint16_t port = 2000);
+
 }  // namespace headwind::packets

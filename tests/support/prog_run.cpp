@@ -48,7 +48,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     Instance out;
     out.programs.egress = duplicate(bpf_program__fd(skeleton.progs.egress));
     out.programs.ingress = duplicate(bpf_program__fd(skeleton.progs.ingress));
-    out.programs.cut_in = duplicate(bpf_program__fd(skeleton.progs.cut_in));
+    out.programs.cut = duplicate(bpf_program__fd(skeleton.progs.cut));
     out.programs.pace_out = duplicate(bpf_program__fd(skeleton.progs.pace_out));
     out.entries = map_of<hw_key, hw_entry>(skeleton.maps.hw_entries);
     out.rules = map_of<__u32, hw_rule>(skeleton.maps.hw_rules);
@@ -117,11 +117,11 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     control().next_rule = 1;
     control().max_held = default_max_held;
     programs_ = Fd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "programs", 4, 4, 4, nullptr));
-    for (const auto hook : {Hook::egress, Hook::ingress, Hook::cut_in, Hook::pace_out}) {
+    for (const auto hook : {Hook::egress, Hook::ingress, Hook::cut, Hook::pace_out}) {
         const int key = static_cast<int>(hook), fd = program(hook);
         require(bpf_map_update_elem(programs_.get(), &key, &fd, BPF_ANY) == 0, "fill the program array");
     }
-    add_device("lo", 1, HW_DEVICE_DEFAULT | HW_DEVICE_LOOPBACK);
+    add_device("lo", 1, HW_DEVICE_DEFAULT);  // as if it were no loopback
 }
 
 Datapath::~Datapath() = default;
@@ -130,7 +130,7 @@ std::uint16_t Datapath::add_device(const std::string& name, unsigned ifindex, un
 {
     unsigned slot = ifindex % HW_MAX_DEVICES;
     while (control().devices[slot].ifindex != 0) slot = (slot + 1) % HW_MAX_DEVICES;
-    control().devices[slot] = {ifindex, flags};
+    control().devices[slot] = {ifindex, flags, -1, 0};
     devices_[name] = {name, static_cast<int>(ifindex), static_cast<std::uint16_t>(slot)};
     return static_cast<std::uint16_t>(slot);
 }
@@ -209,7 +209,7 @@ std::uint32_t Datapath::alter(std::uint32_t id, const std::string& line)
 
 int Datapath::program(Hook hook) const
 {
-    const Fd* const programs[] = {&instance_.programs.egress, &instance_.programs.ingress, &instance_.programs.cut_in,
+    const Fd* const programs[] = {&instance_.programs.egress, &instance_.programs.ingress, &instance_.programs.cut,
                                   &instance_.programs.pace_out};
     return programs[static_cast<int>(hook)]->get();
 }
@@ -230,8 +230,9 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
     before.gso_segs = arrival.gso_segs;
     before.tstamp = arrival.tstamp;
     before.mark = arrival.mark;
-    for (std::size_t i = 0; i < arrival.cb.size(); ++i) before.cb[i] = arrival.cb[i];
+    for (std::size_t i = 0; i < arrival.cb.size() && hook != Hook::cut; ++i) before.cb[i] = arrival.cb[i];
 
+    if (hook == Hook::cut) cross(arrival);
     constexpr std::size_t room = 256;  // for what a program adds
     Outcome outcome;
     outcome.packet.resize(packet.size() + room);
@@ -253,6 +254,16 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
     outcome.verdict = static_cast<int>(options.retval);
     outcome.nanoseconds = options.duration;
     return outcome;
+}
+
+void Datapath::cross(const Arrival& arrival) const
+{
+    const hw_crossing one{arrival.cb[4], static_cast<__u16>(arrival.cb[3]),
+                          static_cast<__u16>(HW_MARK_SIDE(arrival.tc_index.value_or(0)))};
+    const std::vector all(static_cast<std::size_t>(libbpf_num_possible_cpus()), one);
+    const __u32 zero = 0;
+    require(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.hw_crossings), &zero, all.data(), BPF_ANY) == 0,
+            "write the crossing");
 }
 
 Arrival Datapath::marked(std::uint32_t id, hw_direction direction, std::uint16_t slot) const
@@ -293,9 +304,11 @@ Line::Line()
     options.name1 = "headwind1";
     const auto veth = netlink::create_veth(options);
     require(veth.has_value(), veth ? "" : veth.error().message);
-    cut = veth->index0;
     pace = veth->index1;
-    const auto status = netlink::disable_transmit_offloads(options.name0);
+    const auto bridge = netlink::create_bridge("headwind2", "", veth->index0);
+    require(bridge.has_value(), bridge ? "" : bridge.error().message);
+    cut = *bridge;
+    const auto status = netlink::disable_transmit_offloads("headwind2");
     require(status.has_value(), status ? "" : status.error().message);
 }
 

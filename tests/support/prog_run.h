@@ -28,7 +28,7 @@ namespace headwind::prog {
 // What a program may return.
 constexpr int next = -1, shot = 2, stolen = 4, redirected = 7;
 
-enum class Hook { egress, ingress, cut_in, pace_out };
+enum class Hook { egress, ingress, cut, pace_out };
 
 struct Options {
     bool fed = true;
@@ -87,7 +87,7 @@ public:
     Datapath& operator=(const Datapath&) = delete;
     ~Datapath();
 
-    // lo is there from the start, as a default device. Returns the slot.
+    // lo is there from the start, as a default device like any other (not HW_DEVICE_LOOPBACK). Returns the slot.
     std::uint16_t add_device(const std::string& name, unsigned ifindex, unsigned flags);
 
     Result<std::uint32_t> try_add(const std::string& line, const RuleExtra& extra = {});
@@ -100,7 +100,8 @@ public:
     Outcome run(Hook hook, const packets::Bytes& packet, const Arrival& arrival = {});
     int out(const packets::Bytes& packet) { return run(Hook::egress, packet).verdict; }
     int in(const packets::Bytes& packet) { return run(Hook::ingress, packet).verdict; }
-    // What cut_in and pace_out meet: a packet that a hook marked. Direction out, device lo unless given.
+    // What cut (to which cb comes as a crossing) and pace_out meet: a packet that a hook marked. Direction out, device
+    // lo unless given.
     Arrival marked(std::uint32_t id, hw_direction direction = HW_OUT, std::uint16_t slot = 1) const;
 
     hw_counters counters(std::uint32_t id, hw_direction direction = HW_OUT) const;
@@ -117,6 +118,7 @@ private:
     Result<RuleRecord> record_of(const RuleText& text, const RuleExtra& extra);
     void change(const std::vector<RuleRecord>& add, std::uint32_t gone);
     int prelude_for(Hook hook, const Arrival& arrival);
+    void cross(const Arrival& arrival) const;
 
     std::optional<OneCpu> cpu_;
     struct Delete {

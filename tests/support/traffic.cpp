@@ -22,6 +22,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int tcp_close = 7;  // TCP_CLOSE of netinet/tcp.h, which excludes linux/tcp.h
+
 struct Address {
     sockaddr_storage storage{};
     socklen_t size = 0;
@@ -121,21 +123,26 @@ bool wait_for(int fd, short what, Clock::time_point end)
     return left > 0 && poll(&waiting, 1, static_cast<int>(left)) == 1;
 }
 
-// Accepts one connection and reads it to its end.
-std::uint64_t read_all(const Fd& listener, Clock::time_point end, const std::atomic<bool>& give_up)
+// Until the end of the connection, or `most` bytes.
+std::uint64_t receive(const Fd& connection, std::uint64_t most, Clock::time_point end)
 {
-    const auto soon = [&] { return std::min(end, Clock::now() + std::chrono::milliseconds(100)); };
-    while (!wait_for(listener.get(), POLLIN, soon()))
-        if (give_up || Clock::now() >= end) return 0;
-    const Fd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     std::vector<char> buffer(256 * 1024);
     std::uint64_t received = 0;
-    while (wait_for(connection.get(), POLLIN, end)) {
+    while (received < most && wait_for(connection.get(), POLLIN, end)) {
         const ssize_t length = recv(connection.get(), buffer.data(), buffer.size(), 0);
         if (length <= 0) break;
         received += static_cast<std::uint64_t>(length);
     }
     return received;
+}
+
+// Accepts one connection and reads it to its end.
+std::uint64_t accept_and_receive(const Fd& listener, Clock::time_point end, const std::atomic<bool>& give_up)
+{
+    const auto soon = [&] { return std::min(end, Clock::now() + std::chrono::milliseconds(100)); };
+    while (!wait_for(listener.get(), POLLIN, soon()))
+        if (give_up || Clock::now() >= end) return 0;
+    return receive(Fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)), UINT64_MAX, end);
 }
 
 void look(const Fd& fd, TcpResult& result)
@@ -179,6 +186,11 @@ std::string write_all(const Fd& fd, std::uint64_t bytes, Clock::time_point end, 
         look(fd, result);
     }
     return {};
+}
+
+double seconds_since(Clock::time_point start)
+{
+    return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 }  // namespace
@@ -340,6 +352,27 @@ tcp_info tcp_info_of(const Fd& socket)
     return info;
 }
 
+TcpResult send_tcp(const TcpPair& pair, std::uint64_t bytes, std::chrono::seconds limit)
+{
+    TcpResult result;
+    const auto start = Clock::now();
+    const auto end = start + limit;
+    const auto before = tcp_info_of(pair.sender);
+    std::thread receiver([&] { result.received = receive(pair.receiver, bytes, end); });
+    result.error = write_all(pair.sender, bytes, end, result);
+    receiver.join();
+    result.seconds = seconds_since(start);
+    const bool acknowledged = eventually(std::chrono::seconds(2), [&] {
+        const auto info = tcp_info_of(pair.sender);
+        return info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0;
+    });
+    look(pair.sender, result);
+    result.segments_out -= before.tcpi_segs_out;
+    result.bytes_sent -= before.tcpi_bytes_sent;
+    if (result.error.empty() && !(acknowledged && result.received == bytes)) result.error = "not all arrived in time";
+    return result;
+}
+
 TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, std::uint64_t bytes,
                        std::chrono::seconds limit)
 {
@@ -348,7 +381,7 @@ TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, con
     const auto end = start + limit;
     const auto listener = listen_tcp(to_namespace, to);
     std::atomic<bool> give_up{false};
-    std::thread receiver([&] { result.received = read_all(listener, end, give_up); });
+    std::thread receiver([&] { result.received = accept_and_receive(listener, end, give_up); });
     {
         const auto there = address_of(to);
         const Fd fd = make_socket(from, there.family, SOCK_STREAM | SOCK_NONBLOCK);
@@ -357,11 +390,13 @@ TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, con
         shutdown(fd.get(), SHUT_WR);
         give_up = !result.error.empty();
         receiver.join();
-        std::this_thread::sleep_for(std::chrono::milliseconds(slow_machine() ? 100 : 20));  // the last ACKs
+        result.seconds = seconds_since(start);
+        // The kernel's socket goes to TIME_WAIT after its last ACK, and leaves this one closed.
+        if (result.error.empty())
+            eventually(std::chrono::seconds(2), [&] { return tcp_info_of(fd).tcpi_state == tcp_close; });
         look(fd, result);
     }
     if (result.error.empty() && result.received != bytes) result.error = "only part of the bytes arrived";
-    result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     return result;
 }
 

@@ -127,7 +127,11 @@ struct TcpResult {
     double seconds = 0;
 };
 
+// Over a connection of its own, until the sender's side of it is in TIME_WAIT. What that still answers is not counted.
 TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, std::uint64_t bytes,
                        std::chrono::seconds limit = std::chrono::seconds(60));
+// Over a connection that stays open, until all is acknowledged and the sender has nothing left to send. segments_out
+// and bytes_sent are those of this call.
+TcpResult send_tcp(const TcpPair& pair, std::uint64_t bytes, std::chrono::seconds limit = std::chrono::seconds(60));
 
 }  // namespace headwind::test

@@ -125,46 +125,6 @@ TEST(PartyChange, KeepsTheParty)
     EXPECT_THAT(message(change_rule(rule_for(text), elsewhere)), HasSubstr("--dev: the rule was made for"));
 }
 
-// ---- as the hooks see it ----
-
-TEST(AsHooked, SwapsDirectionsAndEndsAtTheHostSide)
-{
-    auto text = text_for(web(true));
-    text.devices = {"veth7"};
-    text.local_ports = {"80"};
-    text.remotes = {"10.0.0.0/8"};
-    const auto rule = rule_for(text);
-    EXPECT_EQ(rule.direction, Direction::out);
-    const auto hooked = as_hooked(rule);
-    EXPECT_EQ(hooked.direction, Direction::in);
-    EXPECT_EQ(hooked.selector.remote_ports, rule.selector.local_ports);
-    EXPECT_TRUE(hooked.selector.local_ports.empty());
-    EXPECT_EQ(hooked.selector.locals, rule.selector.remotes);
-    EXPECT_EQ(as_hooked(hooked).selector, rule.selector);
-    text.direction = "in";
-    EXPECT_EQ(as_hooked(rule_for(text)).direction, Direction::out);
-    text.direction = "both";
-    EXPECT_EQ(as_hooked(rule_for(text)).direction, Direction::both);
-}
-
-TEST(AsHooked, LeavesOtherRulesAsTheyAre)
-{
-    auto text = text_for(web());
-    text.local_ports = {"80"};
-    EXPECT_EQ(as_hooked(rule_for(text)), rule_for(text));
-    text.party.reset();
-    EXPECT_EQ(as_hooked(rule_for(text)), rule_for(text));
-}
-
-TEST(AsHooked, DecidesWhatWorksAtIngress)
-{
-    auto text = text_for(web(true));
-    text.delay = "5ms";
-    EXPECT_THAT(message(make_rule(text)), AllOf(HasSubstr("--at host"), HasSubstr("--delay 5ms use --at pod")));
-    text.direction = "in";
-    EXPECT_TRUE(make_rule(text)) << "what comes to the pod leaves through the host side";
-}
-
 // ---- where it sits ----
 
 std::string side_of(const std::string& at, const Surroundings& found)
