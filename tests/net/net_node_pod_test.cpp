@@ -192,6 +192,11 @@ TEST_F(ManifestPod, DelaysWhereTheKernelCan)
     expect_spared("web", 5);
     EXPECT_GT(rule_of(shop().netns(), "late")["counters"]["out"]["delayed_packets"], 0);
     expect_ok(in_pod("clear --container web"));
+    expect_ok(in_pod("add --name late --container web --at host --direction both --delay 1ms"));
+    expect_spared("web", 5);
+    expect_spared("db", 5);
+    for (const std::string direction : {"out", "in"})
+        EXPECT_EQ(counters_of(host(), "late", direction).delayed, 20U) << direction;
 }
 
 }  // namespace
