@@ -126,8 +126,7 @@ std::string subject(const Selector& selector)
 std::string senders(const Rule& rule)
 {
     const auto& cgroups = rule.selector.cgroups;
-    const std::string words =
-        cgroups.empty() ? "" : (cgroups.size() > 1 ? "cgroups " : "cgroup ") + alternatives(cgroups);
+    std::string words = cgroups.empty() ? "" : (cgroups.size() > 1 ? "cgroups " : "cgroup ") + alternatives(cgroups);
     if (!rule.party) return words;
     if (rule.party->process == 0) return describe(*rule.party);
     return describe(*rule.party) + " and all of its " + words;
