@@ -14,7 +14,19 @@ struct Options {
     std::string file;
 };
 
-Status append_line(const std::string& line, Changes& changes)
+// A batch changes one network namespace.
+Result<AddRequest> request_here(const AddWords& words, const CommonOptions& common)
+{
+    HW_TRY(const auto place, find_place(words, common));
+    if (place && place->netns)
+        return fail(ErrorKind::usage,
+                    "the rule would sit {}, and a batch changes one namespace only: name it before the file (headwind "
+                    "batch --netns {}), or add --at host to the line",
+                    place->reason, place->netns_path);
+    return add_request(words, place);
+}
+
+Status append_line(const std::string& line, const CommonOptions& common, Changes& changes)
 {
     AddWords added;
     ChangeWords changed;
@@ -34,7 +46,7 @@ Status append_line(const std::string& line, Changes& changes)
                     error.what());
     }
     if (add->parsed()) {
-        HW_TRY(auto request, add_request(added));
+        HW_TRY(auto request, request_here(added, common));
         changes.add.push_back(std::move(request));
     } else if (change->parsed()) {
         HW_TRY(const auto requests, change_requests(changed));
@@ -44,14 +56,14 @@ Status append_line(const std::string& line, Changes& changes)
     return {};
 }
 
-Result<Changes> read_changes(std::istream& input, const std::string& name)
+Result<Changes> read_changes(std::istream& input, const std::string& name, const CommonOptions& common)
 {
     Changes changes;
     std::string line;
     for (int number = 1; std::getline(input, line); ++number) {
         const auto words = std::string(trimmed(line));
         if (words.empty() || words.front() == '#') continue;
-        if (const auto status = append_line(words, changes); !status)
+        if (const auto status = append_line(words, common, changes); !status)
             return fail(status.error().kind, "{}:{}: {}", name, number, status.error().message);
     }
     return changes;
@@ -59,15 +71,15 @@ Result<Changes> read_changes(std::istream& input, const std::string& name)
 
 Result<int> batch(const Options& options)
 {
+    HW_CHECK(enter(options.common));
     Changes changes;
     if (options.file == "-") {
-        HW_TRY(changes, read_changes(std::cin, "standard input"));
+        HW_TRY(changes, read_changes(std::cin, "standard input", options.common));
     } else {
         std::ifstream file(options.file);
         if (!file) return fail_errno(errno, "open " + options.file);
-        HW_TRY(changes, read_changes(file, options.file));
+        HW_TRY(changes, read_changes(file, options.file, options.common));
     }
-    HW_CHECK(enter(options.common));
     HW_TRY(const auto views, apply_changes(changes));
     if (options.common.json) {
         auto json = nlohmann::json::array();
@@ -90,6 +102,7 @@ void register_batch(CLI::App& app, Cli& cli)
         ->add_option("file", options->file, "a line for each, as on the command line; # starts a comment; - is stdin")
         ->required();
     add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
     command->footer(
         "A packet sees the rules before the batch or after it, never a mixture. A line that is refused is named, and\n"
         "nothing is changed.\n\n"

@@ -39,6 +39,13 @@ unsigned depth(const std::string& path)
     return static_cast<unsigned>(std::distance(parts.begin(), parts.end()));
 }
 
+// The root of the whole hierarchy, not of what a cgroup namespace shows of it.
+bool is_root(const std::string& directory)
+{
+    struct stat info {};
+    return stat(directory.c_str(), &info) == 0 && info.st_ino == 1;
+}
+
 // A cgroup of a `headwind run` that no longer lives?
 bool is_orphan(const fs::path& directory)
 {
@@ -74,16 +81,29 @@ void remove_cgroup(const std::string& directory)
 Result<std::string> cgroup2_mount()
 {
     std::ifstream mounts("/proc/self/mountinfo");
+    std::string found;
     for (std::string line; std::getline(mounts, line);) {
         const auto dash = line.find(" - ");
         if (dash == std::string::npos || line.compare(dash + 3, 8, "cgroup2 ") != 0) continue;
         std::istringstream fields(line);
         std::string id, parent, device, root, point;
         fields >> id >> parent >> device >> root >> point;
-        return unescape_mount(point);
+        point = unescape_mount(point);
+        if (is_root(point)) return point;
+        if (found.empty()) found = point;
     }
+    if (!found.empty()) return found;
     return fail(ErrorKind::unsupported,
                 "no cgroup2 file system is mounted: mount one (mount -t cgroup2 none /sys/fs/cgroup)");
+}
+
+bool is_gone(const Cgroup& cgroup)
+{
+    const auto mount = cgroup2_mount();
+    if (!mount || !is_root(*mount)) return false;
+    struct stat info {};
+    if (stat((*mount + cgroup.path).c_str(), &info) != 0) return errno == ENOENT;
+    return info.st_ino != cgroup.id;
 }
 
 Result<Cgroup> find_cgroup(const std::string& text)

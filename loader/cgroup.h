@@ -15,11 +15,15 @@ struct Cgroup {
     friend bool operator==(const Cgroup&, const Cgroup&) = default;
 };
 
-// Mount point of cgroup2. The error says how to mount it.
+// Mount point of cgroup2, of the whole hierarchy if one shows it (a container may have another of its own part). The
+// error says how to mount it.
 Result<std::string> cgroup2_mount();
 
 // `text` is a path below the mount point or an absolute path in the file system that lies below it.
 Result<Cgroup> find_cgroup(const std::string& text);
+
+// It was removed, or removed and made anew. False too where this process sees only a part of the hierarchy.
+bool is_gone(const Cgroup& cgroup);
 
 // The calling process's own cgroup.
 Result<std::string> own_cgroup_path();

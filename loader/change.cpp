@@ -62,6 +62,7 @@ void register_change(CLI::App& app, Cli& cli)
     auto* command = app.add_subcommand("change", "change rules while packets flow; what is not named stays");
     change_flags(command, options->words);
     add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
     command->footer(
         "Counters and the state of the rate live on. Each packet meets a rule as it was or as it is, never a mixture;\n"
         "several rules change in the same instant. `off` takes an impairment away, `any` a selector: --loss off,\n"

@@ -87,11 +87,35 @@ void add_common_options(CLI::App* command, CommonOptions& options, bool json)
     command
         ->add_option("--netns", options.netns, "network namespace: a name of `ip netns list`, a process id, or a path")
         ->type_name("NAME|PID|PATH");
+    command
+        ->add_option(
+            "--host-root", options.host_root,
+            "in a container: where the host's / is mounted, as /host; /proc, /run, /sys/fs/cgroup and /var/lib "
+            "are read there")
+        ->type_name("PATH")
+        ->envname("HEADWIND_HOST_ROOT")
+        ->transform([](const std::string& path) { return path.substr(0, path.find_last_not_of('/') + 1); });
     if (json) command->add_flag("--json", options.json, "print JSON");
+}
+
+void add_namespace_options(CLI::App* command, CommonOptions& options)
+{
+    constexpr const char* group = "The network namespace of";
+    auto* netns = command->get_option("--netns");
+    auto* container =
+        command->add_option("--container", options.party.container, "a container: id, 6 digits of it, name");
+    auto* pod = command->add_option("--pod", options.party.pod, "a pod");
+    auto* pid = command->add_option("--pid", options.party.pid, "a process");
+    container->type_name("ID|NAME")->group(group)->excludes(netns);
+    pod->type_name("NAMESPACE/NAME")->group(group)->excludes(netns)->excludes(container);
+    pid->type_name("N")->group(group)->excludes(netns)->excludes(container)->excludes(pod);
 }
 
 Status enter(const CommonOptions& options)
 {
+    use_host_root(options.host_root);
+    HW_CHECK(check_bpffs_is_hosts(options.host_root));
+    if (options.party.given()) return enter_netns_of(options.party, options.host_root);
     if (options.netns.empty()) return {};
     return enter_netns(options.netns);
 }
@@ -131,6 +155,7 @@ std::string_view format_state(RuleState state)
         case RuleState::expired: return "expired";
         case RuleState::unleased: return "lease ended";
         case RuleState::panicked: return "off (panic)";
+        case RuleState::orphaned: return "gone";
     }
     return "?";
 }

@@ -8,6 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "engine.h"
+#include "placement.h"
 #include "result.h"
 #include "rule.h"
 
@@ -34,12 +35,15 @@ void register_verify(CLI::App& app, Cli& cli);
 // ---- shared by several subcommands ----
 
 struct CommonOptions {
-    std::string netns;
+    std::string netns, host_root;
+    PartyWords party;  // whose network namespace
     bool json = false;
 };
-// --netns, and --json where the command prints something.
+// --netns and --host-root, and --json where the command prints something.
 void add_common_options(CLI::App* command, CommonOptions& options, bool json);
-// Enters --netns if it was given.
+// --container, --pod and --pid, beside --netns: for commands on the rules of a network namespace.
+void add_namespace_options(CLI::App* command, CommonOptions& options);
+// Enters the network namespace named, if any. With --host-root: the BPF file system must be the host's.
 Status enter(const CommonOptions& options);
 
 // The flags that describe a rule (all but --name), for `add`, `change`, `run` and `verify`.
@@ -48,6 +52,7 @@ void add_rule_flags(CLI::App* command, RuleText& text);
 // What `add` and `change` are told, on the command line or in a line of a batch.
 struct AddWords {
     RuleText text;
+    PartyWords party;
     std::string duration, max_held;
     std::uint32_t max_rules = 0;
     bool replace = false;
@@ -59,7 +64,9 @@ struct ChangeWords {
 };
 void add_flags(CLI::App* command, AddWords& words);
 void change_flags(CLI::App* command, ChangeWords& words);
-Result<AddRequest> add_request(const AddWords& words);
+// `place`: where the words' party is, if they name one.
+Result<AddRequest> add_request(const AddWords& words, const std::optional<Place>& place);
+Result<std::optional<Place>> find_place(const AddWords& words, const CommonOptions& options);
 Result<std::vector<ChangeRequest>> change_requests(const ChangeWords& words);
 // A time above 0, or 0 for an empty text; the error names the flag.
 Result<std::uint64_t> parse_time_option(const char* flag, const std::string& text);

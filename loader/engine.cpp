@@ -56,11 +56,14 @@ Result<std::vector<netlink::Link>> devices_for(const Rule& rule)
     return found;
 }
 
+// At the host side of a pod's device what the pod sends comes in.
 __u32 attach_flags(const Rule& rule)
 {
+    const bool far = is_far(rule);
     __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
-    if (rule.direction != Direction::in) flags |= HW_DEVICE_EGRESS;
-    if (rule.direction != Direction::out) flags |= HW_DEVICE_INGRESS;
+    if (far) flags |= HW_DEVICE_FAR;
+    if (rule.direction != (far ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
+    if (rule.direction != (far ? Direction::in : Direction::out)) flags |= HW_DEVICE_INGRESS;
     return flags;
 }
 

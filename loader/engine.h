@@ -25,6 +25,7 @@ enum class RuleState {
     expired,   // past its deadline (--for)
     unleased,  // its owner no longer renews it
     panicked,  // `headwind panic` is on
+    orphaned,  // what it was made for (--container, --pod, --pid) is gone; the next change removes it
 };
 
 struct DirectionCounters {

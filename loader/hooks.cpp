@@ -152,6 +152,7 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
     auto& device = instance.control->devices[slot];
     if (link.flags & IFF_LOOPBACK)
         flags = (flags & ~static_cast<__u32>(HW_DEVICE_INGRESS)) | HW_DEVICE_LOOPBACK | HW_DEVICE_EGRESS;
+    if (flags & HW_DEVICE_FAR) device.far_netns = link.peer_netns;
     device.flags |= flags & ~static_cast<__u32>(HW_DEVICE_CLSACT);
     std::atomic_ref(device.ifindex).store(static_cast<__u32>(link.index));
     if (instance.control->tcx == 0) {

@@ -12,8 +12,8 @@
 #include <time.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
-#include <functional>
 #include <sstream>
 
 #ifndef SO_NETNS_COOKIE
@@ -22,6 +22,8 @@
 
 namespace headwind {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr int lock_wait_ms = 5'000;
 constexpr int lock_poll_ms = 20;
@@ -52,6 +54,25 @@ std::string lock_holder(int fd)
     return "another process";
 }
 
+// "0:28" of the BPF file system that a process sees at its place; empty: it sees none.
+Result<std::string> bpffs_device(const std::string& mountinfo)
+{
+    std::ifstream mounts(mountinfo);
+    if (!mounts)
+        return fail(ErrorKind::usage,
+                    "--host-root: {} cannot be read ({}): name the folder where the host's / is mounted", mountinfo,
+                    std::strerror(errno));
+    std::string found;
+    for (std::string line; std::getline(mounts, line);) {
+        std::istringstream fields(line);
+        std::string id, parent, device, root, point;
+        fields >> id >> parent >> device >> root >> point;
+        if (point == bpffs_mount)
+            found = line.find(" - bpf ") == std::string::npos ? "" : device;  // the last is on top
+    }
+    return found;
+}
+
 Result<Fd> open_file(const std::string& path, int flags)
 {
     Fd fd(open(path.c_str(), flags | O_CLOEXEC));
@@ -59,14 +80,10 @@ Result<Fd> open_file(const std::string& path, int flags)
     return fd;
 }
 
-// Runs `work` in another network namespace and comes back.
-Status in_netns(int other, const std::function<Status()>& work)
+std::string& host_root()
 {
-    HW_TRY(const auto here, open_file("/proc/thread-self/ns/net", O_RDONLY));
-    if (setns(other, CLONE_NEWNET) != 0) return fail_errno(errno, "enter the initial network namespace");
-    auto status = work();
-    if (setns(here.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "return to the network namespace");
-    return status;
+    static std::string root;
+    return root;
 }
 
 // Where the process was before enter_netns.
@@ -103,6 +120,21 @@ Status ensure_bpffs()
     return {};
 }
 
+Status check_bpffs_is_hosts(const std::string& root)
+{
+    if (root.empty()) return {};
+    HW_TRY(const auto hosts, bpffs_device(root + "/proc/1/mountinfo"));
+    struct stat own {};
+    const bool same = stat(bpffs_mount, &own) == 0 && is_bpffs(bpffs_mount) &&
+                      fmt::format("{}:{}", major(own.st_dev), minor(own.st_dev)) == hosts;
+    if (same) return {};
+    return fail(ErrorKind::unsupported,
+                "--host-root {0}: {1} is not the host's BPF file system: rules pinned there would die with this "
+                "container. Mount the host's: a hostPath volume of {1} on {1}, with mountPropagation: Bidirectional "
+                "where the host may not have mounted it yet (Docker, Podman: -v {1}:{1})",
+                root, bpffs_mount);
+}
+
 Result<Fd> lock_host()
 {
     HW_TRY(auto fd, open_file(bpffs_mount, O_RDONLY | O_DIRECTORY));
@@ -124,10 +156,42 @@ Status enter_netns(const std::string& name)
     if (!fd)
         return fail(ErrorKind::not_found, "--netns {}: {}: {} (a name of `ip netns list`, a process id, or a path)",
                     name, path, std::strerror(errno));
+    return enter_netns(fd.get(), fmt::format("--netns {}: {}", name, path));
+}
+
+Status enter_netns(int netns, const std::string& what)
+{
     if (!start_netns()) start_netns() = Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-    if (setns(fd.get(), CLONE_NEWNET) != 0)
-        return fail(errno == EPERM ? ErrorKind::permission : ErrorKind::usage, "--netns {}: {}: {}", name, path,
+    if (setns(netns, CLONE_NEWNET) != 0)
+        return fail(errno == EPERM ? ErrorKind::permission : ErrorKind::usage, "{}: {}", what,
                     errno == EINVAL ? "this is no network namespace" : std::strerror(errno));
+    return {};
+}
+
+Status in_netns(int netns, const std::function<Status()>& work)
+{
+    HW_TRY(const auto here, open_file("/proc/thread-self/ns/net", O_RDONLY));
+    if (setns(netns, CLONE_NEWNET) != 0) return fail_errno(errno, "enter another network namespace");
+    auto status = work();
+    if (setns(here.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "return to the network namespace");
+    return status;
+}
+
+std::string path_of_netns(const std::string& inode)
+{
+    std::error_code error;
+    struct stat info {};
+    for (const char* mounts : {"/run/netns", "/run/docker/netns"}) {
+        for (const auto& entry : fs::directory_iterator(host_root() + mounts, error))
+            if (stat(entry.path().c_str(), &info) == 0 && std::to_string(info.st_ino) == inode) return entry.path();
+    }
+    const auto name = "net:[" + inode + "]";
+    for (const auto& process : fs::directory_iterator(host_root() + "/proc", error)) {
+        const auto pid = process.path().filename().string();
+        if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+        std::error_code ignored;
+        if (fs::read_symlink(process.path() / "ns/net", ignored) == name) return process.path() / "ns/net";
+    }
     return {};
 }
 
@@ -144,18 +208,28 @@ Result<NetnsId> current_netns()
     return id;
 }
 
+void use_host_root(const std::string& root)
+{
+    host_root() = root;
+}
+
+std::string sysctl_file(const std::string& path)
+{
+    return host_root() + "/proc/sys/" + path;
+}
+
 Result<std::uint32_t> read_sysctl(const std::string& path)
 {
-    std::ifstream file("/proc/sys/" + path);
+    std::ifstream file(sysctl_file(path));
     std::uint32_t value = 0;
-    if (!(file >> value)) return fail(ErrorKind::failed, "read /proc/sys/{}", path);
+    if (!(file >> value)) return fail(ErrorKind::failed, "read {}", sysctl_file(path));
     return value;
 }
 
 Status write_sysctl(const std::string& path, std::uint32_t value)
 {
-    std::ofstream file("/proc/sys/" + path);
-    if (!(file << value << std::flush)) return fail(ErrorKind::failed, "write {} to /proc/sys/{}", value, path);
+    std::ofstream file(sysctl_file(path));
+    if (!(file << value << std::flush)) return fail(ErrorKind::failed, "write {} to {}", value, sysctl_file(path));
     return {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "fd.h"
@@ -16,6 +17,10 @@ constexpr const char* pin_root = "/sys/fs/bpf/headwind";
 // Mounts the BPF file system if it is not (systemd does at boot; small images do not).
 Status ensure_bpffs();
 
+// Refuses the BPF file system of a container that is not its host's: what is pinned there dies with the container.
+// `root`: where the host's file system is seen (--host-root).
+Status check_bpffs_is_hosts(const std::string& root);
+
 // One change at a time on a host. Waits up to 5 s, then fails with ErrorKind::busy and says who holds it. Given back
 // when the value is destroyed or the process dies.
 Result<Fd> lock_host();
@@ -23,6 +28,12 @@ Result<Fd> lock_host();
 // Moves the calling thread into a network namespace: a name of `ip netns`, a process id, or a path. Mount namespaces
 // stay as they are (`ip netns exec` would hide the BPF file system).
 Status enter_netns(const std::string& name);
+// The same for one that is open; `what` names it in errors.
+Status enter_netns(int netns, const std::string& what);
+// Runs `work` in another network namespace and comes back.
+Status in_netns(int netns, const std::function<Status()>& work);
+// A path that names the network namespace of this inode, of a mount or else of a process; empty: there is none.
+std::string path_of_netns(const std::string& inode);
 // The namespace the thread is in now.
 struct NetnsId {
     std::uint64_t inode = 0;
@@ -30,7 +41,13 @@ struct NetnsId {
 };
 Result<NetnsId> current_netns();
 
-// Value of /proc/sys/<path>, and setting it; of the thread's network namespace where the sysctl is per namespace.
+// Where the host's file system is seen (--host-root); "" at first. Sysctls are read and written below it: a container's
+// own /proc/sys is read-only.
+void use_host_root(const std::string& root);
+std::string sysctl_file(const std::string& path);
+
+// Value of a sysctl, as "net/core/somaxconn", and setting it; of the thread's network namespace where the sysctl is per
+// namespace.
 Result<std::uint32_t> read_sysctl(const std::string& path);
 Status write_sysctl(const std::string& path, std::uint32_t value);
 // The same seen from the host's first namespace: some sysctls are shown nowhere else. Looked for in the thread's

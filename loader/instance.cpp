@@ -216,22 +216,7 @@ bool has_living_link(const fs::path& directory)
 // or a mount names its inode.
 bool is_dead(const fs::path& directory)
 {
-    if (has_living_link(directory)) return false;
-    const auto name = "net:[" + directory.filename().string() + "]";
-    std::error_code error;
-    for (const auto& process : fs::directory_iterator("/proc", error)) {
-        const auto pid = process.path().filename().string();
-        if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-        std::error_code ignored;
-        if (fs::read_symlink(process.path() / "ns/net", ignored) == name) return false;
-    }
-    struct stat info {};
-    for (const char* mounts : {"/run/netns", "/run/docker/netns", "/var/run/netns"}) {
-        for (const auto& entry : fs::directory_iterator(mounts, error))
-            if (stat(entry.path().c_str(), &info) == 0 && std::to_string(info.st_ino) == directory.filename().string())
-                return false;
-    }
-    return true;
+    return !has_living_link(directory) && path_of_netns(directory.filename().string()).empty();
 }
 
 }  // namespace
@@ -338,6 +323,19 @@ void sweep_dead_instances()
     for (const auto& entry : fs::directory_iterator(pin_root, error))
         if (entry.is_directory(error) && is_dead(entry.path())) dead.push_back(entry.path());
     for (const auto& directory : dead) static_cast<void>(remove_pins(directory.string()));
+}
+
+std::vector<std::string> instance_netns_paths()
+{
+    std::error_code error;
+    std::vector<std::string> out;
+    for (const auto& entry : fs::directory_iterator(pin_root, error)) {
+        if (!entry.is_directory(error)) continue;
+        const auto path = path_of_netns(entry.path().filename().string());
+        if (!path.empty()) out.push_back(path);
+    }
+    std::sort(out.begin(), out.end());
+    return out;
 }
 
 Result<hw_counters> read_counters(const Instance& instance, hw_state_key key)

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <headwind/abi.h>
 
@@ -62,6 +63,10 @@ void sweep_dead_instances();
 
 // True if there is any instance directory on the host, other than the current namespace's.
 Result<bool> other_instances_exist();
+
+// Paths by which the namespaces of all instances can be entered; those that have none (no process, no mount) are
+// missing.
+std::vector<std::string> instance_netns_paths();
 
 // Counters of one rule and direction, summed over the CPUs.
 Result<hw_counters> read_counters(const Instance& instance, hw_state_key key);

@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli.h"
+#include "host.h"
+#include "instance.h"
 
 namespace headwind {
 namespace {
@@ -17,6 +19,7 @@ struct Options {
     CommonOptions common;
     std::vector<std::string> names;  // stats: empty: all
     bool watch = false;
+    bool everywhere = false;  // list: of every network namespace
 };
 
 nlohmann::json to_json(const Overview& all)
@@ -48,9 +51,39 @@ std::size_t name_width(const Overview& all)
     return width;
 }
 
+void print_list(const Overview& all)
+{
+    for (const auto& rule : all.rules)
+        fmt::print("{:<{}}  {}  {}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
+                   rule_sentence(rule));
+}
+
+// Rules of containers and pods are in namespaces of their own.
+Result<int> list_everywhere(const Options& options)
+{
+    auto json = nlohmann::json::array();
+    bool any = false;
+    for (const auto& path : instance_netns_paths()) {
+        if (!enter_netns(path)) continue;  // it ended meanwhile
+        HW_TRY(const auto all, overview());
+        any = any || !all.rules.empty();
+        json.push_back(to_json(all));
+        json.back()["netns"] = path;
+        if (options.common.json || all.rules.empty()) continue;
+        fmt::print("in {}:\n", path);
+        print_list(all);
+    }
+    if (options.common.json)
+        fmt::print("{}\n", nlohmann::json{{"namespaces", json}}.dump(2));
+    else if (!any)
+        fmt::print("no rules\n");
+    return 0;
+}
+
 Result<int> list(const Options& options)
 {
     HW_CHECK(enter(options.common));
+    if (options.everywhere) return list_everywhere(options);
     HW_TRY(const auto all, overview());
     if (options.common.json) {
         fmt::print("{}\n", to_json(all).dump(2));
@@ -58,9 +91,7 @@ Result<int> list(const Options& options)
     }
     if (all.panic) fmt::print("panic is on: no rule has an effect; `headwind panic --off` goes on\n");
     if (all.rules.empty()) fmt::print("no rules\n");
-    for (const auto& rule : all.rules)
-        fmt::print("{:<{}}  {}  {}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
-                   rule_sentence(rule));
+    print_list(all);
     return 0;
 }
 
@@ -157,7 +188,11 @@ void register_list(CLI::App& app, Cli& cli)
     auto options = std::make_shared<Options>();
     auto* command = app.add_subcommand("list", "show the rules, the one that wins first");
     add_common_options(command, options->common, true);
-    command->footer("Examples:\n  headwind list\n  headwind list --json --netns blue");
+    add_namespace_options(command, options->common);
+    command->add_flag("--all", options->everywhere, "of every network namespace that has rules");
+    command->footer(
+        "Examples:\n  headwind list\n  headwind list --json --netns blue\n  headwind list --pod default/shop\n"
+        "  headwind list --all");
     command->callback([options, &cli] { cli.chosen = [options] { return list(*options); }; });
 }
 
@@ -168,6 +203,7 @@ void register_stats(CLI::App& app, Cli& cli)
     command->add_option("name", options->names, "only these rules");
     command->add_flag("--watch", options->watch, "again every second, until interrupted");
     add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
     command->footer(
         "packets, bytes: matched (frames without FCS). Dropped: loss (--loss), partition, reject (either of them,\n"
         "and answered), queue (full in front of --rate), held (--max-held reached), line (refused by the pacer).\n"

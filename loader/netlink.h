@@ -19,6 +19,9 @@ struct Link {
     unsigned short type = 0;  // ARPHRD_*
     unsigned flags = 0;       // IFF_*
     int parent = 0;           // IFLA_LINK when it names a device of this namespace (vlan, macvlan, …); else 0
+    // Of a veth the other end: its index (IFLA_LINK), and this namespace's id of the namespace it is in
+    // (IFLA_LINK_NETNSID; -1: this one).
+    int peer = 0, peer_netns = -1;
     bool parent_elsewhere = false;  // IFLA_LINK_NETNSID: it stands on a device or tunnel socket of another namespace
     int master = 0;                 // IFLA_MASTER (bridge, bond, vrf); else 0
     bool metadata_tunnel = false;   // vxlan/geneve/gre in external (collect metadata) mode
@@ -26,6 +29,9 @@ struct Link {
 };
 
 Result<std::vector<Link>> list_links();
+
+// The id by which the thread's namespace knows the one that `netns` is open on; -1: it has none.
+Result<int> id_of_netns(int netns);
 
 // A veth pair `name0`/`name1` made for the line: MTU as given, alias as given, no IPv6 address generation
 // (addrgenmode none), NOARP, both ends up. IPv6 is disabled on both through /proc/sys before they come up.

@@ -14,6 +14,7 @@
 #include <linux/veth.h>
 #include <sys/socket.h>
 
+#include "host.h"
 #include "netlink.h"
 #include "netlink_request.h"
 
@@ -83,6 +84,8 @@ Link parse_link(const Message& message)
     link.metadata_tunnel = collects_metadata(link.kind, find_attribute(info, IFLA_INFO_DATA));
     link.parent_elsewhere = link_attribute(message, IFLA_LINK_NETNSID) != nullptr;
     const int parent = value_of<int>(link_attribute(message, IFLA_LINK));
+    link.peer = parent;
+    if (link.parent_elsewhere) link.peer_netns = value_of<int>(link_attribute(message, IFLA_LINK_NETNSID));
     if (!link.parent_elsewhere && parent != link.index) link.parent = parent;
     return link;
 }
@@ -181,7 +184,7 @@ Status set_no_address_generation(int index, const std::string& name)
 // The file is missing on a host without IPv6.
 Status disable_ipv6(const std::string& name)
 {
-    const std::string path = fmt::format("/proc/sys/net/ipv6/conf/{}/disable_ipv6", name);
+    const std::string path = sysctl_file(fmt::format("net/ipv6/conf/{}/disable_ipv6", name));
     const OwnedFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!file && errno == ENOENT) return {};
     if (!file || write(file.get(), "1", 1) != 1) return fail_errno(errno, fmt::format("write {}", path));

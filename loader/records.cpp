@@ -59,6 +59,7 @@ Resolved RuleRecord::resolved() const
     if (!rule.selector.devices.empty())
         for (const auto& device : devices) out.device_slots.push_back(device.slot);
     out.cgroups = cgroups;
+    out.far = is_far(rule);
     return out;
 }
 

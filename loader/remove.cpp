@@ -52,6 +52,7 @@ void register_del(CLI::App& app, Cli& cli)
     command->add_option("name", options->names, "names, as `headwind list` shows them")->required();
     command->add_flag("--if-exists", options->if_exists, "a name that is not there is no error");
     add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
     command->footer("Examples:\n  headwind del slow-db\n  headwind del --if-exists a b c");
     command->callback([options, &cli] { cli.chosen = [options] { return del(*options); }; });
 }
@@ -62,6 +63,7 @@ void register_clear(CLI::App& app, Cli& cli)
     auto* command =
         app.add_subcommand("clear", "remove every rule and everything else of Headwind's in this namespace");
     add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
     command->footer(
         "Also cleans up after commands that were killed.\n\n"
         "Examples:\n  headwind clear\n  headwind clear --netns blue");

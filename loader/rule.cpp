@@ -278,6 +278,11 @@ tl::unexpected<Error> refuse(std::string_view flag, std::string_view value, std:
     return fail(ErrorKind::usage, "{}: {}", typed(flag, value), why);
 }
 
+bool is_far(const Rule& rule)
+{
+    return rule.party && rule.party->at_host;
+}
+
 Result<Rule> make_rule(const RuleText& text)
 {
     Rule rule;
@@ -287,6 +292,7 @@ Result<Rule> make_rule(const RuleText& text)
     auto impairment = make_impairment(flags);
     if (text.netem) impairment = named("--netem", *text.netem, std::move(impairment));
     HW_TRY(rule.impairment, std::move(impairment));
+    rule.party = text.party;
     HW_TRY(rule.direction, make_direction(flags, rule.impairment));
     if (text.priority) {
         HW_TRY(rule.priority, named("--priority", *text.priority, parse_priority(*text.priority)));

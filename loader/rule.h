@@ -91,14 +91,29 @@ bool partitions(const Impairment& impairment);
 // ns: the delay with the longest jitter, without the wait in front of `rate`.
 std::uint64_t longest_delay(const Impairment& impairment);
 
+// The container, the pod or the process that a rule was made for, as it was found (container.h). The rule is seen from
+// there and ends with it. Its cgroup is the selector's; a whole pod has none.
+struct Party {
+    std::string container;      // its name; empty: it has none
+    std::string id;             // of the container; empty: a whole pod, or a process
+    std::string pod;            // NAMESPACE/NAME; empty: in none
+    std::uint32_t process = 0;  // by whose id it was named; 0: by another name
+    bool at_host = false;       // the rule sits on the host side of the pod's devices; else in the pod's namespace
+    friend bool operator==(const Party&, const Party&) = default;
+};
+
 struct Rule {
     std::string name;
     Selector selector;
     Impairment impairment;
     Direction direction = Direction::out;
     int priority = default_priority;
+    std::optional<Party> party;
     friend bool operator==(const Rule&, const Rule&) = default;
 };
+
+// Its party is at the far end of the devices' cables: a pod, seen from the host side.
+bool is_far(const Rule& rule);
 
 // A rule as typed: every field the text of one flag (empty or absent: not given). Lists may be given several times and
 // with commas.
@@ -109,6 +124,7 @@ struct RuleText {
         reject, direction, priority;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
     bool partition = false, pass = false;
+    std::optional<Party> party;  // found, not typed
 };
 
 // The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
@@ -128,6 +144,7 @@ Result<Rule> make_rule(const RuleText& text);
 // The rule with what `given` names; the rest stays as it was. "off" as a value takes an impairment away (and the
 // distribution goes with the jitter, the gap with reorder, the queue with the rate), "any" as a list a selector.
 // --partition, --pass and --netem take the place of all other impairments, and these theirs. given.name is not used.
+// Of a rule with a party neither --cgroup nor, at the host side, --dev can be changed: they are what the party is.
 Result<Rule> change_rule(const Rule& before, const RuleText& given);
 
 // "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", ...
@@ -150,11 +167,14 @@ struct SentenceContext {
 // "packets sent by cgroup /a/b to port 5432 through eth0, lo: delay 50 ms, loss 1%, until 14:05". One line, no doubt
 // left: every selector, direction, impairment and a priority other than the default appear.
 std::string sentence(const Rule& rule, const SentenceContext& context = {});
+// "container web (3f2a1b4c5d6e) of pod default/shop", "pod default/shop", "process 4711"
+std::string describe(const Party& party);
 // "delay 50 ms ± 5 ms, loss 1%, rate 1 mbit (queue 100 ms)" / "partition, reject with RST" / "pass".
 std::string describe(const Impairment& impairment);
 
 // JSON with units in the key names (delay_ns, jitter_ns, distribution, loss_percent, loss_threshold and the same for
-// corrupt, duplicate and reorder, reorder_gap, rate_bit_per_s, queue_bytes, queue_ns, partition, pass, reject).
+// corrupt, duplicate and reorder, reorder_gap, rate_bit_per_s, queue_bytes, queue_ns, partition, pass, reject; party:
+// container, id, pod, process, at).
 // rule_from_json(to_json(r)) == r for every valid rule; this is also how rules are stored in the kernel's maps.
 nlohmann::json to_json(const Rule& rule);
 Result<RuleText> text_from_json(const nlohmann::json& json);  // every value with its unit, as flags would have it

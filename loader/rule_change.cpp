@@ -56,10 +56,20 @@ void change_impairments(RuleText& text, const RuleText& given)
         if (given.*value) text.*value = is_off(given.*value) ? std::nullopt : given.*value;
 }
 
+Status check_party(const Rule& before, const RuleText& given)
+{
+    if (!before.party) return {};
+    const bool devices = before.party->at_host && !given.devices.empty();
+    if (given.cgroups.empty() && !devices) return {};
+    return fail(ErrorKind::usage, "{}: the rule was made for {}: add another for other packets",
+                given.cgroups.empty() ? "--dev" : "--cgroup", describe(before.party.value()));
+}
+
 }  // namespace
 
 Result<Rule> change_rule(const Rule& before, const RuleText& given)
 {
+    HW_CHECK(check_party(before, given));
     HW_TRY(auto text, text_from_json(to_json(before)));
     change_impairments(text, given);
     if (given.direction) text.direction = given.direction;

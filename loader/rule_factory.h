@@ -29,7 +29,5 @@ Result<T> named(std::string_view flag, std::string_view value, Result<T> result)
 Result<RuleText> spell_out(const RuleText& text);
 // Of a text without --netem.
 Result<Impairment> make_impairment(const RuleText& text);
-// The flags of this impairment that have no effect at ingress, as typed.
-std::string typed_egress_only(const Impairment& impairment, const RuleText& text);
 
 }  // namespace headwind

@@ -95,6 +95,17 @@ json to_json(const Impairment& impairment)
     return object;
 }
 
+json to_json(const Party& party)
+{
+    json object = json::object();
+    if (!party.container.empty()) object["container"] = party.container;
+    if (!party.id.empty()) object["id"] = party.id;
+    if (!party.pod.empty()) object["pod"] = party.pod;
+    if (party.process != 0) object["process"] = party.process;
+    object["at"] = party.at_host ? "host" : "pod";
+    return object;
+}
+
 // ---- reading: every function names the key it refuses ----
 
 tl::unexpected<Error> wrong(std::string_view key, std::string_view expected)
@@ -254,6 +265,29 @@ Status read_head(const json& rule, RuleText& text)
     return {};
 }
 
+Status read_party(const json& rule, RuleText& text)
+{
+    const json* object = find(rule, "party");
+    if (object == nullptr) return {};
+    HW_CHECK(check_keys(*object, "party", {"container", "id", "pod", "process", "at"}));
+    Party party;
+    for (const auto& [key, field] :
+         {std::pair{"container", &party.container}, {"id", &party.id}, {"pod", &party.pod}}) {
+        const json* value = find(*object, key);
+        if (value != nullptr && !value->is_string()) return wrong(fmt::format("party.{}", key), "a string");
+        if (value != nullptr) *field = value->get<std::string>();
+    }
+    if (const json* process = find(*object, "process")) {
+        if (!process->is_number_unsigned()) return wrong("party.process", "a process id");
+        party.process = process->get<std::uint32_t>();
+    }
+    const json* side = find(*object, "at");
+    if (side == nullptr || (*side != "pod" && *side != "host")) return wrong("party.at", "pod or host");
+    party.at_host = *side == "host";
+    text.party = std::move(party);
+    return {};
+}
+
 }  // namespace
 
 json to_json(const Rule& rule)
@@ -264,15 +298,17 @@ json to_json(const Rule& rule)
     object["priority"] = rule.priority;
     object["selector"] = to_json(rule.selector);
     object["impairment"] = to_json(rule.impairment);
+    if (rule.party) object["party"] = to_json(*rule.party);
     return object;
 }
 
 Result<RuleText> text_from_json(const json& json)
 {
     RuleText text;
-    HW_CHECK(check_keys(json, "", {"name", "direction", "priority", "selector", "impairment"}));
+    HW_CHECK(check_keys(json, "", {"name", "direction", "priority", "selector", "impairment", "party"}));
     HW_CHECK(read_head(json, text));
     HW_CHECK(read_selector(json, text));
+    HW_CHECK(read_party(json, text));
     HW_CHECK(read_impairment(json, text));
     return text;
 }

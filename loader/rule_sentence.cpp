@@ -9,6 +9,8 @@
 namespace headwind {
 namespace {
 
+constexpr std::size_t short_id_length = 12;  // of a container, as engines show it
+
 bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -120,6 +122,16 @@ std::string subject(const Selector& selector)
     return any ? "all packets" : "packets";
 }
 
+// "cgroup /a/b", "container web (…) of pod default/shop", "process 4711 and its cgroup /user.slice/x"
+std::string senders(const Rule& rule)
+{
+    const auto& cgroups = rule.selector.cgroups;
+    std::string words = cgroups.empty() ? "" : (cgroups.size() > 1 ? "cgroups " : "cgroup ") + alternatives(cgroups);
+    if (!rule.party) return words;
+    if (rule.party->process == 0) return describe(*rule.party);
+    return describe(*rule.party) + " and all of its " + words;
+}
+
 std::string_view verb(Direction direction)
 {
     switch (direction) {
@@ -130,11 +142,11 @@ std::string_view verb(Direction direction)
     return "sent";
 }
 
-std::string places(const Selector& selector, const SentenceContext& context)
+std::string places(const Rule& rule, const SentenceContext& context)
 {
-    const auto& devices = context.devices.empty() ? selector.devices : context.devices;
+    const auto& devices = context.devices.empty() ? rule.selector.devices : context.devices;
     if (devices.empty()) return "through every lowest device that is up";
-    return fmt::format("through {}", fmt::join(devices, ", "));
+    return fmt::format("through {}{}", fmt::join(devices, ", "), is_far(rule) ? " (host side)" : "");
 }
 
 std::string delay_words(const Impairment& impairment)
@@ -179,13 +191,23 @@ std::string describe(const Impairment& impairment)
     return fmt::format("{}", fmt::join(words, ", "));
 }
 
+std::string describe(const Party& party)
+{
+    if (party.process != 0) return fmt::format("process {}", party.process);
+    if (party.id.empty()) return "pod " + party.pod;
+    const std::string id = party.id.substr(0, short_id_length);
+    std::string text = "container " + (party.container.empty() ? id : fmt::format("{} ({})", party.container, id));
+    append(text, "of pod", party.pod);
+    return text;
+}
+
 std::string sentence(const Rule& rule, const SentenceContext& context)
 {
     const Selector& selector = rule.selector;
     std::string text = fmt::format("{} {}", subject(selector), verb(rule.direction));
-    append(text, selector.cgroups.size() > 1 ? "by cgroups" : "by cgroup", alternatives(selector.cgroups));
+    append(text, "by", senders(rule));
     text += ends(selector, rule.direction);
-    text += fmt::format(" {}: {}", places(selector, context), describe(rule.impairment));
+    text += fmt::format(" {}: {}", places(rule, context), describe(rule.impairment));
     if (rule.priority != default_priority) text += fmt::format(", priority {}", rule.priority);
     if (!context.until.empty()) text += fmt::format(", until {}", context.until);
     return text;

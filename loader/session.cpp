@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include <net/if.h>
+
 #include <algorithm>
 #include <atomic>
 
@@ -13,9 +15,24 @@ namespace {
 // Rules that expired are listed this long, then the next change removes them.
 constexpr std::uint64_t keep_expired = 600'000'000'000;  // ns
 
+// Of a rule for a container, a pod or a process: its cgroup is gone, or the host side of its devices. (A pod's
+// namespace takes its instance with it.)
+bool is_orphaned(const RuleRecord& record)
+{
+    if (!record.rule.party) return false;
+    const auto& cgroups = record.cgroups;
+    if (!cgroups.empty() && std::all_of(cgroups.begin(), cgroups.end(), is_gone)) return true;
+    const auto lost = [](const AttachedDevice& device) {
+        char name[IF_NAMESIZE];
+        return if_indextoname(static_cast<unsigned>(device.ifindex), name) == nullptr;
+    };
+    return is_far(record.rule) && std::all_of(record.devices.begin(), record.devices.end(), lost);
+}
+
 RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool panic)
 {
     const auto now = boottime_ns();
+    if (is_orphaned(record)) return RuleState::orphaned;
     if (record.deadline != 0 && now >= record.deadline) return RuleState::expired;
     if (record.lease != 0 && (lease == nullptr || now >= lease->until)) return RuleState::unleased;
     return panic ? RuleState::panicked : RuleState::live;
@@ -27,7 +44,8 @@ Result<std::vector<RuleRecord>> stale_records(const Instance& instance, const st
     for (const auto& record : records) {
         HW_TRY(const auto state, read_state(instance, record));
         const bool long_expired = state == RuleState::expired && boottime_ns() > record.deadline + keep_expired;
-        if (state == RuleState::unleased || long_expired) out.push_back(record);
+        const bool left = state == RuleState::unleased || state == RuleState::orphaned;
+        if (left || long_expired) out.push_back(record);
     }
     return out;
 }
@@ -77,10 +95,15 @@ Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         auto& device = instance.control->devices[slot];
         if (device.ifindex == 0) continue;
-        const bool named = std::any_of(records.begin(), records.end(), [slot](const auto& record) {
+        const auto sits_here = [slot](const RuleRecord& record) {
             return std::any_of(record.devices.begin(), record.devices.end(),
                                [slot](const auto& d) { return d.slot == slot; });
+        };
+        const bool named = std::any_of(records.begin(), records.end(), sits_here);
+        const bool far = std::any_of(records.begin(), records.end(), [&sits_here](const auto& record) {
+            return is_far(record.rule) && sits_here(record);
         });
+        if (!far) device.flags &= ~static_cast<__u32>(HW_DEVICE_FAR);
         if (!default_in_use) device.flags &= ~static_cast<__u32>(HW_DEVICE_DEFAULT);
         if (named || (device.flags & HW_DEVICE_DEFAULT)) continue;
         HW_CHECK(detach_device(instance, slot));
