@@ -90,6 +90,7 @@ Process::Process(const Namespace* where, const Arguments& command, const std::ve
     // Only what is safe between fork and exec in a process with threads.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(125);
+    for (const int number : {SIGINT, SIGQUIT, SIGHUP}) ::signal(number, SIG_DFL);  // nohup and & in scripts ignore them
     const int nothing = open("/dev/null", O_RDONLY);
     dup2(nothing, STDIN_FILENO);
     dup2(out_.get(), STDOUT_FILENO);
