@@ -113,7 +113,7 @@ TEST_F(CommandLine, JsonIsValidEverywhere)
 {
     EXPECT_EQ(parse_json(headwind(a(), "list --json"))["rules"].size(), 0U);
     EXPECT_EQ(parse_json(headwind(a(), "stats --json"))["rules"].size(), 0U);
-    auto added = parse_json(change(a(), "add --name x --loss 1.5% --remote-port 5432 --for 10m --json"));
+    auto added = parse_json(change(a(), "add --name x --loss 1.5% --remote-port 5432 --for 30m --json"));
     EXPECT_EQ(added["name"], "x");
     EXPECT_EQ(added["impairment"]["loss_percent"], 1.5);
     EXPECT_EQ(added["state"], "live");
