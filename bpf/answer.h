@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Answers to packets that are rejected: the packet itself becomes a TCP RST or an ICMP error and goes back. Made of
- * wire packets behind headwind0 only: their checksums are real, and no socket owns them. */
+ * wire packets that headwind2 made only: their checksums are real. */
 #ifndef HEADWIND_BPF_ANSWER_H
 #define HEADWIND_BPF_ANSWER_H
 

@@ -5,7 +5,7 @@
 
 #include "packet.h"
 
-/* Flips a bit of what the transport checksum covers, after that checksum is final (behind headwind0). Not TCP's data
+/* Flips a bit of what the transport checksum covers, after that checksum is final (behind headwind2). Not TCP's data
  * offset nor UDP's length and checksum: the stack would drop such packets for another reason, or take a zero checksum
  * for "none". Returns 1 if it did. */
 HW_FUNCTION int flip_bit(struct __sk_buff *skb, __u32 dice)

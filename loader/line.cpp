@@ -14,7 +14,7 @@ namespace {
 const std::string return_name(line_names[0]);  // cut() at its egress, pace_out() at its ingress
 const std::string pace_name(line_names[1]);
 const std::string bridge_name(line_names[2]);
-// Bursts of segmented super-packets overrun the default of 1000 packets per CPU.
+// What the pacer lets go at once, or comes back at ingress, overruns the default of 1000 packets per CPU.
 constexpr std::uint32_t backlog_packets = 100'000;
 constexpr const char* backlog_sysctl = "net/core/netdev_max_backlog";
 constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
@@ -110,19 +110,19 @@ Result<int> find_pace()
                 pace_name);
 }
 
-Result<bool> exists(std::uint32_t ifindex)
+Result<bool> exist(std::initializer_list<std::uint32_t> devices)
 {
     HW_TRY(const auto links, netlink::list_links());
-    return std::any_of(links.begin(), links.end(),
-                       [ifindex](const auto& link) { return link.index == static_cast<int>(ifindex); });
+    return std::all_of(devices.begin(), devices.end(), [&links](std::uint32_t ifindex) {
+        return std::any_of(links.begin(), links.end(),
+                           [ifindex](const auto& link) { return link.index == static_cast<int>(ifindex); });
+    });
 }
 
 // headwind1 goes with headwind0.
 Result<bool> is_whole(const hw_control& control)
 {
-    HW_TRY(const bool bridge, exists(control.line_cut));
-    HW_TRY(const bool veth, exists(control.line_return));
-    return bridge && veth;
+    return exist({control.line_cut, control.line_return});
 }
 
 // Somebody removed the line's devices, or a command was killed in the middle of that.
@@ -163,7 +163,7 @@ Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseco
 {
     using namespace std::chrono_literals;
     if (instance.control->line_pace == 0) return 0U;
-    HW_TRY(const bool there, exists(instance.control->line_pace));
+    HW_TRY(const bool there, exist({instance.control->line_pace}));
     if (!there) return 0U;
     const auto end = std::chrono::steady_clock::now() + limit;
     for (auto next_word = std::chrono::steady_clock::now() + 200ms;;) {

@@ -1,4 +1,4 @@
-// Corruption: which bit is flipped, how often, and that it happens behind headwind0 only.
+// Corruption: which bit is flipped, how often, and that it happens behind headwind2 only.
 #include <gtest/gtest.h>
 
 #include <headwind/model.h>

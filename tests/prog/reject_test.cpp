@@ -228,7 +228,7 @@ TEST_F(RejectTest, AnAnswerThatWouldBeWrongIsNotGiven)
     EXPECT_EQ(partition.dropped[HW_CAUSE_PARTITION] + partition.dropped[HW_CAUSE_LOSS], 0U);
 }
 
-TEST_F(RejectTest, AtTheDeviceOnlyWhatIsToBeAnsweredTakesTheDetour)
+TEST_F(RejectTest, AtTheDeviceOnlyWhatIsToBeAnsweredIsCutFirst)
 {
     datapath.control().line_cut = 99'998;
     const auto packet = frame(ipv4({}, segment(syn)));
