@@ -6,6 +6,8 @@
 
 #include <fmt/ranges.h>
 
+#include "text.h"
+
 namespace headwind {
 namespace {
 

@@ -10,7 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "container_files.h"
-#include "units.h"
+#include "text.h"
 
 namespace headwind {
 namespace {

@@ -7,6 +7,7 @@
 
 #include <headwind/model.h>
 
+#include "counters.h"
 #include "devices.h"
 #include "hooks.h"
 #include "plan.h"

@@ -33,7 +33,7 @@ public:
     Map<__u32, hw_rule> rules;
     Map<__u32, hw_lease> leases;
     Map<hw_state_key, hw_state> states;
-    Fd locals;  // per CPU: see read_counters
+    Fd locals;  // per CPU: see counters.h
     Map<hw_text_key, hw_text> texts;
     Mapping<hw_host> host;
     Mapping<hw_control> control;
@@ -67,11 +67,6 @@ Result<bool> other_instances_exist();
 // Paths by which the namespaces of all instances can be entered; those that have none (no process, no mount) are
 // missing.
 std::vector<std::string> instance_netns_paths();
-
-// Counters of one rule and direction, summed over the CPUs.
-Result<hw_counters> read_counters(const Instance& instance, hw_state_key key);
-Status make_local(const Instance& instance, hw_state_key key);
-Status remove_local(const Instance& instance, hw_state_key key);
 
 // Waits until no program still runs that started before the call: what it could see may be used again.
 Status grace_period();

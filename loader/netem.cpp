@@ -7,6 +7,8 @@
 
 #include <fmt/ranges.h>
 
+#include "text.h"
+
 namespace headwind {
 namespace {
 

@@ -9,7 +9,7 @@
 
 #include "host.h"
 #include "host_side.h"
-#include "units.h"
+#include "text.h"
 
 namespace headwind {
 namespace {

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "headwind/abi.h"
+#include "text.h"
 
 namespace headwind {
 namespace {

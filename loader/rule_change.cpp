@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "text.h"
+
 #include "rule.h"
 
 namespace headwind {

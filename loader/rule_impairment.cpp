@@ -3,6 +3,7 @@
 
 #include "netem.h"
 #include "rule_factory.h"
+#include "text.h"
 
 namespace headwind {
 namespace {

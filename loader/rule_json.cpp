@@ -6,6 +6,8 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "text.h"
+
 #include "rule.h"
 
 namespace headwind {

@@ -9,6 +9,7 @@
 
 #include "headwind/abi.h"
 #include "rule.h"
+#include "text.h"
 
 namespace headwind {
 namespace {

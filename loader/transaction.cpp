@@ -9,6 +9,8 @@
 
 #include <headwind/model.h>
 
+#include "counters.h"
+
 namespace headwind {
 namespace {
 

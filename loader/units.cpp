@@ -5,6 +5,8 @@
 #include <limits>
 #include <span>
 
+#include "text.h"
+
 namespace headwind {
 namespace {
 
@@ -13,7 +15,6 @@ __extension__ using u128 = unsigned __int128;
 constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t always = std::uint64_t{1} << 32;  // threshold of 100%
 constexpr std::size_t max_fraction_digits = 18;           // 10^18 fits in 60 bits
-constexpr std::size_t max_shown = 60;
 
 struct Unit {
     std::string_view name;
@@ -266,27 +267,6 @@ std::uint64_t percent_to_threshold(const Number& number)
     return static_cast<std::uint64_t>((percent * always + divisor / 2) / divisor);
 }
 
-// ---- UTF-8 ----
-
-// Bytes of the character that `text` starts with; 0 if that is no valid UTF-8 or a control character.
-std::size_t plain_character(std::string_view text)
-{
-    const auto first = static_cast<unsigned char>(text.front());
-    if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
-    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-
-    std::uint32_t code = first & (0x7fU >> length);
-    for (const char c : text.substr(1, length - 1)) {
-        const auto byte = static_cast<unsigned char>(c);
-        if ((byte & 0xc0) != 0x80) return 0;
-        code = code << 6 | (byte & 0x3fU);
-    }
-    constexpr std::array<std::uint32_t, 5> least{0, 0, 0xa0, 0x800, 0x10000};  // by length; below 0xa0 are controls
-    const bool surrogate = code >= 0xd800 && code <= 0xdfff;
-    return code < least[length] || code > 0x10ffff || surrogate ? 0 : length;
-}
-
 }  // namespace
 
 // ---- parsing ----
@@ -419,45 +399,6 @@ std::string format_size(std::uint64_t bytes)
         if (other.size() < text.size()) text = std::move(other);
     }
     return text;
-}
-
-// ---- text ----
-
-std::string_view trimmed(std::string_view text)
-{
-    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-    while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-    return text;
-}
-
-bool is_plain_text(std::string_view text)
-{
-    while (!text.empty()) {
-        const std::size_t length = plain_character(text);
-        if (length == 0) return false;
-        text.remove_prefix(length);
-    }
-    return true;
-}
-
-std::string printable(std::string_view text)
-{
-    const bool quoted = text.empty() || std::any_of(text.begin(), text.end(), is_blank);
-    std::string result;
-    for (std::size_t shown = 0; !text.empty(); ++shown) {
-        if (shown == max_shown) {
-            result += "...";
-            break;
-        }
-        const std::size_t length = plain_character(text);
-        if (length == 0) {
-            result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text.front()));
-        } else {
-            result += text.substr(0, length);
-        }
-        text.remove_prefix(std::max<std::size_t>(length, 1));
-    }
-    return quoted ? "\"" + result + "\"" : result;
 }
 
 }  // namespace headwind

@@ -41,12 +41,4 @@ std::string format_probability(Probability probability);
 // 64000 -> "64kb", 65536 -> "64KiB", 1500 -> "1.5kb", 999 -> "999b".
 std::string format_size(std::uint64_t bytes);
 
-// ---- for all parsers of what users type ----
-
-std::string_view trimmed(std::string_view text);  // without blanks (space, tab) around it
-// Valid UTF-8 without control characters: safe on a terminal and in JSON.
-bool is_plain_text(std::string_view text);
-// Input as errors show it: other bytes as \xNN, cut after 60 characters, in quotes if empty or with blanks.
-std::string printable(std::string_view text);
-
 }  // namespace headwind

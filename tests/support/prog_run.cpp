@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli.h"
+#include "counters.h"
 #include "headwind.skel.h"
 #include "laws.h"
 #include "netlink.h"

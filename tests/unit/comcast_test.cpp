@@ -1,4 +1,5 @@
 #include "comcast.h"
+#include "text.h"
 
 #include <gtest/gtest.h>
 

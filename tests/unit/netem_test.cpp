@@ -1,4 +1,5 @@
 #include "netem.h"
+#include "text.h"
 
 #include <map>
 #include <random>

@@ -11,6 +11,7 @@
 
 #include "headwind/abi.h"
 #include "rule.h"
+#include "text.h"
 
 namespace headwind::rule_test {
 

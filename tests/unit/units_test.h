@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "text.h"
 #include "units.h"
 
 namespace headwind::units_test {

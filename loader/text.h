@@ -1,0 +1,15 @@
+// Text that users typed, for all parsers of it and for errors that show it. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace headwind {
+
+std::string_view trimmed(std::string_view text);  // without blanks (space, tab) around it
+// Valid UTF-8 without control characters: safe on a terminal and in JSON.
+bool is_plain_text(std::string_view text);
+// Input as errors show it: other bytes as \xNN, cut after 60 characters, in quotes if empty or with blanks.
+std::string printable(std::string_view text);
+
+}  // namespace headwind

@@ -1,0 +1,35 @@
+// Names of cgroups, and the start times of processes.
+#include "container_state.h"
+
+#include <gtest/gtest.h>
+
+namespace headwind::test {
+namespace {
+
+const std::string web = "3f2a1b4c5d6e" + std::string(52, '0');
+
+TEST(ContainerOfCgroup, KnowsTheNamesOfTheEngines)
+{
+    for (const std::string prefix : {"cri-containerd-", "crio-", "docker-", "libpod-", "nerdctl-", ""}) {
+        EXPECT_EQ(container_of_cgroup(prefix + web + ".scope"), web) << prefix;
+        EXPECT_EQ(container_of_cgroup(prefix + web), web) << prefix;
+    }
+}
+
+TEST(ContainerOfCgroup, IsNotFooledByMonitorsAndOthers)
+{
+    for (const std::string& name : {"libpod-conmon-" + web + ".scope", "crio-conmon-" + web, web + ".slice",
+                                    web.substr(1), web + "0", "docker-" + std::string(64, 'G'), std::string("docker-")})
+        EXPECT_EQ(container_of_cgroup(name), "") << name;
+}
+
+TEST(StartTime, IsCountedFromTheEndOfTheCommandsName)
+{
+    EXPECT_EQ(start_time_of("7 (x) S 1 7 7 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 12345 99 1"), 12345U);
+    EXPECT_EQ(start_time_of("7 (a) b) S 1 7 7 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 12345 99 1"), 12345U);
+    EXPECT_EQ(start_time_of(""), 0U);
+    EXPECT_EQ(start_time_of("7 (x) S 1 7"), 0U);
+}
+
+}  // namespace
+}  // namespace headwind::test
