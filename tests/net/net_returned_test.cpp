@@ -28,9 +28,8 @@ const Bytes to_b{2, 0, 0, 0, 0, 2}, to_other{2, 0, 0, 0, 0, 9}, to_group{1, 0, 0
 // Each makes every packet take the detour: through the bridge that cuts, as a copy, through fq.
 std::vector<std::string> detours()
 {
-    std::vector<std::string> all{corruption, "--duplicate 100%"};
-    if (has_fq()) all.insert(all.end(), {"--delay 5ms", "--delay 5ms --duplicate 100%", "--rate 100mbit"});
-    return all;
+    if (has_fq()) return {"--delay 5ms --duplicate 100%"};  // the others natively
+    return {corruption, "--duplicate 100%"};
 }
 
 class Returned : public PairTest {
@@ -54,7 +53,7 @@ protected:
         }
         EXPECT_EQ(send_udp(a(), {Pair::b4, 5000}, {.count = 3}).failed, 0U);
         EXPECT_EQ(send_udp(a(), {Pair::b6, 5000}, {.count = 3}).failed, 0U);
-        usleep(slow_machine() ? 300'000 : 60'000);
+        usleep(slow_machine() ? 150'000 : 60'000);
     }
 
     static Sights sights_of(const ForeignProgram& recorder)
@@ -187,17 +186,13 @@ TEST_F(ReturnedToBridge, EveryPortGetsWhatItWouldGet)
     ASSERT_THAT(deliveries(), Each(50U));
     for (const std::string place :
          {"vb --direction in", "br0 --direction in", "near --direction out", "other --direction out"}) {
-        change(b(), "add --name r --proto udp --dev " + place + " --duplicate 100%");
+        const std::string delay = has_fq() ? "--delay 5ms " : "";
+        change(b(), "add --name r --proto udp --duplicate 100% " + delay + "--dev " + place);
         const bool port = place.starts_with("vb");
         const std::size_t at_near = port || place.starts_with("near") ? 100 : 50;
         const std::size_t at_b = port || place.starts_with("br0") ? 100 : 50;
         const std::size_t at_other = port || place.starts_with("other") ? 100 : 50;
         EXPECT_THAT(deliveries(), testing::ElementsAre(at_near, at_b, at_b, at_near, at_other)) << place;
-        change(b(), "clear");
-        if (!has_fq()) continue;
-        change(b(), "add --name r --proto udp --dev " + place + " --delay 5ms");
-        EXPECT_THAT(deliveries(), Each(50U)) << place;
-        EXPECT_GE(counters_of(b(), "r", place.substr(place.rfind(' ') + 1)).delayed, 50U) << place;
         change(b(), "clear");
     }
 }
