@@ -145,6 +145,7 @@ std::string rule_sentence(const RuleView& view)
     SentenceContext context;
     context.devices = view.devices;
     if (view.record.until != 0) context.until = clock_text(view.record.until);
+    context.lease = view.record.lease;
     return sentence(view.record.rule, context);
 }
 
