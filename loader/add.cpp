@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "agree.h"
 #include "cli.h"
 #include "lease.h"
 #include "text.h"
@@ -16,7 +17,7 @@ namespace {
 struct Options {
     CommonOptions common;
     AddWords words;
-    bool hold = false;
+    bool hold = false, yes = false;
 };
 
 template <class T>
@@ -41,7 +42,12 @@ Result<int> add(const Options& options)
         sigprocmask(SIG_BLOCK, &signals, nullptr);
         if (request.lease == 0) request.lease = default_lease;
     }
-    HW_TRY(const auto view, add_rule(request));
+    Changes changes;
+    changes.add = {request};
+    HW_CHECK(agree(changes, options.yes));
+    HW_TRY(auto views, apply_changes(changes));
+    report_guards(views);
+    const auto& view = views.front();
     if (options.common.json) {
         auto json = to_json(view);
         if (place) json["placement"] = place->reason;
@@ -83,6 +89,18 @@ Result<std::string> owner_or_user(const std::string& owner)
     if (!is_plain_text(owner) || owner.size() > 64)
         return fail(ErrorKind::usage, "--owner {}: must be at most 64 bytes of plain text", printable(owner));
     return owner;
+}
+
+void add_yes_flag(CLI::App* command, bool& yes)
+{
+    command->add_flag("--yes,-y", yes, "ask nothing, even of a rule without an end for a whole device");
+}
+
+void report_guards(std::vector<RuleView>& views)
+{
+    for (const auto& view : views)
+        if (view.record.guard) fmt::print(stderr, "headwind: spared: {}\n", rule_sentence(view));
+    std::erase_if(views, [](const RuleView& view) { return view.record.guard; });
 }
 
 void add_owner_flag(CLI::App* command, std::string& owner, const char* help)
@@ -152,6 +170,7 @@ void register_add(CLI::App& app, Cli& cli)
     add_flags(command, options->words);
     command->add_flag("--hold", options->hold,
                       "stay here and renew the rule's lease (default 3s); Ctrl-C or SIGTERM removes the rule");
+    add_yes_flag(command, options->yes);
     add_common_options(command, options->common, true);
     command->footer(
         "Examples:\n"

@@ -75,6 +75,9 @@ Result<std::uint64_t> parse_time_option(const char* flag, const std::string& tex
 // "headwind: waiting for 120 packets in the line ..." on stderr, if it is a terminal.
 Progress drain_progress();
 
+// --yes: nobody is asked (agree.h).
+void add_yes_flag(CLI::App* command, bool& yes);
+
 // The user who is responsible: $SUDO_USER, else the name of the real user id.
 std::string invoking_user();
 // --owner, by default the user.
@@ -84,6 +87,8 @@ Result<std::string> owner_or_user(const std::string& owner);
 // The rule as everyone sees it: sentence, state, counters.
 std::string rule_sentence(const RuleView& view);
 std::string_view format_state(RuleState state);
+// Takes what nobody asked for (RuleRecord::guard) out of the views and says it on stderr.
+void report_guards(std::vector<RuleView>& views);
 nlohmann::json to_json(const RuleView& view);
 nlohmann::json to_json(const hw_counters& counters);
 

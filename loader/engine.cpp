@@ -140,12 +140,16 @@ void undo(Session& session, const std::vector<RuleRecord>& gone)
         static_cast<void>(trim_hooks(*session.instance, session.records));
 }
 
-Result<Removed> remove_records(Session& session, const std::vector<RuleRecord>& gone, const Progress& progress,
+Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, const Progress& progress,
                                std::chrono::nanoseconds drain)
 {
     Removed out;
     for (const auto& record : gone) out.rules.push_back(record.rule.name);
     subtract(session.records, gone);
+    if (only_guards(session.records)) {
+        gone.insert(gone.end(), session.records.begin(), session.records.end());
+        session.records.clear();
+    }
     out.left = session.records;
     if (session.instance && !gone.empty()) HW_CHECK(commit(*session.instance, {session.records, {}, gone}));
     if (session.records.empty()) {
