@@ -61,11 +61,13 @@ bool has_several_devices(const Overview& all)
     return names.size() > 1;
 }
 
+// Whose a rule is, is said of others'.
 void print_list(const Overview& all)
 {
+    const auto me = invoking_user();
     for (const auto& rule : all.rules)
-        fmt::print("{:<{}}  {}  {}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
-                   rule_sentence(rule));
+        fmt::print("{:<{}}  {}  {}{}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
+                   rule_sentence(rule), rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
     if (has_several_devices(all))
         fmt::print("A packet that passes several of these devices is impaired at the first of them only.\n");
 }
