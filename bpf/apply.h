@@ -3,7 +3,7 @@
 #ifndef HEADWIND_BPF_APPLY_H
 #define HEADWIND_BPF_APPLY_H
 
-#include "env.h"
+#include "flight.h"
 #include "packet.h"
 
 /* TCX_NEXT, and TC_ACT_UNSPEC: go on with the next program. Never TC_ACT_OK: on tcx it ends the chain and skips the
@@ -14,19 +14,27 @@
 #define TSTAMP_MONOTONIC 1 /* BPF_SKB_TSTAMP_DELIVERY_MONO */
 #define PACKET_LOOPBACK 5
 
-/* A matched packet on its way. */
-struct hw_flight {
-	struct hw_state_key key;         /* of the rule's state and local */
-	const struct hw_impairment *imp; /* of the rule */
-	struct hw_local *local;          /* of this CPU */
-	__u32 rule_id;
-	__u32 slot;                  /* device it was matched on, and to which it goes back */
-	enum hw_direction direction; /* of the party */
-	enum hw_direction side;      /* of the device */
-	__u16 tc_index;              /* the packet's own */
-	__u32 packets;               /* wire packets in the skb */
-	__u64 bytes;                 /* of them all, frames without FCS */
-};
+/* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */
+HW_INLINE __u32 wire_packets(struct __sk_buff *skb, __u32 headers)
+{
+	if (skb->gso_size == 0)
+		return 1;
+	if (skb->gso_segs != 0)
+		return skb->gso_segs;
+	return skb->len > headers ? (skb->len - headers + skb->gso_size - 1) / skb->gso_size : 1;
+}
+
+/* Bytes of headers that each wire packet of this skb carries. */
+HW_INLINE __u32 header_bytes(struct __sk_buff *skb, const struct hw_packet *packet)
+{
+	__u8 data_offset;
+
+	if (packet->key.protocol != IPPROTO_TCP)
+		return packet->transport + 8; /* UDP */
+	if (!load_bytes(skb, packet->transport + 12, &data_offset, sizeof(data_offset)))
+		return packet->transport + sizeof(struct tcphdr);
+	return packet->transport + (data_offset >> 4) * 4;
+}
 
 /* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx
  * knows no TC_ACT_STOLEN, but redirecting to device 0, which does not exist, frees the packet and reports success. */
@@ -39,14 +47,8 @@ HW_INLINE int end_silently(void)
 
 HW_INLINE int drop(const struct hw_flight *flight, enum hw_cause cause)
 {
-	flight->local->counters.dropped[cause] += flight->packets;
+	count_drop(flight, cause);
 	return end_silently();
-}
-
-HW_INLINE void count_match(const struct hw_flight *flight)
-{
-	flight->local->counters.packets += flight->packets;
-	flight->local->counters.bytes += flight->bytes;
 }
 
 HW_INLINE void mark(struct __sk_buff *skb, const struct hw_flight *flight)

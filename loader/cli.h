@@ -79,6 +79,8 @@ std::string invoking_user();
 
 // The rule as everyone sees it: sentence, state, counters.
 std::string rule_sentence(const RuleView& view);
+// Who decides what comes in, where it is not tc everywhere or could be otherwise; empty: tc.
+std::string ingress_words(const RuleView& view);
 std::string_view format_state(RuleState state);
 nlohmann::json to_json(const RuleView& view);
 nlohmann::json to_json(const hw_counters& counters);

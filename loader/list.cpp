@@ -53,9 +53,12 @@ std::size_t name_width(const Overview& all)
 
 void print_list(const Overview& all)
 {
-    for (const auto& rule : all.rules)
+    for (const auto& rule : all.rules) {
         fmt::print("{:<{}}  {}  {}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
                    rule_sentence(rule));
+        if (const auto words = ingress_words(rule); !words.empty())
+            fmt::print("{:<{}}  {}\n", "", name_width(all), words);
+    }
 }
 
 // Rules of containers and pods are in namespaces of their own.
@@ -191,6 +194,7 @@ void register_list(CLI::App& app, Cli& cli)
     add_namespace_options(command, options->common);
     command->add_flag("--all", options->everywhere, "of every network namespace that has rules");
     command->footer(
+        "What comes in is decided at tc, unless the list says: in XDP. --json: ingress_hooks.\n\n"
         "Examples:\n  headwind list\n  headwind list --json --netns blue\n  headwind list --pod default/shop\n"
         "  headwind list --all");
     command->callback([options, &cli] { cli.chosen = [options] { return list(*options); }; });
