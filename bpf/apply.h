@@ -81,6 +81,28 @@ HW_INLINE __u32 way_of(const struct __sk_buff *skb, bool back, __u64 *flags)
 	return device->ifindex;
 }
 
+/* Generic XDP sees what is injected at ingress as if it had come in. There is no telling it apart, so as long as any is
+ * on its way, the front decides nothing. (If one is lost, never again: tc does.) */
+HW_INLINE void note_injection(struct __sk_buff *skb, __u64 flags)
+{
+	struct hw_device *device = &hw_control.devices[HW_MARK_SLOT(skb->tc_index)];
+
+	skb->cb[1] = 0;
+	if (!(flags & BPF_F_INGRESS) || !(device->flags & HW_DEVICE_GENERIC) || !cured(HW_CURE_INJECTED))
+		return;
+	skb->cb[1] = hw_control.front_nonce;
+	__sync_fetch_and_add(&device->on_return, 1);
+}
+
+/* At ingress, of a packet with our tag. */
+HW_INLINE void note_arrival(struct __sk_buff *skb, __u32 slot)
+{
+	if (skb->cb[1] != hw_control.front_nonce || !has_our_nonce(skb))
+		return;
+	skb->cb[1] = 0;
+	__sync_fetch_and_add(&hw_control.devices[slot & (HW_MAX_DEVICES - 1)].on_return, -1);
+}
+
 /* Injected at ingress, a packet waits in this CPU's backlog: it gets a number. */
 HW_INLINE void number_return(struct __sk_buff *skb, const struct hw_flight *flight)
 {
@@ -95,6 +117,7 @@ HW_INLINE int redirect_marked(struct __sk_buff *skb, bool back)
 	__u64 flags;
 	__u32 ifindex = way_of(skb, back, &flags);
 
+	note_injection(skb, flags);
 	return bpf_redirect(ifindex, flags);
 }
 
@@ -114,8 +137,10 @@ HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight)
 	mark(skb, flight);
 	number_return(skb, flight);
 	ifindex = way_of(skb, false, &flags);
+	note_injection(skb, flags);
 	if (bpf_clone_redirect(skb, ifindex, flags) == 0)
 		flight->local->counters.duplicated++;
+	skb->cb[1] = 0;
 	skb->tc_index = flight->tc_index;
 }
 

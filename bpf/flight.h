@@ -62,9 +62,9 @@ HW_INLINE bool board(struct hw_flight *flight, struct hw_rule *rule)
 }
 
 /* Out of line: the verifier looks at it once. */
-HW_FUNCTION __u64 draw_gap(__u64 half_life_q24)
+HW_FUNCTION __u64 draw_gap(__u64 threshold, __u64 half_life_q24)
 {
-	struct hw_chance chance = {.half_life_q24 = half_life_q24};
+	struct hw_chance chance = {.threshold = threshold, .half_life_q24 = half_life_q24};
 
 	return hw_draw_gap(&chance, env_dice());
 }
@@ -76,7 +76,7 @@ HW_INLINE bool is_due(const struct hw_flight *flight, enum hw_event event)
 	__u64 *until = &flight->local->until[event];
 
 	if (chance->threshold != 0 && *until == 0)
-		*until = draw_gap(chance->half_life_q24);
+		*until = draw_gap(chance->threshold, chance->half_life_q24);
 	return hw_event_within(chance, *until, flight->packets);
 }
 

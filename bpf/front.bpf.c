@@ -78,17 +78,20 @@ HW_INLINE int drop(const struct hw_flight *flight, enum hw_cause cause)
 	return XDP_DROP;
 }
 
-SEC("xdp.frags")
+/* The loader adds BPF_F_XDP_HAS_FRAGS where that works. */
+SEC("xdp")
 int front(struct xdp_md *context)
 {
 	struct hw_flight flight = {.side = HW_IN, .direction = HW_IN, .packets = 1};
 	struct hw_walk walk = {.direction = HW_IN};
+	const struct hw_device *device;
 	struct hw_rule *rule;
 
 	flight.slot = find_device(context->ingress_ifindex);
 	if (flight.slot >= HW_MAX_DEVICES || panicking())
 		return XDP_PASS;
-	if ((device_of(flight.slot)->flags & HW_DEVICE_GENERIC) && is_super_packet(context))
+	device = device_of(flight.slot);
+	if ((device->flags & HW_DEVICE_GENERIC) && (device->on_return != 0 || is_super_packet(context)))
 		return XDP_PASS;
 	walk.version = *(volatile __u64 *)&hw_control.version;
 	walk.device = flight.slot;

@@ -141,6 +141,8 @@ HW_INLINE bool is_done(struct __sk_buff *skb, const struct hw_flight *flight)
 {
 	if (!has_our_tag(skb))
 		return false;
+	if (flight->side == HW_IN)
+		note_arrival(skb, flight->slot);
 	if (skb->tc_index != HW_MARK(hw_tag, flight->side, flight->slot))
 		return true;
 	if (!has_our_nonce(skb))

@@ -23,47 +23,40 @@ struct SkeletonDelete {
     void operator()(front_bpf* skeleton) const { front_bpf__destroy(skeleton); }
 };
 
-// One program, loaded when first wanted. Links keep it.
-class Program {
-public:
-    explicit Program(const Instance& instance) : instance_(instance) {}
+using Skeleton = std::unique_ptr<front_bpf, SkeletonDelete>;
 
-    Result<int> fd()
-    {
-        if (!skeleton_) HW_CHECK(load());
-        return bpf_program__fd(skeleton_->progs.front);
+// The program over the instance's maps. Native mode takes frames in several buffers (jumbo). Generic mode must not: for
+// a program that does, Linux (6.18) copies the packet and forgets skb->mac_len, and tc finds no Ethernet header. For
+// one that does not, it makes the packet linear.
+Result<Skeleton> load(const Instance& instance, Xdp mode)
+{
+    Skeleton skeleton(front_bpf__open());
+    if (!skeleton) return fail_errno(errno, "open the XDP object");
+    const std::array<std::pair<bpf_map*, const char*>, 9> shared{{{skeleton->maps.data_control, "control"},
+                                                                  {skeleton->maps.data_held, "held"},
+                                                                  {skeleton->maps.hw_entries, "entries"},
+                                                                  {skeleton->maps.hw_rules, "rules"},
+                                                                  {skeleton->maps.hw_leases, "leases"},
+                                                                  {skeleton->maps.hw_states, "states"},
+                                                                  {skeleton->maps.hw_locals, "locals"},
+                                                                  {skeleton->maps.hw_texts, "texts"},
+                                                                  {skeleton->maps.hw_host, "../host"}}};
+    for (const auto& [map, name] : shared) {
+        const Fd pinned(bpf_obj_get((instance.directory + "/" + name).c_str()));
+        if (!pinned || bpf_map__reuse_fd(map, pinned.get()) != 0)
+            return fail_errno(errno, fmt::format("open {}/{}", instance.directory, name));
     }
+    bpf_map__set_autocreate(skeleton->maps.hw_crossings, false);
+    bpf_program__set_flags(skeleton->progs.front, mode == Xdp::native ? BPF_F_XDP_HAS_FRAGS : 0);
+    skeleton->rodata->hw_without = cures_taken_out();
+    if (const int error = front_bpf__load(skeleton.get()); error != 0)
+        return fail_errno(-error, "load the XDP program");
+    return skeleton;
+}
 
-private:
-    Status load()
-    {
-        std::unique_ptr<front_bpf, SkeletonDelete> skeleton(front_bpf__open());
-        if (!skeleton) return fail_errno(errno, "open the XDP object");
-        const std::array<std::pair<bpf_map*, const char*>, 9> shared{{{skeleton->maps.data_control, "control"},
-                                                                      {skeleton->maps.data_held, "held"},
-                                                                      {skeleton->maps.hw_entries, "entries"},
-                                                                      {skeleton->maps.hw_rules, "rules"},
-                                                                      {skeleton->maps.hw_leases, "leases"},
-                                                                      {skeleton->maps.hw_states, "states"},
-                                                                      {skeleton->maps.hw_locals, "locals"},
-                                                                      {skeleton->maps.hw_texts, "texts"},
-                                                                      {skeleton->maps.hw_host, "../host"}}};
-        for (const auto& [map, name] : shared) {
-            const Fd pinned(bpf_obj_get((instance_.directory + "/" + name).c_str()));
-            if (!pinned || bpf_map__reuse_fd(map, pinned.get()) != 0)
-                return fail_errno(errno, fmt::format("open {}/{}", instance_.directory, name));
-        }
-        bpf_map__set_autocreate(skeleton->maps.hw_crossings, false);
-        skeleton->rodata->hw_without = cures_taken_out();
-        if (const int error = front_bpf__load(skeleton.get()); error != 0)
-            return fail_errno(-error, "load the XDP program");
-        skeleton_ = std::move(skeleton);
-        return {};
-    }
-
-    const Instance& instance_;
-    std::unique_ptr<front_bpf, SkeletonDelete> skeleton_;
-};
+// In generic mode what we inject at ingress is counted on its way (hw_device.on_return). What is there uncounted when
+// counting begins has arrived long before this.
+constexpr useconds_t settling_us = 20'000;
 
 bool applies_at(const Instance& instance, const RuleRecord& record, std::uint16_t slot)
 {
@@ -117,18 +110,21 @@ Status check_forced(const Link& link, Xdp mode, bool loopback)
     return {};
 }
 
-Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xdp mode, Program& program)
+Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xdp mode)
 {
-    HW_TRY(const int fd, program.fd());
+    HW_TRY(const auto skeleton, load(instance, mode));  // the link keeps the program
     auto& flags = instance.control->devices[slot].flags;
     flags |= HW_DEVICE_XDP;
-    if (mode == Xdp::generic) flags |= HW_DEVICE_GENERIC;
+    if (mode == Xdp::generic) {
+        flags |= HW_DEVICE_GENERIC;
+        usleep(settling_us);
+    }
     const auto pin = link_pin(instance, link.index, "xdp");
     if (unlink(pin.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + pin);  // it lost its device
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = mode == Xdp::generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
-    const Fd made(bpf_link_create(fd, link.index, BPF_XDP, &options));
+    const Fd made(bpf_link_create(bpf_program__fd(skeleton->progs.front), link.index, BPF_XDP, &options));
     if (!made)
         return fail_errno(errno,
                           fmt::format("--xdp {}: attach to {} (--xdp off decides at tc)", format_xdp(mode), link.name));
@@ -145,7 +141,7 @@ Status detach_front(Instance& instance, std::uint16_t slot)
 }
 
 // `wish` is not off.
-Status settle_front(Instance& instance, std::uint16_t slot, const Link& link, Xdp wish, Program& program)
+Status settle_front(Instance& instance, std::uint16_t slot, const Link& link, Xdp wish)
 {
     const bool loopback = instance.control->devices[slot].flags & HW_DEVICE_LOOPBACK;
     const bool automatic = wish == Xdp::automatic;
@@ -157,7 +153,7 @@ Status settle_front(Instance& instance, std::uint16_t slot, const Link& link, Xd
     Link bare = link;
     if (now != Xdp::off) bare.xdp_program = 0;  // was ours
     if (!automatic) HW_CHECK(check_forced(bare, wish, loopback));
-    auto attached = attach_front(instance, slot, link, wish, program);
+    auto attached = attach_front(instance, slot, link, wish);
     if (attached) return {};
     HW_CHECK(detach_front(instance, slot));
     return automatic ? Status{} : attached;  // the driver will not (MTU, queues): tc decides
@@ -185,7 +181,6 @@ Status settle_fronts(Instance& instance, const std::vector<RuleRecord>& records)
     if (wanted) {
         HW_TRY(links, netlink::list_links());
     }
-    Program program(instance);
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         const auto& device = instance.control->devices[slot];
         if (device.ifindex == 0) continue;
@@ -194,7 +189,7 @@ Status settle_fronts(Instance& instance, const std::vector<RuleRecord>& records)
             return static_cast<__u32>(one.index) == device.ifindex;
         });
         if (wish != Xdp::off && link != links.end())
-            HW_CHECK(settle_front(instance, slot, *link, wish, program));
+            HW_CHECK(settle_front(instance, slot, *link, wish));
         else if (device.flags & HW_DEVICE_XDP)
             HW_CHECK(detach_front(instance, slot));
     }

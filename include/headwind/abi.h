@@ -229,7 +229,8 @@ struct hw_device {
 	__u32 ifindex; /* 0: free slot */
 	__u32 flags;
 	__s32 far_netns; /* id, in the device's network namespace, of the one at the far end; for HW_DEVICE_FAR */
-	__u32 pad;
+	__s32
+	    on_return; /* with HW_DEVICE_GENERIC: packets on their way back to its ingress; a lost one stays counted */
 };
 
 struct hw_shape_table {
@@ -286,7 +287,8 @@ struct hw_host {
  * skb->cb[3]: instance nonce (16 bits), the packet's own tc_index (16 bits). Survives fq and the backlog.
  * skb->cb[4]: rule id. Survives fq and the backlog.
  * skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1 bit); 0: no number.
- * fq overwrites it. */
+ * fq overwrites it.
+ * skb->cb[1]: of a packet in the backlog, hw_control.front_nonce if hw_device.on_return counts it. */
 #define HW_MARK(tag, side, slot) ((__u32)(tag) << 11 | (__u32)(side) << 10 | (__u32)(slot))
 #define HW_MARK_TAG(mark) ((__u32)(mark) >> 11)
 #define HW_MARK_SIDE(mark) ((__u32)(mark) >> 10 & 1)
@@ -318,6 +320,7 @@ enum hw_cure {
 	HW_CURE_SPREAD = 1 << 14,    /* packets that may overtake do not share a flow of fq */
 	HW_CURE_HANDOVER = 1 << 15,  /* what XDP let pass meets no second fate at tc */
 	HW_CURE_WHOLE = 1 << 16,     /* XDP in generic mode leaves super-packets to tc */
+	HW_CURE_INJECTED = 1 << 17,  /* and what we inject at ingress ourselves */
 	/* The loader's: */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */
 	HW_CURE_BACKLOG = 1 << 8,  /* netdev_max_backlog */

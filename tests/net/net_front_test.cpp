@@ -163,8 +163,8 @@ TEST_P(Front, GoesWithItsDevice)
     EXPECT_FALSE(std::filesystem::exists("/sys/fs/bpf/headwind"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, Front, testing::Values("native", "generic"),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Modes, Front, testing::Values("native", "generic", "off"),
+                         [](const auto& mode) { return std::string(mode.param); });
 
 using FrontAlone = FrontBase;
 
@@ -173,6 +173,16 @@ TEST_F(FrontAlone, WithoutLookingGenericModeTakesSuperPacketsWhole)
     add("generic", "--name lossy --loss 5% --proto udp", HW_CURE_WHOLE);
     arrive({.count = 2000, .size = 1000, .segments = 20});
     EXPECT_EQ(counters_of(b(), "lossy", "in").packets, 100U);
+}
+
+// A super-packet that was cut comes back through the backlog, past generic XDP, and so does what follows it.
+TEST_F(FrontAlone, WithoutHeedingThatGenericModeDecidesTwice)
+{
+    quicken_tcp();
+    add("generic", "--name lossy --loss 1% --proto tcp", HW_CURE_INJECTED);
+    const auto connection = connect_tcp(a(), b(), {Pair::b4, 5001});
+    const auto result = send_tcp(connection, scaled(30'000'000, 2'000'000));
+    EXPECT_GT(counters_of(b(), "lossy", "in").packets, result.segments_out + 50);
 }
 
 TEST_F(FrontAlone, ChangesModeWithoutLettingAPacketPass)

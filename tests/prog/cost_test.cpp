@@ -91,7 +91,7 @@ double cost_of_front(const char* what, const packets::Bytes& packet, int at_xdp,
 {
     Datapath datapath({.fed = false});
     const Front front(datapath, false);
-    datapath.add("--direction in --loss 100% --local-port 2000");
+    datapath.add("--direction in --partition --local-port 2000");
     std::vector<unsigned> early, late;
     std::vector<double> ratios;
     for (unsigned i = 0; i < rounds; ++i) {

@@ -32,6 +32,7 @@ Front::Front(Datapath& datapath, bool fed) : skeleton_(front_bpf__open())
         if (bpf_map__reuse_fd(map, bpf_map__fd(shares)) != 0) throw std::runtime_error("share a map");
     bpf_map__set_autocreate(ours.hw_crossings, false);
     skeleton_->rodata->hw_fed = fed;
+    bpf_program__set_flags(skeleton_->progs.front, BPF_F_XDP_HAS_FRAGS);
     if (front_bpf__load(skeleton_) != 0) throw std::runtime_error("load the XDP program (root?)");
 }
 
