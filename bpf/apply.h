@@ -86,12 +86,13 @@ HW_INLINE __u32 way_of(const struct __sk_buff *skb, bool back, __u64 *flags)
 HW_INLINE void note_injection(struct __sk_buff *skb, __u64 flags)
 {
 	struct hw_device *device = &hw_control.devices[HW_MARK_SLOT(skb->tc_index)];
+	__u32 counted = 0;
 
-	skb->cb[1] = 0;
-	if (!(flags & BPF_F_INGRESS) || !(device->flags & HW_DEVICE_GENERIC) || !cured(HW_CURE_INJECTED))
-		return;
-	skb->cb[1] = hw_control.front_nonce;
-	__sync_fetch_and_add(&device->on_return, 1);
+	if ((flags & BPF_F_INGRESS) && (device->flags & HW_DEVICE_GENERIC) && cured(HW_CURE_INJECTED)) {
+		counted = hw_control.front_nonce;
+		__sync_fetch_and_add(&device->on_return, 1);
+	}
+	skb->cb[1] = counted;
 }
 
 /* At ingress, of a packet with our tag. */

@@ -163,7 +163,7 @@ TEST_P(Front, GoesWithItsDevice)
     EXPECT_FALSE(std::filesystem::exists("/sys/fs/bpf/headwind"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, Front, testing::Values("native", "generic", "off"),
+INSTANTIATE_TEST_SUITE_P(Modes, Front, testing::Values("native", "generic"),
                          [](const auto& mode) { return std::string(mode.param); });
 
 using FrontAlone = FrontBase;
