@@ -61,6 +61,11 @@ Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
     return state_of(record, lease ? &*lease : nullptr, panic);
 }
 
+bool only_guards(const std::vector<RuleRecord>& records)
+{
+    return std::all_of(records.begin(), records.end(), [](const auto& record) { return record.guard; });
+}
+
 void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone)
 {
     std::erase_if(from, [&gone](const auto& record) {
@@ -79,9 +84,13 @@ Result<Session> begin(Sweep sweep)
     if (!session.instance) return session;
     HW_CHECK(repair(*session.instance));
     HW_TRY(session.records, load_records(*session.instance));
-    HW_TRY(const auto stale, stale_records(*session.instance, session.records));
+    HW_TRY(auto stale, stale_records(*session.instance, session.records));
     if (stale.empty()) return session;
     subtract(session.records, stale);
+    if (only_guards(session.records)) {
+        stale.insert(stale.end(), session.records.begin(), session.records.end());
+        session.records.clear();
+    }
     HW_CHECK(commit(*session.instance, {session.records, {}, stale}));
     for (const auto& record : stale)
         for (const auto& cgroup : record.cgroups) sweep_command_cgroup(cgroup.path);

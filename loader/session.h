@@ -21,6 +21,9 @@ Result<Session> begin(Sweep sweep = Sweep::empty);
 
 Result<RuleState> read_state(const Instance& instance, const RuleRecord& record);
 
+// Rules that nobody asked for.
+bool only_guards(const std::vector<RuleRecord>& records);
+
 // Moves out of `from` what is in `gone`.
 void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone);
 
