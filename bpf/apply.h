@@ -3,7 +3,7 @@
 #ifndef HEADWIND_BPF_APPLY_H
 #define HEADWIND_BPF_APPLY_H
 
-#include "env.h"
+#include "flight.h"
 #include "packet.h"
 
 /* TCX_NEXT, and TC_ACT_UNSPEC: go on with the next program. Never TC_ACT_OK: on tcx it ends the chain and skips the
@@ -15,19 +15,27 @@
 #define PACKET_HOST 0
 #define PACKET_LOOPBACK 5
 
-/* A matched packet on its way. */
-struct hw_flight {
-	struct hw_state_key key;         /* of the rule's state and local */
-	const struct hw_impairment *imp; /* of the rule */
-	struct hw_local *local;          /* of this CPU */
-	__u32 rule_id;
-	__u32 slot;                  /* device it was matched on, and to which it goes back */
-	enum hw_direction direction; /* of the party */
-	enum hw_direction side;      /* of the device */
-	__u16 tc_index;              /* the packet's own */
-	__u32 packets;               /* wire packets in the skb */
-	__u64 bytes;                 /* of them all, frames without FCS */
-};
+/* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */
+HW_INLINE __u32 wire_packets(struct __sk_buff *skb, __u32 headers)
+{
+	if (skb->gso_size == 0)
+		return 1;
+	if (skb->gso_segs != 0)
+		return skb->gso_segs;
+	return skb->len > headers ? (skb->len - headers + skb->gso_size - 1) / skb->gso_size : 1;
+}
+
+/* Bytes of headers that each wire packet of this skb carries. */
+HW_INLINE __u32 header_bytes(struct __sk_buff *skb, const struct hw_packet *packet)
+{
+	__u8 data_offset;
+
+	if (packet->key.protocol != IPPROTO_TCP)
+		return packet->transport + 8; /* UDP */
+	if (!load_bytes(skb, packet->transport + 12, &data_offset, sizeof(data_offset)))
+		return packet->transport + sizeof(struct tcphdr);
+	return packet->transport + (data_offset >> 4) * 4;
+}
 
 /* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx
  * knows no TC_ACT_STOLEN, but redirecting to device 0, which does not exist, frees the packet and reports success. */
@@ -40,14 +48,8 @@ HW_INLINE int end_silently(void)
 
 HW_INLINE int drop(const struct hw_flight *flight, enum hw_cause cause)
 {
-	flight->local->counters.dropped[cause] += flight->packets;
+	count_drop(flight, cause);
 	return end_silently();
-}
-
-HW_INLINE void count_match(const struct hw_flight *flight)
-{
-	flight->local->counters.packets += flight->packets;
-	flight->local->counters.bytes += flight->bytes;
 }
 
 HW_INLINE void mark(struct __sk_buff *skb, const struct hw_flight *flight)
@@ -80,6 +82,29 @@ HW_INLINE __u32 way_of(const struct __sk_buff *skb, bool back, __u64 *flags)
 	return device->ifindex;
 }
 
+/* Generic XDP sees what is injected at ingress as if it had come in. There is no telling it apart, so as long as any is
+ * on its way, the front decides nothing. (If one is lost, never again: tc does.) */
+HW_INLINE void note_injection(struct __sk_buff *skb, __u64 flags)
+{
+	struct hw_device *device = &hw_control.devices[HW_MARK_SLOT(skb->tc_index)];
+	__u32 counted = 0;
+
+	if ((flags & BPF_F_INGRESS) && (device->flags & HW_DEVICE_GENERIC) && cured(HW_CURE_INJECTED)) {
+		counted = hw_control.front_nonce;
+		__sync_fetch_and_add(&device->on_return, 1);
+	}
+	skb->cb[1] = counted;
+}
+
+/* At ingress, of a packet with our tag. */
+HW_INLINE void note_arrival(struct __sk_buff *skb, __u32 slot)
+{
+	if (skb->cb[1] != hw_control.front_nonce || !has_our_nonce(skb))
+		return;
+	skb->cb[1] = 0;
+	__sync_fetch_and_add(&hw_control.devices[slot & (HW_MAX_DEVICES - 1)].on_return, -1);
+}
+
 /* Injected at ingress, a packet waits in this CPU's backlog: it gets a number. */
 HW_INLINE void number_return(struct __sk_buff *skb, const struct hw_flight *flight)
 {
@@ -94,6 +119,7 @@ HW_INLINE int redirect_marked(struct __sk_buff *skb, bool back)
 	__u64 flags;
 	__u32 ifindex = way_of(skb, back, &flags);
 
+	note_injection(skb, flags);
 	return bpf_redirect(ifindex, flags);
 }
 
@@ -113,8 +139,10 @@ HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight)
 	mark(skb, flight);
 	number_return(skb, flight);
 	ifindex = way_of(skb, false, &flags);
+	note_injection(skb, flags);
 	if (bpf_clone_redirect(skb, ifindex, flags) == 0)
 		flight->local->counters.duplicated++;
+	skb->cb[1] = 0;
 	skb->tc_index = flight->tc_index;
 }
 

@@ -4,6 +4,7 @@
  *
  *            device D, egress or ingress                    egress() ingress()
  *                 │ came back from the line, or was impaired at another hook ─► go on
+ *                 │ decided in XDP, which let it pass (front.bpf.c) ──────────► go on
  *                 │ no live rule matches ─────────────────────────────────────► go on
  *                 ▼
  *        rule decides per wire packet, packet may be a super-packet?
@@ -23,46 +24,9 @@
 #include "answer.h"
 #include "apply.h"
 #include "corrupt.h"
-#include "env.h"
-#include "maps.h"
 #include "match.h"
-#include "packet.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
-
-HW_INLINE bool panicking(void)
-{
-	__u32 zero = 0;
-	struct hw_host *host = bpf_map_lookup_elem(&hw_host, &zero);
-
-	return host && host->panic;
-}
-
-/* Out of line: the verifier looks at it once. */
-HW_FUNCTION __u64 draw_gap(__u64 half_life_q24)
-{
-	struct hw_chance chance = {.half_life_q24 = half_life_q24};
-
-	return hw_draw_gap(&chance, env_dice());
-}
-
-/* Would this event befall one of the skb's wire packets? */
-HW_INLINE bool is_due(const struct hw_flight *flight, enum hw_event event)
-{
-	const struct hw_chance *chance = &flight->imp->events[event];
-	__u64 *until = &flight->local->until[event];
-
-	if (chance->threshold != 0 && *until == 0)
-		*until = draw_gap(chance->half_life_q24);
-	return hw_event_within(chance, *until, flight->packets);
-}
-
-/* Does it befall this wire packet, or this super-packet that holds none it befalls? */
-HW_INLINE bool happens(const struct hw_flight *flight, enum hw_event event)
-{
-	is_due(flight, event); /* draws */
-	return hw_event_happens(&flight->imp->events[event], &flight->local->until[event], flight->packets);
-}
 
 HW_INLINE __u64 draw_delay(const struct hw_impairment *imp)
 {
@@ -116,7 +80,7 @@ HW_INLINE int take(struct __sk_buff *skb, const struct hw_flight *flight, enum h
 {
 	if (place == AT_DEVICE || !(flight->imp->flags & HW_REJECT))
 		return drop(flight, cause);
-	flight->local->counters.dropped[HW_CAUSE_REJECT] += flight->packets;
+	count_drop(flight, HW_CAUSE_REJECT);
 	if (!make_answer(skb, flight->imp->flags & HW_REJECT_RST))
 		return end_silently();
 	mark(skb, flight);
@@ -172,33 +136,13 @@ HW_INLINE bool needs_cut(const struct __sk_buff *skb, const struct hw_flight *fl
 	return skb->gso_size && (hw_needs_wire(imp) || is_due(flight, HW_EVENT_DUPLICATE));
 }
 
-/* What the rule has on this CPU. NULL: the rule is being removed. */
-HW_INLINE struct hw_local *find_local(const struct hw_flight *flight)
-{
-	struct hw_local *local = bpf_map_lookup_elem(&hw_locals, &flight->key);
-
-	if (local && local->rule != flight->rule_id) {
-		__builtin_memset(local->until, 0, sizeof(local->until));
-		local->rule = flight->rule_id;
-	}
-	return local;
-}
-
-/* False: the rule is gone. */
-HW_INLINE bool board(struct hw_flight *flight, struct hw_rule *rule)
-{
-	flight->imp = &rule->impairment;
-	flight->key.state = rule->state;
-	flight->key.direction = flight->direction;
-	flight->local = find_local(flight);
-	return flight->local;
-}
-
 /* Back from the line, or impaired at another of our hooks? A packet's own tc_index is given back. */
 HW_INLINE bool is_done(struct __sk_buff *skb, const struct hw_flight *flight)
 {
 	if (!has_our_tag(skb))
 		return false;
+	if (flight->side == HW_IN)
+		note_arrival(skb, flight->slot);
 	if (skb->tc_index != HW_MARK(hw_tag, flight->side, flight->slot))
 		return true;
 	if (!has_our_nonce(skb))
@@ -232,12 +176,33 @@ HW_INLINE __u32 find_rule(struct __sk_buff *skb, struct hw_flight *flight, struc
 	return id;
 }
 
+/* The packet has had its fate and goes on: another hook on its way (pod, then NIC) shall not impair it again. */
+HW_INLINE int go_on(struct __sk_buff *skb, const struct hw_flight *flight)
+{
+	if (must_follow(flight))
+		return redirect_home(skb, flight);
+	if (skb->tc_index == 0)
+		skb->tc_index = HW_MARK(hw_tag, flight->side, flight->slot);
+	return NEXT;
+}
+
+/* Id of the rule by which XDP let the packet pass; 0: XDP has decided nothing. */
+HW_INLINE __u32 handed_over(const struct __sk_buff *skb)
+{
+	const struct hw_handover *over = (void *)(long)skb->data_meta;
+
+	if ((void *)(over + 1) > (void *)(long)skb->data || over->nonce != hw_control.front_nonce ||
+	    !cured(HW_CURE_HANDOVER))
+		return 0;
+	return over->rule;
+}
+
 HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 {
 	struct hw_flight flight = {.side = side};
 	struct hw_walk walk = {};
 	struct hw_rule *rule;
-	__u32 headers;
+	__u32 headers, over;
 	int verdict;
 
 	flight.slot = find_device(skb->ifindex);
@@ -246,11 +211,15 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
 	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking())
 		return NEXT;
-	flight.rule_id = find_rule(skb, &flight, &walk);
+	over = side == HW_IN ? handed_over(skb) : 0;
+	flight.direction = side;
+	flight.rule_id = over ? over : find_rule(skb, &flight, &walk);
 	rule = flight.rule_id ? bpf_map_lookup_elem(&hw_rules, &flight.rule_id) : NULL;
 	flight.tc_index = skb->tc_index;
 	if (!rule || !board(&flight, rule))
 		return NEXT;
+	if (over)
+		return go_on(skb, &flight);
 
 	headers = skb->gso_size ? header_bytes(skb, &walk.packet) : 0;
 	flight.packets = wire_packets(skb, headers);
@@ -260,12 +229,7 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	verdict = decide(skb, &flight, AT_DEVICE);
 	if (verdict != NEXT || (flight.imp->flags & HW_PASS))
 		return verdict;
-	if (must_follow(&flight))
-		return redirect_home(skb, &flight);
-	/* Went through its impairment: another hook on its way (pod, then NIC) shall not impair it again. */
-	if (skb->tc_index == 0)
-		skb->tc_index = HW_MARK(hw_tag, side, flight.slot);
-	return NEXT;
+	return go_on(skb, &flight);
 }
 
 SEC("tc")

@@ -5,7 +5,9 @@
 
 #include "env.h"
 #include "packet.h"
+#ifndef HW_FRONT
 #include "receiver.h"
+#endif
 
 /* What the walk over the shapes knows. */
 struct hw_walk {
@@ -87,21 +89,35 @@ HW_INLINE void consider(const struct hw_entry *entry, struct hw_walk *walk)
 	}
 }
 
-/* The sender's for what goes out, the receiver's for what comes in. */
-HW_INLINE __u64 ancestor_cgroup(struct __sk_buff *skb, struct hw_walk *walk, int level)
+#ifdef HW_FRONT
+/* XDP has no socket: whether a rule of a cgroup wants the packet is not known there. */
+HW_INLINE bool find_cgroup(hw_context *context, struct hw_walk *walk, int level)
 {
-	if (walk->direction == HW_OUT)
-		return bpf_skb_ancestor_cgroup_id(skb, level);
+	(void)walk, (void)level;
+	/* Used, or clang would pass visit_shape anything: the verifier wants the context. */
+	__asm__ volatile("" ::"r"(context));
+	return false;
+}
+#else
+/* The ancestor of the sender's for what goes out, of the receiver's for what comes in. */
+HW_INLINE bool find_cgroup(hw_context *context, struct hw_walk *walk, int level)
+{
+	if (walk->direction == HW_OUT) {
+		walk->packet.key.cgroup = bpf_skb_ancestor_cgroup_id(context, level);
+		return true;
+	}
 	if (!walk->has_receiver) {
 		walk->has_receiver = true;
-		walk->receiver = find_receiver(skb, &walk->packet,
+		walk->receiver = find_receiver(context, &walk->packet,
 		                               walk->far ? device_of(walk->device)->far_netns : BPF_F_CURRENT_NETNS);
 	}
-	return ancestor_id(walk->receiver, level);
+	walk->packet.key.cgroup = ancestor_id(walk->receiver, level);
+	return true;
 }
+#endif
 
 /* Visits one shape of the table in force; 1: no later shape can win. */
-HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
+HW_FUNCTION int visit_shape(hw_context *context, struct hw_walk *walk)
 {
 	const struct hw_shape_table *table;
 	const struct hw_shape *shape;
@@ -122,8 +138,10 @@ HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 	    (shape->default_devices && !(device_of(walk->device)->flags & HW_DEVICE_DEFAULT)) ||
 	    (shape->ipv6_only && walk->packet.ipv4))
 		return 0;
-	if (shape->cgroup_level)
-		walk->packet.key.cgroup = ancestor_cgroup(skb, walk, shape->cgroup_level - 1);
+	if (shape->cgroup_level && !find_cgroup(context, walk, shape->cgroup_level - 1)) {
+		walk->best = 0; /* it may be beaten */
+		return 1;
+	}
 	mask_key(&masked, &walk->packet.key, &shape->mask);
 	bit = hw_filter_bit(&masked);
 	if (!(shape->filter[bit / 64] >> bit % 64 & 1))
@@ -137,16 +155,16 @@ HW_FUNCTION int visit_shape(struct __sk_buff *skb, struct hw_walk *walk)
 
 /* The id of the rule the packet gets, for a party that sends or receives it there; 0: none. The caller has set version,
  * device, direction and far. The version is read once per packet: it sees one rule set, whatever commits meanwhile. */
-HW_FUNCTION __u32 match(struct __sk_buff *skb, struct hw_walk *walk)
+HW_FUNCTION __u32 match(hw_context *context, struct hw_walk *walk)
 {
 	if (!walk || !(hw_control.tables[walk->version & 1].directions & (1 << walk->direction)) ||
-	    !parse_packet(skb, walk->direction, &walk->packet))
+	    !parse_packet(context, walk->direction, &walk->packet))
 		return 0;
 	walk->packet.key.device = walk->device + 1;
 	walk->has_receiver = false;
 	for (__u32 i = 0; i < HW_MAX_SHAPES; i++) {
 		walk->index = i;
-		if (visit_shape(skb, walk))
+		if (visit_shape(context, walk))
 			break;
 	}
 	return walk->best;

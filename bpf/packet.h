@@ -15,6 +15,15 @@
 
 #include "maps.h"
 
+/* What a program is given: at tc, or in the XDP front (front.bpf.c). */
+#ifdef HW_FRONT
+typedef struct xdp_md hw_context;
+#define load_far bpf_xdp_load_bytes
+#else
+typedef struct __sk_buff hw_context;
+#define load_far bpf_skb_load_bytes
+#endif
+
 struct hw_packet {
 	struct hw_key key; /* cgroup, device and shape are 0 */
 	__u32 network;     /* offset of the IP header; 0: not IP */
@@ -36,16 +45,16 @@ struct hw_ports {
 };
 
 /* Copies `length` bytes at `offset`, from the linear part if they are there, else from the fragments. */
-HW_INLINE bool load_bytes(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
+HW_INLINE bool load_bytes(hw_context *context, __u32 offset, void *to, __u32 length)
 {
-	void *data = (void *)(long)skb->data;
-	void *data_end = (void *)(long)skb->data_end;
+	void *data = (void *)(long)context->data;
+	void *data_end = (void *)(long)context->data_end;
 
 	if (offset <= 0x3ff && data + offset + length <= data_end) {
 		__builtin_memcpy(to, data + offset, length);
 		return true;
 	}
-	return bpf_skb_load_bytes(skb, offset, to, length) == 0;
+	return load_far(context, offset, to, length) == 0;
 }
 
 HW_INLINE bool has_ports(__u8 protocol)
@@ -62,13 +71,13 @@ HW_INLINE bool is_dhcp(const struct hw_ports *ports)
 	       ((from == 546 || from == 547) && (to == 546 || to == 547)); /* RFC 8415 */
 }
 
-HW_INLINE bool parse_transport(struct __sk_buff *skb, __u32 direction, struct hw_packet *packet)
+HW_INLINE bool parse_transport(hw_context *context, __u32 direction, struct hw_packet *packet)
 {
 	struct hw_ports ports;
 	__u8 icmp_type;
 
 	if (packet->key.protocol == IPPROTO_ICMPV6) {
-		if (!load_bytes(skb, packet->transport, &icmp_type, sizeof(icmp_type)))
+		if (!load_bytes(context, packet->transport, &icmp_type, sizeof(icmp_type)))
 			return false;
 		if (icmp_type >= 133 && icmp_type <= 137) /* RFC 4861 */
 			packet->packet_class = HW_ND;
@@ -76,7 +85,7 @@ HW_INLINE bool parse_transport(struct __sk_buff *skb, __u32 direction, struct hw
 	}
 	if (!has_ports(packet->key.protocol))
 		return true;
-	if (!load_bytes(skb, packet->transport, &ports, sizeof(ports)))
+	if (!load_bytes(context, packet->transport, &ports, sizeof(ports)))
 		return false;
 	packet->key.local_port = direction == HW_OUT ? ports.source : ports.destination;
 	packet->key.remote_port = direction == HW_OUT ? ports.destination : ports.source;
@@ -85,12 +94,12 @@ HW_INLINE bool parse_transport(struct __sk_buff *skb, __u32 direction, struct hw
 	return true;
 }
 
-HW_INLINE bool parse_ipv4(struct __sk_buff *skb, __u32 direction, __u32 offset, struct hw_packet *packet)
+HW_INLINE bool parse_ipv4(hw_context *context, __u32 direction, __u32 offset, struct hw_packet *packet)
 {
 	struct iphdr ip;
 	__u64 source, destination;
 
-	if (!load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+	if (!load_bytes(context, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
 		return false;
 	source = (__u64)bpf_htonl(0xffff) | (__u64)ip.saddr << 32;
 	destination = (__u64)bpf_htonl(0xffff) | (__u64)ip.daddr << 32;
@@ -102,7 +111,7 @@ HW_INLINE bool parse_ipv4(struct __sk_buff *skb, __u32 direction, __u32 offset, 
 	packet->transport = offset + ip.ihl * 4;
 	packet->end = offset + bpf_ntohs(ip.tot_len);
 	packet->later_fragment = ip.frag_off & bpf_htons(0x1fff);
-	return packet->later_fragment || parse_transport(skb, direction, packet);
+	return packet->later_fragment || parse_transport(context, direction, packet);
 }
 
 struct hw_ext_header {
@@ -126,11 +135,11 @@ HW_INLINE bool is_extension(__u8 header)
 }
 
 /* Steps over one extension header (RFC 8200). 0: it is not there. */
-HW_FUNCTION int skip_extension(struct __sk_buff *skb, struct hw_cursor *cursor)
+HW_FUNCTION int skip_extension(hw_context *context, struct hw_cursor *cursor)
 {
 	struct hw_ext_header ext;
 
-	if (!cursor || bpf_skb_load_bytes(skb, cursor->offset, &ext, sizeof(ext)) != 0)
+	if (!cursor || load_far(context, cursor->offset, &ext, sizeof(ext)) != 0)
 		return 0;
 	if (cursor->next == IPPROTO_FRAGMENT) {
 		cursor->later_fragment = (ext.frag_off & bpf_htons(0xfff8)) != 0;
@@ -144,13 +153,13 @@ HW_FUNCTION int skip_extension(struct __sk_buff *skb, struct hw_cursor *cursor)
 	return 1;
 }
 
-HW_INLINE bool parse_ipv6(struct __sk_buff *skb, __u32 direction, __u32 offset, struct hw_packet *packet)
+HW_INLINE bool parse_ipv6(hw_context *context, __u32 direction, __u32 offset, struct hw_packet *packet)
 {
 	struct hw_cursor cursor = {.offset = offset + sizeof(struct ipv6hdr)};
 	struct ipv6hdr ip;
 	__u64 source[2], destination[2];
 
-	if (!load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 6)
+	if (!load_bytes(context, offset, &ip, sizeof(ip)) || ip.version != 6)
 		return false;
 	__builtin_memcpy(source, &ip.saddr, sizeof(source));
 	__builtin_memcpy(destination, &ip.daddr, sizeof(destination));
@@ -160,7 +169,7 @@ HW_INLINE bool parse_ipv6(struct __sk_buff *skb, __u32 direction, __u32 offset, 
 	}
 	cursor.next = ip.nexthdr;
 	for (int i = 0; i < 8 && is_extension(cursor.next) && !cursor.later_fragment; i++)
-		if (!skip_extension(skb, &cursor))
+		if (!skip_extension(context, &cursor))
 			return false;
 	packet->key.protocol = cursor.next;
 	packet->network = offset;
@@ -169,11 +178,11 @@ HW_INLINE bool parse_ipv6(struct __sk_buff *skb, __u32 direction, __u32 offset, 
 	packet->later_fragment = cursor.later_fragment;
 	if (cursor.later_fragment)
 		return true;
-	return !is_extension(cursor.next) && parse_transport(skb, direction, packet);
+	return !is_extension(cursor.next) && parse_transport(context, direction, packet);
 }
 
 /* 0: not understood, the packet passes. */
-HW_FUNCTION int parse_packet(struct __sk_buff *skb, __u32 direction, struct hw_packet *packet)
+HW_FUNCTION int parse_packet(hw_context *context, __u32 direction, struct hw_packet *packet)
 {
 	struct hw_vlan vlan;
 	__be16 protocol = 0;
@@ -182,47 +191,25 @@ HW_FUNCTION int parse_packet(struct __sk_buff *skb, __u32 direction, struct hw_p
 	if (!packet)
 		return 0;
 	__builtin_memset(packet, 0, sizeof(*packet));
-	if (!load_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol)))
+	if (!load_bytes(context, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol)))
 		return 0;
 	for (int i = 0; i < 2; i++) { /* tags in the frame, besides one the kernel may hold in skb->vlan_tci */
 		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
 			break;
-		if (!load_bytes(skb, offset, &vlan, sizeof(vlan)))
+		if (!load_bytes(context, offset, &vlan, sizeof(vlan)))
 			return 0;
 		protocol = vlan.protocol;
 		offset += sizeof(vlan);
 	}
 	if (protocol == bpf_htons(ETH_P_IP))
-		return parse_ipv4(skb, direction, offset, packet);
+		return parse_ipv4(context, direction, offset, packet);
 	if (protocol == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(skb, direction, offset, packet);
+		return parse_ipv6(context, direction, offset, packet);
 	if (protocol == bpf_htons(ETH_P_ARP)) {
 		packet->packet_class = HW_ARP;
 		return 1;
 	}
 	return 0;
-}
-
-/* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */
-HW_INLINE __u32 wire_packets(struct __sk_buff *skb, __u32 headers)
-{
-	if (skb->gso_size == 0)
-		return 1;
-	if (skb->gso_segs != 0)
-		return skb->gso_segs;
-	return skb->len > headers ? (skb->len - headers + skb->gso_size - 1) / skb->gso_size : 1;
-}
-
-/* Bytes of headers that each wire packet of this skb carries. */
-HW_INLINE __u32 header_bytes(struct __sk_buff *skb, const struct hw_packet *packet)
-{
-	__u8 data_offset;
-
-	if (packet->key.protocol != IPPROTO_TCP)
-		return packet->transport + 8; /* UDP */
-	if (!load_bytes(skb, packet->transport + 12, &data_offset, sizeof(data_offset)))
-		return packet->transport + sizeof(struct tcphdr);
-	return packet->transport + (data_offset >> 4) * 4;
 }
 
 #endif

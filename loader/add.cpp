@@ -54,6 +54,8 @@ Result<int> add(const Options& options)
         fmt::print("{}\n", json.dump(2));
     } else {
         fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
+        if (const auto words = ingress_words(view); !words.empty())
+            fmt::print("{}: {}\n", view.record.rule.name, words);
         if (place) fmt::print("{}: it sits {}\n", view.record.rule.name, place->reason);
     }
     if (!options.hold) return 0;
@@ -180,6 +182,7 @@ void register_add(CLI::App& app, Cli& cli)
         "  headwind add --name refused --remote-port 5432 --reject rst --for 1m\n"
         "  headwind add --name as-in-tc --netem \"delay 100ms 20ms distribution normal loss 1%\"\n"
         "  headwind add --name split --remote 10.0.2.0/24 --partition --for 30s\n"
+        "  headwind add --name flood --dev eth0 --direction in --proto udp --loss 50% --xdp native\n"
         "  headwind add --name spare-ssh --port 22 --pass --priority 100\n"
         "  headwind add --name while-i-look --dev eth0 --remote-port 443 --loss 1% --hold\n"
         "  headwind add --name slow-shop --pod default/shop/web --delay 50ms --for 10m\n"

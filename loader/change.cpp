@@ -27,7 +27,11 @@ Result<int> change(const Options& options)
         fmt::print("{}\n", json.dump(2));
         return 0;
     }
-    for (const auto& view : views) fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
+    for (const auto& view : views) {
+        fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
+        if (const auto words = ingress_words(view); !words.empty())
+            fmt::print("{}: {}\n", view.record.rule.name, words);
+    }
     return 0;
 }
 

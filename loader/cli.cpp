@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include <nlohmann/json.hpp>
@@ -52,6 +53,14 @@ void add_selector_flags(CLI::App* command, RuleText& text)
               "out by default; both with --partition, --pass and --reject alone");
     add_value(command, group, "--priority", text.priority, "N",
               "-1000 .. 1000, default 0: the highest matching rule wins");
+}
+
+void add_hook_flags(CLI::App* command, RuleText& text)
+{
+    add_value(
+        command, "Where it is decided", "--xdp", text.xdp, "auto|native|generic|off",
+        "decide loss and partition of what comes in in XDP, before tc; auto (default): where the driver hands XDP "
+        "metadata on, never on veth");
 }
 
 void add_impairment_flags(CLI::App* command, RuleText& text)
@@ -124,6 +133,7 @@ void add_rule_flags(CLI::App* command, RuleText& text)
 {
     add_selector_flags(command, text);
     add_impairment_flags(command, text);
+    add_hook_flags(command, text);
 }
 
 Progress drain_progress()
@@ -147,6 +157,20 @@ std::string rule_sentence(const RuleView& view)
     if (view.record.until != 0) context.until = clock_text(view.record.until);
     context.lease = view.record.lease;
     return sentence(view.record.rule, context);
+}
+
+std::string ingress_words(const RuleView& view)
+{
+    std::string text;
+    for (const auto& [device, xdp, other] : view.ingress) {
+        if (!text.empty()) text += ", ";
+        text += xdp == Xdp::off ? fmt::format("at tc on {}", device)
+                                : fmt::format("in XDP ({}) on {}", format_xdp(xdp), device);
+        if (other != 0) text += fmt::format(" (another XDP program, id {}, is there)", other);
+    }
+    const bool usual = std::all_of(view.ingress.begin(), view.ingress.end(),
+                                   [](const auto& hook) { return hook.xdp == Xdp::off && hook.other == 0; });
+    return usual ? "" : "what comes in is decided " + text;
 }
 
 std::string_view format_state(RuleState state)
@@ -186,6 +210,11 @@ nlohmann::json to_json(const RuleView& view)
     out["state"] = format_state(view.state);
     out["sentence"] = rule_sentence(view);
     out["attached_to"] = view.devices;
+    for (const auto& [device, xdp, other] : view.ingress) {
+        out["ingress_hooks"].push_back(
+            {{"device", device}, {"hook", xdp == Xdp::off ? "tc" : fmt::format("xdp-{}", format_xdp(xdp))}});
+        if (other != 0) out["ingress_hooks"].back()["other_xdp_program_id"] = other;
+    }
     out["owner"] = view.record.owner;
     if (view.record.guard) out["guard"] = true;
     out["created_unix_s"] = view.record.created;

@@ -86,6 +86,8 @@ Result<std::string> owner_or_user(const std::string& owner);
 
 // The rule as everyone sees it: sentence, state, counters.
 std::string rule_sentence(const RuleView& view);
+// Who decides what comes in, where it is not tc everywhere or could be otherwise; empty: tc.
+std::string ingress_words(const RuleView& view);
 std::string_view format_state(RuleState state);
 // Takes what nobody asked for (RuleRecord::guard) out of the views and says it on stderr.
 void report_guards(std::vector<RuleView>& views);

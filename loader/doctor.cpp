@@ -23,6 +23,7 @@
 #include "cgroup.h"
 #include "cli.h"
 #include "devices.h"
+#include "front.h"
 #include "hooks.h"
 #include "host.h"
 #include "instance.h"
@@ -284,6 +285,22 @@ Check probe_programs(const Links& links)
     return check_hook_programs(*programs);
 }
 
+Check probe_xdp(const Links& links)
+{
+    const auto opened = open_instance();
+    const auto ours = [&opened](const Link& link) {
+        if (!opened || !*opened) return false;
+        for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot)
+            if ((*opened)->control->devices[slot].ifindex == static_cast<__u32>(link.index))
+                return front_on(**opened, slot) != Xdp::off;
+        return false;
+    };
+    std::vector<XdpDevice> devices;
+    for (const auto& link : links)
+        devices.push_back({link.name, netlink::driver_of(link.name), ours(link) ? 0 : link.xdp_program});
+    return check_xdp(devices);
+}
+
 Check probe_rules()
 {
     const auto all = overview();
@@ -303,6 +320,7 @@ void add_devices(std::vector<Check>& out, bool privileged)
     for (auto check : {check_unsupported(*links), check_names(*links)})
         if (check) out.push_back(std::move(*check));
     out.push_back(privileged ? probe_programs(defaults) : not_tried("programs"));
+    out.push_back(privileged ? probe_xdp(defaults) : not_tried("xdp"));
 }
 
 std::vector<Check> examine_host(bool privileged, std::uint64_t capabilities)

@@ -54,6 +54,13 @@ struct HookProgram {
 };
 Check check_hook_programs(const std::vector<HookProgram>& programs);
 
+// Devices that rules go to, and who drives them.
+struct XdpDevice {
+    std::string device, driver;
+    std::uint32_t other = 0;  // id of an XDP program that is not ours; 0: none
+};
+Check check_xdp(const std::vector<XdpDevice>& devices);
+
 Check check_instance(const Overview& all);
 
 // 0: delays are possible; else exit_code() of what is missing, the kernel's faults before those of the user.

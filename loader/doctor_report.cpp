@@ -132,6 +132,27 @@ Check check_hook_programs(const std::vector<HookProgram>& programs)
                       "nothing to do: Headwind's go first and return NEXT, so these still run");
 }
 
+Check check_xdp(const std::vector<XdpDevice>& devices)
+{
+    std::vector<std::string> able, forced, taken;
+    for (const auto& [device, driver, other] : devices) {
+        if (other != 0)
+            taken.push_back(fmt::format("{} has another XDP program (id {})", device, other));
+        else if (is_for_auto(driver))
+            able.push_back(fmt::format("{} ({})", device, driver));
+        else if (hands_metadata_on(driver))
+            forced.push_back(fmt::format("{} ({})", device, driver));
+    }
+    std::vector<std::string> words;
+    words.push_back(able.empty() ? "no device for --xdp auto: tc decides"
+                                 : fmt::format("--xdp auto uses {}, natively with metadata", fmt::join(able, ", ")));
+    if (!forced.empty()) words.push_back(fmt::format("only if told, and slower: {}", fmt::join(forced, ", ")));
+    words.insert(words.end(), taken.begin(), taken.end());
+    const auto detail = fmt::format("{}", fmt::join(words, "; "));
+    if (taken.empty()) return check_ok("xdp", detail);
+    return check_note("xdp", detail, "nothing to do: it stays, and tc decides there");
+}
+
 Check check_instance(const Overview& all)
 {
     if (!all.exists) return check_ok("rules", "none in this network namespace");

@@ -17,27 +17,31 @@
 namespace headwind {
 namespace {
 
-std::vector<std::string> device_names(const Instance& instance, const RuleRecord& record,
-                                      const std::vector<netlink::Link>& links)
+// Names, and who decides what comes in.
+void add_devices(RuleView& out, const Instance& instance, const RuleRecord& record,
+                 const std::vector<netlink::Link>& links)
 {
-    std::vector<std::string> out;
     for (const auto& link : links) {
-        for (const auto& device : instance.control->devices) {
+        for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+            const auto& device = instance.control->devices[slot];
             if (device.ifindex != static_cast<__u32>(link.index)) continue;
             const bool named = std::any_of(record.devices.begin(), record.devices.end(),
                                            [&link](const auto& d) { return d.ifindex == link.index; });
             const bool by_default = record.rule.selector.devices.empty() && (device.flags & HW_DEVICE_DEFAULT);
-            if (named || by_default) out.push_back(link.name);
+            if (!named && !by_default) continue;
+            out.devices.push_back(link.name);
+            if (device.flags & HW_DEVICE_INGRESS)
+                out.ingress.push_back(ingress_hook(instance, record.rule, link, slot));
         }
     }
-    return out;
 }
 
 Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links)
 {
     RuleView out;
     HW_TRY(out.state, read_state(instance, record));
-    out.devices = device_names(instance, record, links);
+    add_devices(out, instance, record, links);
+    if (record.rule.direction == Direction::out && !is_far(record.rule)) out.ingress.clear();
     for (const auto& [direction, key] : {std::pair{Direction::out, HW_OUT}, {Direction::in, HW_IN}}) {
         if (record.rule.direction != Direction::both && record.rule.direction != direction) continue;
         HW_TRY(const auto counters, read_counters(instance, {record.state, static_cast<__u32>(key)}));
@@ -124,8 +128,11 @@ Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<net
         record.id = next_rule_id(instance);
         if (record.state == 0) record.state = record.id;
     }
+    auto records = session.records;
+    records.insert(records.end(), plan.fresh.begin(), plan.fresh.end());
+    HW_CHECK(settle_fronts(instance, records));
     HW_CHECK(commit(instance, {session.records, plan.fresh, plan.gone}));
-    session.records.insert(session.records.end(), plan.fresh.begin(), plan.fresh.end());
+    session.records = std::move(records);
     return {};
 }
 

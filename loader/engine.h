@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "front.h"
 #include "line.h"
 #include "records.h"
 #include "result.h"
@@ -37,6 +38,7 @@ struct RuleView {
     RuleRecord record;
     RuleState state = RuleState::live;
     std::vector<std::string> devices;         // names as they are now
+    std::vector<IngressHook> ingress;         // of these, if the rule is for what comes in; not lo
     std::vector<DirectionCounters> counters;  // one for each direction of the rule
 };
 

@@ -21,7 +21,7 @@ constexpr __u32 filter_priority = 1;
 
 std::string link_pin(const Instance& instance, int ifindex, hw_direction direction)
 {
-    return fmt::format("{}/links/{}-{}", instance.directory, ifindex, direction == HW_OUT ? "egress" : "ingress");
+    return link_pin(instance, ifindex, direction == HW_OUT ? "egress" : "ingress");
 }
 
 Status attach_tcx(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
@@ -102,6 +102,20 @@ bool is_attached_clsact(int ifindex, hw_direction direction)
 
 }  // namespace
 
+std::string link_pin(const Instance& instance, int ifindex, std::string_view hook)
+{
+    return fmt::format("{}/links/{}-{}", instance.directory, ifindex, hook);
+}
+
+Status detach_link(const std::string& pin)
+{
+    // The kernel takes a link without a pin off at some later time; the program could not be attached again until then.
+    const Fd link(bpf_obj_get(pin.c_str()));
+    if (link) bpf_link_detach(link.get());
+    if (unlink(pin.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + pin);
+    return {};
+}
+
 bool is_link_attached(const std::string& path)
 {
     struct {  // struct bpf_link_info of Linux 6.6: tcx is not in the 6.1 headers
@@ -138,12 +152,7 @@ Status attach(const Instance& instance, int ifindex, hw_direction direction, con
 Status detach(const Instance& instance, int ifindex, hw_direction direction)
 {
     if (instance.control->tcx == 0) return detach_clsact(ifindex, direction);
-    const auto path = link_pin(instance, ifindex, direction);
-    // The kernel takes a link without a pin off at some later time; the program could not be attached again until then.
-    const Fd link(bpf_obj_get(path.c_str()));
-    if (link) bpf_link_detach(link.get());
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + path);
-    return {};
+    return detach_link(link_pin(instance, ifindex, direction));
 }
 
 Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& link, __u32 flags)
@@ -173,6 +182,7 @@ Status detach_device(Instance& instance, std::uint16_t slot)
 {
     auto& device = instance.control->devices[slot];
     const int ifindex = static_cast<int>(device.ifindex);
+    HW_CHECK(detach_link(link_pin(instance, ifindex, "xdp")));  // first: tc is behind it as long as it is there
     HW_CHECK(detach(instance, ifindex, HW_OUT));
     HW_CHECK(detach(instance, ifindex, HW_IN));
     if (device.flags & HW_DEVICE_CLSACT) {
@@ -180,7 +190,7 @@ Status detach_device(Instance& instance, std::uint16_t slot)
         if (filters && *filters == 0) HW_CHECK(netlink::delete_clsact(ifindex));
         device.flags &= ~static_cast<__u32>(HW_DEVICE_CLSACT);
     }
-    device.flags &= ~static_cast<__u32>(HW_DEVICE_EGRESS | HW_DEVICE_INGRESS);
+    device.flags &= ~static_cast<__u32>(HW_DEVICE_EGRESS | HW_DEVICE_INGRESS | HW_DEVICE_XDP | HW_DEVICE_GENERIC);
     return {};
 }
 

@@ -14,6 +14,11 @@ bool kernel_has_tcx();  // Linux 6.6
 // Is this pin a tcx link that still has its device? (One that lost it says interface 0.)
 bool is_link_attached(const std::string& path);
 
+// Where the link of a hook ("egress", "ingress", "xdp") of this device is pinned.
+std::string link_pin(const Instance& instance, int ifindex, std::string_view hook);
+// Takes a link's program off its hook now, and unpins it. One that is gone is no error.
+Status detach_link(const std::string& pin);
+
 // Puts `program` first at the device's hook. Already there: nothing is done.
 Status attach(const Instance& instance, int ifindex, hw_direction direction, const Fd& program);
 // A device or hook that is gone is no error.

@@ -288,6 +288,8 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     auto& control = skeleton->data_control->hw_control;
     control.next_rule = 1;
     control.max_held = max_held;
+    if (getrandom(&control.front_nonce, sizeof(control.front_nonce), 0) != sizeof(control.front_nonce))
+        return fail_errno(errno, "get a random number");
     control.netns_cookie = netns.cookie;
     control.tcx = tcx ? 1 : 0;
     HW_CHECK(make_directory(directory));

@@ -65,9 +65,12 @@ bool has_several_devices(const Overview& all)
 void print_list(const Overview& all)
 {
     const auto me = invoking_user();
-    for (const auto& rule : all.rules)
+    for (const auto& rule : all.rules) {
         fmt::print("{:<{}}  {}  {}{}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
                    rule_sentence(rule), rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
+        if (const auto words = ingress_words(rule); !words.empty())
+            fmt::print("{:<{}}  {}\n", "", name_width(all), words);
+    }
     if (has_several_devices(all))
         fmt::print("A packet that passes several of these devices is impaired at the first of them only.\n");
 }
@@ -205,6 +208,7 @@ void register_list(CLI::App& app, Cli& cli)
     add_namespace_options(command, options->common);
     command->add_flag("--all", options->everywhere, "of every network namespace that has rules");
     command->footer(
+        "What comes in is decided at tc, unless the list says: in XDP. --json: ingress_hooks.\n\n"
         "Examples:\n  headwind list\n  headwind list --json --netns blue\n  headwind list --pod default/shop\n"
         "  headwind list --all");
     command->callback([options, &cli] { cli.chosen = [options] { return list(*options); }; });

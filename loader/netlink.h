@@ -26,6 +26,7 @@ struct Link {
     int master = 0;                 // IFLA_MASTER (bridge, bond, vrf); else 0
     bool metadata_tunnel = false;   // vxlan/geneve/gre in external (collect metadata) mode
     std::uint32_t mtu = 0;
+    std::uint32_t xdp_program = 0;  // id of an XDP program on it, ours or another's; 0: none
 };
 
 Result<std::vector<Link>> list_links();
@@ -58,6 +59,8 @@ Status bring_up(const std::string& name, const std::string& address, std::uint8_
 // Turns segmentation and transmit checksum offloads of `name` off, so that the kernel makes wire packets of what is
 // sent through it: TSO (all kinds), UDP segmentation, GSO partial and tunnels, tx checksum. Verifies that they are off.
 Status disable_transmit_offloads(const std::string& name);
+// Name of the driver ("virtio_net", "veth"); empty: it tells none.
+std::string driver_of(const std::string& name);
 // Largest GSO packet the device accepts whole (IFLA_GSO_MAX_SIZE, _SEGS, and the IPv4 one where the kernel has it).
 Status set_gso_max(int index, std::uint32_t bytes, std::uint32_t segments);
 

@@ -68,6 +68,14 @@ bool collects_metadata(std::string_view kind, const nlattr* info_data)
     return false;
 }
 
+// One program for each mode is possible; the kernel gives PROG_ID if there is only one.
+std::uint32_t xdp_program(const nlattr* xdp)
+{
+    for (const unsigned type : {IFLA_XDP_PROG_ID, IFLA_XDP_DRV_PROG_ID, IFLA_XDP_SKB_PROG_ID, IFLA_XDP_HW_PROG_ID})
+        if (const auto id = value_of<std::uint32_t>(find_attribute(xdp, type)); id != 0) return id;
+    return 0;
+}
+
 Link parse_link(const Message& message)
 {
     const auto header = message.header<ifinfomsg>();
@@ -82,6 +90,7 @@ Link parse_link(const Message& message)
     link.mtu = value_of<std::uint32_t>(link_attribute(message, IFLA_MTU));
     link.master = value_of<int>(link_attribute(message, IFLA_MASTER));
     link.metadata_tunnel = collects_metadata(link.kind, find_attribute(info, IFLA_INFO_DATA));
+    link.xdp_program = xdp_program(link_attribute(message, IFLA_XDP));
     link.parent_elsewhere = link_attribute(message, IFLA_LINK_NETNSID) != nullptr;
     const int parent = value_of<int>(link_attribute(message, IFLA_LINK));
     link.peer = parent;

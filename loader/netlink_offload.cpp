@@ -159,4 +159,15 @@ Status disable_transmit_offloads(const std::string& name)
                 fmt::join(still_on, ", "));
 }
 
+// struct ethtool_drvinfo: cmd, then texts of 32 bytes, the driver's name first; 196 bytes in all.
+std::string driver_of(const std::string& name)
+{
+    const auto ethtool = open_ethtool(name);
+    Words words(sizeof(ethtool_drvinfo) / sizeof(std::uint32_t));
+    words[0] = ETHTOOL_GDRVINFO;
+    if (!ethtool || !ethtool->call(words, "ask for its driver")) return {};
+    const auto* text = reinterpret_cast<const char*>(&words[1]);
+    return {text, strnlen(text, sizeof(ethtool_drvinfo::driver))};
+}
+
 }  // namespace headwind::netlink

@@ -256,6 +256,36 @@ Result<Direction> make_direction(const RuleText& text, const Impairment& impairm
     return named("--direction", *text.direction, parse_direction(*text.direction));
 }
 
+Result<Xdp> parse_xdp(std::string_view text)
+{
+    for (const Xdp xdp : {Xdp::automatic, Xdp::native, Xdp::generic, Xdp::off}) {
+        if (trimmed(text) == format_xdp(xdp)) return xdp;
+    }
+    return fail(ErrorKind::usage, "unknown mode: write auto, native, generic or off");
+}
+
+// Loss or partition of what comes in, whoever receives it, and nothing else.
+bool can_xdp_decide(const Rule& rule)
+{
+    Impairment rest = rule.impairment;
+    rest.loss.reset();
+    rest.partition = false;
+    return rule.direction != Direction::out && rule.selector.cgroups.empty() && !is_far(rule) && rest == Impairment{} &&
+           rule.impairment != rest;
+}
+
+Status check_xdp(const Rule& rule)
+{
+    if (rule.xdp == Xdp::automatic || rule.xdp == Xdp::off) return {};
+    const auto mode = format_xdp(rule.xdp);
+    if (rule.selector.devices.empty())
+        return refuse("--xdp", mode, "say on which devices, with --dev (auto and off need none)");
+    if (can_xdp_decide(rule)) return {};
+    return refuse("--xdp", mode,
+                  "XDP decides only --loss or --partition of what comes in, for all cgroups: add --direction in or "
+                  "both, and leave out --cgroup, --container, --pod and every other impairment; or use --xdp auto");
+}
+
 }  // namespace
 
 std::string typed(std::string_view flag, std::string_view value)
@@ -284,6 +314,22 @@ bool is_far(const Rule& rule)
     return rule.party && rule.party->at_host;
 }
 
+bool is_for_xdp(const Rule& rule)
+{
+    return rule.xdp != Xdp::off && can_xdp_decide(rule);
+}
+
+std::string_view format_xdp(Xdp xdp)
+{
+    switch (xdp) {
+        case Xdp::automatic: return "auto";
+        case Xdp::native: return "native";
+        case Xdp::generic: return "generic";
+        case Xdp::off: return "off";
+    }
+    return "auto";
+}
+
 Result<Rule> make_rule(const RuleText& text)
 {
     Rule rule;
@@ -298,6 +344,10 @@ Result<Rule> make_rule(const RuleText& text)
     if (text.priority) {
         HW_TRY(rule.priority, named("--priority", *text.priority, parse_priority(*text.priority)));
     }
+    if (text.xdp) {
+        HW_TRY(rule.xdp, named("--xdp", *text.xdp, parse_xdp(*text.xdp)));
+    }
+    HW_CHECK(check_xdp(rule));
     return rule;
 }
 

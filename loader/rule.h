@@ -69,6 +69,10 @@ constexpr unsigned normal_tail = 4;
 // anything else as icmp: "administratively prohibited".
 enum class Reject { no, rst, icmp };
 
+// Where loss and partition of what comes in are decided: in XDP, before the kernel has built anything around the
+// packet, or at tc. automatic: in XDP where the driver does it well (front.h).
+enum class Xdp { automatic, native, generic, off };
+
 // Order: partition, loss, corrupt, duplicate, rate and queue, then delay, jitter and reorder.
 struct Impairment {
     std::uint64_t delay = 0;   // ns; with the longest jitter and the longest wait in `queue` at most max_delay
@@ -108,6 +112,7 @@ struct Rule {
     Impairment impairment;
     Direction direction = Direction::out;
     int priority = default_priority;
+    Xdp xdp = Xdp::automatic;
     std::optional<Party> party;
     friend bool operator==(const Rule&, const Rule&) = default;
 };
@@ -115,13 +120,16 @@ struct Rule {
 // Its party is at the far end of the devices' cables: a pod, seen from the host side.
 bool is_far(const Rule& rule);
 
+// Can XDP decide what comes in by this rule, and may it? It knows no cgroup and can only drop or let pass.
+bool is_for_xdp(const Rule& rule);
+
 // A rule as typed: every field the text of one flag (empty or absent: not given). Lists may be given several times and
 // with commas.
 struct RuleText {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
     std::optional<std::string> delay, jitter, distribution, loss, corrupt, duplicate, reorder, reorder_gap, rate, queue,
-        reject, direction, priority;
+        reject, direction, priority, xdp;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
     bool partition = false, pass = false;
     std::optional<Party> party;  // found, not typed
@@ -129,13 +137,14 @@ struct RuleText {
 
 // The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
 // --remote-port --local --remote --delay --jitter --distribution --loss --corrupt --duplicate --reorder --reorder-gap
-// --rate --queue --reject --direction --priority --partition --pass --netem.
+// --rate --queue --reject --direction --priority --partition --pass --netem --xdp.
 // Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder
 // without --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
 // --partition with another impairment (--partition --reject is fine), --reject with another impairment but without
-// --loss, --netem with a flag for an impairment, ports with a protocol list in which none has ports, v4 and v6 mixed so
-// that nothing can match, empty text where something was to be selected (--port "" must not mean every port). --reject
-// with --loss answers what loss takes; without, it is a partition that answers. --direction defaults to out; with
+// --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an impairment,
+// ports with a protocol list in which none has ports, v4 and v6 mixed so that nothing can match, empty text where
+// something was to be selected (--port "" must not mean every port). --reject with --loss answers what loss takes;
+// without, it is a partition that answers. --direction defaults to out; with
 // --partition or --pass, also by
 // --reject alone, to both. A name is required. "all packets" of a rule without selectors are IP packets; ARP, neighbour
 // discovery and DHCP only if named.
@@ -158,6 +167,7 @@ std::string format_ports(const std::vector<PortRange>& ports);
 std::string_view format_direction(Direction direction);
 std::string_view format_distribution(Distribution distribution);
 std::string_view format_reject(Reject reject);
+std::string_view format_xdp(Xdp xdp);
 
 // What the engine knows beyond the rule, for the sentence. Empty devices: the rule's own words.
 struct SentenceContext {

@@ -76,6 +76,7 @@ Result<Rule> change_rule(const Rule& before, const RuleText& given)
     change_impairments(text, given);
     if (given.direction) text.direction = given.direction;
     if (given.priority) text.priority = given.priority;
+    if (given.xdp) text.xdp = given.xdp;
     for (const List list : lists) {
         if ((given.*list).empty()) continue;
         text.*list = given.*list == std::vector<std::string>{"any"} ? std::vector<std::string>{} : given.*list;

@@ -264,6 +264,10 @@ Status read_head(const json& rule, RuleText& text)
         if (!priority->is_number_integer()) return wrong("priority", "a whole number from -1000 to 1000");
         text.priority = priority->dump();
     }
+    if (const json* xdp = find(rule, "xdp")) {
+        if (!xdp->is_string()) return wrong("xdp", "a string: auto, native, generic or off");
+        text.xdp = xdp->get<std::string>();
+    }
     return {};
 }
 
@@ -298,6 +302,7 @@ json to_json(const Rule& rule)
     object["name"] = rule.name;
     object["direction"] = std::string(format_direction(rule.direction));
     object["priority"] = rule.priority;
+    if (rule.xdp != Xdp::automatic) object["xdp"] = std::string(format_xdp(rule.xdp));
     object["selector"] = to_json(rule.selector);
     object["impairment"] = to_json(rule.impairment);
     if (rule.party) object["party"] = to_json(*rule.party);
@@ -307,7 +312,7 @@ json to_json(const Rule& rule)
 Result<RuleText> text_from_json(const json& json)
 {
     RuleText text;
-    HW_CHECK(check_keys(json, "", {"name", "direction", "priority", "selector", "impairment", "party"}));
+    HW_CHECK(check_keys(json, "", {"name", "direction", "priority", "xdp", "selector", "impairment", "party"}));
     HW_CHECK(read_head(json, text));
     HW_CHECK(read_selector(json, text));
     HW_CHECK(read_party(json, text));

@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "devices.h"
+#include "front.h"
 #include "hooks.h"
 #include "transaction.h"
 
@@ -100,6 +101,7 @@ Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
 {
     const bool default_in_use = std::any_of(records.begin(), records.end(),
                                             [](const auto& record) { return record.rule.selector.devices.empty(); });
+    HW_CHECK(settle_fronts(instance, records));
     HW_TRY(const auto line, line_stats(instance));
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         auto& device = instance.control->devices[slot];

@@ -169,6 +169,7 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
     rule.deadline = record.deadline;
     rule.leased = record.lease != 0 ? 1 : 0;
     rule.impairment = compile_impairment(record.rule.impairment);
+    if (is_for_xdp(record.rule)) rule.impairment.flags |= HW_AT_XDP;
     HW_CHECK(store_record(instance, record));
     for (const auto& key : state_keys(record)) {
         HW_TRY(const auto state, instance.states.find(key));

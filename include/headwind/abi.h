@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a layout below changes: pins of another ABI are refused, never reinterpreted. */
-#define HW_ABI_VERSION 3
+#define HW_ABI_VERSION 4
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -88,6 +88,7 @@ enum hw_impairment_flags {
 	HW_REJECT_RST = 1 << 2,    /* what loss or partition takes is answered: TCP with RST, the rest with ICMP */
 	HW_REJECT_ICMP = 1 << 3,   /* all of it with ICMP */
 	HW_JITTER_NORMAL = 1 << 4, /* `jitter` is a standard deviation, else half the width of a uniform law */
+	HW_AT_XDP = 1 << 5, /* XDP decides where it is attached: loss or partition of what comes in, nothing else */
 };
 
 #define HW_REJECT (HW_REJECT_RST | HW_REJECT_ICMP)
@@ -192,6 +193,13 @@ struct hw_crossing {
 	__u16 direction; /* hw_direction of the party */
 };
 
+/* XDP metadata of a packet that the XDP front let pass: tc does not decide again. The same for all packets of a rule,
+ * or GRO would not join them. */
+struct hw_handover {
+	__u32 nonce; /* hw_control.front_nonce */
+	__u32 rule;
+};
+
 /* A rule's description (JSON of the loader's), in pieces. */
 struct hw_text_key {
 	__u32 rule;
@@ -211,7 +219,9 @@ enum hw_device_flags {
 	/* The loader's notes: */
 	HW_DEVICE_EGRESS = 1 << 2, /* our program is, or is about to be, attached there */
 	HW_DEVICE_INGRESS = 1 << 3,
-	HW_DEVICE_CLSACT = 1 << 4, /* the clsact qdisc is ours */
+	HW_DEVICE_CLSACT = 1 << 4,  /* the clsact qdisc is ours */
+	HW_DEVICE_XDP = 1 << 6,     /* the XDP front is, or is about to be, attached there */
+	HW_DEVICE_GENERIC = 1 << 7, /* in generic mode: super-packets come, too (the front reads this) */
 };
 
 /* One device with our programs on it. Found by probing HW_DEVICE_PROBES slots from ifindex % HW_MAX_DEVICES on. */
@@ -219,7 +229,8 @@ struct hw_device {
 	__u32 ifindex; /* 0: free slot */
 	__u32 flags;
 	__s32 far_netns; /* id, in the device's network namespace, of the one at the far end; for HW_DEVICE_FAR */
-	__u32 pad;
+	__s32
+	    on_return; /* with HW_DEVICE_GENERIC: packets on their way back to its ingress; a lost one stays counted */
 };
 
 struct hw_shape_table {
@@ -240,10 +251,10 @@ struct hw_control {
 	__u32 abi;       /* HW_ABI_VERSION, written last: 0 is an instance that was never finished */
 	__u32 next_rule; /* id that the next rule gets */
 	__u64 version;
-	__u32 line_cut;    /* ifindex of headwind2: what is sent there becomes wire packets; 0: no line */
-	__u32 line_pace;   /* ifindex of headwind1: its egress holds packets */
-	__u32 line_return; /* ifindex of headwind0: the loader's note */
-	__u32 pad;
+	__u32 line_cut;     /* ifindex of headwind2: what is sent there becomes wire packets; 0: no line */
+	__u32 line_pace;    /* ifindex of headwind1: its egress holds packets */
+	__u32 line_return;  /* ifindex of headwind0: the loader's note */
+	__u32 front_nonce;  /* random; proves that XDP metadata is ours */
 	__u64 max_held;     /* bytes */
 	__u64 netns_cookie; /* whose instance this is: inode numbers are used again */
 	__u32 dirty;        /* 1: a transaction began; if no one is at it, clean up after it */
@@ -277,7 +288,8 @@ struct hw_host {
  * skb->cb[4]: rule id (31 bits), and whether a packet that is held was to this host (HW_MARK_HOST; all that is sent is,
  * but for what a bridge forwards), which headwind0 forgets. Survives fq and the backlog.
  * skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1 bit); 0: no number.
- * fq overwrites it. */
+ * fq overwrites it.
+ * skb->cb[1]: of a packet in the backlog, hw_control.front_nonce if hw_device.on_return counts it. */
 #define HW_MARK(tag, side, slot) ((__u32)(tag) << 11 | (__u32)(side) << 10 | (__u32)(slot))
 #define HW_MARK_HOST (1U << 31)
 #define HW_MARK_TAG(mark) ((__u32)(mark) >> 11)
@@ -308,6 +320,9 @@ enum hw_cure {
 	HW_CURE_REAL_CSUM = 1 << 12, /* a bit is flipped only after the checksum is real */
 	HW_CURE_ORDER = 1 << 13,     /* what follows a packet that comes back through the backlog does, too */
 	HW_CURE_SPREAD = 1 << 14,    /* packets that may overtake do not share a flow of fq */
+	HW_CURE_HANDOVER = 1 << 15,  /* what XDP let pass meets no second fate at tc */
+	HW_CURE_WHOLE = 1 << 16,     /* XDP in generic mode leaves super-packets to tc */
+	HW_CURE_INJECTED = 1 << 17,  /* and what we inject at ingress ourselves */
 	/* The loader's: */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */
 	HW_CURE_BACKLOG = 1 << 8,  /* netdev_max_backlog */

@@ -69,9 +69,13 @@ HW_INLINE __u64 hw_minus_log2_q24(__u32 dice)
  * distribution function. */
 HW_INLINE __u64 hw_draw_gap(const struct hw_chance *chance, __u32 dice)
 {
-	__u64 log = hw_minus_log2_q24(dice); /* 30 bits */
+	__u64 log;
 	__u64 whole = chance->half_life_q24 >> 24, fraction = chance->half_life_q24 & 0xffffff;
 
+	/* What the law says, too; without the logarithm, which would cost more than all the rest of a likely loss. */
+	if (chance->threshold >> 28 && dice + chance->threshold >= 1ULL << 32)
+		return 1;
+	log = hw_minus_log2_q24(dice); /* 30 bits */
 	return 1 + ((log * whole + (log * fraction >> 24)) >> 24);
 }
 

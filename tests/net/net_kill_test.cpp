@@ -121,6 +121,8 @@ protected:
         std::vector<std::string> commands = {"add --name x --replace --loss 50% --remote-port 6000",
                                              "add --name y --replace --partition --dev va",
                                              "add --name z --replace --loss 10% --direction both --for 1h",
+                                             "add --name f --replace --loss 50% --direction in --dev va --xdp native",
+                                             "add --name f --replace --partition --dev va --xdp generic",
                                              "del x --if-exists",
                                              "del y z --if-exists",
                                              "clear",

@@ -1,6 +1,4 @@
 // Rules for what the sockets of a cgroup receive.
-#include <fstream>
-
 #include <sys/socket.h>
 
 #include "net_test.h"
@@ -9,26 +7,6 @@ namespace headwind::test {
 namespace {
 
 constexpr std::size_t packets = 50;
-
-// This process is in the cgroup as long as this lives: sockets it makes belong to it for ever.
-class In {
-public:
-    explicit In(const TestCgroup& cgroup)
-        : root_(cgroup.directory().substr(0, cgroup.directory().size() - cgroup.path().size()))
-    {
-        move_to(cgroup.directory());
-    }
-    In(const In&) = delete;
-    In& operator=(const In&) = delete;
-    ~In() { move_to(root_); }
-
-private:
-    static void move_to(const std::string& directory)
-    {
-        std::ofstream(directory + "/cgroup.procs") << getpid() << std::flush;
-    }
-    std::string root_;
-};
 
 class Receiver : public PairTest {
 protected:
@@ -45,12 +23,12 @@ protected:
     }
     std::unique_ptr<UdpSink> sink_in(const TestCgroup& cgroup, const Endpoint& at) const
     {
-        const In inside(cgroup);
+        const InCgroup inside(cgroup);
         return std::make_unique<UdpSink>(b(), at);
     }
     Fd listener_in(const TestCgroup& cgroup, const Endpoint& at) const
     {
-        const In inside(cgroup);
+        const InCgroup inside(cgroup);
         return listen_tcp(b(), at);
     }
     void partition(const std::string& more = "") const
@@ -98,7 +76,7 @@ TEST_F(Receiver, ConnectedUdp)
         UdpSink peer(a(), {at_a, 6000});
         Fd connected;
         {
-            const In inside(*web);
+            const InCgroup inside(*web);
             connected = connected_udp(b(), {at_a, 6000});
         }
         sockaddr_storage name{};

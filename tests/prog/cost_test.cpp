@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "packets.h"
+#include "prog_front.h"
 #include "prog_run.h"
 
 namespace headwind::prog {
@@ -20,7 +21,7 @@ using packets::udp;
 
 constexpr unsigned million = 1'000'000, rounds = 11;
 
-unsigned nanoseconds_of(int program, const packets::Bytes& packet)
+unsigned nanoseconds_of(int program, const packets::Bytes& packet, int verdict = next)
 {
     bpf_test_run_opts options{};
     options.sz = sizeof(options);
@@ -28,7 +29,7 @@ unsigned nanoseconds_of(int program, const packets::Bytes& packet)
     options.data_size_in = static_cast<__u32>(packet.size());
     options.repeat = static_cast<int>(million);
     EXPECT_EQ(bpf_prog_test_run_opts(program, &options), 0);
-    EXPECT_EQ(static_cast<int>(options.retval), next);
+    EXPECT_EQ(static_cast<int>(options.retval), verdict);
     return options.duration;
 }
 
@@ -83,6 +84,30 @@ TEST(Cost, OfAPacketWithoutAnyRule)
     const auto cost = cost_of(datapath, unmatched_packet());
     report("no shape", cost);
     EXPECT_LE(cost.ratio, 2);
+}
+
+// The XDP front against tc's program, on a packet that both drop, and on one that no rule wants.
+double cost_of_front(const char* what, const packets::Bytes& packet, int at_xdp, int at_tc)
+{
+    Datapath datapath({.fed = false});
+    const Front front(datapath, false);
+    datapath.add("--direction in --partition --local-port 2000");
+    std::vector<unsigned> early, late;
+    std::vector<double> ratios;
+    for (unsigned i = 0; i < rounds; ++i) {
+        early.push_back(nanoseconds_of(front.program(), packet, at_xdp));
+        late.push_back(nanoseconds_of(datapath.program(Hook::ingress), packet, at_tc));
+        ratios.push_back(static_cast<double>(early.back()) / late.back());
+    }
+    std::printf("%s: XDP %u ns, tc %u ns, %.2f times\n", what, median(early), median(late), median(ratios));
+    testing::Test::RecordProperty(what, fmt::format("{:.2f}", median(ratios)));
+    return median(ratios);
+}
+
+TEST(Cost, OfTheFrontIsBelowThatOfTc)
+{
+    EXPECT_LT(cost_of_front("drop", frame(ipv4({}, udp(1000, 2000, payload(100)))), XDP_DROP, stolen), 1);
+    EXPECT_LT(cost_of_front("unmatched", unmatched_packet(), XDP_PASS, next), 1);
 }
 
 // Rules of one kind cost one lookup, however many there are. Time is told, not judged: with so many the caches decide.

@@ -190,6 +190,26 @@ TestCgroup::~TestCgroup()
     remove_cgroup(directory_);
 }
 
+namespace {
+
+void move_to_cgroup(const std::string& directory)
+{
+    std::ofstream(directory + "/cgroup.procs") << getpid() << std::flush;
+}
+
+}  // namespace
+
+InCgroup::InCgroup(const TestCgroup& cgroup)
+    : root_(cgroup.directory().substr(0, cgroup.directory().size() - cgroup.path().size()))
+{
+    move_to_cgroup(cgroup.directory());
+}
+
+InCgroup::~InCgroup()
+{
+    move_to_cgroup(root_);
+}
+
 void remove_cgroups_of(pid_t test_process)
 {
     const auto mount = cgroup2_mount();

@@ -72,6 +72,18 @@ private:
 };
 void remove_cgroups_of(pid_t test_process);  // all that TestCgroup made there
 
+// This process is in the cgroup as long as this lives: sockets it makes belong to it for ever.
+class InCgroup {
+public:
+    explicit InCgroup(const TestCgroup& cgroup);
+    InCgroup(const InCgroup&) = delete;
+    InCgroup& operator=(const InCgroup&) = delete;
+    ~InCgroup();
+
+private:
+    std::string root_;
+};
+
 // Software emulation (QEMU TCG): some ten times slower.
 bool slow_machine();
 

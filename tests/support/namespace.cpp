@@ -259,7 +259,7 @@ std::string footprint(const Namespace& where)
     for (const auto& link : links ? *links : std::vector<netlink::Link>()) {
         const auto clsact = netlink::count_clsact_filters(link.index);
         text << link.index << " " << link.name << " mtu " << link.mtu << " filters " << (clsact ? *clsact : 0)
-             << tcx_programs(link.index) << "\n";
+             << tcx_programs(link.index) << " xdp " << link.xdp_program << "\n";
     }
     for (const char* name : {"route_localnet", "accept_local"})
         text << name << " " << read_sysctl_of(where, std::string("net/ipv4/conf/lo/") + name) << "\n";

@@ -117,6 +117,7 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     control().abi = HW_ABI_VERSION;
     control().next_rule = 1;
     control().max_held = default_max_held;
+    control().front_nonce = front_nonce;
     programs_ = Fd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "programs", 4, 4, 4, nullptr));
     for (const auto hook : {Hook::egress, Hook::ingress, Hook::cut, Hook::pace_out}) {
         const int key = static_cast<int>(hook), fd = program(hook);

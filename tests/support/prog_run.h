@@ -110,9 +110,11 @@ public:
     hw_held& held() { return *instance_.held; }
     hw_host& host() { return *instance_.host; }
     Instance& instance() { return instance_; }
+    const headwind_bpf& skeleton() const { return *skeleton_; }  // for programs that share its maps
     int program(Hook hook) const;
 
     static constexpr std::uint16_t tag = 9, nonce = 0xbeef;
+    static constexpr std::uint32_t front_nonce = 0xfeedbeef;
 
 private:
     Result<RuleRecord> record_of(const RuleText& text, const RuleExtra& extra);

@@ -42,6 +42,7 @@ inline RuleText text_of(const Arguments& arguments)
         {"--direction", &text.direction},
         {"--priority", &text.priority},
         {"--netem", &text.netem},
+        {"--xdp", &text.xdp},
     };
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& flag = arguments[i];

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0-only)
+/*
+ * Headwind's XDP front, at the ingress of devices where it is wanted: loss and partition, before the kernel has built
+ * anything around the packet. tc's ingress() is always attached behind it and gets what the front leaves undecided:
+ *
+ *        device D ─► front()  the rule that wins is certain, and loss or partition is all it does?
+ *                      │ yes                            │ no: XDP_PASS, as if there were no front
+ *                      │ taken ─► XDP_DROP              │
+ *                      ▼                                ▼
+ *                    XDP_PASS, with metadata          ingress() decides
+ *                      ▼
+ *                    ingress() sees hw_handover: goes on
+ */
+#define HW_FRONT
+#include "flight.h"
+#include "match.h"
+
+#include <bpf/bpf_core_read.h>
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+struct xdp_buff {
+	void *data_hard_start;
+	__u32 frame_sz;
+} __attribute__((preserve_access_index));
+
+struct skb_shared_info {
+	unsigned short gso_size;
+} __attribute__((preserve_access_index));
+
+#define CACHE_LINE 64 /* SMP_CACHE_BYTES of x86-64 and arm64 */
+
+/* In generic mode the packet is an skb already and may be a super-packet, of any length. No helper tells; but the
+ * context is the kernel's struct xdp_buff, whose buffer ends with the skb's shared info. */
+HW_INLINE bool is_super_packet(struct xdp_md *context)
+{
+	struct xdp_buff *buffer = NULL;
+	void *start = NULL;
+	__u64 info = (bpf_core_type_size(struct skb_shared_info) + CACHE_LINE - 1) & ~(__u64)(CACHE_LINE - 1);
+	__u32 size = 0;
+	unsigned short gso_size = 1;
+
+	if (!cured(HW_CURE_WHOLE))
+		return false;
+	/* The verifier lets no one compute with the context's address: its copy is a number. */
+	bpf_probe_read_kernel(&buffer, sizeof(buffer), &context);
+	bpf_probe_read_kernel(&start, sizeof(start), &buffer->data_hard_start);
+	bpf_probe_read_kernel(&size, sizeof(size), &buffer->frame_sz);
+	bpf_probe_read_kernel(&gso_size, sizeof(gso_size),
+	                      &((struct skb_shared_info *)(start + size - info))->gso_size);
+	return gso_size != 0;
+}
+
+/* False: this driver has no metadata. */
+HW_INLINE bool hand_over(struct xdp_md *context, __u32 rule)
+{
+	struct hw_handover *over;
+
+	if (bpf_xdp_adjust_meta(context, -(int)sizeof(*over)) != 0)
+		return false;
+	over = (void *)(long)context->data_meta;
+	if ((void *)(over + 1) > (void *)(long)context->data)
+		return false;
+	over->nonce = hw_control.front_nonce;
+	over->rule = rule;
+	return true;
+}
+
+/* As tc counts it: the outermost VLAN tag is no part of an skb there. */
+HW_INLINE __u64 frame_bytes(struct xdp_md *context, const struct hw_packet *packet)
+{
+	return bpf_xdp_get_buff_len(context) - (packet->network > ETH_HLEN ? sizeof(struct hw_vlan) : 0);
+}
+
+HW_INLINE int drop(const struct hw_flight *flight, enum hw_cause cause)
+{
+	count_drop(flight, cause);
+	return XDP_DROP;
+}
+
+/* The loader adds BPF_F_XDP_HAS_FRAGS where that works. */
+SEC("xdp")
+int front(struct xdp_md *context)
+{
+	struct hw_flight flight = {.side = HW_IN, .direction = HW_IN, .packets = 1};
+	struct hw_walk walk = {.direction = HW_IN};
+	const struct hw_device *device;
+	struct hw_rule *rule;
+
+	flight.slot = find_device(context->ingress_ifindex);
+	if (flight.slot >= HW_MAX_DEVICES || panicking())
+		return XDP_PASS;
+	device = device_of(flight.slot);
+	if ((device->flags & HW_DEVICE_GENERIC) && (device->on_return != 0 || is_super_packet(context)))
+		return XDP_PASS;
+	walk.version = *(volatile __u64 *)&hw_control.version;
+	walk.device = flight.slot;
+	flight.rule_id = match(context, &walk);
+	rule = flight.rule_id ? bpf_map_lookup_elem(&hw_rules, &flight.rule_id) : NULL;
+	if (!rule || !(rule->impairment.flags & HW_AT_XDP) || !board(&flight, rule))
+		return XDP_PASS;
+	flight.bytes = frame_bytes(context, &walk.packet);
+	if (flight.imp->flags & HW_PARTITION) {
+		count_match(&flight);
+		return drop(&flight, HW_CAUSE_PARTITION);
+	}
+	/* First, since it may fail: then nothing has been counted, and tc decides. */
+	if (!is_due(&flight, HW_EVENT_LOSS) && !hand_over(context, flight.rule_id))
+		return XDP_PASS;
+	count_match(&flight);
+	return happens(&flight, HW_EVENT_LOSS) ? drop(&flight, HW_CAUSE_LOSS) : XDP_PASS;
+}

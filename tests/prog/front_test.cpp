@@ -1,0 +1,166 @@
+// The XDP front: decides what is certain there, as tc would, with tc's dice and counters; leaves tc the rest,
+// untouched.
+#include <gtest/gtest.h>
+
+#include "prog_front.h"
+#include "replay.h"
+#include "statistics.h"
+
+namespace headwind::prog {
+namespace {
+
+using packets::arp;
+using packets::extension;
+using packets::fragment;
+using packets::frame;
+using packets::ipv4;
+using packets::ipv6;
+using packets::payload;
+using packets::udp;
+using packets::usual_packet;
+using packets::vlan;
+
+class FrontTest : public testing::Test {
+protected:
+    bool dropped(const packets::Bytes& packet = usual_packet()) const { return front.run(packet).verdict == XDP_DROP; }
+    // Passes without a trace: tc decides.
+    void expect_undecided(const packets::Bytes& packet = usual_packet())
+    {
+        const auto outcome = front.run(packet);
+        EXPECT_EQ(outcome.verdict, XDP_PASS);
+        EXPECT_FALSE(outcome.over);
+        EXPECT_EQ(outcome.packet, packet);
+    }
+    std::uint64_t matched(std::uint32_t id) const { return datapath.counters(id, HW_IN).packets; }
+
+    Datapath datapath;
+    Front front{datapath};
+};
+
+TEST_F(FrontTest, TakesAndCountsByCause)
+{
+    const auto split = datapath.add("--partition --remote-port 1000");
+    EXPECT_TRUE(dropped());
+    EXPECT_EQ(datapath.counters(split, HW_IN).dropped[HW_CAUSE_PARTITION], 1U);
+    EXPECT_EQ(datapath.counters(split, HW_IN).bytes, usual_packet().size());
+    datapath.remove(split);
+    const auto lossy = datapath.add("--loss 100% --direction in");
+    EXPECT_TRUE(dropped());
+    EXPECT_EQ(datapath.counters(lossy, HW_IN).dropped[HW_CAUSE_LOSS], 1U);
+    EXPECT_EQ(datapath.counters(lossy, HW_IN).packets, 1U);
+}
+
+TEST_F(FrontTest, HandsOverWhatItLetsPass)
+{
+    const auto id = datapath.add("--loss 0.0001% --direction in");
+    const auto outcome = front.run(usual_packet());
+    EXPECT_EQ(outcome.verdict, XDP_PASS);
+    ASSERT_TRUE(outcome.over);
+    EXPECT_EQ(outcome.over->nonce, Datapath::front_nonce);
+    EXPECT_EQ(outcome.over->rule, id);
+    EXPECT_EQ(outcome.packet, usual_packet());
+    EXPECT_EQ(matched(id), 1U);
+}
+
+// One chain of events, whichever hook the next packet comes to.
+TEST_F(FrontTest, SharesDiceAndCountersWithTc)
+{
+    const auto id = datapath.add("--loss 30% --direction in");
+    Replay replay(datapath.instance().rules.find(id)->value().impairment.events[HW_EVENT_LOSS], datapath.feed().seed);
+    unsigned lost = 0;
+    constexpr unsigned count = 5000;
+    for (unsigned n = 0; n < count; ++n) {
+        const bool taken = n % 3 == 0 ? datapath.in(usual_packet()) == stolen : dropped();
+        ASSERT_EQ(taken, replay.next()) << "packet " << n;
+        lost += taken;
+    }
+    EXPECT_EQ(matched(id), count);
+    EXPECT_EQ(datapath.counters(id, HW_IN).dropped[HW_CAUSE_LOSS], lost);
+    EXPECT_GT(statistics::binomial_p_value(lost, count, 0.3), 1e-6);
+}
+
+TEST_F(FrontTest, LeavesTcWhatItCannotDo)
+{
+    for (const char* rule :
+         {"--direction in --loss 100% --corrupt 1%", "--direction in --loss 100% --duplicate 1%",
+          "--direction in --delay 1ms", "--direction in --reject rst", "--direction in --loss 100% --reject icmp",
+          "--direction in --pass", "--direction in --loss 100% --xdp off", "--direction out --loss 100%"}) {
+        const auto id = datapath.add(rule);
+        expect_undecided();
+        EXPECT_EQ(matched(id), 0U) << rule;
+        datapath.remove(id);
+    }
+}
+
+TEST_F(FrontTest, RespectsExclusionsAndPriorities)
+{
+    datapath.add("--direction in --loss 100%");
+    datapath.add("--direction in --pass --local-port 2000");
+    datapath.add("--direction in --duplicate 1% --local-port 2001 --priority 5");
+    datapath.add("--direction in --partition --local-port 2001 --priority 4");
+    expect_undecided(usual_packet(2000));
+    expect_undecided(usual_packet(2001));
+    EXPECT_TRUE(dropped(usual_packet(2002)));
+}
+
+// Without the cgroup it is certain only that a rule of higher rank wins.
+TEST_F(FrontTest, LeavesTcWhatARuleOfACgroupMayWin)
+{
+    const auto id = datapath.add("--direction in --loss 100%");
+    datapath.add("--direction in --pass --cgroup /a --local-port 2000", {.cgroups = {{"/a", 7, 1}}});
+    expect_undecided();
+    EXPECT_EQ(matched(id), 0U);
+    datapath.alter(id, "--direction in --loss 100% --priority 1");
+    EXPECT_TRUE(dropped());
+}
+
+TEST_F(FrontTest, ParsesAsTcDoes)
+{
+    const auto six = datapath.add("--direction in --loss 100% --local 2001:db8::2 --local-port 53");
+    const auto query = udp(4000, 53, payload(20));
+    EXPECT_TRUE(dropped(frame(ipv6({}, query))));
+    EXPECT_TRUE(dropped(frame(ipv6({}, extension(60, query)))));
+    EXPECT_TRUE(dropped(frame(vlan(7, vlan(8, ipv6({}, query))))));
+    expect_undecided(frame(ipv6({}, udp(4000, 54, payload(20)))));
+    expect_undecided(frame(ipv6({}, fragment({.offset = 100}, query))));
+    expect_undecided(frame(vlan(7, vlan(8, vlan(9, ipv6({}, query))))));
+    expect_undecided(frame(arp()));
+    EXPECT_EQ(matched(six), 3U);
+}
+
+// What is not in the linear part of a frame in several buffers is found, too.
+TEST_F(FrontTest, SeesAllOfAFrameInSeveralBuffers)
+{
+    const auto id = datapath.add("--direction in --loss 100%");
+    const auto jumbo = frame(ipv4({}, udp(1000, 2000, payload(8000))));
+    EXPECT_TRUE(dropped(jumbo));
+    EXPECT_EQ(datapath.counters(id, HW_IN).bytes, jumbo.size());
+}
+
+// tc counts a tagged frame without the tag that the kernel takes out of it.
+TEST_F(FrontTest, CountsBytesAsTcDoes)
+{
+    const auto id = datapath.add("--direction in --loss 100%");
+    const auto inner = ipv4({}, udp(1000, 2000, payload(100)));
+    EXPECT_TRUE(dropped(frame(vlan(7, inner))));
+    EXPECT_EQ(datapath.counters(id, HW_IN).bytes, frame(inner).size());
+}
+
+TEST_F(FrontTest, DropsNothingByRulesThatAreNotLive)
+{
+    datapath.feed().boottime = 1000;
+    datapath.add("--direction in --loss 100%", {.deadline = 1000});
+    expect_undecided();
+    datapath.add("--direction in --partition");
+    EXPECT_TRUE(dropped());
+    datapath.host().panic = 1;
+    expect_undecided();
+    datapath.host().panic = 0;
+    datapath.control().devices[1].ifindex = 2;
+    expect_undecided();
+    datapath.control().devices[1].ifindex = 1;
+    EXPECT_TRUE(dropped());
+}
+
+}  // namespace
+}  // namespace headwind::prog
