@@ -156,6 +156,7 @@ std::string_view format_state(RuleState state)
         case RuleState::unleased: return "lease ended";
         case RuleState::panicked: return "off (panic)";
         case RuleState::orphaned: return "gone";
+        case RuleState::waiting: return "no device";
     }
     return "?";
 }

@@ -14,6 +14,8 @@ bool kernel_has_tcx();  // Linux 6.6
 // Is this pin a tcx link that still has its device? (One that lost it says interface 0.)
 bool is_link_attached(const std::string& path);
 
+// Is one of our programs at the device's hook?
+bool is_attached(const Instance& instance, int ifindex, hw_direction direction);
 // Puts `program` first at the device's hook. Already there: nothing is done.
 Status attach(const Instance& instance, int ifindex, hw_direction direction, const Fd& program);
 // A device or hook that is gone is no error.

@@ -148,15 +148,21 @@ Result<Fd> lock_host()
     return fd;
 }
 
-Status enter_netns(const std::string& name)
+Result<Fd> open_netns(const std::string& name)
 {
     const bool pid = !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
     const auto path = name.starts_with('/') ? name : pid ? "/proc/" + name + "/ns/net" : "/run/netns/" + name;
-    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd)
         return fail(ErrorKind::not_found, "--netns {}: {}: {} (a name of `ip netns list`, a process id, or a path)",
                     name, path, std::strerror(errno));
-    return enter_netns(fd.get(), fmt::format("--netns {}: {}", name, path));
+    return fd;
+}
+
+Status enter_netns(const std::string& name)
+{
+    HW_TRY(const auto fd, open_netns(name));
+    return enter_netns(fd.get(), "--netns " + name);
 }
 
 Status enter_netns(int netns, const std::string& what)

@@ -25,6 +25,8 @@ Status check_bpffs_is_hosts(const std::string& root);
 // when the value is destroyed or the process dies.
 Result<Fd> lock_host();
 
+// Opens a network namespace: a name of `ip netns`, a process id, or a path.
+Result<Fd> open_netns(const std::string& name);
 // Moves the calling thread into a network namespace: a name of `ip netns`, a process id, or a path. Mount namespaces
 // stay as they are (`ip netns exec` would hide the BPF file system).
 Status enter_netns(const std::string& name);
