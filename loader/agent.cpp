@@ -1,9 +1,4 @@
 // headwind agent
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-
-#include <cstddef>
 #include <mutex>
 
 #include <systemd/sd-daemon.h>
@@ -35,43 +30,13 @@ Result<std::optional<NetnsId>> find_scope(const std::string& name)
     return id;
 }
 
-// Who listens at this address.
-std::string holder_of(const sockaddr_un& address, socklen_t length)
+// One agent for a scope.
+Result<Claim> claim(const std::optional<NetnsId>& only)
 {
-    const Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    ucred who{};
-    socklen_t size = sizeof(who);
-    if (!fd || connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
-        getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 || who.pid == 0)
-        return "another process";
-    return fmt::format("process {}", who.pid);
-}
-
-// One agent for a scope: held until the process ends, however it ends. The name is that of the pins' file system and
-// of the scope, in the host's first network namespace.
-Result<Fd> claim(const std::optional<NetnsId>& only)
-{
-    struct stat info {};
-    if (stat(bpffs_mount, &info) != 0) return fail_errno(errno, bpffs_mount);
-    const auto scope = only ? std::to_string(only->inode) : "all";
-    const auto name = fmt::format("headwind-agent/{}/{}", info.st_dev, scope);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    name.copy(address.sun_path + 1, sizeof(address.sun_path) - 1);
-    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-    Fd fd;
-    const auto bind_here = [&]() -> Status {
-        fd = Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        if (!fd) return fail_errno(errno, "make a socket");
-        if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0 && listen(fd.get(), 1) == 0)
-            return {};
-        if (errno != EADDRINUSE) return fail_errno(errno, "bind " + name);
-        return fail(ErrorKind::busy, "an agent serves {} already ({}): one is enough; end it before starting another",
-                    only ? "this network namespace" : "this host", holder_of(address, length));
-    };
-    const auto first = open_netns("1");
-    HW_CHECK(first ? in_netns(first->get(), bind_here) : bind_here());
-    return fd;
+    const auto directory = std::string(bpffs_mount) + "/headwind-agent";
+    if (!only) return Claim::take(directory, "an agent serves this host already, and one is enough");
+    return Claim::take(fmt::format("{}-{}", directory, only->inode),
+                       "an agent serves this network namespace already, and one is enough");
 }
 
 Result<std::vector<prometheus::MetricFamily>> scrape(const std::optional<NetnsId>& only)

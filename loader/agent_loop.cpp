@@ -37,11 +37,6 @@ std::string place_of(const std::string& directory)
     return place;
 }
 
-std::string list_of(const std::vector<std::string>& names)
-{
-    return names.empty() ? "no device" : fmt::format("{}", fmt::join(names, ", "));
-}
-
 std::string reason(const Swept& swept)
 {
     switch (swept.why) {
@@ -225,14 +220,16 @@ void Agent::tell(const Served& one, const Followed& done) const
         event.event = "moved";
         event.rule = moved.rule;
         event.devices = moved.devices;
-        event.text = moved.devices.empty() ? "none of its devices is there now" : "now at " + list_of(moved.devices);
+        event.text = moved.devices.empty() ? "none of its devices is there now"
+                     : moved.cgroup        ? "its cgroup was made anew"
+                                           : fmt::format("now at {}", fmt::join(moved.devices, ", "));
         log_.tell(event);
     }
     event.rule.clear();
     if (!done.attached.empty()) {
         event.event = "attached";
         event.devices = done.attached;
-        event.text = "attached to " + list_of(done.attached);
+        event.text = fmt::format("attached to {}", fmt::join(done.attached, ", "));
         log_.tell(event);
     }
     event.devices.clear();

@@ -30,7 +30,7 @@ std::string why_unsupported(const netlink::Link& link);
 // A name with * ? or [...] stands for all devices that match, also those to come; any other for the one called so.
 bool is_pattern(std::string_view name);
 
-// Those of the devices named that are there and can be impaired. Our line is none of them.
+// Those of the devices named that are there and can be impaired, each once. Our line is none of them.
 std::vector<netlink::Link> present_devices(const std::vector<netlink::Link>& links,
                                            const std::vector<std::string>& names);
 

@@ -73,8 +73,10 @@ Status attach_devices(Instance& instance, const Rule& rule, const std::vector<ne
                       RuleRecord& record)
 {
     for (const auto& link : devices) {
-        HW_TRY(const auto slot, attach_device(instance, link, attach_flags(rule)));
-        if (!rule.selector.devices.empty()) record.devices.push_back({link.name, link.index, slot});
+        const auto slot = attach_device(instance, link, attach_flags(rule));
+        if (!slot && is_lost(link.index)) continue;  // since it was looked for
+        if (!slot) return tl::unexpected(slot.error());
+        if (!rule.selector.devices.empty()) record.devices.push_back({link.name, link.index, *slot});
     }
     return {};
 }

@@ -26,7 +26,8 @@ const netlink::Link* find_link(const Links& links, std::uint32_t index)
 // A rule that is to be at other devices, or to select other cgroups, than it does.
 struct Move {
     RuleRecord before, after;
-    Links devices;  // of `after`
+    Links devices;         // of `after`
+    bool renewed = false;  // its cgroups
 };
 
 struct Work {
@@ -75,11 +76,11 @@ std::vector<Move> find_moves(const std::vector<RuleRecord>& records, const Links
 {
     std::vector<Move> out;
     for (const auto& record : records) {
-        Move move{record, record, devices_now(record, links)};
-        const bool renewed = renew_cgroups(move.after);
+        Move move{record, record, devices_now(record, links), false};
+        move.renewed = renew_cgroups(move.after);
         const bool named = !record.rule.selector.devices.empty();
-        if (renewed && !named) move.devices = default_devices(links);
-        if (renewed || (named && !is_at(record, move.devices))) out.push_back(std::move(move));
+        if (move.renewed && !named) move.devices = default_devices(links);
+        if (move.renewed || (named && !is_at(record, move.devices))) out.push_back(std::move(move));
     }
     return out;
 }
@@ -139,7 +140,7 @@ Status carry_out_moves(Session& session, const std::vector<Move>& moves)
 Status move_rules(Session& session, const std::vector<Move>& moves, Followed& out)
 {
     const auto note = [&out](const Move& move) {
-        Moved moved{move.after.rule.name, {}};
+        Moved moved{move.after.rule.name, {}, move.renewed};
         for (const auto& link : move.devices) moved.devices.push_back(link.name);
         out.moved.push_back(std::move(moved));
     };
@@ -173,7 +174,7 @@ Status do_work(Session& session, const Work& work, const Links& links, Followed&
         const auto slot = attach_device(instance, link, flags);
         if (slot)
             out.attached.push_back(link.name);
-        else
+        else if (!is_lost(link.index))
             keep_first(tl::unexpected(slot.error()));
     }
     keep_first(move_rules(session, work.moves, out));

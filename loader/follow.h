@@ -23,6 +23,7 @@ Result<Outlook> look_ahead();
 struct Moved {
     std::string rule;
     std::vector<std::string> devices;  // where it is now; may be none
+    bool cgroup = false;               // its cgroup was made anew
 };
 struct Followed {
     std::vector<Swept> removed;

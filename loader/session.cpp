@@ -19,10 +19,7 @@ bool is_orphaned(const RuleRecord& record)
     if (!record.rule.party) return false;
     const auto& cgroups = record.cgroups;
     if (!cgroups.empty() && std::all_of(cgroups.begin(), cgroups.end(), is_gone)) return true;
-    const auto lost = [](const AttachedDevice& device) {
-        char name[IF_NAMESIZE];
-        return if_indextoname(static_cast<unsigned>(device.ifindex), name) == nullptr;
-    };
+    const auto lost = [](const AttachedDevice& device) { return is_lost(device.ifindex); };
     return is_far(record.rule) && std::all_of(record.devices.begin(), record.devices.end(), lost);
 }
 
@@ -36,6 +33,12 @@ RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool panic)
 }
 
 }  // namespace
+
+bool is_lost(int ifindex)
+{
+    char name[IF_NAMESIZE];
+    return if_indextoname(static_cast<unsigned>(ifindex), name) == nullptr;
+}
 
 Result<std::vector<Swept>> stale_rules(const Instance& instance, const std::vector<RuleRecord>& records)
 {

@@ -26,6 +26,9 @@ struct Session {
 // Takes the lock, repairs what a killed command left and removes rules whose owner is gone.
 Result<Session> begin(Sweep sweep = Sweep::empty);
 
+// The network namespace of the calling thread has no such device (any more).
+bool is_lost(int ifindex);
+
 // Of those given, the rules that begin() would remove now.
 Result<std::vector<Swept>> stale_rules(const Instance& instance, const std::vector<RuleRecord>& records);
 
