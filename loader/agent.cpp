@@ -60,9 +60,9 @@ void tell_start(const AgentLog& log, const Options& options, std::size_t instanc
 {
     AgentEvent event;
     event.event = "serving";
-    event.text = fmt::format("serving {}: {} with rules now",
-                             options.common.netns.empty() ? "all network namespaces" : "--netns " + options.common.netns,
-                             instances);
+    event.text = fmt::format(
+        "serving {}: {} with rules now",
+        options.common.netns.empty() ? "all network namespaces" : "--netns " + options.common.netns, instances);
     if (!address.empty()) event.text += fmt::format("; metrics on http://{}/metrics", address);
     log.tell(event);
 }
@@ -98,8 +98,8 @@ Result<int> serve(const Options& options)
     sd_notify(0, "STOPPING=1");
     AgentEvent event;
     event.event = "ending";
-    event.text = end == Agent::End::asked ? "ending: the rules stay as they are"
-                                          : "ending: the network namespace is gone";
+    event.text =
+        end == Agent::End::asked ? "ending: the rules stay as they are" : "ending: the network namespace is gone";
     log.tell(event);
     return 0;
 }
@@ -117,9 +117,11 @@ void register_agent(CLI::App& app, Cli& cli)
     add_common_options(command, options->common, true);
     command->get_option("--netns")->description("serve this network namespace only: a name, a process id, or a path");
     command->footer(
-        "Runs in the foreground until it is ended, and serves every network namespace that has rules. It attaches rules\n"
+        "Runs in the foreground until it is ended, and serves every network namespace that has rules. It attaches "
+        "rules\n"
         "to devices that appear and match, again to devices and cgroups that are made anew, and removes rules whose\n"
-        "container is gone, whose lease ended, or that expired 10 minutes ago. Without it the next command that changes\n"
+        "container is gone, whose lease ended, or that expired 10 minutes ago. Without it the next command that "
+        "changes\n"
         "something in that namespace does the same. When it ends, or is killed, all rules stay as they are.\n"
         "A line on stderr for each thing done; --json: lines of JSON on stdout.\n\n"
         "Examples:\n  headwind agent\n  headwind agent --listen 127.0.0.1:9431\n  headwind agent --netns blue --json\n"

@@ -13,11 +13,10 @@ namespace {
 std::string as_json(const AgentEvent& event)
 {
     using namespace std::chrono;
-    nlohmann::json out{
-        {"time_unix_ms", duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count()},
-        {"event", event.event},
-        {"severity", event.severity == Severity::info ? "info" : "warning"},
-        {"message", event.text}};
+    nlohmann::json out{{"time_unix_ms", duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count()},
+                       {"event", event.event},
+                       {"severity", event.severity == Severity::info ? "info" : "warning"},
+                       {"message", event.text}};
     if (!event.netns.empty()) out["netns"] = event.netns;
     if (!event.rule.empty()) out["rule"] = event.rule;
     if (!event.devices.empty()) out["devices"] = event.devices;
@@ -35,7 +34,9 @@ std::string as_text(const AgentEvent& event)
 
 }  // namespace
 
-AgentLog::AgentLog(bool json) : json_(json), priorities_(isatty(STDERR_FILENO) == 0) {}
+AgentLog::AgentLog(bool json) : json_(json), priorities_(isatty(STDERR_FILENO) == 0)
+{
+}
 
 void AgentLog::tell(const AgentEvent& event) const
 {

@@ -74,7 +74,8 @@ void Agent::take_in(const HostEvents::News& news)
 {
     const auto before = dirty_;
     dirty_ = dirty_ || news.all;
-    for (auto& [inode, one] : instances_) {
+    for (auto& instance : instances_) {
+        auto& one = instance.second;
         const auto happened = [&one](const std::string& directory) { return one.watched.contains(directory); };
         const bool hit = news.all || (one.id && news.namespaces.contains(*one.id)) ||
                          std::any_of(news.directories.begin(), news.directories.end(), happened);

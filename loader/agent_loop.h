@@ -33,14 +33,14 @@ public:
 
 private:
     struct Served {
-        std::string path;                // by which its namespace was last entered
-        std::optional<int> id;           // of its namespace in ours
-        bool dirty = true;               // something happened
-        std::uint64_t next = 0;          // CLOCK_BOOTTIME ns; 0: not by time alone
-        std::uint64_t not_before = 0;    // after work that could not be finished
-        std::uint64_t pause = 0;         // ns, of the last such wait
-        std::set<std::string> watched;   // directories
-        std::string trouble;             // last told
+        std::string path;               // by which its namespace was last entered
+        std::optional<int> id;          // of its namespace in ours
+        bool dirty = true;              // something happened
+        std::uint64_t next = 0;         // CLOCK_BOOTTIME ns; 0: not by time alone
+        std::uint64_t not_before = 0;   // after work that could not be finished
+        std::uint64_t pause = 0;        // ns, of the last such wait
+        std::set<std::string> watched;  // directories
+        std::string trouble;            // last told
     };
 
     void take_in(const HostEvents::News& news);

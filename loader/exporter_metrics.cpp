@@ -135,8 +135,7 @@ std::vector<MetricFamily> metric_families(const Overview& all)
                static_cast<double>(all.max_held)),
         single("headwind_line_dropped_packets_total", MetricType::Counter, "Packets the line itself lost",
                static_cast<double>(line.dropped_packets)),
-        single(panic_metric, MetricType::Gauge, "1: headwind panic is on, no rule has an effect",
-               all.panic ? 1 : 0),
+        single(panic_metric, MetricType::Gauge, "1: headwind panic is on, no rule has an effect", all.panic ? 1 : 0),
     };
 }
 

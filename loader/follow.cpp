@@ -115,8 +115,8 @@ Work find_work(const Instance& instance, const std::vector<RuleRecord>& records,
     if (flags != 0)
         for (const auto& link : default_devices(links))
             if (!defaults.contains(static_cast<std::uint32_t>(link.index))) out.attach.emplace_back(link, flags);
-    out.line = control.line_cut != 0 && (find_link(links, control.line_cut) == nullptr ||
-                                         find_link(links, control.line_return) == nullptr);
+    out.line = control.line_cut != 0 &&
+               (find_link(links, control.line_cut) == nullptr || find_link(links, control.line_return) == nullptr);
     return out;
 }
 

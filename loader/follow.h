@@ -12,9 +12,9 @@ namespace headwind {
 
 // Of the network namespace of the calling thread.
 struct Outlook {
-    bool exists = false;     // there is an instance
-    bool due = false;        // follow() has something to do
-    std::uint64_t next = 0;  // CLOCK_BOOTTIME ns at which it will have, as things are; 0: not by time alone
+    bool exists = false;               // there is an instance
+    bool due = false;                  // follow() has something to do
+    std::uint64_t next = 0;            // CLOCK_BOOTTIME ns at which it will have, as things are; 0: not by time alone
     std::vector<std::string> cgroups;  // directories of the rules' cgroups; some may be gone
 };
 // Needs no lock and changes nothing.

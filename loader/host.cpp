@@ -160,8 +160,8 @@ Result<Claim> Claim::take(const std::string& directory, const std::string& what)
                                         : fail_errno(errno, "lock " + directory);
         struct stat held {
         }, named{};
-        const bool same = fstat(fd.get(), &held) == 0 && stat(directory.c_str(), &named) == 0 &&
-                          held.st_ino == named.st_ino;
+        const bool same =
+            fstat(fd.get(), &held) == 0 && stat(directory.c_str(), &named) == 0 && held.st_ino == named.st_ino;
         if (same) return Claim(std::move(fd), directory);  // else who had it removed it meanwhile
     }
 }

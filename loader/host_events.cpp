@@ -132,7 +132,7 @@ void HostEvents::read_inotify(News& news)
             std::memcpy(&event, at, sizeof(event));
             at += sizeof(event) + event.len;
             const auto place = std::find_if(watches_.begin(), watches_.end(),
-                                            [&event](const auto& watch) { return watch.second == event.wd; });
+                                            [wd = event.wd](const auto& watch) { return watch.second == wd; });
             const bool looked_into = (event.mask & IN_CLOSE) != 0 && event.len != 0;  // by ourselves, too
             const bool ours = (event.wd == bpffs_ && !looked_into) || event.wd == pins_;
             news.all = news.all || ours || (event.mask & IN_Q_OVERFLOW) != 0;

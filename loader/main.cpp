@@ -21,9 +21,9 @@ int run(int argc, char** argv)
     app.require_subcommand(1);
     app.footer(exit_codes);
     Cli cli;
-    for (auto* enlist :
-         {register_run, register_add, register_del, register_list, register_stats, register_clear, register_panic,
-          register_change, register_batch, register_doctor, register_exporter, register_agent, register_comcast, register_verify})
+    for (auto* enlist : {register_run, register_add, register_del, register_list, register_stats, register_clear,
+                         register_panic, register_change, register_batch, register_doctor, register_exporter,
+                         register_agent, register_comcast, register_verify})
         enlist(app, cli);
     try {
         const auto words = with_double_dashes({argv + 1, argv + argc});

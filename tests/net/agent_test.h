@@ -56,8 +56,8 @@ public:
     bool heard(const std::string& event, const std::string& rule = "", std::int64_t start = wall_ms())
     {
         auto& count = heard_[event + " " + rule];
-        const bool came = eventually(std::chrono::seconds(slow_machine() ? 60 : 10),
-                                     [&] { return all(event, rule).size() > count; });
+        const bool came =
+            eventually(std::chrono::seconds(slow_machine() ? 60 : 10), [&] { return all(event, rule).size() > count; });
         EXPECT_TRUE(came) << "not heard: " << event << " " << rule << "\n" << process_.out() << process_.err();
         if (!came) return false;
         const auto event_ms = all(event, rule)[count++]["time_unix_ms"].get<std::int64_t>();

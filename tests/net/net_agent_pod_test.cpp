@@ -68,7 +68,8 @@ TEST_F(AgentPods, ADeviceMadeAnewInAPodIsTaken)
         ip(shop().netns(), "link del eth0");
         ip(shop().netns(),
            "link add eth0 type veth peer name new netns node\n"
-           "addr add " + shop().address4() + "/16 dev eth0\nlink set eth0 up");
+           "addr add " +
+               shop().address4() + "/16 dev eth0\nlink set eth0 up");
         ip(host(), "link set new master cni0 up");
         agent.heard("attached");
         EXPECT_EQ(shop().ask("web", Node::address4, 6000, 5, true), 0U);

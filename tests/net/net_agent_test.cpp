@@ -49,7 +49,10 @@ protected:
         wait_until_operational(a(), "va");
         wait_until_operational(b(), "vb");
     }
-    static std::string state_of(const Namespace& where, const std::string& rule) { return rule_of(where, rule)["state"]; }
+    static std::string state_of(const Namespace& where, const std::string& rule)
+    {
+        return rule_of(where, rule)["state"];
+    }
 
 private:
     std::optional<Namespace> home_;
@@ -74,7 +77,8 @@ TEST_F(Agent, RulesComeBackToADeviceThatIsMadeAnew)
         agent.heard("moved", "named", start);
         agent.heard("moved", "pattern", start);
         agent.heard("attached", "", start);
-        for (const std::uint16_t port : std::initializer_list<std::uint16_t>{5000, 5001, 5002}) EXPECT_EQ(arrive({.count = 20}, {Pair::b4, port}), 0U);
+        for (const std::uint16_t port : std::initializer_list<std::uint16_t>{5000, 5001, 5002})
+            EXPECT_EQ(arrive({.count = 20}, {Pair::b4, port}), 0U);
         EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5003}), 20U);
     }
     report("device made anew (the test's own waiting for its link is included)", rounds(), agent);
@@ -140,7 +144,8 @@ TEST_F(Agent, WithoutOneTheNextCommandFollows)
 TEST_F(Agent, ProgramsThatSomebodyTookOffComeBack)
 {
     change(a(), "add --name cut --partition --remote-port 5000");
-    if (parse_json(headwind(a(), "list --json"))["hooks"] == "tcx") GTEST_SKIP() << "tcx links are not for others to take";
+    if (parse_json(headwind(a(), "list --json"))["hooks"] == "tcx")
+        GTEST_SKIP() << "tcx links are not for others to take";
     RunningAgent agent(home());
     tc(a(), "qdisc del dev va clsact");
     ip(a(), "link set va alias x");  // nothing tells of a qdisc's end: at the latest after 10 s
@@ -317,8 +322,7 @@ TEST_F(Agent, IdleItIsIdle)
 
 std::string capabilities_of_the_unit()
 {
-    const auto unit =
-        fs::path(__FILE__).parent_path().parent_path().parent_path() / "tools/headwind-agent.service.in";
+    const auto unit = fs::path(__FILE__).parent_path().parent_path().parent_path() / "tools/headwind-agent.service.in";
     const std::string key = "CapabilityBoundingSet=";
     std::string out = "-all";
     std::ifstream file(unit);
@@ -337,8 +341,8 @@ TEST_F(Agent, TheCapabilitiesOfTheUnitAreEnough)
     const auto capabilities = capabilities_of_the_unit();
     ASSERT_THAT(capabilities, HasSubstr("+net_admin"));
     expect_ok(run(nullptr, words("mount --make-rshared /run/netns")));
-    RunningAgent agent(home(), "",
-                       words("unshare --mount --propagation slave setpriv --no-new-privs --bounding-set " + capabilities));
+    RunningAgent agent(
+        home(), "", words("unshare --mount --propagation slave setpriv --no-new-privs --bounding-set " + capabilities));
     expect_ok(run(nullptr, words("ip netns add short")));
     expect_ok(run(nullptr, words("ip -n short link set lo up")));
     expect_ok(headwind(home(), "add --netns short --name cut --loss 50% --direction both"));
