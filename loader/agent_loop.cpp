@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <future>
 
 #include <fmt/ranges.h>
 
@@ -143,10 +144,12 @@ void Agent::tend(const std::string& inode, Served& one)
             one.id = *id;
     }
     Outlook outlook;
-    const auto status = in_netns(netns.get(), [&]() -> Status {
+    const auto work = [&]() -> Status {
         HW_TRY(outlook, tend_inside(one));
         return {};
-    });
+    };
+    // In a thread of its own: who ends a namespace's processes, as its owner may, must not take the agent for one.
+    const auto status = std::async(std::launch::async, [&] { return in_netns(netns.get(), work); }).get();
     if (status)
         one.trouble.clear();
     else
