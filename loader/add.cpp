@@ -1,7 +1,15 @@
 // headwind add
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+
 #include <nlohmann/json.hpp>
 
+#include "agree.h"
 #include "cli.h"
+#include "lease.h"
+#include "text.h"
 
 namespace headwind {
 namespace {
@@ -9,6 +17,7 @@ namespace {
 struct Options {
     CommonOptions common;
     AddWords words;
+    bool hold = false, yes = false;
 };
 
 template <class T>
@@ -25,22 +34,39 @@ Result<int> add(const Options& options)
 {
     HW_CHECK(enter(options.common));
     HW_TRY(const auto place, find_place(options.words, options.common));
-    HW_TRY(const auto request, add_request(options.words, place));
+    HW_TRY(auto request, add_request(options.words, place));
     if (place) HW_CHECK(enter(*place));
-    HW_TRY(const auto view, add_rule(request));
+    // Blocked before the rule exists: from here on a signal ends the holding, and with it the rule.
+    const auto signals = hold_signals();
+    if (options.hold) {
+        sigprocmask(SIG_BLOCK, &signals, nullptr);
+        if (request.lease == 0) request.lease = default_lease;
+    }
+    Changes changes;
+    changes.add = {request};
+    HW_CHECK(agree(changes, options.yes));
+    HW_TRY(auto views, apply_changes(changes));
+    report_guards(views);
+    const auto& view = views.front();
     if (options.common.json) {
         auto json = to_json(view);
         if (place) json["placement"] = place->reason;
         fmt::print("{}\n", json.dump(2));
-        return 0;
+    } else {
+        fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
+        if (view.state == RuleState::waiting)
+            fmt::print(
+                "{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else "
+                "with the next command that changes something\n",
+                view.record.rule.name);
+        if (place) fmt::print("{}: it sits {}\n", view.record.rule.name, place->reason);
     }
-    fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
-    if (view.state == RuleState::waiting)
-        fmt::print(
-            "{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else "
-            "with the next command that changes something\n",
-            view.record.rule.name);
-    if (place) fmt::print("{}: it sits {}\n", view.record.rule.name, place->reason);
+    if (!options.hold) return 0;
+    if (isatty(STDOUT_FILENO)) fmt::print("held: Ctrl-C ends it\n");
+    std::fflush(stdout);
+    HW_CHECK(hold(view.record));
+    HW_TRY(const auto removed, delete_rules({view.record.rule.name}, true, drain_progress()));
+    static_cast<void>(removed);
     return 0;
 }
 
@@ -61,6 +87,31 @@ void add_party_flags(CLI::App* command, PartyWords& words)
 }
 
 }  // namespace
+
+Result<std::string> owner_or_user(const std::string& owner)
+{
+    if (owner.empty()) return invoking_user();
+    if (!is_plain_text(owner) || owner.size() > 64)
+        return fail(ErrorKind::usage, "--owner {}: must be at most 64 bytes of plain text", printable(owner));
+    return owner;
+}
+
+void add_yes_flag(CLI::App* command, bool& yes)
+{
+    command->add_flag("--yes,-y", yes, "ask nothing, even of a rule without an end for a whole device");
+}
+
+void report_guards(std::vector<RuleView>& views)
+{
+    for (const auto& view : views)
+        if (view.record.guard) fmt::print(stderr, "headwind: spared: {}\n", rule_sentence(view));
+    std::erase_if(views, [](const RuleView& view) { return view.record.guard; });
+}
+
+void add_owner_flag(CLI::App* command, std::string& owner, const char* help)
+{
+    command->add_option("--owner", owner, help)->type_name("NAME")->envname("HEADWIND_OWNER");
+}
 
 Result<std::uint64_t> parse_time_option(const char* flag, const std::string& text)
 {
@@ -87,9 +138,10 @@ Result<AddRequest> add_request(const AddWords& words, const std::optional<Place>
     HW_TRY(request.rule, make_rule(text));
     HW_TRY(request.duration, parse_time_option("--for", words.duration));
     HW_TRY(request.max_held, parse_option("--max-held", words.max_held, parse_size));
+    HW_TRY(request.lease, parse_lease(words.lease));
     request.max_rules = words.max_rules;
     request.replace = words.replace;
-    request.owner = invoking_user();
+    HW_TRY(request.owner, owner_or_user(words.owner));
     return request;
 }
 
@@ -99,6 +151,11 @@ void add_flags(CLI::App* command, AddWords& words)
     add_rule_flags(command, words.text);
     add_party_flags(command, words.party);
     command->add_option("--for", words.duration, "the rule ends by itself after this time: 10m")->type_name("TIME");
+    command
+        ->add_option("--lease", words.lease,
+                     "the rule ends unless it is renewed within this time: by --hold, or by `headwind renew`")
+        ->type_name("TIME");
+    add_owner_flag(command, words.owner, "who this rule is of (default: the user)");
     command->add_flag("--replace", words.replace, "take the place of the rule of this name, in one instant");
     command
         ->add_option("--max-held", words.max_held,
@@ -116,6 +173,9 @@ void register_add(CLI::App& app, Cli& cli)
     auto options = std::make_shared<Options>();
     auto* command = app.add_subcommand("add", "impair some packets of this host");
     add_flags(command, options->words);
+    command->add_flag("--hold", options->hold,
+                      "stay here and renew the rule's lease (default 3s); Ctrl-C or SIGTERM removes the rule");
+    add_yes_flag(command, options->yes);
     add_common_options(command, options->common, true);
     command->footer(
         "Examples:\n"
@@ -126,6 +186,7 @@ void register_add(CLI::App& app, Cli& cli)
         "  headwind add --name as-in-tc --netem \"delay 100ms 20ms distribution normal loss 1%\"\n"
         "  headwind add --name split --remote 10.0.2.0/24 --partition --for 30s\n"
         "  headwind add --name spare-ssh --port 22 --pass --priority 100\n"
+        "  headwind add --name while-i-look --dev eth0 --remote-port 443 --loss 1% --hold\n"
         "  headwind add --name slow-shop --pod default/shop/web --delay 50ms --for 10m\n"
         "  headwind add --name lossy --container web --loss 5% --remote-port 5432\n\n"
         "A packet gets at most one rule: the highest --priority, then the most specific, then the oldest.\n"

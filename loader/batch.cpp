@@ -4,9 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "text.h"
-
+#include "agree.h"
 #include "cli.h"
+#include "text.h"
 
 namespace headwind {
 namespace {
@@ -14,6 +14,7 @@ namespace {
 struct Options {
     CommonOptions common;
     std::string file;
+    bool yes = false;
 };
 
 // A batch changes one network namespace.
@@ -82,7 +83,9 @@ Result<int> batch(const Options& options)
         if (!file) return fail_errno(errno, "open " + options.file);
         HW_TRY(changes, read_changes(file, options.file, options.common));
     }
-    HW_TRY(const auto views, apply_changes(changes));
+    HW_CHECK(agree(changes, options.yes));
+    HW_TRY(auto views, apply_changes(changes));
+    report_guards(views);
     if (options.common.json) {
         auto json = nlohmann::json::array();
         for (const auto& view : views) json.push_back(to_json(view));
@@ -103,6 +106,7 @@ void register_batch(CLI::App& app, Cli& cli)
     command
         ->add_option("file", options->file, "a line for each, as on the command line; # starts a comment; - is stdin")
         ->required();
+    add_yes_flag(command, options->yes);
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
     command->footer(

@@ -1,6 +1,7 @@
 // headwind change
 #include <nlohmann/json.hpp>
 
+#include "agree.h"
 #include "cli.h"
 
 namespace headwind {
@@ -9,6 +10,7 @@ namespace {
 struct Options {
     CommonOptions common;
     ChangeWords words;
+    bool yes = false;
 };
 
 Result<int> change(const Options& options)
@@ -16,7 +18,9 @@ Result<int> change(const Options& options)
     Changes changes;
     HW_TRY(changes.change, change_requests(options.words));
     HW_CHECK(enter(options.common));
-    HW_TRY(const auto views, apply_changes(changes));
+    HW_CHECK(agree(changes, options.yes));
+    HW_TRY(auto views, apply_changes(changes));
+    report_guards(views);
     if (options.common.json) {
         auto json = nlohmann::json::array();
         for (const auto& view : views) json.push_back(to_json(view));
@@ -61,6 +65,7 @@ void register_change(CLI::App& app, Cli& cli)
     auto options = std::make_shared<Options>();
     auto* command = app.add_subcommand("change", "change rules while packets flow; what is not named stays");
     change_flags(command, options->words);
+    add_yes_flag(command, options->yes);
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
     command->footer(

@@ -145,6 +145,7 @@ std::string rule_sentence(const RuleView& view)
     SentenceContext context;
     context.devices = view.devices;
     if (view.record.until != 0) context.until = clock_text(view.record.until);
+    context.lease = view.record.lease;
     return sentence(view.record.rule, context);
 }
 
@@ -187,6 +188,7 @@ nlohmann::json to_json(const RuleView& view)
     out["sentence"] = rule_sentence(view);
     out["attached_to"] = view.devices;
     out["owner"] = view.record.owner;
+    if (view.record.guard) out["guard"] = true;
     out["created_unix_s"] = view.record.created;
     if (view.record.until != 0) out["until_unix_s"] = view.record.until;
     if (view.record.lease != 0) out["lease_ns"] = view.record.lease;

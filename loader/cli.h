@@ -32,6 +32,7 @@ void register_change(CLI::App& app, Cli& cli);
 void register_batch(CLI::App& app, Cli& cli);
 void register_comcast(CLI::App& app, Cli& cli);
 void register_verify(CLI::App& app, Cli& cli);
+void register_renew(CLI::App& app, Cli& cli);
 
 // ---- shared by several subcommands ----
 
@@ -54,7 +55,7 @@ void add_rule_flags(CLI::App* command, RuleText& text);
 struct AddWords {
     RuleText text;
     PartyWords party;
-    std::string duration, max_held;
+    std::string duration, lease, max_held, owner;
     std::uint32_t max_rules = 0;
     bool replace = false;
 };
@@ -75,12 +76,20 @@ Result<std::uint64_t> parse_time_option(const char* flag, const std::string& tex
 // "headwind: waiting for 120 packets in the line ..." on stderr, if it is a terminal.
 Progress drain_progress();
 
+// --yes: nobody is asked (agree.h).
+void add_yes_flag(CLI::App* command, bool& yes);
+
 // The user who is responsible: $SUDO_USER, else the name of the real user id.
 std::string invoking_user();
+// --owner, by default the user.
+void add_owner_flag(CLI::App* command, std::string& owner, const char* help);
+Result<std::string> owner_or_user(const std::string& owner);
 
 // The rule as everyone sees it: sentence, state, counters.
 std::string rule_sentence(const RuleView& view);
 std::string_view format_state(RuleState state);
+// Takes what nobody asked for (RuleRecord::guard) out of the views and says it on stderr.
+void report_guards(std::vector<RuleView>& views);
 nlohmann::json to_json(const RuleView& view);
 nlohmann::json to_json(const hw_counters& counters);
 

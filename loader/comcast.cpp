@@ -84,6 +84,7 @@ Result<int> start(const Options& options)
     if (!options.dry_run) {
         HW_CHECK(enter(options.common));
         HW_TRY(views, add_all(rules));
+        report_guards(views);
     }
     if (options.common.json) {
         auto json = nlohmann::json::array();

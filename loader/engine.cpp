@@ -107,12 +107,17 @@ void undo(Session& session, const std::vector<RuleRecord>& gone)
         static_cast<void>(trim_hooks(*session.instance, session.records));
 }
 
-Result<Removed> remove_records(Session& session, const std::vector<RuleRecord>& gone, const Progress& progress,
+Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, const Progress& progress,
                                std::chrono::nanoseconds drain)
 {
     Removed out;
     for (const auto& record : gone) out.rules.push_back(record.rule.name);
     subtract(session.records, gone);
+    if (only_guards(session.records)) {
+        gone.insert(gone.end(), session.records.begin(), session.records.end());
+        session.records.clear();
+    }
+    out.left = session.records;
     if (session.instance && !gone.empty()) HW_CHECK(commit(*session.instance, {session.records, {}, gone}));
     if (session.records.empty()) {
         HW_TRY(out.packets_lost, tear_down(session.instance, drain, progress));
@@ -121,6 +126,23 @@ Result<Removed> remove_records(Session& session, const std::vector<RuleRecord>& 
         HW_CHECK(trim_hooks(*session.instance, session.records));
     }
     return out;
+}
+
+Result<RuleRecord> find_record(const std::vector<RuleRecord>& records, const std::string& name)
+{
+    const auto found =
+        std::find_if(records.begin(), records.end(), [&name](const auto& record) { return record.rule.name == name; });
+    if (found == records.end()) return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+    return *found;
+}
+
+Status renew(const Instance& instance, std::uint32_t state, std::uint64_t lease)
+{
+    HW_TRY(const auto present, instance.leases.find(state));
+    if (!present) return fail(ErrorKind::not_found, "the rule was removed");
+    hw_lease renewed{};
+    renewed.until = boottime_ns() + lease;
+    return instance.leases.rewrite(state, renewed);
 }
 
 // The rules of one version.
@@ -256,32 +278,47 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
     catch_up(session);
     std::vector<RuleRecord> gone;
     for (const auto& name : names) {
-        const auto found = std::find_if(session.records.begin(), session.records.end(),
-                                        [&name](const auto& record) { return record.rule.name == name; });
-        if (found != session.records.end())
-            gone.push_back(*found);
+        auto record = find_record(session.records, name);
+        if (record)
+            gone.push_back(std::move(*record));
         else if (!if_exists)
-            return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+            return pass_error(record);
     }
     return remove_records(session, gone, progress, drain);
 }
 
-Result<Removed> clear(const Progress& progress, std::chrono::nanoseconds drain)
+Result<Removed> clear(const std::optional<std::string>& owner, const Progress& progress, std::chrono::nanoseconds drain)
 {
     HW_TRY(auto session, begin(Sweep::all));
-    const auto all = session.records;
-    return remove_records(session, all, progress, drain);
+    std::vector<RuleRecord> gone;
+    for (const auto& record : session.records)
+        if (!owner || record.owner == *owner) gone.push_back(record);
+    return remove_records(session, gone, progress, drain);
 }
 
-Status renew_lease(std::uint32_t rule, std::uint64_t lease)
+Status renew_lease(std::uint32_t state, std::uint64_t lease)
 {
     HW_TRY(const auto instance, open_instance());
     if (!instance) return fail(ErrorKind::not_found, "the rule was removed");
-    HW_TRY(const auto present, instance->leases.find(rule));
-    if (!present) return fail(ErrorKind::not_found, "the rule was removed");
-    hw_lease renewed{};
-    renewed.until = boottime_ns() + lease;
-    return instance->leases.rewrite(rule, renewed);
+    return renew(*instance, state, lease);
+}
+
+Status renew_leases(const std::vector<std::string>& names)
+{
+    HW_TRY(const auto instance, open_instance());
+    std::vector<RuleRecord> records, named;
+    if (instance) {
+        HW_TRY(records, load_records(*instance));
+    }
+    for (const auto& name : names) {
+        HW_TRY(auto record, find_record(records, name));
+        if (record.lease == 0)
+            return fail(ErrorKind::usage, "{} has no lease: give it one with `headwind add --replace --lease 30s ...`",
+                        name);
+        named.push_back(std::move(record));
+    }
+    for (const auto& record : named) HW_CHECK(renew(*instance, record.state, record.lease));
+    return {};
 }
 
 Result<bool> set_panic(bool on)

@@ -87,16 +87,20 @@ constexpr std::chrono::seconds default_drain{15};
 
 struct Removed {
     std::vector<std::string> rules;  // names
+    std::vector<RuleRecord> left;    // what is still there
     std::uint32_t packets_lost = 0;  // still in the line when the drain limit had passed
     bool instance_gone = false;      // the last rule went, and with it everything Headwind had on this namespace
 };
 Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,
                              std::chrono::nanoseconds drain = default_drain);
-// Everything of this namespace's instance, also what killed commands left.
-Result<Removed> clear(const Progress& progress, std::chrono::nanoseconds drain = default_drain);
+// The rules of this owner, or of everyone; with the last one the instance goes, and what killed commands left.
+Result<Removed> clear(const std::optional<std::string>& owner, const Progress& progress,
+                      std::chrono::nanoseconds drain = default_drain);
 
-// The rule lives until `lease` ns from now. not_found: it was removed.
-Status renew_lease(std::uint32_t rule, std::uint64_t lease);
+// The rule with this RuleRecord::state lives until `lease` ns from now. not_found: it was removed.
+Status renew_lease(std::uint32_t state, std::uint64_t lease);
+// Rules by name, each for its own lease. usage: one has none. All of them are there, or none is renewed.
+Status renew_leases(const std::vector<std::string>& names);
 
 // Every rule of every instance of the host, with one write. No lock, so that it works when all else is stuck.
 // False: there is no instance.

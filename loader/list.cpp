@@ -51,11 +51,13 @@ std::size_t name_width(const Overview& all)
     return width;
 }
 
+// Whose a rule is, is said of others'.
 void print_list(const Overview& all)
 {
+    const auto me = invoking_user();
     for (const auto& rule : all.rules)
-        fmt::print("{:<{}}  {}  {}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
-                   rule_sentence(rule));
+        fmt::print("{:<{}}  {}  {}{}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
+                   rule_sentence(rule), rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
 }
 
 // Rules of containers and pods are in namespaces of their own.

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "guards.h"
 #include "netlink.h"
 
 namespace headwind {
@@ -32,18 +33,6 @@ Status find_cgroups(RuleRecord& record)
         record.cgroups.push_back(std::move(cgroup));
     }
     return {};
-}
-
-Result<RuleRecord> new_record(const AddRequest& request)
-{
-    RuleRecord record;
-    record.rule = request.rule;
-    record.created = wall_seconds();
-    set_deadline(record, request.duration);
-    record.lease = request.lease;
-    record.owner = request.owner;
-    HW_CHECK(find_cgroups(record));
-    return record;
 }
 
 Result<RuleRecord> changed_record(const RuleRecord& before, const ChangeRequest& request)
@@ -110,6 +99,18 @@ Status check_names_differ(const Changes& changes)
 
 }  // namespace
 
+Result<RuleRecord> new_record(const AddRequest& request)
+{
+    RuleRecord record;
+    record.rule = request.rule;
+    record.created = wall_seconds();
+    set_deadline(record, request.duration);
+    record.lease = request.lease;
+    record.owner = request.owner;
+    HW_CHECK(find_cgroups(record));
+    return record;
+}
+
 Result<Plan> make_plan(Session& session, const Changes& changes)
 {
     Plan plan;
@@ -119,6 +120,7 @@ Result<Plan> make_plan(Session& session, const Changes& changes)
     for (const auto& name : changes.remove)
         if (take(session, name, plan).empty() && !changes.if_exists)
             return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+    HW_CHECK(plan_guards(session, plan));
     while (plan.max_rules < 2 * plan.fresh.size() && plan.max_rules < HW_MAX_RULES) plan.max_rules *= 2;
     const bool has_fq = session.instance && session.instance->control->line_pace != 0;
     if (!has_fq)

@@ -13,6 +13,8 @@ struct Plan {
     std::uint32_t max_rules = HW_DEFAULT_RULES;
 };
 
+// A rule that nobody has yet.
+Result<RuleRecord> new_record(const AddRequest& request);
 // Moves records that go from the session to the plan. An error leaves the kernel as it is.
 Result<Plan> make_plan(Session& session, const Changes& changes);
 

@@ -24,7 +24,8 @@ std::string encode(const RuleRecord& record)
         cgroups.push_back({{"path", cgroup.path}, {"id", cgroup.id}, {"level", cgroup.level}});
     return json{{"rule", to_json(record.rule)}, {"devices", devices},          {"cgroups", cgroups},
                 {"created", record.created},    {"deadline", record.deadline}, {"until", record.until},
-                {"lease", record.lease},        {"owner", record.owner},       {"state", record.state}}
+                {"lease", record.lease},        {"owner", record.owner},       {"state", record.state},
+                {"guard", record.guard}}
         .dump();
 }
 
@@ -45,6 +46,7 @@ Result<RuleRecord> decode(std::uint32_t id, const std::string& text)
         record.lease = value.at("lease");
         record.state = value.at("state");
         record.owner = value.at("owner");
+        record.guard = value.at("guard");
     } catch (const json::exception& error) {
         return fail(ErrorKind::failed, "the description of rule {} in the kernel is damaged: {}", id, error.what());
     }

@@ -30,6 +30,7 @@ struct RuleRecord {
     std::int64_t until = 0;      // the deadline on the wall clock as it was set, s
     std::uint64_t lease = 0;     // ns that a renewal lasts; 0: no lease
     std::string owner;           // user who added it
+    bool guard = false;          // added by Headwind itself to spare an SSH connection; goes with the last other rule
 
     Resolved resolved() const;  // for compile_selector
 };

@@ -9,13 +9,22 @@ namespace {
 struct Options {
     CommonOptions common;
     std::vector<std::string> names;
-    bool if_exists = false;
+    std::string owner;
+    bool if_exists = false, all = false;
 };
+
+std::vector<std::string> names_of(const std::vector<RuleRecord>& records)
+{
+    std::vector<std::string> names;
+    for (const auto& record : records) names.push_back(record.rule.name);
+    return names;
+}
 
 int report(const Removed& removed, bool json)
 {
     if (json) {
         fmt::print("{}\n", nlohmann::json{{"removed", removed.rules},
+                                          {"left", names_of(removed.left)},
                                           {"packets_lost", removed.packets_lost},
                                           {"instance_gone", removed.instance_gone}}
                                .dump(2));
@@ -36,10 +45,18 @@ Result<int> del(const Options& options)
     return report(removed, options.common.json);
 }
 
-Result<int> clear_all(const Options& options)
+Result<int> clear_rules(const Options& options)
 {
+    std::optional<std::string> owner;
+    if (!options.all) {
+        HW_TRY(owner, owner_or_user(options.owner));
+    }
     HW_CHECK(enter(options.common));
-    HW_TRY(const auto removed, clear(drain_progress()));
+    HW_TRY(const auto removed, clear(owner, drain_progress()));
+    if (!options.common.json)
+        for (const auto& record : removed.left)
+            fmt::print(stderr, "headwind: {} stays, it is of {} (clear --owner {}, or --all)\n", record.rule.name,
+                       record.owner, record.owner);
     return report(removed, options.common.json);
 }
 
@@ -60,14 +77,16 @@ void register_del(CLI::App& app, Cli& cli)
 void register_clear(CLI::App& app, Cli& cli)
 {
     auto options = std::make_shared<Options>();
-    auto* command =
-        app.add_subcommand("clear", "remove every rule and everything else of Headwind's in this namespace");
+    auto* command = app.add_subcommand(
+        "clear", "remove your rules of this namespace; with the last one, everything Headwind has there");
     add_common_options(command, options->common, true);
+    add_owner_flag(command, options->owner, "whose rules (default: the user's)");
+    command->add_flag("--all", options->all, "everyone's rules")->excludes(command->get_option("--owner"));
     add_namespace_options(command, options->common);
     command->footer(
         "Also cleans up after commands that were killed.\n\n"
-        "Examples:\n  headwind clear\n  headwind clear --netns blue");
-    command->callback([options, &cli] { cli.chosen = [options] { return clear_all(*options); }; });
+        "Examples:\n  headwind clear\n  headwind clear --owner ci-1234\n  headwind clear --all --netns blue");
+    command->callback([options, &cli] { cli.chosen = [options] { return clear_rules(*options); }; });
 }
 
 }  // namespace headwind

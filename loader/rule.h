@@ -163,6 +163,7 @@ std::string_view format_reject(Reject reject);
 struct SentenceContext {
     std::vector<std::string> devices;  // where it is attached now
     std::string until;                 // ", until 14:05" is made of "14:05"; empty: nothing is said
+    std::uint64_t lease = 0;           // ns; ", while its lease of 3 s is renewed"; 0: nothing is said
 };
 // "packets sent by cgroup /a/b to port 5432 through eth0, lo: delay 50 ms, loss 1%, until 14:05". One line, no doubt
 // left: every selector, direction, impairment and a priority other than the default appear.

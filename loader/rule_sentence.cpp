@@ -210,6 +210,8 @@ std::string sentence(const Rule& rule, const SentenceContext& context)
     text += fmt::format(" {}: {}", places(rule, context), describe(rule.impairment));
     if (rule.priority != default_priority) text += fmt::format(", priority {}", rule.priority);
     if (!context.until.empty()) text += fmt::format(", until {}", context.until);
+    if (context.lease != 0)
+        text += fmt::format(", while its lease of {} is renewed", spaced(format_duration(context.lease)));
     return text;
 }
 

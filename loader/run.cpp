@@ -11,19 +11,18 @@
 
 #include "cgroup.h"
 #include "cli.h"
+#include "lease.h"
 
 namespace headwind {
 namespace {
 
-constexpr std::uint64_t lease_ns = 3'000'000'000;  // SIGKILL of `run` ends the impairment within this
-constexpr int renew_every_s = 1;
 // As timeout(1) and env(1) have it.
 constexpr int exit_failed = 125, exit_cannot_run = 126, exit_not_there = 127, exit_signal = 128;
 
 struct Options {
     CommonOptions common;
     RuleText text;
-    std::string user;
+    std::string user, lease;
     std::vector<std::string> command;
 };
 
@@ -89,18 +88,17 @@ int exit_of(int status)
 
 sigset_t watched_signals()
 {
-    sigset_t set;
-    sigemptyset(&set);
-    for (const int signal : {SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+    sigset_t set = hold_signals();
+    sigaddset(&set, SIGCHLD);
     return set;
 }
 
 // Renews the lease until the command has ended; passes signals on.
-int wait_for(pid_t child, std::uint32_t rule, const sigset_t& watched)
+int wait_for(pid_t child, const RuleRecord& rule, const sigset_t& watched)
 {
     bool impaired = true;
+    const timespec wait = renewal_interval(rule.lease);
     for (;;) {
-        const timespec wait{renew_every_s, 0};
         siginfo_t info{};
         const int signal = sigtimedwait(&watched, &info, &wait);
         int status = 0;
@@ -108,7 +106,7 @@ int wait_for(pid_t child, std::uint32_t rule, const sigset_t& watched)
         // What the terminal sends (SI_KERNEL) has reached the command by itself.
         if (signal > 0 && signal != SIGCHLD && info.si_code != SI_KERNEL) kill(child, signal);
         if (!impaired) continue;
-        if (const auto renewed = renew_lease(rule, lease_ns); !renewed) {
+        if (const auto renewed = renew_lease(rule.state, rule.lease); !renewed) {
             impaired = false;
             fmt::print(stderr, "headwind run: {}: the command goes on unimpaired\n", renewed.error().message);
         }
@@ -122,10 +120,11 @@ Result<int> run_in_cgroup(const Options& options)
     auto text = options.text;
     if (text.name.empty()) text.name = fmt::format("run-{}", getpid());
     HW_TRY(request.rule, make_rule(text));
+    HW_TRY(const auto lease, parse_lease(options.lease));
     HW_CHECK(enter(options.common));
     HW_TRY(const auto cgroup, CommandCgroup::create());
     request.rule.selector.cgroups = {cgroup.path()};
-    request.lease = lease_ns;
+    request.lease = lease != 0 ? lease : default_lease;
     request.owner = invoking_user();
 
     // Blocked before the rule exists: from here on a signal ends the command, not us.
@@ -135,7 +134,7 @@ Result<int> run_in_cgroup(const Options& options)
     HW_TRY(const auto rule, add_rule(request));
     const pid_t child = fork();
     if (child == 0) become_command(options, user, cgroup.directory(), before);
-    const int code = child > 0 ? wait_for(child, rule.record.state, watched) : exit_failed;
+    const int code = child > 0 ? wait_for(child, rule.record, watched) : exit_failed;
     if (child < 0) fmt::print(stderr, "headwind run: fork: {}\n", std::strerror(errno));
     const auto removed = delete_rules({text.name}, true, drain_progress());
     if (!removed) fmt::print(stderr, "headwind run: {}\n", removed.error().message);
@@ -161,13 +160,16 @@ void register_run(CLI::App& app, Cli& cli)
     command->remove_option(command->get_option("--cgroup"));
     command->add_option("--name", options->text.name, "what list and stats call the rule (default: run-PID)");
     command->add_option("--user", options->user, "run the command as this user (default: who called sudo)");
+    command
+        ->add_option("--lease", options->lease, "if headwind is killed, the impairment ends within this (default 3s)")
+        ->type_name("TIME");
     add_common_options(command, options->common, false);
     command->add_option("command", options->command, "the command and its arguments, after --")->required();
     command->footer(
         "The command runs in a cgroup of its own; the exit code is the command's (125: headwind failed, 126: it cannot "
         "be\n"
         "run, 127: it was not found). When it ends, however it ends, everything is removed; if headwind itself is\n"
-        "killed, the impairment ends within 3 s.\n\n"
+        "killed or stopped, the impairment ends within --lease.\n\n"
         "What escapes: traffic that others send for the command. A container engine's daemon starts containers in\n"
         "cgroups of its own; a DNS cache on this host (systemd-resolved, nscd) asks in its own name.\n\n"
         "Examples:\n"

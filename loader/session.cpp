@@ -60,6 +60,11 @@ Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
     return state_of(record, lease ? &*lease : nullptr, panic);
 }
 
+bool only_guards(const std::vector<RuleRecord>& records)
+{
+    return std::all_of(records.begin(), records.end(), [](const auto& record) { return record.guard; });
+}
+
 void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone)
 {
     std::erase_if(from, [&gone](const auto& record) {
@@ -83,6 +88,10 @@ Result<Session> begin(Sweep sweep)
     std::vector<RuleRecord> stale;
     for (const auto& swept : session.swept) stale.push_back(swept.record);
     subtract(session.records, stale);
+    if (only_guards(session.records)) {
+        stale.insert(stale.end(), session.records.begin(), session.records.end());
+        session.records.clear();
+    }
     HW_CHECK(commit(*session.instance, {session.records, {}, stale}));
     for (const auto& record : stale)
         for (const auto& cgroup : record.cgroups) sweep_command_cgroup(cgroup.path);

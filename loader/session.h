@@ -37,6 +37,9 @@ constexpr std::uint64_t keep_expired = 600'000'000'000;
 
 Result<RuleState> read_state(const Instance& instance, const RuleRecord& record);
 
+// Rules that nobody asked for.
+bool only_guards(const std::vector<RuleRecord>& records);
+
 // Moves out of `from` what is in `gone`.
 void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone);
 

@@ -130,7 +130,8 @@ public:
     Status end()
     {
         if (!std::exchange(active_, false)) return {};
-        HW_CHECK(clear([](std::uint32_t) {}, std::chrono::nanoseconds(0)));
+        HW_CHECK(clear(
+            std::nullopt, [](std::uint32_t) {}, std::chrono::nanoseconds(0)));
         return {};
     }
     Impairment impairment;

@@ -60,12 +60,12 @@ double against_netem(const std::string& delay, std::uint64_t bytes)
 
 TEST(GuestGoodput, At20ms)
 {
-    EXPECT_GE(against_netem("20ms", 60 << 20), 0.95);
+    EXPECT_GE(against_netem("20ms", 24 << 20), 0.95);
 }
 
 TEST(GuestGoodput, At100ms)
 {
-    EXPECT_GE(against_netem("100ms", 60 << 20), 0.95);
+    EXPECT_GE(against_netem("100ms", 48 << 20), 0.95);
 }
 
 // Always-on chaos: super-packets without an event stay whole.
@@ -73,8 +73,8 @@ TEST(GuestGoodput, OfRareLossIsThatOfTheBareDevice)
 {
     const Pair pair;
     const double ratio = median_ratio(
-        "loss 0.01%: bare", [&] { return megabits(pair, 60 << 20); },
-        [&] { return through_headwind(pair, "--loss 0.01%", 60 << 20); });
+        "loss 0.01%: bare", [&] { return megabits(pair, 30 << 20); },
+        [&] { return through_headwind(pair, "--loss 0.01%", 30 << 20); });
     EXPECT_GE(ratio, 0.95);
 }
 
@@ -87,11 +87,11 @@ TEST(GuestGoodput, OfDelayLossAndRateIsNearThatOfADeviceWithoutOffloads)
         "1ms, 1%, 10gbit: netem without offloads",
         [&] {
             ip(pair.a, "link set va gso_max_segs 1");
-            const double result = through_netem(pair, "delay 1ms loss 1% rate 10gbit", 40 << 20);
+            const double result = through_netem(pair, "delay 1ms loss 1% rate 10gbit", 12 << 20);
             ip(pair.a, "link set va gso_max_segs 65535");
             return result;
         },
-        [&] { return through_headwind(pair, "--delay 1ms --loss 1% --rate 10gbit", 40 << 20); });
+        [&] { return through_headwind(pair, "--delay 1ms --loss 1% --rate 10gbit", 12 << 20); });
     EXPECT_GE(ratio, 0.8);
 }
 

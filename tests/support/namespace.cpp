@@ -68,7 +68,7 @@ void empty(const std::string& path)
     for (const pid_t pid : processes_in(inode))
         if (pid != getpid()) kill(pid, SIGKILL);
     if (access((pins_folder + std::string("/headwind/") + std::to_string(inode)).c_str(), F_OK) == 0)
-        run(nullptr, {headwind_binary(), "clear", "--netns", path});
+        run(nullptr, {headwind_binary(), "clear", "--all", "--netns", path});
 }
 
 [[noreturn]] void guard(int alive, pid_t test_process)
