@@ -56,6 +56,11 @@ Result<int> add(const Options& options)
         fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
         if (const auto words = ingress_words(view); !words.empty())
             fmt::print("{}: {}\n", view.record.rule.name, words);
+        if (view.state == RuleState::waiting)
+            fmt::print(
+                "{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else "
+                "with the next command that changes something\n",
+                view.record.rule.name);
         if (place) fmt::print("{}: it sits {}\n", view.record.rule.name, place->reason);
     }
     if (!options.hold) return 0;

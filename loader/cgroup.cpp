@@ -99,10 +99,15 @@ Result<std::string> cgroup2_mount()
 
 bool is_gone(const Cgroup& cgroup)
 {
-    const auto mount = cgroup2_mount();
-    if (!mount || !is_root(*mount)) return false;
+    // Asked for each cgroup of each rule: the mount point is looked for once, as long as it is one.
+    static thread_local std::string root;
+    if (root.empty() || !is_root(root)) {
+        const auto mount = cgroup2_mount();
+        if (!mount || !is_root(*mount)) return false;
+        root = *mount;
+    }
     struct stat info {};
-    if (stat((*mount + cgroup.path).c_str(), &info) != 0) return errno == ENOENT;
+    if (stat((root + cgroup.path).c_str(), &info) != 0) return errno == ENOENT;
     return info.st_ino != cgroup.id;
 }
 

@@ -41,7 +41,7 @@ void add_selector_flags(CLI::App* command, RuleText& text)
         command->add_option(flag, to, help)->type_name(type)->group(group)->take_all();
     };
     list("--dev,-i", text.devices, "NAME,...",
-         "through these devices (else: the lowest devices that are up, lo included)");
+         "through these devices; tap*: all that match, now or later (else: the lowest that are up, lo included)");
     list("--cgroup", text.cgroups, "PATH", "of sockets in this cgroup or below it");
     list("--proto", text.protocols, "NAME|NUMBER,...", "tcp, udp, icmp, ...; arp, nd and dhcp only if named");
     list("--port", text.ports, "PORTS", "at either end: 22,80,8000-8080 (or 8000:8080)");
@@ -181,6 +181,7 @@ std::string_view format_state(RuleState state)
         case RuleState::unleased: return "lease ended";
         case RuleState::panicked: return "off (panic)";
         case RuleState::orphaned: return "gone";
+        case RuleState::waiting: return "no device";
     }
     return "?";
 }

@@ -27,6 +27,7 @@ void register_panic(CLI::App& app, Cli& cli);
 void register_run(CLI::App& app, Cli& cli);
 void register_doctor(CLI::App& app, Cli& cli);
 void register_exporter(CLI::App& app, Cli& cli);
+void register_agent(CLI::App& app, Cli& cli);
 void register_change(CLI::App& app, Cli& cli);
 void register_batch(CLI::App& app, Cli& cli);
 void register_comcast(CLI::App& app, Cli& cli);

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <fmt/ranges.h>
+#include <fnmatch.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 
@@ -124,16 +125,28 @@ std::string why_unsupported(const Link& link)
     return {};
 }
 
-Result<std::vector<Link>> named_devices(const Links& links, const std::vector<std::string>& names)
+bool is_pattern(std::string_view name)
+{
+    return name.find_first_of("*?[") != std::string_view::npos;
+}
+
+std::vector<Link> present_devices(const Links& links, const std::vector<std::string>& names)
 {
     Links chosen;
-    for (const std::string& name : names) {
-        HW_TRY(Link link, named_device(links, name));
-        const bool again =
-            std::any_of(chosen.begin(), chosen.end(), [&](const Link& other) { return other.index == link.index; });
-        if (!again) chosen.push_back(std::move(link));
+    for (const Link& link : links) {
+        const bool named = std::any_of(names.begin(), names.end(), [&link](const std::string& name) {
+            return link.name == name || (is_pattern(name) && fnmatch(name.c_str(), link.name.c_str(), 0) == 0);
+        });
+        if (named && !is_line_device(link) && why_unsupported(link).empty()) chosen.push_back(link);
     }
     return chosen;
+}
+
+Result<std::vector<Link>> named_devices(const Links& links, const std::vector<std::string>& names)
+{
+    for (const std::string& name : names)
+        if (!is_pattern(name)) HW_CHECK(named_device(links, name));
+    return present_devices(links, names);
 }
 
 }  // namespace headwind

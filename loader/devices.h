@@ -27,7 +27,15 @@ std::vector<netlink::Link> default_devices(const std::vector<netlink::Link>& lin
 // vrf, vti, xfrm.
 std::string why_unsupported(const netlink::Link& link);
 
-// The devices named, each checked: exists, supported, not our line. Errors name --dev and list what there is.
+// A name with * ? or [...] stands for all devices that match, also those to come; any other for the one called so.
+bool is_pattern(std::string_view name);
+
+// Those of the devices named that are there and can be impaired, each once. Our line is none of them.
+std::vector<netlink::Link> present_devices(const std::vector<netlink::Link>& links,
+                                           const std::vector<std::string>& names);
+
+// The same for names just typed: one that is no pattern must be there, supported and not our line. Errors name --dev
+// and list what there is.
 Result<std::vector<netlink::Link>> named_devices(const std::vector<netlink::Link>& links,
                                                  const std::vector<std::string>& names);
 

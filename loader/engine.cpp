@@ -9,6 +9,7 @@
 
 #include "counters.h"
 #include "devices.h"
+#include "follow.h"
 #include "hooks.h"
 #include "plan.h"
 #include "session.h"
@@ -42,6 +43,7 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     HW_TRY(out.state, read_state(instance, record));
     add_devices(out, instance, record, links);
     if (record.rule.direction == Direction::out && !is_far(record.rule)) out.ingress.clear();
+    if (out.state == RuleState::live && out.devices.empty()) out.state = RuleState::waiting;
     for (const auto& [direction, key] : {std::pair{Direction::out, HW_OUT}, {Direction::in, HW_IN}}) {
         if (record.rule.direction != Direction::both && record.rule.direction != direction) continue;
         HW_TRY(const auto counters, read_counters(instance, {record.state, static_cast<__u32>(key)}));
@@ -51,52 +53,34 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     return out;
 }
 
-Result<std::vector<netlink::Link>> devices_for(const Rule& rule)
+// What a change leaves as it was may name devices that are not there now.
+bool keeps_devices(const RuleRecord& record, const std::vector<RuleRecord>& gone)
+{
+    return std::any_of(gone.begin(), gone.end(), [&record](const auto& before) {
+        return before.state == record.state && before.rule.selector.devices == record.rule.selector.devices;
+    });
+}
+
+Result<std::vector<netlink::Link>> devices_for(const RuleRecord& record, const std::vector<RuleRecord>& gone)
 {
     HW_TRY(const auto links, netlink::list_links());
-    if (!rule.selector.devices.empty()) return named_devices(links, rule.selector.devices);
+    const auto& names = record.rule.selector.devices;
+    if (!names.empty() && keeps_devices(record, gone)) return present_devices(links, names);
+    if (!names.empty()) return named_devices(links, names);
     auto found = default_devices(links);
     if (found.empty())
         return fail(ErrorKind::not_found, "no device of this network namespace is up: name one with --dev");
     return found;
 }
 
-// At the host side of a pod's device what the pod sends comes in.
-__u32 attach_flags(const Rule& rule)
-{
-    const bool far = is_far(rule);
-    __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
-    if (far) flags |= HW_DEVICE_FAR;
-    if (rule.direction != (far ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
-    if (rule.direction != (far ? Direction::in : Direction::out)) flags |= HW_DEVICE_INGRESS;
-    return flags;
-}
-
-// Of the new rule and of those there are: a line that somebody removed is made again for them.
-Status prepare_line(Instance& instance, const Rule& rule, const std::vector<RuleRecord>& others,
-                    const std::vector<netlink::Link>& devices)
-{
-    LineNeeds needs;
-    bool line = false;
-    const auto add = [&](const Impairment& impairment) {
-        const bool time = impairment.delay != 0 || impairment.rate != 0;
-        needs.time = needs.time || time;
-        line = line || time || impairment.loss || impairment.corrupt || impairment.duplicate ||
-               impairment.reject != Reject::no;
-    };
-    add(rule.impairment);
-    for (const auto& record : others) add(record.rule.impairment);
-    needs.loopback =
-        std::any_of(devices.begin(), devices.end(), [](const auto& link) { return link.flags & IFF_LOOPBACK; });
-    return line ? ensure_line(instance, needs) : Status{};
-}
-
 Status attach_devices(Instance& instance, const Rule& rule, const std::vector<netlink::Link>& devices,
                       RuleRecord& record)
 {
     for (const auto& link : devices) {
-        HW_TRY(const auto slot, attach_device(instance, link, attach_flags(rule)));
-        if (!rule.selector.devices.empty()) record.devices.push_back({link.name, link.index, slot});
+        const auto slot = attach_device(instance, link, attach_flags(rule));
+        if (!slot && is_lost(link.index)) continue;  // since it was looked for
+        if (!slot) return tl::unexpected(slot.error());
+        if (!rule.selector.devices.empty()) record.devices.push_back({link.name, link.index, *slot});
     }
     return {};
 }
@@ -113,26 +97,6 @@ Status start_instance(Session& session, const Plan& plan)
         return pass_error(created);
     }
     session.instance = std::move(*created);
-    return {};
-}
-
-Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices)
-{
-    auto& instance = *session.instance;
-    if (plan.max_held != 0) std::atomic_ref(instance.control->max_held).store(plan.max_held);
-    for (std::size_t i = 0; i < plan.fresh.size(); ++i) {
-        auto& record = plan.fresh[i];
-        HW_CHECK(prepare_line(instance, record.rule, session.records, devices[i]));
-        record.devices.clear();
-        HW_CHECK(attach_devices(instance, record.rule, devices[i], record));
-        record.id = next_rule_id(instance);
-        if (record.state == 0) record.state = record.id;
-    }
-    auto records = session.records;
-    records.insert(records.end(), plan.fresh.begin(), plan.fresh.end());
-    HW_CHECK(settle_fronts(instance, records));
-    HW_CHECK(commit(instance, {session.records, plan.fresh, plan.gone}));
-    session.records = std::move(records);
     return {};
 }
 
@@ -209,6 +173,54 @@ Result<Overview> look_at(const Instance& instance, std::uint64_t version)
 
 }  // namespace
 
+__u32 attach_flags(const Rule& rule)
+{
+    const bool far = is_far(rule);
+    __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
+    if (far) flags |= HW_DEVICE_FAR;
+    if (rule.direction != (far ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
+    if (rule.direction != (far ? Direction::in : Direction::out)) flags |= HW_DEVICE_INGRESS;
+    return flags;
+}
+
+Status prepare_line(Instance& instance, const Rule& rule, const std::vector<RuleRecord>& others,
+                    const std::vector<netlink::Link>& devices)
+{
+    LineNeeds needs;
+    bool line = false;
+    const auto add = [&](const Impairment& impairment) {
+        const bool time = impairment.delay != 0 || impairment.rate != 0;
+        needs.time = needs.time || time;
+        line = line || time || impairment.loss || impairment.corrupt || impairment.duplicate ||
+               impairment.reject != Reject::no;
+    };
+    add(rule.impairment);
+    for (const auto& record : others) add(record.rule.impairment);
+    needs.loopback =
+        std::any_of(devices.begin(), devices.end(), [](const auto& link) { return link.flags & IFF_LOOPBACK; });
+    return line ? ensure_line(instance, needs) : Status{};
+}
+
+Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices)
+{
+    auto& instance = *session.instance;
+    if (plan.max_held != 0) std::atomic_ref(instance.control->max_held).store(plan.max_held);
+    for (std::size_t i = 0; i < plan.fresh.size(); ++i) {
+        auto& record = plan.fresh[i];
+        HW_CHECK(prepare_line(instance, record.rule, session.records, devices[i]));
+        record.devices.clear();
+        HW_CHECK(attach_devices(instance, record.rule, devices[i], record));
+        record.id = next_rule_id(instance);
+        if (record.state == 0) record.state = record.id;
+    }
+    auto records = session.records;
+    records.insert(records.end(), plan.fresh.begin(), plan.fresh.end());
+    HW_CHECK(settle_fronts(instance, records));
+    HW_CHECK(commit(instance, {session.records, plan.fresh, plan.gone}));
+    session.records = std::move(records);
+    return {};
+}
+
 Result<Overview> overview()
 {
     HW_TRY(const auto host, open_host_map());
@@ -231,10 +243,11 @@ Result<Overview> overview()
 Result<std::vector<RuleView>> apply_changes(const Changes& changes)
 {
     HW_TRY(auto session, begin());
+    catch_up(session);
     HW_TRY(auto plan, make_plan(session, changes));
     std::vector<std::vector<netlink::Link>> devices;
     for (const auto& record : plan.fresh) {
-        HW_TRY(auto links, devices_for(record.rule));
+        HW_TRY(auto links, devices_for(record, plan.gone));
         devices.push_back(std::move(links));
     }
     if (!session.instance) HW_CHECK(start_instance(session, plan));
@@ -269,6 +282,7 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
                              std::chrono::nanoseconds drain)
 {
     HW_TRY(auto session, begin());
+    catch_up(session);
     std::vector<RuleRecord> gone;
     for (const auto& name : names) {
         auto record = find_record(session.records, name);

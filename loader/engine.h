@@ -27,6 +27,7 @@ enum class RuleState {
     unleased,  // its owner no longer renews it
     panicked,  // `headwind panic` is on
     orphaned,  // what it was made for (--container, --pod, --pid) is gone; the next change removes it
+    waiting,   // none of its devices is there
 };
 
 struct DirectionCounters {

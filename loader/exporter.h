@@ -16,6 +16,13 @@ namespace headwind {
 // The snapshot as Prometheus metrics. One series per rule name, also while a rule is being put in another's place.
 std::vector<prometheus::MetricFamily> metric_families(const Overview& all);
 
+// The same of several network namespaces: the label "netns" says whose a series is. What is the host's has none.
+struct NamedOverview {
+    std::string netns;
+    Overview all;
+};
+std::vector<prometheus::MetricFamily> metric_families(const std::vector<NamedOverview>& namespaces);
+
 // headwind_scrape_errors_total: scrapes that gave nothing but this.
 prometheus::MetricFamily scrape_errors_family(std::uint64_t errors);
 

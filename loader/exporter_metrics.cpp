@@ -17,6 +17,8 @@ using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
 using Rules = std::vector<const RuleView*>;
 
+constexpr const char* panic_metric = "headwind_panic";
+
 MetricFamily make_family(const char* name, MetricType type, const char* help)
 {
     MetricFamily family;
@@ -133,9 +135,29 @@ std::vector<MetricFamily> metric_families(const Overview& all)
                static_cast<double>(all.max_held)),
         single("headwind_line_dropped_packets_total", MetricType::Counter, "Packets the line itself lost",
                static_cast<double>(line.dropped_packets)),
-        single("headwind_panic", MetricType::Gauge, "1: headwind panic is on, no rule has an effect",
-               all.panic ? 1 : 0),
+        single(panic_metric, MetricType::Gauge, "1: headwind panic is on, no rule has an effect", all.panic ? 1 : 0),
     };
+}
+
+std::vector<MetricFamily> metric_families(const std::vector<NamedOverview>& namespaces)
+{
+    auto out = metric_families(Overview{});
+    for (auto& family : out)
+        if (family.name != panic_metric) family.metric.clear();
+    for (const auto& [netns, all] : namespaces) {
+        auto families = metric_families(all);
+        for (std::size_t i = 0; i < families.size(); ++i) {
+            if (families[i].name == panic_metric) {
+                out[i].metric = families[i].metric;
+                continue;
+            }
+            for (auto& metric : families[i].metric) {
+                metric.label.insert(metric.label.begin(), {"netns", netns});
+                out[i].metric.push_back(std::move(metric));
+            }
+        }
+    }
+    return out;
 }
 
 MetricFamily scrape_errors_family(std::uint64_t errors)

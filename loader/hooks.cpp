@@ -142,6 +142,12 @@ bool kernel_has_tcx()
     return errno == ENODEV;
 }
 
+bool is_attached(const Instance& instance, int ifindex, hw_direction direction)
+{
+    if (instance.control->tcx == 0) return is_attached_clsact(ifindex, direction);
+    return is_link_attached(link_pin(instance, ifindex, direction));
+}
+
 Status attach(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
 {
     if (instance.control->tcx != 0) return attach_tcx(instance, ifindex, direction, program);

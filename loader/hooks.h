@@ -19,6 +19,8 @@ std::string link_pin(const Instance& instance, int ifindex, std::string_view hoo
 // Takes a link's program off its hook now, and unpins it. One that is gone is no error.
 Status detach_link(const std::string& pin);
 
+// Is one of our programs at the device's hook?
+bool is_attached(const Instance& instance, int ifindex, hw_direction direction);
 // Puts `program` first at the device's hook. Already there: nothing is done.
 Status attach(const Instance& instance, int ifindex, hw_direction direction, const Fd& program);
 // A device or hook that is gone is no error.

@@ -148,15 +148,44 @@ Result<Fd> lock_host()
     return fd;
 }
 
-Status enter_netns(const std::string& name)
+Result<Claim> Claim::take(const std::string& directory, const std::string& what)
+{
+    for (;;) {
+        if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "create " + directory);
+        Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!fd && errno == ENOENT) continue;
+        if (!fd) return fail_errno(errno, "open " + directory);
+        if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
+            return errno == EWOULDBLOCK ? fail(ErrorKind::busy, "{}: {}", what, lock_holder(fd.get()))
+                                        : fail_errno(errno, "lock " + directory);
+        struct stat held {
+        }, named{};
+        const bool same =
+            fstat(fd.get(), &held) == 0 && stat(directory.c_str(), &named) == 0 && held.st_ino == named.st_ino;
+        if (same) return Claim(std::move(fd), directory);  // else who had it removed it meanwhile
+    }
+}
+
+Claim::~Claim()
+{
+    if (lock_) rmdir(directory_.c_str());
+}
+
+Result<Fd> open_netns(const std::string& name)
 {
     const bool pid = !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
     const auto path = name.starts_with('/') ? name : pid ? "/proc/" + name + "/ns/net" : "/run/netns/" + name;
-    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd)
         return fail(ErrorKind::not_found, "--netns {}: {}: {} (a name of `ip netns list`, a process id, or a path)",
                     name, path, std::strerror(errno));
-    return enter_netns(fd.get(), fmt::format("--netns {}: {}", name, path));
+    return fd;
+}
+
+Status enter_netns(const std::string& name)
+{
+    HW_TRY(const auto fd, open_netns(name));
+    return enter_netns(fd.get(), "--netns " + name);
 }
 
 Status enter_netns(int netns, const std::string& what)

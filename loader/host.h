@@ -25,6 +25,24 @@ Status check_bpffs_is_hosts(const std::string& root);
 // when the value is destroyed or the process dies.
 Result<Fd> lock_host();
 
+// A directory that is one process's until it ends, however it ends; made, if it is not there, and removed by the
+// destructor.
+class Claim {
+public:
+    // `what`: half a sentence for ErrorKind::busy, which goes on with who has it.
+    static Result<Claim> take(const std::string& directory, const std::string& what);
+    Claim(Claim&& other) noexcept = default;
+    Claim& operator=(Claim&&) = delete;
+    ~Claim();
+
+private:
+    Claim(Fd lock, std::string directory) : lock_(std::move(lock)), directory_(std::move(directory)) {}
+    Fd lock_;
+    std::string directory_;
+};
+
+// Opens a network namespace: a name of `ip netns`, a process id, or a path.
+Result<Fd> open_netns(const std::string& name);
 // Moves the calling thread into a network namespace: a name of `ip netns`, a process id, or a path. Mount namespaces
 // stay as they are (`ip netns exec` would hide the BPF file system).
 Status enter_netns(const std::string& name);

@@ -327,13 +327,20 @@ void sweep_dead_instances()
     for (const auto& directory : dead) static_cast<void>(remove_pins(directory.string()));
 }
 
-std::vector<std::string> instance_netns_paths()
+std::vector<std::string> instance_inodes()
 {
     std::error_code error;
     std::vector<std::string> out;
-    for (const auto& entry : fs::directory_iterator(pin_root, error)) {
-        if (!entry.is_directory(error)) continue;
-        const auto path = path_of_netns(entry.path().filename().string());
+    for (const auto& entry : fs::directory_iterator(pin_root, error))
+        if (entry.is_directory(error)) out.push_back(entry.path().filename());
+    return out;
+}
+
+std::vector<std::string> instance_netns_paths()
+{
+    std::vector<std::string> out;
+    for (const auto& inode : instance_inodes()) {
+        const auto path = path_of_netns(inode);
         if (!path.empty()) out.push_back(path);
     }
     std::sort(out.begin(), out.end());

@@ -64,6 +64,9 @@ void sweep_dead_instances();
 // True if there is any instance directory on the host, other than the current namespace's.
 Result<bool> other_instances_exist();
 
+// The names of the instances' directories: inode numbers of network namespaces, some of them gone.
+std::vector<std::string> instance_inodes();
+
 // Paths by which the namespaces of all instances can be entered; those that have none (no process, no mount) are
 // missing.
 std::vector<std::string> instance_netns_paths();

@@ -23,7 +23,7 @@ int run(int argc, char** argv)
     Cli cli;
     for (auto* enlist : {register_run, register_add, register_del, register_list, register_stats, register_clear,
                          register_panic, register_change, register_batch, register_doctor, register_exporter,
-                         register_comcast, register_verify, register_renew})
+                         register_agent, register_comcast, register_verify, register_renew})
         enlist(app, cli);
     try {
         const auto words = with_double_dashes({argv + 1, argv + argc});

@@ -34,6 +34,9 @@ Result<std::vector<Link>> list_links();
 // The id by which the thread's namespace knows the one that `netns` is open on; -1: it has none.
 Result<int> id_of_netns(int netns);
 
+// The same, and gives it one if it has none.
+Result<int> give_id_to_netns(int netns);
+
 // A veth pair `name0`/`name1` made for the line: MTU as given, alias as given, no IPv6 address generation
 // (addrgenmode none), NOARP, both ends up. IPv6 is disabled on both through /proc/sys before they come up.
 // Fails with EEXIST text if either name is taken.

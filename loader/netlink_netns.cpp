@@ -20,4 +20,15 @@ Result<int> id_of_netns(int netns)
     return attribute == nullptr ? NETNSA_NSID_NOT_ASSIGNED : value_of<int>(attribute);
 }
 
+Result<int> give_id_to_netns(int netns)
+{
+    Request request(RTM_NEWNSID, 0);
+    request.header<rtgenmsg>();
+    mnl_attr_put_u32(request.message(), NETNSA_FD, static_cast<std::uint32_t>(netns));
+    mnl_attr_put_u32(request.message(), NETNSA_NSID, static_cast<std::uint32_t>(NETNSA_NSID_NOT_ASSIGNED));
+    const auto answer = send(request);
+    if (!answer && answer.error().error != EEXIST) return refused(answer.error(), "give a network namespace an id");
+    return id_of_netns(netns);
+}
+
 }  // namespace headwind::netlink

@@ -58,8 +58,10 @@ Result<RuleRecord> decode(std::uint32_t id, const std::string& text)
 Resolved RuleRecord::resolved() const
 {
     Resolved out;
-    if (!rule.selector.devices.empty())
+    if (!rule.selector.devices.empty()) {
         for (const auto& device : devices) out.device_slots.push_back(device.slot);
+        if (devices.empty()) out.device_slots.push_back(HW_MAX_DEVICES);  // one that no device ever has
+    }
     out.cgroups = cgroups;
     out.far = is_far(rule);
     return out;

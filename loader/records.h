@@ -22,7 +22,8 @@ struct RuleRecord {
     std::uint32_t id = 0;     // key of the rules and texts maps; a changed rule gets another
     std::uint32_t state = 0;  // key of its lease, state and counters, which outlive a change: the first id it had
     Rule rule;
-    std::vector<AttachedDevice> devices;  // where it applies; those of rules without --dev are found by their flag
+    std::vector<AttachedDevice> devices;  // where it applies; those of rules without --dev are found by their flag.
+                                          // Empty with --dev: none is there now
     std::vector<Cgroup> cgroups;
     std::int64_t created = 0;    // wall clock, s
     std::uint64_t deadline = 0;  // CLOCK_BOOTTIME ns; 0: none

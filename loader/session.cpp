@@ -13,9 +13,6 @@
 namespace headwind {
 namespace {
 
-// Rules that expired are listed this long, then the next change removes them.
-constexpr std::uint64_t keep_expired = 600'000'000'000;  // ns
-
 // Of a rule for a container, a pod or a process: its cgroup is gone, or the host side of its devices. (A pod's
 // namespace takes its instance with it.)
 bool is_orphaned(const RuleRecord& record)
@@ -23,10 +20,7 @@ bool is_orphaned(const RuleRecord& record)
     if (!record.rule.party) return false;
     const auto& cgroups = record.cgroups;
     if (!cgroups.empty() && std::all_of(cgroups.begin(), cgroups.end(), is_gone)) return true;
-    const auto lost = [](const AttachedDevice& device) {
-        char name[IF_NAMESIZE];
-        return if_indextoname(static_cast<unsigned>(device.ifindex), name) == nullptr;
-    };
+    const auto lost = [](const AttachedDevice& device) { return is_lost(device.ifindex); };
     return is_far(record.rule) && std::all_of(record.devices.begin(), record.devices.end(), lost);
 }
 
@@ -39,19 +33,25 @@ RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool panic)
     return panic ? RuleState::panicked : RuleState::live;
 }
 
-Result<std::vector<RuleRecord>> stale_records(const Instance& instance, const std::vector<RuleRecord>& records)
+}  // namespace
+
+bool is_lost(int ifindex)
 {
-    std::vector<RuleRecord> out;
+    char name[IF_NAMESIZE];
+    return if_indextoname(static_cast<unsigned>(ifindex), name) == nullptr;
+}
+
+Result<std::vector<Swept>> stale_rules(const Instance& instance, const std::vector<RuleRecord>& records)
+{
+    std::vector<Swept> out;
     for (const auto& record : records) {
         HW_TRY(const auto state, read_state(instance, record));
         const bool long_expired = state == RuleState::expired && boottime_ns() > record.deadline + keep_expired;
         const bool left = state == RuleState::unleased || state == RuleState::orphaned;
-        if (left || long_expired) out.push_back(record);
+        if (left || long_expired) out.push_back({record, state});
     }
     return out;
 }
-
-}  // namespace
 
 Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
 {
@@ -84,8 +84,10 @@ Result<Session> begin(Sweep sweep)
     if (!session.instance) return session;
     HW_CHECK(repair(*session.instance));
     HW_TRY(session.records, load_records(*session.instance));
-    HW_TRY(auto stale, stale_records(*session.instance, session.records));
-    if (stale.empty()) return session;
+    HW_TRY(session.swept, stale_rules(*session.instance, session.records));
+    if (session.swept.empty()) return session;
+    std::vector<RuleRecord> stale;
+    for (const auto& swept : session.swept) stale.push_back(swept.record);
     subtract(session.records, stale);
     if (only_guards(session.records)) {
         stale.insert(stale.end(), session.records.begin(), session.records.end());

@@ -9,15 +9,31 @@
 
 namespace headwind {
 
+// A rule that was removed since it had no effect any more.
+struct Swept {
+    RuleRecord record;
+    RuleState why = RuleState::orphaned;
+};
+
 // What every changing function starts with: the host lock, and the rules in force.
 struct Session {
     Fd lock;
     std::optional<Instance> instance;
     std::vector<RuleRecord> records;
+    std::vector<Swept> swept;  // by begin()
 };
 
 // Takes the lock, repairs what a killed command left and removes rules whose owner is gone.
 Result<Session> begin(Sweep sweep = Sweep::empty);
+
+// The network namespace of the calling thread has no such device (any more).
+bool is_lost(int ifindex);
+
+// Of those given, the rules that begin() would remove now.
+Result<std::vector<Swept>> stale_rules(const Instance& instance, const std::vector<RuleRecord>& records);
+
+// Rules that expired are listed this long (ns), then the next change removes them.
+constexpr std::uint64_t keep_expired = 600'000'000'000;
 
 Result<RuleState> read_state(const Instance& instance, const RuleRecord& record);
 

@@ -228,11 +228,11 @@ const std::vector<Link>& host()
     return links;
 }
 
-TEST(NamedDevices, InTheOrderNamedEachOnce)
+TEST(NamedDevices, EachOnce)
 {
     const auto found = named_devices(host(), {"eth0", "lo", "eth0"});
     ASSERT_TRUE(found) << found.error().message;
-    EXPECT_THAT(names(*found), ElementsAre("eth0", "lo"));
+    EXPECT_THAT(names(*found), ElementsAre("lo", "eth0"));
 }
 
 TEST(NamedDevices, UpperAndDownDevicesMayBeNamed)
@@ -280,6 +280,26 @@ TEST(NamedDevices, OurLineIsRefused)
     EXPECT_EQ(found.error().kind, ErrorKind::usage);
     EXPECT_THAT(found.error().message,
                 AllOf(HasSubstr("--dev headwind1"), HasSubstr("own line"), Not(HasSubstr("headwind0"))));
+}
+
+TEST(NamedDevices, APatternIsWhatMatchesAndMayBeNothing)
+{
+    const auto matching = [](const std::vector<std::string>& patterns) {
+        const auto found = named_devices(host(), patterns);
+        EXPECT_TRUE(found) << found.error().message;
+        return names(found.value_or(std::vector<Link>{}));
+    };
+    EXPECT_THAT(matching({"eth*"}), ElementsAre("eth0"));
+    EXPECT_THAT(matching({"*"}), ElementsAre("lo", "eth0", "br0")) << "neither our line nor what cannot be impaired";
+    EXPECT_THAT(matching({"e?h[0-3]", "lo"}), ElementsAre("lo", "eth0"));
+    EXPECT_THAT(matching({"tap*"}), IsEmpty());
+    EXPECT_FALSE(named_devices(host(), {"tap*", "eth9"}));
+}
+
+TEST(NamedDevices, WhatIsPresent)
+{
+    EXPECT_THAT(names(present_devices(host(), {"eth0", "eth9", "wg0", "headwind1"})), ElementsAre("eth0"));
+    EXPECT_THAT(names(present_devices({device(2, "a*"), device(3, "ab")}, {"a*"})), ElementsAre("a*", "ab"));
 }
 
 TEST(NamedDevices, SaysSoIfThereIsNoneToChoose)

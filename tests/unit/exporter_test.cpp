@@ -140,6 +140,22 @@ TEST(Exporter, CounterNamesEndInTotalAndNoSeriesComesTwice)
     }
 }
 
+TEST(Exporter, SeveralNamespaces)
+{
+    Overview one, two;
+    one.rules = {rule("r", 1, {counters(Direction::out, 100)})};
+    two.rules = {rule("r", 1, {counters(Direction::out, 200)})};
+    two.panic = true;
+    const auto all = text(metric_families({{"/run/netns/a", one}, {"/run/netns/b", two}}));
+    EXPECT_THAT(
+        all,
+        AllOf(HasSubstr("headwind_packets_total{netns=\"/run/netns/a\",rule=\"r\",direction=\"out\"} 100\n"
+                        "headwind_packets_total{netns=\"/run/netns/b\",rule=\"r\",direction=\"out\"} 200\n"),
+              HasSubstr("headwind_line_held_packets{netns=\"/run/netns/b\"} 0\n"), HasSubstr("\nheadwind_panic 1\n")));
+    EXPECT_THAT(text(metric_families(std::vector<NamedOverview>{})),
+                AllOf(HasSubstr("headwind_panic 0\n"), Not(HasSubstr("headwind_line_held_packets 0"))));
+}
+
 TEST(Exporter, ScrapeErrors)
 {
     EXPECT_THAT(text({scrape_errors_family(3)}),
