@@ -12,6 +12,7 @@
 #define TC_ACT_SHOT 2
 #define TC_ACT_STOLEN 4
 #define TSTAMP_MONOTONIC 1 /* BPF_SKB_TSTAMP_DELIVERY_MONO */
+#define PACKET_HOST 0
 #define PACKET_LOOPBACK 5
 
 /* A matched packet on its way. */
@@ -201,6 +202,8 @@ HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 
 		return NEXT;
 	}
 	mark(skb, flight);
+	if (skb->pkt_type == PACKET_HOST)
+		skb->cb[4] |= HW_MARK_HOST;
 	if (cured(HW_CURE_FLOWS))
 		set_flow_of_fq(skb, flight);
 	hold(charge);

@@ -314,6 +314,10 @@ int pace_out(struct __sk_buff *skb)
 	hold(-((__s64)skb->len + HW_HELD_OVERHEAD));
 	skb->tstamp = 0;
 	skb->cb[2] = 0;
+	if (skb->cb[4] & HW_MARK_HOST) {
+		skb->cb[4] &= ~HW_MARK_HOST;
+		bpf_skb_change_type(skb, PACKET_HOST);
+	}
 	bpf_set_hash_invalid(skb);
 	return redirect_marked(skb, false);
 }

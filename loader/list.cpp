@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <set>
 #include <thread>
 
 #include <fmt/color.h>
@@ -51,6 +52,15 @@ std::size_t name_width(const Overview& all)
     return width;
 }
 
+// A packet can come past two of them: a pod's veth, then the network card.
+bool has_several_devices(const Overview& all)
+{
+    std::set<std::string> names;
+    for (const auto& rule : all.rules) names.insert(rule.devices.begin(), rule.devices.end());
+    names.erase("lo");
+    return names.size() > 1;
+}
+
 // Whose a rule is, is said of others'.
 void print_list(const Overview& all)
 {
@@ -58,6 +68,8 @@ void print_list(const Overview& all)
     for (const auto& rule : all.rules)
         fmt::print("{:<{}}  {}  {}{}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
                    rule_sentence(rule), rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
+    if (has_several_devices(all))
+        fmt::print("A packet that passes several of these devices is impaired at the first of them only.\n");
 }
 
 // Rules of containers and pods are in namespaces of their own.

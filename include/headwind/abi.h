@@ -274,10 +274,12 @@ struct hw_host {
 
 /* skb->tc_index: instance tag (5 bits, never 0), side (1 bit), device slot (10 bits). Survives everything.
  * skb->cb[3]: instance nonce (16 bits), the packet's own tc_index (16 bits). Survives fq and the backlog.
- * skb->cb[4]: rule id. Survives fq and the backlog.
+ * skb->cb[4]: rule id (31 bits), and whether a packet that is held was to this host (HW_MARK_HOST; all that is sent is,
+ * but for what a bridge forwards), which headwind0 forgets. Survives fq and the backlog.
  * skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1 bit); 0: no number.
  * fq overwrites it. */
 #define HW_MARK(tag, side, slot) ((__u32)(tag) << 11 | (__u32)(side) << 10 | (__u32)(slot))
+#define HW_MARK_HOST (1U << 31)
 #define HW_MARK_TAG(mark) ((__u32)(mark) >> 11)
 #define HW_MARK_SIDE(mark) ((__u32)(mark) >> 10 & 1)
 #define HW_MARK_SLOT(mark) ((__u32)(mark) & (HW_MAX_DEVICES - 1))

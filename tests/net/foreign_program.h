@@ -1,7 +1,8 @@
-// A tc program that is not Headwind's, behind it: what other users of the hook see and set.
+// A tc program that is not Headwind's, behind it or in front: what other users of the hook see and set.
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,7 +13,10 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fmt/format.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <netinet/in.h>
 
 #include "fd.h"
 #include "hooks.h"
@@ -23,15 +27,32 @@ namespace headwind::test {
 
 enum class Hook { ingress, egress };
 
+// Where a program is attached: behind every program that is there; in front of them; or, on every kernel, as a filter
+// of clsact, which tcx programs come before.
+enum class Place { behind, in_front, clsact };
+
 class ForeignProgram {
 public:
     struct Seen {
         std::uint64_t packets = 0, marked = 0, indexed = 0;  // all; with `mark`; with `tc_index`
     };
 
-    // Behind every program that is there: counts. Nothing is changed.
+    // What a program saw of a packet.
+    struct Sight {
+        std::uint32_t length = 0, type = 0, mark = 0, protocol = 0, tagged = 0, tag = 0, tc_index = 0;
+        std::int32_t verified = 0;  // level up to which checksums were (CHECKSUM_UNNECESSARY); negative: not
+        auto operator<=>(const Sight&) const = default;
+        friend void PrintTo(const Sight& sight, std::ostream* out)
+        {
+            *out << fmt::format("{} bytes, type {}, mark {:x}, protocol {:x}, tagged {} {:x}, verified {}\n",
+                                sight.length, sight.type, sight.mark, sight.protocol, sight.tagged, sight.tag,
+                                sight.verified);
+        }
+    };
+
+    // Counts. Nothing is changed.
     static ForeignProgram counter(const Namespace& where, const std::string& device, Hook hook, std::uint32_t mark,
-                                  std::uint32_t tc_index)
+                                  std::uint32_t tc_index, Place place = Place::behind)
     {
         ForeignProgram program;
         program.map_ = Fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "seen", 4, 8, 3, nullptr));
@@ -40,7 +61,51 @@ public:
         program.add_count(code, 0);
         program.add_count_if(code, 1, offsetof(__sk_buff, mark), mark);
         program.add_count_if(code, 2, offsetof(__sk_buff, tc_index), tc_index);
-        program.attach(where, device, hook, code);
+        program.attach(where, device, hook, code, place);
+        return program;
+    }
+
+    // Notes what comes by, for sights(). Nothing is changed.
+    static ForeignProgram recorder(const Namespace& where, const std::string& device, Hook hook)
+    {
+        ForeignProgram program;
+        program.map_ = Fd(bpf_map_create(BPF_MAP_TYPE_QUEUE, "sights", 0, sizeof(Sight), 4096, nullptr));
+        EXPECT_TRUE(program.map_);
+        constexpr int base = -static_cast<int>(sizeof(Sight));
+        std::vector<bpf_insn> code = {mov(6, 1)};
+        int at = base;
+        for (const std::size_t field :
+             {offsetof(__sk_buff, len), offsetof(__sk_buff, pkt_type), offsetof(__sk_buff, mark),
+              offsetof(__sk_buff, protocol), offsetof(__sk_buff, vlan_present), offsetof(__sk_buff, vlan_tci),
+              offsetof(__sk_buff, tc_index)}) {
+            code.push_back(load(2, 6, field));
+            code.push_back(instruction(BPF_STX | BPF_MEM | BPF_W, 10, 2, at, 0));
+            at += 4;
+        }
+        for (const auto& one :
+             {mov(1, 6), move_value(2, BPF_CSUM_LEVEL_QUERY), call(BPF_FUNC_csum_level),
+              instruction(BPF_STX | BPF_MEM | BPF_W, 10, 0, at, 0),
+              instruction(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, program.map_.get()),
+              instruction(0, 0, 0, 0, 0), mov(2, 10), instruction(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, base),
+              move_value(3, 0), call(BPF_FUNC_map_push_elem)})
+            code.push_back(one);
+        program.attach(where, device, hook, code, Place::behind);
+        return program;
+    }
+
+    // In front of the programs that are there: a packet without tc_index gets a mark and a VLAN tag beside its bytes,
+    // and counts as verified if it could be.
+    static ForeignProgram tagger(const Namespace& where, const std::string& device, Hook hook, std::uint32_t mark,
+                                 std::uint16_t vlan)
+    {
+        ForeignProgram program;
+        program.attach(
+            where, device, hook,
+            {mov(6, 1), load(2, 6, offsetof(__sk_buff, tc_index)), instruction(BPF_JMP32 | BPF_JNE | BPF_K, 2, 0, 9, 0),
+             move_value(2, static_cast<int>(mark)), store(6, 2, offsetof(__sk_buff, mark)), mov(1, 6),
+             move_value(2, BPF_CSUM_LEVEL_INC), call(BPF_FUNC_csum_level), mov(1, 6), move_value(2, htons(ETH_P_8021Q)),
+             move_value(3, vlan), call(BPF_FUNC_skb_vlan_push)},
+            Place::in_front);
         return program;
     }
 
@@ -60,9 +125,7 @@ public:
     static ForeignProgram verifier(const Namespace& where, const std::string& device)
     {
         ForeignProgram program;
-        program.attach(
-            where, device, Hook::ingress,
-            {move_value(2, BPF_CSUM_LEVEL_INC), instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_csum_level)});
+        program.attach(where, device, Hook::ingress, {move_value(2, BPF_CSUM_LEVEL_INC), call(BPF_FUNC_csum_level)});
         return program;
     }
 
@@ -71,6 +134,14 @@ public:
         std::array<std::uint64_t, 3> values{};
         for (std::uint32_t i = 0; i < values.size(); ++i) bpf_map_lookup_elem(map_.get(), &i, &values[i]);
         return {values[0], values[1], values[2]};
+    }
+
+    // Those since the last call, in their order.
+    std::vector<Sight> sights() const
+    {
+        std::vector<Sight> all;
+        for (Sight one; bpf_map_lookup_and_delete_elem(map_.get(), nullptr, &one) == 0;) all.push_back(one);
+        return all;
     }
 
 private:
@@ -89,6 +160,7 @@ private:
     {
         return instruction(BPF_ALU64 | BPF_MOV | BPF_K, to, 0, 0, value);
     }
+    static bpf_insn call(int helper) { return instruction(BPF_JMP | BPF_CALL, 0, 0, 0, helper); }
     static bpf_insn load(unsigned to, unsigned from, std::size_t offset)
     {
         return instruction(BPF_LDX | BPF_MEM | BPF_W, to, from, static_cast<int>(offset), 0);
@@ -105,8 +177,7 @@ private:
              {instruction(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, index), mov(2, 10),
               instruction(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4),
               instruction(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map_.get()), instruction(0, 0, 0, 0, 0),
-              instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
-              instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 0), move_value(1, 1),
+              call(BPF_FUNC_map_lookup_elem), instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 0), move_value(1, 1),
               instruction(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 1, 0, BPF_ADD)})
             code.push_back(one);
     }
@@ -119,7 +190,8 @@ private:
         add_count(code, index);
     }
 
-    void attach(const Namespace& where, const std::string& device, Hook hook, std::vector<bpf_insn> code)
+    void attach(const Namespace& where, const std::string& device, Hook hook, std::vector<bpf_insn> code,
+                Place place = Place::behind)
     {
         const Inside inside(where);
         code.push_back(move_value(0, -1));  // TC_ACT_UNSPEC, TCX_NEXT: go on
@@ -128,30 +200,32 @@ private:
         program_ = Fd(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "foreign", "GPL", code.data(), code.size(), &load));
         EXPECT_TRUE(program_) << std::strerror(errno);
         const int index = device_index(where, device);
-        if (kernel_has_tcx()) {
+        if (kernel_has_tcx() && place != Place::clsact) {
             bpf_link_create_opts options{};
             options.sz = sizeof(options);
+            options.flags = place == Place::in_front ? 1U << 3 : 0;  // BPF_F_BEFORE
             const auto type = static_cast<bpf_attach_type>(hook == Hook::ingress ? 46 : 47);
             link_ = Fd(bpf_link_create(program_.get(), index, type, &options));
             EXPECT_TRUE(link_) << std::strerror(errno);
             return;
         }
         EXPECT_TRUE(netlink::create_clsact(index));
-        filter_ = std::make_unique<Filter>(where, index, hook, program_.get());
+        filter_ = std::make_unique<Filter>(where, index, hook, program_.get(), place);
     }
 
-    // On clsact: a filter behind Headwind's, whose priority is the highest.
+    // On clsact: behind Headwind's filter, whose priority is the highest; or before it: the latest of one priority is
+    // the first.
     class Filter {
     public:
-        Filter(const Namespace& where, int index, Hook hook, int program) : where_(where)
+        Filter(const Namespace& where, int index, Hook hook, int program, Place place) : where_(where)
         {
-            static __u32 priority = 0x7000;  // the later, the further behind
+            static __u32 behind = 0x7000, handle = 0;  // the later, the further behind
             place_.sz = sizeof(place_);
             place_.ifindex = index;
             place_.attach_point = hook == Hook::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
             options_.sz = sizeof(options_);
-            options_.handle = 1;
-            options_.priority = ++priority;
+            options_.handle = ++handle;
+            options_.priority = place == Place::in_front ? 1 : ++behind;
             bpf_tc_opts with_program = options_;
             with_program.prog_fd = program;
             const Inside inside(where_);

@@ -105,13 +105,26 @@ TEST_F(Devices, AForwardedPacketIsImpairedOnce)
     const Far far(a(), b());
     EXPECT_EQ(deliver(a(), far.far, {Far::address4, 5000}), 100U);
     const std::size_t count = scaled(4000, 2000);
+    const auto says_so = testing::HasSubstr("several of these devices is impaired at the first of them only");
+    change(a(), "add --name lossy --loss 1% --proto tcp");
+    EXPECT_THAT(headwind(a(), "list").out, Not(says_so));
     change(b(), "add --name lossy --loss 50% --direction both --proto udp");
+    EXPECT_THAT(headwind(b(), "list").out, says_so);
     const auto single = deliver(a(), far.far, {Far::address4, 5000}, {.count = count});
     EXPECT_GT(statistics::binomial_p_value(single, count, 0.5), 1e-6) << single << " of " << count << " arrived";
     const auto super = deliver(a(), far.far, {Far::address4, 5000}, {.count = count, .size = 1000, .segments = 20});
     EXPECT_GT(statistics::binomial_p_value(super, count, 0.5), 1e-6) << super << " of " << count << " arrived";
     EXPECT_EQ(counters_of(b(), "lossy", "in").packets, 2 * count);
     EXPECT_EQ(counters_of(b(), "lossy", "out").packets, 0U);
+    // Two rules, each at a device of its own.
+    change(b(), "clear");
+    change(b(), "add --name near --loss 50% --dev vb --direction in --proto udp");
+    change(b(), "add --name far --partition --dev vc --direction out --proto udp --remote-port 5000");
+    EXPECT_THAT(headwind(b(), "list").out, says_so);
+    EXPECT_GT(deliver(a(), far.far, {Far::address4, 5000}), 0U);
+    EXPECT_EQ(counters_of(b(), "far", "out").packets, 0U);
+    change(b(), "del near");
+    EXPECT_EQ(deliver(a(), far.far, {Far::address4, 5000}), 0U);
 }
 
 // ---- fragments ---------------------------------------------------------------------------------------------------

@@ -81,5 +81,30 @@ TEST_F(Foreign, HeldPacketsAreSeenOnceWithTheirMarksToo)
     EXPECT_EQ(both, 3000U - counters_of(a(), "both").loss);
 }
 
+// As Calico and Cilium have them: a filter of clsact beside tcx, or with another priority.
+TEST_F(Foreign, AFilterOfClsactSeesEachSurvivorOnceAndStays)
+{
+    const auto counter = ForeignProgram::counter(a(), Pair::device_a, Hook::egress, mark, tc_index, Place::clsact);
+    const auto before = footprint(a());
+    change(a(), "add --name lossy --loss 30% --proto udp");
+    const auto arrived = send_marked();
+    EXPECT_EQ(arrived, 3000 - counters_of(a(), "lossy").loss);
+    expect_seen_once(counter.seen().marked, arrived);
+    change(a(), "clear");
+    expect_footprint(a(), before, "theirs is left alone");
+}
+
+// Put in front of ours later: it comes before the detour and sees a packet that takes one twice; without one, once.
+TEST_F(Foreign, AProgramInFrontSeesWhatTakesADetourTwice)
+{
+    change(a(), "add --name copies --duplicate 100% --proto udp --remote-port 5001");
+    const auto counter = ForeignProgram::counter(a(), Pair::device_a, Hook::egress, mark, tc_index, Place::in_front);
+    constexpr std::uint64_t buffers = 1000 + 2000 / segments;
+    EXPECT_EQ(send_marked(), 3000U);
+    EXPECT_EQ(counter.seen().marked, buffers);
+    EXPECT_EQ(send_marked({Pair::b4, 5001}), 6000U);
+    EXPECT_GT(counter.seen().marked, 2 * buffers);
+}
+
 }  // namespace
 }  // namespace headwind::test

@@ -24,12 +24,7 @@ protected:
         shop_->start("db");
         back_ = std::make_unique<Pod>(*node_, "back");
         back_->start("api");
-        server_ = std::make_unique<Process>(
-            &host(),
-            words(
-                "python3 " +
-                (std::filesystem::path(__FILE__).parent_path().parent_path() / "support/container_probe.py").string() +
-                " serve 6000"));
+        server_ = std::make_unique<Process>(&host(), words("python3 " + container_probe() + " serve 6000"));
         ASSERT_TRUE(eventually(std::chrono::seconds(30), [&] { return server_->out() == "ready\n"; }))
             << server_->err();
     }

@@ -1,8 +1,11 @@
 """Runs in the tests' containers. serve PORT: answers each UDP request. ask ADDRESS PORT COUNT SECONDS: prints how many
-of COUNT requests were answered, each within SECONDS; 0: sends them all first, then waits 0.3 s for answers."""
+of COUNT requests were answered, each within SECONDS; 0: sends them all first, then waits 0.3 s for answers.
+watch ADDRESS PORT: until SIGTERM, then prints when (CLOCK_MONOTONIC) each request was sent and when answered, ns."""
 
+import signal
 import socket
 import sys
+import time
 
 
 def serve(port):
@@ -39,10 +42,29 @@ def answered_later(asker):
     return count
 
 
-def ask(address, port, count, seconds):
+def connected(address, port):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     asker = socket.socket(family, socket.SOCK_DGRAM)
     asker.connect((address, port))
+    return asker
+
+
+def watch(address, port):
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    asker = connected(address, port)
+    asker.settimeout(10)
+    seen = []
+    while not stopped:
+        sent = time.monotonic_ns()
+        if answers(asker, b"%d" % sent):
+            seen.append((sent, time.monotonic_ns()))
+        time.sleep(0.0002)
+    print("".join("%d %d\n" % one for one in seen), end="")
+
+
+def ask(address, port, count, seconds):
+    asker = connected(address, port)
     asker.settimeout(seconds or 0.3)
     if seconds:
         print(sum(answers(asker, b"%d" % i) for i in range(count)))
@@ -57,5 +79,7 @@ def ask(address, port, count, seconds):
 
 if sys.argv[1] == "serve":
     serve(int(sys.argv[2]))
+elif sys.argv[1] == "watch":
+    watch(sys.argv[2], int(sys.argv[3]))
 else:
     ask(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))

@@ -44,11 +44,6 @@ std::string new_id()
     return id;
 }
 
-fs::path probe()
-{
-    return fs::path(__FILE__).parent_path() / "container_probe.py";
-}
-
 fs::path temporary_folder()
 {
     std::string pattern = fs::temp_directory_path() / "headwind-pods-XXXXXX";
@@ -96,19 +91,24 @@ json spec_of(const std::string& id, const Arguments& command, const fs::path& ro
         {"mounts",
          {mount_of("/proc", "proc", "proc", json::array()), mount_of("/dev", "tmpfs", "tmpfs", {"nosuid", "mode=755"}),
           mount_of("/usr", "none", "/usr", {"rbind", "ro"}),
-          mount_of("/probe.py", "none", probe().string(), {"bind", "ro"})}},
+          mount_of("/probe.py", "none", container_probe(), {"bind", "ro"})}},
         {"linux", {{"cgroupsPath", "/" + id}, {"namespaces", namespaces}}},
         {"annotations", annotations}};
 }
 
 }  // namespace
 
+std::string container_probe()
+{
+    return HEADWIND_TESTS "/support/container_probe.py";
+}
+
 std::string Node::missing()
 {
     for (const std::string tool :
          {"/usr/sbin/runc", "/usr/lib/cni/bridge", "/usr/lib/cni/host-local", "/bin/busybox", "/usr/bin/python3"})
         if (access(tool.c_str(), X_OK) != 0) return "no " + tool + ": run tools/setup";
-    return access(probe().c_str(), R_OK) == 0 ? "" : "no " + probe().string();
+    return access(container_probe().c_str(), R_OK) == 0 ? "" : "no " + container_probe();
 }
 
 Node::Node() : folder_(temporary_folder())
@@ -227,6 +227,12 @@ std::size_t Pod::ask(const std::string& container, const std::string& address, u
                                   {}, std::chrono::seconds(120));
     require(output, "runc exec");
     return std::stoul(output.out);
+}
+
+std::unique_ptr<Process> Pod::watch(const std::string& container, const std::string& address, unsigned to_port) const
+{
+    return std::make_unique<Process>(nullptr, Arguments{"runc", "exec", id(container), "/usr/bin/python3", "/probe.py",
+                                                        "watch", address, std::to_string(to_port)});
 }
 
 }  // namespace headwind::test

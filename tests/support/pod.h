@@ -5,12 +5,16 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "command.h"
 #include "namespace.h"
 
 namespace headwind::test {
+
+// The program that containers run, a path on the host.
+std::string container_probe();
 
 // A host of pods: a namespace that has the bridge, and a /run/runc of its own.
 class Node {
@@ -56,6 +60,9 @@ public:
     // where no answers are expected.
     std::size_t ask(const std::string& container, const std::string& address, unsigned to_port, std::size_t count,
                     bool all_at_once = false) const;
+    // A process in the container that asks until SIGTERM, and then prints when each request was sent and answered
+    // (CLOCK_MONOTONIC, ns), a line each.
+    std::unique_ptr<Process> watch(const std::string& container, const std::string& address, unsigned to_port) const;
 
 private:
     struct Container {

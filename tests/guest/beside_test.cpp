@@ -1,0 +1,152 @@
+// Beside what users run: their servers on lo, and somebody who replaces the device's qdisc. In virtual time.
+#include <algorithm>
+#include <fstream>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "measure.h"
+
+namespace headwind::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+// ---- servers on lo -----------------------------------------------------------------------------------------------
+
+constexpr const char* redis = "/usr/bin/redis-check-rdb";  // Debian's server is a link to it
+
+class GuestLoopback : public testing::TestWithParam<const char*> {
+protected:
+    void SetUp() override
+    {
+        const char* const nginx = std::getenv("HEADWIND_NGINX");
+        if (access(redis, X_OK) != 0) GTEST_SKIP() << "no redis: run tools/setup";
+        if (nginx == nullptr || access(nginx, X_OK) != 0) GTEST_SKIP() << "no nginx: tools/test brings it";
+        alone_.emplace("alone");
+        std::ofstream file("/tmp/nginx.conf");
+        file << "user root; daemon off; master_process off; pid /tmp/nginx.pid; error_log stderr; events {}\n"
+                "http { access_log off; server { listen 127.0.0.1:8080; listen [::1]:8080; return 200 ok; }\n";
+        for (const char* what : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"})
+            file << what << "_temp_path /tmp/nginx-" << what << ";\n";
+        file << "}\n";
+        file.close();
+        nginx_.emplace(&*alone_, Arguments{nginx, "-e", "stderr", "-c", "/tmp/nginx.conf"});
+        redis_.emplace(&*alone_, Arguments{"bash", "-c",
+                                           std::string("exec -a redis-server ") + redis +
+                                               " --port 6379 --bind 127.0.0.1 ::1 --save '' --dir /tmp"});
+        ASSERT_TRUE(eventually(60s, [this] { return answered("redis-cli -h " + host() + " ping").out == "PONG\n"; }))
+            << redis_->out() << redis_->err();
+        ASSERT_TRUE(eventually(60s, [this] { return answered("curl -sg " + url()).out == "ok"; })) << nginx_->err();
+    }
+    void TearDown() override
+    {
+        redis_.reset();
+        nginx_.reset();
+        alone_.reset();
+    }
+
+    static std::string host() { return GetParam(); }
+    static std::string url()
+    {
+        return "http://" + (host().find(':') == std::string::npos ? host() : "[" + host() + "]") + ":8080/";
+    }
+    // `headwind run WORDS -- COMMAND`; without words the bare command.
+    Output answered(const std::string& command, const std::string& impairment = "") const
+    {
+        const auto front = impairment.empty() ? "" : headwind_binary() + " run " + impairment + " -- ";
+        return run(&*alone_, words(front + command));
+    }
+
+    // Mean time from a request to its answer, ns.
+    double redis_ns(const std::string& impairment = "") const
+    {
+        const auto output = answered("redis-benchmark -h " + host() + " -n 50 -c 1 -t ping_mbulk --csv", impairment);
+        const auto at = output.out.rfind("PING_MBULK\",\"");  // then requests a second, and the mean in ms
+        double rate = 0, mean = 0;
+        if (at == std::string::npos ||
+            std::sscanf(output.out.c_str() + at, "PING_MBULK\",\"%lf\",\"%lf\"", &rate, &mean) != 2)
+            ADD_FAILURE() << output.out << output.err;
+        return mean * 1e6;
+    }
+    double nginx_ns(const std::string& impairment = "") const
+    {
+        const auto output =
+            answered("curl -sg -o /dev/null -w %{time_connect}_%{time_starttransfer}_ " + url(), impairment);
+        double connected = 0, answer = 0;
+        if (std::sscanf(output.out.c_str(), "%lf_%lf_", &connected, &answer) != 2)
+            ADD_FAILURE() << output.out << output.err;
+        return (answer - connected) * 1e9;
+    }
+
+private:
+    std::optional<Namespace> alone_;
+    std::optional<Process> redis_, nginx_;
+};
+
+TEST_P(GuestLoopback, OneClientOfAServerIsSlowTheOthersAreNot)
+{
+    const double bare_redis = redis_ns(), bare_nginx = nginx_ns();
+    for (const auto& [words, asked] : {std::pair{"--delay 50ms", 50e6}, {"--delay 50ms --direction both", 100e6}}) {
+        std::atomic<bool> slow{true};
+        double slow_redis = 0, slow_nginx = 0, other_redis = 0, other_nginx = 0;
+        std::thread client([&, impairment = words] {
+            slow_redis = redis_ns(impairment);
+            slow_nginx = nginx_ns(impairment);
+            slow = false;
+        });
+        std::this_thread::sleep_for(1s);
+        other_redis = redis_ns();
+        other_nginx = nginx_ns();
+        EXPECT_TRUE(slow) << "at the same time";
+        client.join();
+        std::printf("%s %s: redis adds %.3f ms, nginx %.3f ms; others %.3f and %.3f ms\n", host().c_str(), words,
+                    (slow_redis - bare_redis) / 1e6, (slow_nginx - bare_nginx) / 1e6, (other_redis - bare_redis) / 1e6,
+                    (other_nginx - bare_nginx) / 1e6);
+        EXPECT_NEAR(slow_redis - bare_redis, asked, 0.01 * asked);
+        EXPECT_NEAR(slow_nginx - bare_nginx, asked, 0.01 * asked);
+        EXPECT_NEAR(other_redis, bare_redis, 0.2e6);
+        EXPECT_NEAR(other_nginx, bare_nginx, 0.2e6);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, GuestLoopback, testing::Values("127.0.0.1", "::1"),
+                         [](const auto& one) { return one.index == 0 ? std::string("v4") : std::string("v6"); });
+
+// ---- the device's qdisc ------------------------------------------------------------------------------------------
+
+TEST(GuestBeside, TheLineDoesNotCareForTheDevicesRootQdisc)
+{
+    const Pair pair;
+    settle();
+    const Endpoint target{Pair::b4, 7000};
+    Flow flow;
+    flow.count = 3000;
+    flow.per_second = 500;
+    flow.sender = 1;
+    auto bare = delays(send_and_receive(pair.a, pair.b, target, flow));
+    ASSERT_EQ(headwind(pair.a, "add --name d --dev va --delay 20ms").status, 0);
+    settle();
+    std::thread other([&pair] {
+        for (const char* change : {"replace dev va root fq", "replace dev va root pfifo_fast", "replace dev va root fq",
+                                   "replace dev va root fq_codel", "del dev va root"}) {
+            std::this_thread::sleep_for(800ms);
+            tc(pair.a, std::string("qdisc ") + change);
+        }
+    });
+    const auto arrivals = send_and_receive(pair.a, pair.b, target, flow);
+    other.join();
+    EXPECT_EQ(arrivals.size(), flow.count);
+    EXPECT_TRUE(in_order(arrivals));
+    auto delayed = delays(arrivals);
+    std::sort(bare.begin(), bare.end());
+    std::sort(delayed.begin(), delayed.end());
+    const auto added = static_cast<double>(delayed[delayed.size() / 2] - bare[bare.size() / 2]);
+    std::printf("20ms under a changing root qdisc: median adds %.3f us\n", added / 1e3);
+    EXPECT_NEAR(added, 20e6, 10e3);
+    EXPECT_GE(delayed.front(), 20'000'000);
+    EXPECT_EQ(counters_of(pair.a, "d").delayed, flow.count);
+}
+
+}  // namespace
+}  // namespace headwind::test
