@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "cgroup.h"
+#include "pod.h"
 
 namespace headwind::test {
 namespace {
@@ -322,7 +323,7 @@ TEST_F(Agent, IdleItIsIdle)
 
 std::string capabilities_of_the_unit()
 {
-    const auto unit = fs::path(__FILE__).parent_path().parent_path().parent_path() / "tools/headwind-agent.service.in";
+    const fs::path unit = repository_file("tools/headwind-agent.service.in");
     const std::string key = "CapabilityBoundingSet=";
     std::string out = "-all";
     std::ifstream file(unit);

@@ -50,11 +50,10 @@ TEST_F(NodePods, TheHostsContainersAreFoundBelowItsRoot)
 // The manifest as JSON: the DaemonSet's only container.
 json manifest_container()
 {
-    const auto manifest = std::filesystem::path(__FILE__).parent_path() / "../../tools/image/node-pod.yaml";
-    const auto output =
-        run(nullptr,
-            {"python3", "-c", "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))",
-             manifest.string()});
+    const std::string manifest = repository_file("tools/image/node-pod.yaml");
+    const auto output = run(
+        nullptr, {"python3", "-c",
+                  "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))", manifest});
     expect_ok(output, "read the manifest");
     const auto documents = json::parse(output.out, nullptr, false);
     for (const auto& document : documents)

@@ -98,9 +98,14 @@ json spec_of(const std::string& id, const Arguments& command, const fs::path& ro
 
 }  // namespace
 
+std::string repository_file(const std::string& path)
+{
+    return HEADWIND_REPOSITORY "/" + path;
+}
+
 std::string container_probe()
 {
-    return HEADWIND_TESTS "/support/container_probe.py";
+    return repository_file("tests/support/container_probe.py");
 }
 
 std::string Node::missing()

@@ -15,6 +15,7 @@ namespace headwind::test {
 
 // The program that containers run, a path on the host.
 std::string container_probe();
+std::string repository_file(const std::string& path);  // "tools/demo": where it is
 
 // A host of pods: a namespace that has the bridge, and a /run/runc of its own.
 class Node {
