@@ -8,7 +8,6 @@
 #include <iostream>
 
 #include "devices.h"
-#include "host.h"
 #include "ssh_session.h"
 
 namespace headwind {
@@ -47,9 +46,9 @@ Status append_dangers(const Rule& rule, std::vector<std::string>& to)
             to.push_back(
                 fmt::format("{} impairs everything through {}, with no end", rule.name, fmt::join(devices, ", ")));
     }
-    HW_TRY(const auto here, current_netns());
-    for (const auto& connection : ssh_connections_of(getpid(), "/proc"))
-        if (connection.netns == here.inode && names(rule, connection))
+    HW_TRY(const auto connections, ssh_connections_here());
+    for (const auto& connection : connections)
+        if (names(rule, connection))
             to.push_back(fmt::format("{} impairs the SSH connection this is typed on, with no end", rule.name));
     return {};
 }

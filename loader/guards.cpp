@@ -1,7 +1,5 @@
 #include "guards.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <fstream>
 #include <set>
@@ -24,17 +22,17 @@ std::vector<const Rule*> rules_of(const Session& session, const Plan& plan)
     return out;
 }
 
-// Of guard rules, by name, for the connections they are to be there for.
+// Of the caller's connections, each that a rule could befall and none names.
 Result<std::vector<Rule>> guards_for(const std::vector<const Rule*>& rules)
 {
-    HW_TRY(const auto here, current_netns());
+    HW_TRY(const auto connections, ssh_connections_here());
     std::vector<Rule> out;
-    for (const auto& connection : ssh_connections_of(getpid(), "/proc")) {
+    for (const auto& connection : connections) {
         const auto any = [&rules, &connection](auto predicate) {
             return std::any_of(rules.begin(), rules.end(),
                                [&](const Rule* rule) { return predicate(*rule, connection); });
         };
-        if (connection.netns == here.inode && any(could_match) && !any(names)) out.push_back(guard_rule(connection));
+        if (any(could_match) && !any(names)) out.push_back(guard_rule(connection));
     }
     return out;
 }
@@ -59,10 +57,51 @@ std::set<std::pair<unsigned, unsigned>> established_ports()
     return out;
 }
 
-bool has_ended(const Rule& guard, const std::set<std::pair<unsigned, unsigned>>& established)
+// The connection of a guard, which others may have typed on.
+SshConnection connection_of(const Rule& guard)
 {
     const auto& selector = guard.selector;
-    return !established.contains({selector.local_ports.front().first, selector.remote_ports.front().first});
+    return {selector.remotes.front(), selector.locals.front(), selector.remote_ports.front().first,
+            selector.local_ports.front().first, 0};
+}
+
+bool has(const std::vector<Rule>& rules, const std::string& name)
+{
+    return std::any_of(rules.begin(), rules.end(), [&name](const Rule& rule) { return rule.name == name; });
+}
+
+// Guards that are there and not wanted: others' stay until a rule names them or they have ended.
+std::vector<RuleRecord> obsolete_guards(const std::vector<RuleRecord>& records, const std::vector<const Rule*>& rules,
+                                        const std::vector<Rule>& wanted)
+{
+    const auto established = established_ports();
+    std::vector<RuleRecord> out;
+    for (const auto& record : records) {
+        if (!record.guard || has(wanted, record.rule.name)) continue;
+        const auto connection = connection_of(record.rule);
+        const bool ended = !established.contains({connection.server_port, connection.client_port});
+        const bool named = std::any_of(rules.begin(), rules.end(),
+                                       [&connection](const Rule* rule) { return names(*rule, connection); });
+        if (ended || named) out.push_back(record);
+    }
+    return out;
+}
+
+Status add_guards(const Session& session, const std::vector<Rule>& wanted, Plan& plan)
+{
+    std::set<std::string> taken;
+    for (const auto* records : {&session.records, &std::as_const(plan.fresh)})
+        for (const auto& record : *records) taken.insert(record.rule.name);
+    for (const auto& rule : wanted) {
+        if (taken.contains(rule.name)) continue;
+        AddRequest request;
+        request.rule = rule;
+        request.owner = guard_owner;
+        HW_TRY(auto record, new_record(request));
+        record.guard = true;
+        plan.fresh.push_back(std::move(record));
+    }
+    return {};
 }
 
 }  // namespace
@@ -70,39 +109,11 @@ bool has_ended(const Rule& guard, const std::set<std::pair<unsigned, unsigned>>&
 Status plan_guards(Session& session, Plan& plan)
 {
     const auto rules = rules_of(session, plan);
-    std::vector<RuleRecord> obsolete;
-    if (rules.empty()) {
-        obsolete = session.records;
-    } else {
+    auto obsolete = session.records;  // guards only, if there is no rule
+    if (!rules.empty()) {
         HW_TRY(const auto wanted, guards_for(rules));
-        const auto established = established_ports();
-        const auto is_wanted = [&wanted](const std::string& name) {
-            return std::any_of(wanted.begin(), wanted.end(), [&name](const Rule& rule) { return rule.name == name; });
-        };
-        const auto is_meant = [&rules](const Rule& guard) {
-            const auto& selector = guard.selector;
-            const SshConnection connection{selector.remotes.front(), selector.locals.front(),
-                                           selector.remote_ports.front().first, selector.local_ports.front().first, 0};
-            return std::any_of(rules.begin(), rules.end(),
-                               [&connection](const Rule* rule) { return names(*rule, connection); });
-        };
-        std::set<std::string> taken;
-        for (const auto& record : session.records) {
-            taken.insert(record.rule.name);
-            if (record.guard && !is_wanted(record.rule.name) &&
-                (is_meant(record.rule) || has_ended(record.rule, established)))
-                obsolete.push_back(record);
-        }
-        for (const auto& record : plan.fresh) taken.insert(record.rule.name);
-        for (const auto& rule : wanted) {
-            if (taken.contains(rule.name)) continue;
-            AddRequest request;
-            request.rule = rule;
-            request.owner = guard_owner;
-            HW_TRY(auto record, new_record(request));
-            record.guard = true;
-            plan.fresh.push_back(std::move(record));
-        }
+        obsolete = obsolete_guards(session.records, rules, wanted);
+        HW_CHECK(add_guards(session, wanted, plan));
     }
     subtract(session.records, obsolete);
     plan.gone.insert(plan.gone.end(), obsolete.begin(), obsolete.end());

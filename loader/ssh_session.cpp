@@ -2,6 +2,7 @@
 
 #include <linux/in.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -10,6 +11,8 @@
 #include <sstream>
 
 #include <fmt/format.h>
+
+#include "host.h"
 
 namespace headwind {
 namespace {
@@ -166,6 +169,14 @@ std::vector<SshConnection> ssh_connections_of(pid_t process, const std::string& 
     std::vector<SshConnection> out;
     if (walk_up(process, proc, out))
         for (const pid_t client : clients_of_multiplexers(proc)) walk_up(client, proc, out);
+    return out;
+}
+
+Result<std::vector<SshConnection>> ssh_connections_here()
+{
+    HW_TRY(const auto here, current_netns());
+    auto out = ssh_connections_of(getpid(), "/proc");
+    std::erase_if(out, [&here](const SshConnection& connection) { return connection.netns != here.inode; });
     return out;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "result.h"
 #include "rule.h"
 
 namespace headwind {
@@ -26,6 +27,9 @@ std::optional<SshConnection> parse_ssh_connection(const std::string& text);
 // their own. In tmux and screen the server is the ancestor, so the connections of all their clients count, too.
 // `proc`: "/proc".
 std::vector<SshConnection> ssh_connections_of(pid_t process, const std::string& proc);
+
+// Of this process, those that were logged into the network namespace of the calling thread.
+Result<std::vector<SshConnection>> ssh_connections_here();
 
 // Could an impairing rule befall it? Cgroups and devices are not looked at.
 bool could_match(const Rule& rule, const SshConnection& connection);
