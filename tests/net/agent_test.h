@@ -1,8 +1,9 @@
-// An agent at work in a namespace of its own, and what it said.
+// An agent at work in a namespace of its own, and what it said; a pair of namespaces to serve.
 #pragma once
 
 #include <chrono>
 #include <cstdlib>
+#include <optional>
 #include <sstream>
 
 #include "net_test.h"
@@ -86,5 +87,41 @@ inline void report(const char* what, unsigned times, const RunningAgent& agent)
 {
     std::printf("[  FIGURES ] %s, %u times: at the latest after %ld ms\n", what, times, agent.longest_ms());
 }
+
+class Agent : public PairTest {
+protected:
+    void SetUp() override
+    {
+        PairTest::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        home_.emplace("home");
+    }
+    void TearDown() override
+    {
+        home_.reset();
+        PairTest::TearDown();
+    }
+    const Namespace& home() const { return *home_; }
+
+    // The pair's devices, gone and made anew.
+    void remove_pair() const { ip(a(), "link del va"); }
+    void make_pair_anew() const
+    {
+        ip(a(),
+           "link add va type veth peer name vb netns b\n"
+           "addr add 10.77.0.1/24 dev va\n"
+           "link set va up");
+        ip(b(), "addr add 10.77.0.2/24 dev vb\nlink set vb up");
+        wait_until_operational(a(), "va");
+        wait_until_operational(b(), "vb");
+    }
+    static std::string state_of(const Namespace& where, const std::string& rule)
+    {
+        return rule_of(where, rule)["state"];
+    }
+
+private:
+    std::optional<Namespace> home_;
+};
 
 }  // namespace headwind::test
