@@ -14,7 +14,7 @@
 namespace headwind {
 namespace {
 
-struct Options {
+struct AddOptions {
     CommonOptions common;
     AddWords words;
     bool hold = false, yes = false;
@@ -30,7 +30,7 @@ Result<std::uint64_t> parse_option(const char* flag, const std::string& text, T 
     return value;
 }
 
-Result<int> add(const Options& options)
+Result<int> add(const AddOptions& options)
 {
     HW_CHECK(enter(options.common));
     HW_TRY(const auto place, find_place(options.words, options.common));
@@ -172,7 +172,7 @@ void add_flags(CLI::App* command, AddWords& words)
 
 void register_add(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<AddOptions>();
     auto* command = app.add_subcommand("add", "impair some packets of this host");
     add_flags(command, options->words);
     command->add_flag("--hold", options->hold,

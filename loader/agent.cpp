@@ -12,7 +12,7 @@
 namespace headwind {
 namespace {
 
-struct Options {
+struct AgentOptions {
     CommonOptions common;
     std::string listen;
 };
@@ -56,7 +56,7 @@ Result<std::vector<prometheus::MetricFamily>> scrape(const std::optional<NetnsId
     return metric_families(all);
 }
 
-void tell_start(const AgentLog& log, const Options& options, std::size_t instances, const std::string& address)
+void tell_start(const AgentLog& log, const AgentOptions& options, std::size_t instances, const std::string& address)
 {
     AgentEvent event;
     event.event = "serving";
@@ -67,7 +67,7 @@ void tell_start(const AgentLog& log, const Options& options, std::size_t instanc
     log.tell(event);
 }
 
-Result<int> serve(const Options& options)
+Result<int> serve(const AgentOptions& options)
 {
     use_host_root(options.common.host_root);
     HW_CHECK(check_bpffs_is_hosts(options.common.host_root));
@@ -108,7 +108,7 @@ Result<int> serve(const Options& options)
 
 void register_agent(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<AgentOptions>();
     auto* command = app.add_subcommand("agent", "let rules follow what happens to devices and containers, at once");
     command
         ->add_option("--listen", options->listen,

@@ -11,7 +11,7 @@
 namespace headwind {
 namespace {
 
-struct Options {
+struct BatchOptions {
     CommonOptions common;
     std::string file;
     bool yes = false;
@@ -72,7 +72,7 @@ Result<Changes> read_changes(std::istream& input, const std::string& name, const
     return changes;
 }
 
-Result<int> batch(const Options& options)
+Result<int> batch(const BatchOptions& options)
 {
     HW_CHECK(enter(options.common));
     Changes changes;
@@ -101,7 +101,7 @@ Result<int> batch(const Options& options)
 
 void register_batch(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<BatchOptions>();
     auto* command = app.add_subcommand("batch", "add, change and del many rules in one instant, or none of them");
     command
         ->add_option("file", options->file, "a line for each, as on the command line; # starts a comment; - is stdin")

@@ -7,13 +7,13 @@
 namespace headwind {
 namespace {
 
-struct Options {
+struct ChangeOptions {
     CommonOptions common;
     ChangeWords words;
     bool yes = false;
 };
 
-Result<int> change(const Options& options)
+Result<int> change(const ChangeOptions& options)
 {
     Changes changes;
     HW_TRY(changes.change, change_requests(options.words));
@@ -66,7 +66,7 @@ void change_flags(CLI::App* command, ChangeWords& words)
 
 void register_change(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<ChangeOptions>();
     auto* command = app.add_subcommand("change", "change rules while packets flow; what is not named stays");
     change_flags(command, options->words);
     add_yes_flag(command, options->yes);

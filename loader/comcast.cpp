@@ -8,7 +8,7 @@
 namespace headwind {
 namespace {
 
-struct Options {
+struct ComcastCommand {
     CommonOptions common;
     ComcastOptions comcast;
     bool stop = false, dry_run = false;
@@ -35,7 +35,7 @@ int report_stopped(const Removed& removed, bool json)
     return 0;
 }
 
-Result<int> stop(const Options& options)
+Result<int> stop(const ComcastCommand& options)
 {
     const std::vector<std::string> names{comcast_rule, comcast_default_rule};
     if (options.dry_run) {
@@ -69,7 +69,7 @@ Result<std::vector<RuleView>> add_all(const std::vector<Rule>& rules)
     return apply_changes(changes);
 }
 
-Result<int> start(const Options& options)
+Result<int> start(const ComcastCommand& options)
 {
     HW_TRY(const auto texts, translate_comcast(options.comcast));
     std::vector<Rule> rules;
@@ -98,7 +98,7 @@ Result<int> start(const Options& options)
     return 0;
 }
 
-Result<int> comcast(const Options& options)
+Result<int> comcast(const ComcastCommand& options)
 {
     return options.stop ? stop(options) : start(options);
 }
@@ -129,7 +129,7 @@ constexpr const char* footer =
 
 void register_comcast(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<ComcastCommand>();
     auto& to = options->comcast;
     auto* command = app.add_subcommand("comcast", "the command line of comcast, in milliseconds and kbit/s");
     command->add_option("--device", to.device, "what is sent through this device")

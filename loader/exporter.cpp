@@ -9,7 +9,7 @@
 namespace headwind {
 namespace {
 
-struct Options {
+struct ExporterOptions {
     CommonOptions common;
     std::string listen = "127.0.0.1:9431";
 };
@@ -37,7 +37,7 @@ sigset_t block_end_signals()
     return signals;
 }
 
-Result<int> serve(const Options& options)
+Result<int> serve(const ExporterOptions& options)
 {
     HW_CHECK(read_overview(options.common));  // what cannot work is said now, not at the first scrape
     const auto signals = block_end_signals();
@@ -59,7 +59,7 @@ Result<int> serve(const Options& options)
 
 void register_exporter(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<ExporterOptions>();
     auto* command = app.add_subcommand("exporter", "serve the counters to Prometheus, until interrupted");
     command->add_option("--listen", options->listen, "address and port (there is no password: mind who can reach it)")
         ->type_name("HOST:PORT")

@@ -16,7 +16,7 @@
 namespace headwind {
 namespace {
 
-struct Options {
+struct ListOptions {
     CommonOptions common;
     std::vector<std::string> names;  // stats: empty: all
     bool watch = false;
@@ -76,7 +76,7 @@ void print_list(const Overview& all)
 }
 
 // Rules of containers and pods are in namespaces of their own.
-Result<int> list_everywhere(const Options& options)
+Result<int> list_everywhere(const ListOptions& options)
 {
     auto json = nlohmann::json::array();
     bool any = false;
@@ -97,7 +97,7 @@ Result<int> list_everywhere(const Options& options)
     return 0;
 }
 
-Result<int> list(const Options& options)
+Result<int> list(const ListOptions& options)
 {
     HW_CHECK(enter(options.common));
     if (options.everywhere) return list_everywhere(options);
@@ -179,7 +179,7 @@ Status keep_named(Overview& all, const std::vector<std::string>& names)
     return {};
 }
 
-Result<int> stats(const Options& options)
+Result<int> stats(const ListOptions& options)
 {
     HW_CHECK(enter(options.common));
     for (;;) {
@@ -202,7 +202,7 @@ Result<int> stats(const Options& options)
 
 void register_list(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<ListOptions>();
     auto* command = app.add_subcommand("list", "show the rules, the one that wins first");
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
@@ -216,7 +216,7 @@ void register_list(CLI::App& app, Cli& cli)
 
 void register_stats(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<ListOptions>();
     auto* command = app.add_subcommand("stats", "show what the rules did: wire packets by rule and direction");
     command->add_option("name", options->names, "only these rules");
     command->add_flag("--watch", options->watch, "again every second, until interrupted");

@@ -7,11 +7,11 @@
 namespace headwind {
 namespace {
 
-struct Options {
+struct PanicOptions {
     bool off = false, json = false;
 };
 
-Result<int> panic(const Options& options)
+Result<int> panic(const PanicOptions& options)
 {
     HW_TRY(const bool found, set_panic(!options.off));
     if (options.json)
@@ -31,7 +31,7 @@ Result<int> panic(const Options& options)
 
 void register_panic(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<PanicOptions>();
     auto* command = app.add_subcommand("panic", "turn every rule of every namespace off, at once");
     command->add_flag("--off", options->off, "end the panic: the rules have their effect again");
     command->add_flag("--json", options->json, "print JSON");

@@ -6,7 +6,7 @@
 namespace headwind {
 namespace {
 
-struct Options {
+struct RemoveOptions {
     CommonOptions common;
     std::vector<std::string> names;
     std::string owner;
@@ -20,9 +20,9 @@ std::vector<std::string> names_of(const std::vector<RuleRecord>& records)
     return names;
 }
 
-int report(const Removed& removed, bool json)
+int report(const Removed& removed, bool as_json)
 {
-    if (json) {
+    if (as_json) {
         fmt::print("{}\n", nlohmann::json{{"removed", removed.rules},
                                           {"left", names_of(removed.left)},
                                           {"packets_lost", removed.packets_lost},
@@ -38,14 +38,14 @@ int report(const Removed& removed, bool json)
     return 0;
 }
 
-Result<int> del(const Options& options)
+Result<int> del(const RemoveOptions& options)
 {
     HW_CHECK(enter(options.common));
     HW_TRY(const auto removed, delete_rules(options.names, options.if_exists, drain_progress()));
     return report(removed, options.common.json);
 }
 
-Result<int> clear_rules(const Options& options)
+Result<int> clear_rules(const RemoveOptions& options)
 {
     std::optional<std::string> owner;
     if (!options.all) {
@@ -64,7 +64,7 @@ Result<int> clear_rules(const Options& options)
 
 void register_del(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<RemoveOptions>();
     auto* command = app.add_subcommand("del", "remove rules by name; packets they hold are still delivered");
     command->add_option("name", options->names, "names, as `headwind list` shows them")->required();
     command->add_flag("--if-exists", options->if_exists, "a name that is not there is no error");
@@ -76,7 +76,7 @@ void register_del(CLI::App& app, Cli& cli)
 
 void register_clear(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<RemoveOptions>();
     auto* command = app.add_subcommand(
         "clear", "remove your rules of this namespace; with the last one, everything Headwind has there");
     add_common_options(command, options->common, true);

@@ -19,7 +19,7 @@ namespace {
 // As timeout(1) and env(1) have it.
 constexpr int exit_failed = 125, exit_cannot_run = 126, exit_not_there = 127, exit_signal = 128;
 
-struct Options {
+struct RunOptions {
     CommonOptions common;
     RuleText text;
     std::string user, lease;
@@ -63,7 +63,7 @@ bool join_cgroup(const std::string& directory)
 }
 
 // In the child. Returns only if the command could not be started.
-[[noreturn]] void become_command(const Options& options, const std::optional<User>& user, const std::string& cgroup,
+[[noreturn]] void become_command(const RunOptions& options, const std::optional<User>& user, const std::string& cgroup,
                                  const sigset_t& signals)
 {
     const auto give_up = [](int code, const std::string& what) {
@@ -113,7 +113,7 @@ int wait_for(pid_t child, const RuleRecord& rule, const sigset_t& watched)
     }
 }
 
-Result<int> run_in_cgroup(const Options& options)
+Result<int> run_in_cgroup(const RunOptions& options)
 {
     HW_TRY(const auto user, choose_user(options.user));
     AddRequest request;
@@ -142,7 +142,7 @@ Result<int> run_in_cgroup(const Options& options)
 }
 
 // All of our own failures are 125: other codes are the command's.
-Result<int> run(const Options& options)
+Result<int> run(const RunOptions& options)
 {
     auto result = run_in_cgroup(options);
     if (result) return result;
@@ -154,7 +154,7 @@ Result<int> run(const Options& options)
 
 void register_run(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<RunOptions>();
     auto* command = app.add_subcommand("run", "run a command whose traffic is impaired, and nothing else's");
     add_rule_flags(command, options->text);
     command->remove_option(command->get_option("--cgroup"));

@@ -23,7 +23,7 @@ constexpr std::int64_t ms = 1'000'000;  // ns
 constexpr const char* selectors = "Which packets";
 constexpr int exit_off = 1, exit_unmeasured = 5;
 
-struct Options {
+struct VerifyOptions {
     RuleText text;
     bool json = false, ipv6 = false;
     std::uint32_t packets = 50'000;
@@ -193,7 +193,7 @@ struct Verdict {
     std::vector<Row> rows;
 };
 
-Result<Verdict> verify_one(RuleText text, const Bed& bed, const Options& options)
+Result<Verdict> verify_one(RuleText text, const Bed& bed, const VerifyOptions& options)
 {
     text.name = "verify";
     text.devices = {Bed::device};
@@ -329,7 +329,7 @@ Result<std::vector<RuleText>> standard_rules(std::vector<std::string>& left_out)
     return std::vector{line, chance};
 }
 
-Result<int> verify_all(const Options& options)
+Result<int> verify_all(const VerifyOptions& options)
 {
     std::vector<std::string> left_out;
     std::vector rules{options.text};
@@ -365,7 +365,7 @@ std::vector<CLI::Option*> hide_selectors(CLI::App* command)
 
 void register_verify(CLI::App& app, Cli& cli)
 {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<VerifyOptions>();
     auto* command = app.add_subcommand("verify", "measure on this kernel that what is asked is what traffic gets");
     add_rule_flags(command, options->text);
     const auto hidden = hide_selectors(command);

@@ -119,7 +119,6 @@ TEST(GuestBeside, TheLineDoesNotCareForTheDevicesRootQdisc)
 {
     const Pair pair;
     settle();
-    const Endpoint target{Pair::b4, 7000};
     Flow flow;
     flow.count = 3000;
     flow.per_second = 500;

@@ -12,7 +12,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Endpoint target{Pair::b4, 7000};
 constexpr std::int64_t ms = 1'000'000;
 
 std::uint64_t change_delay(std::uint64_t delay)

@@ -14,7 +14,6 @@ using namespace std::chrono_literals;
 
 constexpr double alpha = 1e-6;
 constexpr std::size_t frame_bytes = 1000, header_bytes = 42;
-const Endpoint target{Pair::b4, 7000};
 
 struct Line3 {
     Moments delay;         // of packets that never wait for the rate

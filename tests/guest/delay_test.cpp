@@ -10,8 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Endpoint target{Pair::b4, 7000};
-
 Flow sparse(std::size_t count, unsigned per_second = 500)
 {
     Flow flow;

@@ -11,8 +11,6 @@
 namespace headwind::test {
 namespace {
 
-const Endpoint target{Pair::b4, 7000};
-
 double megabits(const Pair& pair, std::uint64_t bytes)
 {
     const auto result = transfer_tcp(pair.a, pair.b, target, bytes, std::chrono::seconds(300));

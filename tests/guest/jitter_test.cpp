@@ -11,7 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Endpoint target{Pair::b4, 7000};
 using Cdf = double (*)(double);
 constexpr double ms = 1e6;
 constexpr std::size_t packets = 20'000, share_packets = 6'000;

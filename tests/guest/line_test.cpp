@@ -14,8 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Endpoint target{Pair::b4, 7000};
-
 // Super-packets and single packets of one flow in turns: nothing may overtake.
 std::vector<Arrival> mixed_flow(const Pair& pair)
 {

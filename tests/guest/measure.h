@@ -10,6 +10,9 @@
 
 namespace headwind::test {
 
+// Where the measured flows go.
+inline const Endpoint target{Pair::b4, 7000};
+
 struct Moments {
     double mean = 0, sd = 0;  // ns
     std::int64_t min = 0, max = 0;

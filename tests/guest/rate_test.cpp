@@ -13,7 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t header_bytes = 42;  // Ethernet, IPv4, UDP
-const Endpoint target{Pair::b4, 7000};
 
 struct Rate {
     const char* text;

@@ -18,8 +18,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr const char* pins = "/sys/fs/bpf/headwind";
-
 // ---- beside others ----
 
 TEST_F(Agent, CommandsAtTheSameTimeDoNotFail)

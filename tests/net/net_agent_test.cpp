@@ -12,8 +12,6 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr const char* pins = "/sys/fs/bpf/headwind";
-
 // ---- devices ----
 
 TEST_F(Agent, RulesComeBackToADeviceThatIsMadeAnew)

@@ -13,8 +13,6 @@
 namespace headwind::test {
 namespace {
 
-constexpr double alpha = 1e-6;
-
 // The content of packet n, or of a stream from its n-th chunk on.
 std::vector<char> pattern(std::uint32_t n, std::size_t size)
 {

@@ -7,8 +7,6 @@
 namespace headwind::test {
 namespace {
 
-constexpr double alpha = 1e-6;
-
 struct Copies {
     std::uint64_t once = 0, twice = 0, oftener = 0;  // numbers, by how often they came
     std::uint64_t out_of_order = 0;                  // came after a higher number

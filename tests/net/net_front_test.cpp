@@ -14,8 +14,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr double alpha = 1e-6;
-
 class FrontBase : public PairTest {
 protected:
     void add(const std::string& mode, const std::string& rule, unsigned without = 0) const

@@ -14,8 +14,6 @@
 namespace headwind::test {
 namespace {
 
-constexpr double alpha = 1e-6;
-
 std::uint64_t sent_packets(const Namespace& where, const std::string& device)
 {
     const auto output = run(&where, {"ip", "-j", "-s", "link", "show", device});

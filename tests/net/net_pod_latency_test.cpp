@@ -9,7 +9,7 @@ namespace headwind::test {
 namespace {
 
 constexpr std::int64_t ms = 1'000'000;
-constexpr double alpha = 1e-4;
+constexpr double ks_alpha = 1e-4;
 constexpr unsigned pairs = 16, relabelings = 20'000;
 
 // Two blocks of time close to each other, one of them with the rule. What they have in common (load, drift) cannot
@@ -95,10 +95,10 @@ TEST_F(Pods, TheOtherContainersLatencyIsAsBefore)
     expect_ok(output);
     auto samples = samples_of(output.out, windows);
     ASSERT_GT(samples.size(), 50U * pairs);
-    EXPECT_GT(permutation_p_value(samples), alpha) << samples.size() << " round trips";
+    EXPECT_GT(permutation_p_value(samples), ks_alpha) << samples.size() << " round trips";
     for (auto& sample : samples)
         if (sample.with_rule) sample.value *= 2;
-    EXPECT_LT(permutation_p_value(samples), 10 * alpha) << "it notices what differs";
+    EXPECT_LT(permutation_p_value(samples), 10 * ks_alpha) << "it notices what differs";
 }
 
 }  // namespace

@@ -14,7 +14,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr double alpha = 1e-6;
 constexpr std::uint16_t port = 5001;
 
 // errno that the socket reports within half a second; 0: none.

@@ -21,6 +21,10 @@
 
 namespace headwind::test {
 
+// Of one statistical test, if its file names no other: false alarms a run.
+inline constexpr double alpha = 1e-6;
+inline constexpr const char* pins = "/sys/fs/bpf/headwind";
+
 class NetTest : public testing::Test {
 protected:
     void SetUp() override

@@ -6,7 +6,6 @@
 namespace headwind::test {
 namespace {
 
-constexpr double alpha = 1e-6;
 constexpr std::size_t payload = 1200, segments = 50, headers = 14 + 20 + 8;
 
 // What of `count` numbered packets of one sender is missing, and how many in a row.
