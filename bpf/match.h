@@ -84,6 +84,8 @@ HW_INLINE void consider(const struct hw_entry *entry, struct hw_walk *walk)
 		rule = bpf_map_lookup_elem(&hw_rules, &id);
 		if (!rule || (walk->best && rule->rank <= walk->best_rank) || !is_live(rule, walk->version))
 			continue;
+		if (rule->flows && hw_flow_number(&walk->packet.key, rule->flow_seed) >= rule->flows)
+			continue;
 		walk->best = id;
 		walk->best_rank = rule->rank;
 	}

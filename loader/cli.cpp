@@ -49,6 +49,9 @@ void add_selector_flags(CLI::App* command, RuleText& text)
     list("--remote-port,--dst-port", text.remote_ports, "PORTS", "at the other end");
     list("--local,--src-network", text.locals, "CIDR,...", "address of this end, v4 or v6");
     list("--remote,--network", text.remotes, "CIDR,...", "address of the other end");
+    add_value(command, group, "--flows", text.flows, "PERCENT",
+              "only of this share of the flows (5-tuples), the same ones always: 5%");
+    add_value(command, group, "--flow-seed", text.flow_seed, "N", "another choice of --flows (default 0)");
     add_value(command, group, "--direction", text.direction, "out|in|both",
               "out by default; both with --partition, --pass and --reject alone");
     add_value(command, group, "--priority", text.priority, "N",

@@ -3,6 +3,7 @@
 #include "rule_factory.h"
 
 #include <algorithm>
+#include <charconv>
 #include <iterator>
 
 #include <fmt/ranges.h>
@@ -233,6 +234,22 @@ Status check_families(const Selector& selector, const RuleText& text)
                 typed_addresses(text));
 }
 
+Status put_flows(const RuleText& text, Selector& selector)
+{
+    if (text.flow_seed && !text.flows)
+        return refuse("--flow-seed", *text.flow_seed, "only with --flows, whose choice it changes");
+    if (!text.flows) return {};
+    HW_TRY(selector.flows, named("--flows", *text.flows, parse_probability(*text.flows)));
+    if (selector.flows->threshold == 0)
+        return refuse("--flows", *text.flows, "no flow at all: write a share above 0%, like 5%");
+    if (!text.flow_seed) return {};
+    const std::string_view digits = trimmed(*text.flow_seed);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), selector.flow_seed);
+    if (error != std::errc{} || end != digits.data() + digits.size())
+        return refuse("--flow-seed", *text.flow_seed, "write a whole number from 0 to 4294967295");
+    return {};
+}
+
 Result<Selector> make_selector(const RuleText& text)
 {
     Selector selector;
@@ -246,6 +263,7 @@ Result<Selector> make_selector(const RuleText& text)
     HW_TRY(selector.remotes, parse_list("--remote", text.remotes, parse_cidr));
     HW_CHECK(check_ports(selector, text));
     HW_CHECK(check_families(selector, text));
+    HW_CHECK(put_flows(text, selector));
     return selector;
 }
 

@@ -50,6 +50,10 @@ struct Selector {
     std::vector<Protocol> protocols;
     std::vector<PortRange> ports, local_ports, remote_ports;  // sorted, merged
     std::vector<Cidr> locals, remotes;
+    // Only this share of the flows (TCP and UDP connections, and what else has the same addresses, ports and protocol),
+    // always the same ones for a seed: more than 0. Absent: all.
+    std::optional<Probability> flows;
+    std::uint32_t flow_seed = 0;  // only with flows
     friend bool operator==(const Selector&, const Selector&) = default;
 };
 
@@ -129,7 +133,7 @@ struct RuleText {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
     std::optional<std::string> delay, jitter, distribution, loss, corrupt, duplicate, reorder, reorder_gap, rate, queue,
-        reject, direction, priority, xdp;
+        reject, direction, priority, xdp, flows, flow_seed;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
     bool partition = false, pass = false;
     std::optional<Party> party;  // found, not typed
@@ -137,12 +141,13 @@ struct RuleText {
 
 // The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
 // --remote-port --local --remote --delay --jitter --distribution --loss --corrupt --duplicate --reorder --reorder-gap
-// --rate --queue --reject --direction --priority --partition --pass --netem --xdp.
+// --rate --queue --reject --direction --priority --partition --pass --netem --xdp
+// --flows --flow-seed.
 // Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder
 // without --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
 // --partition with another impairment (--partition --reject is fine), --reject with another impairment but without
 // --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an impairment,
-// ports with a protocol list in which none has ports, v4 and v6 mixed so that nothing can match, empty text where
+// ports with a protocol list in which none has ports, --flows 0%, --flow-seed without --flows, v4 and v6 mixed so that nothing can match, empty text where
 // something was to be selected (--port "" must not mean every port). --reject with --loss answers what loss takes;
 // without, it is a partition that answers. --direction defaults to out; with
 // --partition or --pass, also by

@@ -77,6 +77,12 @@ Result<Rule> change_rule(const Rule& before, const RuleText& given)
     if (given.direction) text.direction = given.direction;
     if (given.priority) text.priority = given.priority;
     if (given.xdp) text.xdp = given.xdp;
+    if (given.flows) {
+        const bool all = trimmed(*given.flows) == "any";
+        text.flows = all ? std::nullopt : given.flows;
+        if (all) text.flow_seed = std::nullopt;
+    }
+    if (given.flow_seed) text.flow_seed = given.flow_seed;
     for (const List list : lists) {
         if ((given.*list).empty()) continue;
         text.*list = given.*list == std::vector<std::string>{"any"} ? std::vector<std::string>{} : given.*list;

@@ -69,6 +69,11 @@ json to_json(const Selector& selector)
     put_ports(object, "remote_ports", selector.remote_ports);
     put_list(object, "locals", formatted(selector.locals, format_cidr));
     put_list(object, "remotes", formatted(selector.remotes, format_cidr));
+    if (selector.flows) {
+        object["flows_percent"] = percent(*selector.flows);
+        object["flows_threshold"] = selector.flows->threshold;
+        if (selector.flow_seed != 0) object["flow_seed"] = selector.flow_seed;
+    }
     return object;
 }
 
@@ -156,13 +161,13 @@ Status read_bool(const json& object, const char* key, bool& into)
     return {};
 }
 
-Result<std::optional<std::uint64_t>> read_count(const json& object, const char* key)
+Result<std::optional<std::uint64_t>> read_count(const json& object, std::string_view of, const char* key)
 {
     const json* value = find(object, key);
     if (value == nullptr) return std::nullopt;
     const bool negative = !value->is_number_unsigned() && value->is_number_integer() && value->get<std::int64_t>() < 0;
     if (!value->is_number_integer() || negative) {
-        return wrong(fmt::format("impairment.{}", key), "a whole number, 0 or more");
+        return wrong(fmt::format("{}.{}", of, key), "a whole number, 0 or more");
     }
     return value->get<std::uint64_t>();
 }
@@ -170,7 +175,7 @@ Result<std::optional<std::uint64_t>> read_count(const json& object, const char* 
 // A count under `key` as the text of a flag.
 Status read_quantity(const json& object, const char* key, std::string_view unit, std::optional<std::string>& into)
 {
-    HW_TRY(const auto count, read_count(object, key));
+    HW_TRY(const auto count, read_count(object, "impairment", key));
     if (count) into = fmt::format("{}{}", *count, unit);
     return {};
 }
@@ -184,22 +189,26 @@ Status read_word(const json& object, const char* key, std::string_view choices, 
     return {};
 }
 
+struct ShareKeys {
+    const char *percent, *threshold;
+};
+
 // The threshold rules; the percent is for readers, but must not say something else.
-Status read_chance(const json& object, const ChanceKeys& keys, RuleText& text)
+Status read_share(const json& object, std::string_view of, const ShareKeys& keys, std::optional<std::string>& into)
 {
-    HW_TRY(const auto threshold, read_count(object, keys.threshold));
+    HW_TRY(const auto threshold, read_count(object, of, keys.threshold));
     const json* shown = find(object, keys.percent);
     if (!threshold && shown == nullptr) return {};
     if (!threshold || *threshold > std::uint64_t{1} << 32) {
-        return wrong(fmt::format("impairment.{}", keys.threshold), "a whole number from 0 to 4294967296 (100%)");
+        return wrong(fmt::format("{}.{}", of, keys.threshold), "a whole number from 0 to 4294967296 (100%)");
     }
     const Probability probability{*threshold};
     if (shown != nullptr && (!shown->is_number() || shown->get<double>() != percent(probability))) {
         return wrong(
-            fmt::format("impairment.{}", keys.percent),
+            fmt::format("{}.{}", of, keys.percent),
             fmt::format("the number {} for {} {}, or left out", percent(probability), keys.threshold, *threshold));
     }
-    text.*keys.text = format_probability(probability);
+    into = format_probability(probability);
     return {};
 }
 
@@ -216,9 +225,9 @@ Status read_selector(const json& rule, RuleText& text)
 {
     const json* object = find(rule, "selector");
     if (object == nullptr) return {};
-    HW_CHECK(
-        check_keys(*object, "selector",
-                   {"devices", "cgroups", "protocols", "ports", "local_ports", "remote_ports", "locals", "remotes"}));
+    HW_CHECK(check_keys(*object, "selector",
+                        {"devices", "cgroups", "protocols", "ports", "local_ports", "remote_ports", "locals", "remotes",
+                         "flows_percent", "flows_threshold", "flow_seed"}));
     HW_CHECK(read_strings(*object, "devices", text.devices));
     HW_CHECK(read_strings(*object, "cgroups", text.cgroups));
     HW_CHECK(read_strings(*object, "protocols", text.protocols));
@@ -226,7 +235,11 @@ Status read_selector(const json& rule, RuleText& text)
     HW_CHECK(read_strings(*object, "local_ports", text.local_ports));
     HW_CHECK(read_strings(*object, "remote_ports", text.remote_ports));
     HW_CHECK(read_strings(*object, "locals", text.locals));
-    return read_strings(*object, "remotes", text.remotes);
+    HW_CHECK(read_strings(*object, "remotes", text.remotes));
+    HW_CHECK(read_share(*object, "selector", {"flows_percent", "flows_threshold"}, text.flows));
+    HW_TRY(const auto seed, read_count(*object, "selector", "flow_seed"));
+    if (seed) text.flow_seed = fmt::format("{}", *seed);
+    return {};
 }
 
 Status read_impairment(const json& rule, RuleText& text)
@@ -241,7 +254,8 @@ Status read_impairment(const json& rule, RuleText& text)
     HW_CHECK(read_quantity(*object, "delay_ns", "ns", text.delay));
     HW_CHECK(read_quantity(*object, "jitter_ns", "ns", text.jitter));
     HW_CHECK(read_word(*object, "distribution", "uniform or normal", text.distribution));
-    for (const ChanceKeys& chance : chances) HW_CHECK(read_chance(*object, chance, text));
+    for (const ChanceKeys& chance : chances)
+        HW_CHECK(read_share(*object, "impairment", {chance.percent, chance.threshold}, text.*chance.text));
     HW_CHECK(read_quantity(*object, "reorder_gap", "", text.reorder_gap));
     HW_CHECK(read_quantity(*object, "rate_bit_per_s", "bit", text.rate));
     HW_CHECK(read_queue(*object, text));

@@ -110,16 +110,25 @@ std::string ends(const Selector& selector, Direction direction)
     return text + ", with " + port_words(selector.ports) + " at either end,";
 }
 
+// "packets of 5% of the flows (seed 7)"
+std::string share_words(const Selector& selector)
+{
+    if (!selector.flows) return {};
+    std::string words = fmt::format(" of {} of the flows", format_probability(*selector.flows));
+    if (selector.flow_seed != 0) words += fmt::format(" (seed {})", selector.flow_seed);
+    return words;
+}
+
 std::string subject(const Selector& selector)
 {
     if (!selector.protocols.empty()) {
         std::vector<std::string> titles;
         for (const Protocol protocol : selector.protocols) titles.push_back(protocol_title(protocol));
-        return alternatives(titles) + " packets";
+        return alternatives(titles) + " packets" + share_words(selector);
     }
     const bool any = selector.cgroups.empty() && selector.ports.empty() && selector.local_ports.empty() &&
                      selector.remote_ports.empty() && selector.locals.empty() && selector.remotes.empty();
-    return any ? "all packets" : "packets";
+    return (any && !selector.flows ? "all packets" : "packets") + share_words(selector);
 }
 
 // "cgroup /a/b", "container web (…) of pod default/shop", "process 4711 and its cgroup /user.slice/x"

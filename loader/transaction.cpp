@@ -50,7 +50,8 @@ Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& rec
         CompiledRule rule;
         rule.record = &record;
         HW_TRY(rule.entries, compile_selector(record.rule, record.resolved()));
-        rule.rank = rank(record.rule.priority, specificity(rule.entries), record.state);
+        rule.rank =
+            rank(record.rule.priority, specificity(rule.entries) + (record.rule.selector.flows ? 1 : 0), record.state);
         out.push_back(std::move(rule));
     }
     return out;
@@ -168,6 +169,9 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
     rule.died = never;
     rule.deadline = record.deadline;
     rule.leased = record.lease != 0 ? 1 : 0;
+    const auto& selector = record.rule.selector;
+    if (selector.flows) rule.flows = static_cast<__u32>(selector.flows->threshold);  // 2^32, all of them: 0
+    rule.flow_seed = selector.flow_seed;
     rule.impairment = compile_impairment(record.rule.impairment);
     if (is_for_xdp(record.rule)) rule.impairment.flags |= HW_AT_XDP;
     HW_CHECK(store_record(instance, record));

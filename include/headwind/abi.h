@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a layout below changes: pins of another ABI are refused, never reinterpreted. */
-#define HW_ABI_VERSION 4
+#define HW_ABI_VERSION 5
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -125,6 +125,8 @@ struct hw_rule {
 	__u64 died;
 	__u64 deadline; /* CLOCK_BOOTTIME; 0: none */
 	__u32 leased;   /* 1: live only until the time in the leases map under `state` */
+	__u32 flows;    /* of 2^32: it matches only flows whose hw_flow_number is below; 0: all */
+	__u32 flow_seed;
 	__u32 pad;
 	struct hw_impairment impairment;
 };
@@ -229,8 +231,7 @@ struct hw_device {
 	__u32 ifindex; /* 0: free slot */
 	__u32 flags;
 	__s32 far_netns; /* id, in the device's network namespace, of the one at the far end; for HW_DEVICE_FAR */
-	__s32
-	    on_return; /* with HW_DEVICE_GENERIC: packets on their way back to its ingress; a lost one stays counted */
+	__s32 on_return; /* with HW_DEVICE_GENERIC: packets on the way back to its ingress; a lost one stays counted */
 };
 
 struct hw_shape_table {

@@ -30,15 +30,28 @@ HW_INLINE int hw_happens(__u64 threshold, __u32 dice)
 	return dice < threshold;
 }
 
-/* The n-th random number of a seed, counter based: it does not depend on what was drawn before.
- * (Finalizer of splitmix64; Steele, Lea, Flood 2014.) */
-HW_INLINE __u32 hw_dice(__u64 seed, __u64 n)
+/* Every bit of the result depends on every bit of z. (Finalizer of splitmix64; Steele, Lea, Flood 2014.) */
+HW_INLINE __u64 hw_mix(__u64 z)
 {
-	__u64 z = seed + (n + 1) * 0x9e3779b97f4a7c15ULL;
-
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return (__u32)((z ^ (z >> 31)) >> 32);
+	return z ^ (z >> 31);
+}
+
+/* The n-th random number of a seed, counter based: it does not depend on what was drawn before. */
+HW_INLINE __u32 hw_dice(__u64 seed, __u64 n)
+{
+	return (__u32)(hw_mix(seed + (n + 1) * 0x9e3779b97f4a7c15ULL) >> 32);
+}
+
+/* A random number that all packets of a flow share: of its 5-tuple and the seed. The same in both directions and at
+ * both ends, hence a sum. Later fragments have no ports and count as another flow. */
+HW_INLINE __u32 hw_flow_number(const struct hw_key *key, __u32 seed)
+{
+	__u64 local = hw_mix(hw_mix(key->local[0] + key->local_port) ^ key->local[1]);
+	__u64 remote = hw_mix(hw_mix(key->remote[0] + key->remote_port) ^ key->remote[1]);
+
+	return hw_dice(local + remote, (__u64)seed << 8 | key->protocol);
 }
 
 /* -log2((dice + 1/2) / 2^32), 24 fractional bits: 0 .. 33. Bit by bit: squaring a number doubles its logarithm. */

@@ -106,7 +106,7 @@ double cost_of_front(const char* what, const packets::Bytes& packet, int at_xdp,
 
 TEST(Cost, OfTheFrontIsBelowThatOfTc)
 {
-    EXPECT_LT(cost_of_front("drop", frame(ipv4({}, udp(1000, 2000, payload(100)))), XDP_DROP, stolen), 1);
+    EXPECT_LT(cost_of_front("drop", frame(ipv4({}, udp(1000, 2000, payload(100)))), XDP_DROP, shot), 1);
     EXPECT_LT(cost_of_front("unmatched", unmatched_packet(), XDP_PASS, next), 1);
 }
 

@@ -70,7 +70,7 @@ TEST_F(FrontTest, SharesDiceAndCountersWithTc)
     unsigned lost = 0;
     constexpr unsigned count = 5000;
     for (unsigned n = 0; n < count; ++n) {
-        const bool taken = n % 3 == 0 ? datapath.in(usual_packet()) == stolen : dropped();
+        const bool taken = n % 3 == 0 ? datapath.in(usual_packet()) == shot : dropped();
         ASSERT_EQ(taken, replay.next()) << "packet " << n;
         lost += taken;
     }

@@ -22,8 +22,8 @@ protected:
         const auto id = datapath.add(selectors + " --partition");
         const int verdict = datapath.run(hook, packet, arrival).verdict;
         datapath.remove(id);
-        EXPECT_TRUE(verdict == next || verdict == stolen) << verdict;
-        return verdict == stolen;
+        EXPECT_TRUE(verdict == next || verdict == dropped_at(hook)) << verdict;
+        return verdict == dropped_at(hook);
     }
     bool takes_in(const std::string& selectors, const Bytes& packet) { return takes(selectors, packet, Hook::ingress); }
 

@@ -63,7 +63,8 @@ TEST(Truncated, PacketsAreUnderstoodFromTheirLastNeededByteOn)
             Arrival arrival;
             arrival.length = length;
             for (const auto hook : {Hook::egress, Hook::ingress})
-                EXPECT_EQ(datapath.run(hook, packet, arrival).verdict, length >= ethernet + needed ? stolen : next)
+                EXPECT_EQ(datapath.run(hook, packet, arrival).verdict,
+                          length >= ethernet + needed ? dropped_at(hook) : next)
                     << what << ", " << length << " bytes";
         }
     }
@@ -104,7 +105,7 @@ TEST(Garbage, MatchesOrPasses)
     const auto feed = [&](const Bytes& packet) {
         for (const auto hook : {Hook::egress, Hook::ingress}) {
             const int verdict = datapath.run(hook, packet).verdict;
-            ASSERT_TRUE(verdict == next || verdict == stolen) << verdict;
+            ASSERT_TRUE(verdict == next || verdict == dropped_at(hook)) << verdict;
             ++(verdict == next ? passed : taken);
         }
     };

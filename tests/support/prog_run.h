@@ -30,6 +30,12 @@ constexpr int next = -1, shot = 2, stolen = 4, redirected = 7;
 
 enum class Hook { egress, ingress, cut, pace_out };
 
+// How a device's hook drops: who sends must not hear of it; what comes in has no one to tell.
+constexpr int dropped_at(Hook hook)
+{
+    return hook == Hook::ingress ? shot : stolen;
+}
+
 struct Options {
     bool fed = true;
     bool tcx = false;      // false: drops return `stolen` and can be told from redirections

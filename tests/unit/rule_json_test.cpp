@@ -40,7 +40,8 @@ TEST(Json, RoundTripsKinds)
           "--partition --reject rst --direction in", "--corrupt 0% --duplicate 1%", "--delay 2ns --jitter 1ns",
           "--delay 1ms --jitter 0 --distribution normal", "--delay 0 --reorder 0% --reorder-gap 9 --loss 1%",
           "--delay 1ms --reorder 3% --reorder-gap 1", "--loss 1% --cgroup /\xc3\xa4/\"quoted\"\\x2d",
-          "--loss 1% --proto nd,dhcp,0,255", "--loss 1% --remote ::/0 --priority -1000"}) {
+          "--loss 1% --proto nd,dhcp,0,255", "--loss 1% --remote ::/0 --priority -1000", "--loss 1% --flows 0.1%",
+          "--loss 1% --flows 100% --flow-seed 4294967295"}) {
         const Rule rule = valid(line);
         const auto back = rule_from_json(json::parse(to_json(rule).dump()));
         ASSERT_TRUE(back) << line << ": " << back.error().message;
@@ -78,6 +79,8 @@ TEST(Json, Refuses)
         {"/priority", "1.5", "priority: must be a whole number"},
         {"/priority", "18446744073709551615", "--priority 18446744073709551615"},
         {"/selector", "[]", "selector: must be an object"},
+        {"/selector/flows_percent", "5", "selector.flows_threshold: must be a whole number"},
+        {"/selector/flow_seed", "-1", "selector.flow_seed: must be a whole number, 0 or more"},
         {"/selector/device", "[]", "unknown key selector.device: use devices"},
         {"/selector/devices", "\"eth0\"", "selector.devices: must be an array of strings"},
         {"/selector/devices", "[1]", "selector.devices: must be an array of strings"},

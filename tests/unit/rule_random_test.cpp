@@ -41,6 +41,8 @@ public:
         if (text.rate && below(2) == 0)
             text.queue = below(2) == 0 ? format_size(below(1'000'000)) : format_duration(below(1'000'000'000));
         if (below(2) == 0) text.direction = std::vector<std::string>{"out", "in", "both"}[below(3)];
+        if (below(4) == 0) text.flows = probability();
+        if (text.flows && below(2) == 0) text.flow_seed = fmt::format("{}", below(1ULL << 32));
         if (below(2) == 0) text.priority = fmt::format("{}", static_cast<int>(below(2001)) - 1000);
         return text;
     }
@@ -53,9 +55,9 @@ public:
                            &text.remote_ports, &text.locals, &text.remotes}) {
             for (std::string& value : *list) fields.push_back(&value);
         }
-        for (auto* field :
-             {&text.delay, &text.jitter, &text.distribution, &text.loss, &text.corrupt, &text.duplicate, &text.reorder,
-              &text.reorder_gap, &text.rate, &text.queue, &text.reject, &text.direction, &text.priority}) {
+        for (auto* field : {&text.delay, &text.jitter, &text.distribution, &text.loss, &text.corrupt, &text.duplicate,
+                            &text.reorder, &text.reorder_gap, &text.rate, &text.queue, &text.reject, &text.direction,
+                            &text.priority, &text.flows, &text.flow_seed}) {
             if (*field) fields.push_back(&**field);
         }
         std::string& field = *fields[below(fields.size())];

@@ -43,6 +43,8 @@ inline RuleText text_of(const Arguments& arguments)
         {"--priority", &text.priority},
         {"--netem", &text.netem},
         {"--xdp", &text.xdp},
+        {"--flows", &text.flows},
+        {"--flow-seed", &text.flow_seed},
     };
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& flag = arguments[i];
