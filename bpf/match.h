@@ -49,6 +49,8 @@ HW_INLINE bool is_live(const struct hw_rule *rule, __u64 version)
 		return false;
 	if (rule->deadline && env_boottime() >= rule->deadline)
 		return false;
+	if (rule->flap_period && !hw_in_phase(rule, env_boottime()))
+		return false;
 	if (rule->leased) {
 		key = rule->state;
 		lease = bpf_map_lookup_elem(&hw_leases, &key);

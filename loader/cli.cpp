@@ -88,6 +88,9 @@ void add_impairment_flags(CLI::App* command, RuleText& text)
     value("--reject", text.reject, "rst|icmp",
           "drop with an answer: what --loss takes, else every packet; rst: TCP with RST, the rest as icmp");
     value("--netem", text.netem, "WORDS", "all of this in the words of tc's netem: \"delay 100ms 20ms loss 1%\"");
+    value("--flap", text.flap, "up=TIME,down=TIME",
+          "by turns, in the kernel: up=30s,down=5s leaves them alone for 30 s, then does this (alone: drops all) for 5 "
+          "s");
     command->add_flag("--pass", text.pass, "leave these alone (an exclusion: give it a higher --priority)")
         ->group(group);
 }

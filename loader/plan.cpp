@@ -104,6 +104,7 @@ Result<RuleRecord> new_record(const AddRequest& request)
     RuleRecord record;
     record.rule = request.rule;
     record.created = wall_seconds();
+    record.since = boottime_ns();
     set_deadline(record, request.duration);
     record.lease = request.lease;
     record.owner = request.owner;

@@ -23,9 +23,9 @@ std::string encode(const RuleRecord& record)
     for (const auto& cgroup : record.cgroups)
         cgroups.push_back({{"path", cgroup.path}, {"id", cgroup.id}, {"level", cgroup.level}});
     return json{{"rule", to_json(record.rule)}, {"devices", devices},          {"cgroups", cgroups},
-                {"created", record.created},    {"deadline", record.deadline}, {"until", record.until},
-                {"lease", record.lease},        {"owner", record.owner},       {"state", record.state},
-                {"guard", record.guard}}
+                {"created", record.created},    {"deadline", record.deadline}, {"since", record.since},
+                {"until", record.until},        {"lease", record.lease},       {"owner", record.owner},
+                {"state", record.state},        {"guard", record.guard}}
         .dump();
 }
 
@@ -42,6 +42,7 @@ Result<RuleRecord> decode(std::uint32_t id, const std::string& text)
             record.cgroups.push_back({cgroup.at("path"), cgroup.at("id"), cgroup.at("level")});
         record.created = value.at("created");
         record.deadline = value.at("deadline");
+        record.since = value.at("since");
         record.until = value.at("until");
         record.lease = value.at("lease");
         record.state = value.at("state");

@@ -27,6 +27,7 @@ struct RuleRecord {
     std::vector<Cgroup> cgroups;
     std::int64_t created = 0;    // wall clock, s
     std::uint64_t deadline = 0;  // CLOCK_BOOTTIME ns; 0: none
+    std::uint64_t since = 0;     // CLOCK_BOOTTIME ns: when its --flap began
     std::int64_t until = 0;      // the deadline on the wall clock as it was set, s
     std::uint64_t lease = 0;     // ns that a renewal lasts; 0: no lease
     std::string owner;           // user who added it

@@ -362,6 +362,9 @@ Result<Rule> make_rule(const RuleText& text)
     if (text.priority) {
         HW_TRY(rule.priority, named("--priority", *text.priority, parse_priority(*text.priority)));
     }
+    if (text.flap) {
+        HW_TRY(rule.flap, named("--flap", *text.flap, parse_flap(*text.flap)));
+    }
     if (text.xdp) {
         HW_TRY(rule.xdp, named("--xdp", *text.xdp, parse_xdp(*text.xdp)));
     }

@@ -110,6 +110,12 @@ struct Party {
     friend bool operator==(const Party&, const Party&) = default;
 };
 
+// Over and over: `up` ns without the impairment, then `down` ns with it. Both are more than 0.
+struct Flap {
+    std::uint64_t up = 0, down = 0;
+    friend bool operator==(const Flap&, const Flap&) = default;
+};
+
 struct Rule {
     std::string name;
     Selector selector;
@@ -117,6 +123,7 @@ struct Rule {
     Direction direction = Direction::out;
     int priority = default_priority;
     Xdp xdp = Xdp::automatic;
+    std::optional<Flap> flap;
     std::optional<Party> party;
     friend bool operator==(const Rule&, const Rule&) = default;
 };
@@ -133,7 +140,7 @@ struct RuleText {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
     std::optional<std::string> delay, jitter, distribution, loss, corrupt, duplicate, reorder, reorder_gap, rate, queue,
-        reject, direction, priority, xdp, flows, flow_seed;
+        reject, direction, priority, xdp, flows, flow_seed, flap;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
     bool partition = false, pass = false;
     std::optional<Party> party;  // found, not typed
@@ -142,14 +149,14 @@ struct RuleText {
 // The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
 // --remote-port --local --remote --delay --jitter --distribution --loss --corrupt --duplicate --reorder --reorder-gap
 // --rate --queue --reject --direction --priority --partition --pass --netem --xdp
-// --flows --flow-seed.
+// --flows --flow-seed --flap.
 // Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder
 // without --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
 // --partition with another impairment (--partition --reject is fine), --reject with another impairment but without
 // --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an impairment,
-// ports with a protocol list in which none has ports, --flows 0%, --flow-seed without --flows, v4 and v6 mixed so that nothing can match, empty text where
-// something was to be selected (--port "" must not mean every port). --reject with --loss answers what loss takes;
-// without, it is a partition that answers. --direction defaults to out; with
+// ports with a protocol list in which none has ports, --flows 0%, --flow-seed without --flows, v4 and v6 mixed so that
+// nothing can match, empty text where something was to be selected (--port "" must not mean every port). --reject with
+// --loss answers what loss takes; without, it is a partition that answers. --direction defaults to out; with
 // --partition or --pass, also by
 // --reject alone, to both. A name is required. "all packets" of a rule without selectors are IP packets; ARP, neighbour
 // discovery and DHCP only if named.
@@ -173,6 +180,7 @@ std::string_view format_direction(Direction direction);
 std::string_view format_distribution(Distribution distribution);
 std::string_view format_reject(Reject reject);
 std::string_view format_xdp(Xdp xdp);
+Result<Flap> parse_flap(std::string_view text);  // "up=30s,down=5s"
 
 // What the engine knows beyond the rule, for the sentence. Empty devices: the rule's own words.
 struct SentenceContext {

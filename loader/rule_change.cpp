@@ -82,6 +82,7 @@ Result<Rule> change_rule(const Rule& before, const RuleText& given)
         text.flows = all ? std::nullopt : given.flows;
         if (all) text.flow_seed = std::nullopt;
     }
+    if (given.flap) text.flap = is_off(given.flap) ? std::nullopt : given.flap;
     if (given.flow_seed) text.flow_seed = given.flow_seed;
     for (const List list : lists) {
         if ((given.*list).empty()) continue;

@@ -230,7 +230,8 @@ Result<Impairment> make_impairment(const RuleText& text)
 {
     HW_CHECK(check_alone(text));
     Impairment impairment;
-    impairment.partition = text.partition;
+    const bool nothing_said = typed_impairments(text).empty() && !text.pass;
+    impairment.partition = text.partition || (text.flap && nothing_said);  // the link goes down
     impairment.pass = text.pass;
     HW_CHECK(read("--delay", text.delay, parse_duration, impairment.delay));
     HW_CHECK(read("--jitter", text.jitter, parse_duration, impairment.jitter));

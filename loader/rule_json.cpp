@@ -285,6 +285,18 @@ Status read_head(const json& rule, RuleText& text)
     return {};
 }
 
+Status read_flap(const json& rule, RuleText& text)
+{
+    const json* object = find(rule, "flap");
+    if (object == nullptr) return {};
+    HW_CHECK(check_keys(*object, "flap", {"up_ns", "down_ns"}));
+    HW_TRY(const auto up, read_count(*object, "flap", "up_ns"));
+    HW_TRY(const auto down, read_count(*object, "flap", "down_ns"));
+    if (!up || !down) return wrong("flap", "both up_ns and down_ns");
+    text.flap = fmt::format("up={}ns,down={}ns", *up, *down);
+    return {};
+}
+
 Status read_party(const json& rule, RuleText& text)
 {
     const json* object = find(rule, "party");
@@ -319,6 +331,7 @@ json to_json(const Rule& rule)
     if (rule.xdp != Xdp::automatic) object["xdp"] = std::string(format_xdp(rule.xdp));
     object["selector"] = to_json(rule.selector);
     object["impairment"] = to_json(rule.impairment);
+    if (rule.flap) object["flap"] = {{"up_ns", rule.flap->up}, {"down_ns", rule.flap->down}};
     if (rule.party) object["party"] = to_json(*rule.party);
     return object;
 }
@@ -326,11 +339,12 @@ json to_json(const Rule& rule)
 Result<RuleText> text_from_json(const json& json)
 {
     RuleText text;
-    HW_CHECK(check_keys(json, "", {"name", "direction", "priority", "xdp", "selector", "impairment", "party"}));
+    HW_CHECK(check_keys(json, "", {"name", "direction", "priority", "xdp", "selector", "impairment", "flap", "party"}));
     HW_CHECK(read_head(json, text));
     HW_CHECK(read_selector(json, text));
     HW_CHECK(read_party(json, text));
     HW_CHECK(read_impairment(json, text));
+    HW_CHECK(read_flap(json, text));
     return text;
 }
 

@@ -217,6 +217,9 @@ std::string sentence(const Rule& rule, const SentenceContext& context)
     append(text, "by", senders(rule));
     text += ends(selector, rule.direction);
     text += fmt::format(" {}: {}", places(rule, context), describe(rule.impairment));
+    if (rule.flap)
+        text += fmt::format(", for {} after every {} without", spaced(format_duration(rule.flap->down)),
+                            spaced(format_duration(rule.flap->up)));
     if (rule.priority != default_priority) text += fmt::format(", priority {}", rule.priority);
     if (!context.until.empty()) text += fmt::format(", until {}", context.until);
     if (context.lease != 0)

@@ -172,6 +172,11 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
     const auto& selector = record.rule.selector;
     if (selector.flows) rule.flows = static_cast<__u32>(selector.flows->threshold);  // 2^32, all of them: 0
     rule.flow_seed = selector.flow_seed;
+    if (const auto& flap = record.rule.flap) {
+        rule.flap_since = record.since;
+        rule.flap_period = flap->up + flap->down;
+        rule.flap_up = flap->up;
+    }
     rule.impairment = compile_impairment(record.rule.impairment);
     if (is_for_xdp(record.rule)) rule.impairment.flags |= HW_AT_XDP;
     HW_CHECK(store_record(instance, record));

@@ -128,6 +128,9 @@ struct hw_rule {
 	__u32 flows;    /* of 2^32: it matches only flows whose hw_flow_number is below; 0: all */
 	__u32 flow_seed;
 	__u32 pad;
+	__u64 flap_since;  /* CLOCK_BOOTTIME */
+	__u64 flap_period; /* ns; 0: in force all the time. Else of each period from flap_since on, */
+	__u64 flap_up;     /* ns: no match so long, then in force until it ends */
 	struct hw_impairment impairment;
 };
 

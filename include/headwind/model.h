@@ -198,4 +198,10 @@ HW_INLINE int hw_in_version(const struct hw_rule *rule, __u64 version)
 	return rule->born <= version && version < rule->died;
 }
 
+/* Is it in force in this phase of its --flap? `now` is CLOCK_BOOTTIME. (A division, but only for those that flap.) */
+HW_INLINE int hw_in_phase(const struct hw_rule *rule, __u64 now)
+{
+	return (now - rule->flap_since) % rule->flap_period >= rule->flap_up;
+}
+
 #endif

@@ -68,7 +68,7 @@ TEST(GuestChange, EachPacketMeetsOneSettingOrTheOther)
     EXPECT_EQ(arrivals.size(), sent.packets);
     EXPECT_EQ(counters_of(pair.a, "c").packets, sent.packets + 20);
     EXPECT_GT(std::min(slow, fast), 500U);
-    EXPECT_LT(worst, 3 * ms) << "one of both, but for the one CPU that sender, receiver and command share";
+    EXPECT_LT(worst, 5 * ms) << "one of both, but for the one CPU that sender, receiver and command share";
 }
 
 }  // namespace

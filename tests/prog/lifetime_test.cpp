@@ -56,6 +56,36 @@ TEST_F(Lifetime, VersionsFromBirthUntilDeath)
     EXPECT_TRUE(in_force());
 }
 
+TEST_F(Lifetime, FlapsToTheNanosecondAndNeverDrifts)
+{
+    constexpr std::uint64_t since = 12'345'678'901, up = 30'000'000'007, down = 5'000'000'001, period = up + down;
+    datapath.add("--flap up=30000000007ns,down=5000000001ns", {.since = since});
+    for (const std::uint64_t n : {0ULL, 1ULL, 2ULL, 1'000ULL, 900'000ULL}) {  // the last one after a year
+        const auto start = since + n * period;
+        for (const auto& [at, expected] : {std::pair{start, false},
+                                           {start + up - 1, false},
+                                           {start + up, true},
+                                           {start + up + 1, true},
+                                           {start + period - 1, true},
+                                           {start + period, false}}) {
+            datapath.feed().boottime = at;
+            EXPECT_EQ(in_force(), expected) << n << ", " << at - start << " ns after its start";
+        }
+    }
+}
+
+TEST_F(Lifetime, WhileUpItHidesNoOtherRule)
+{
+    const auto flapping = datapath.add("--flap up=1s,down=1s --priority 1", {.since = 0});
+    const auto below = datapath.add("--partition");
+    for (const std::uint64_t second : {0, 1, 2, 3}) {
+        datapath.feed().boottime = second * 1'000'000'000 + 1;
+        datapath.out(usual_packet());
+    }
+    EXPECT_EQ(datapath.counters(flapping).packets, 2U);
+    EXPECT_EQ(datapath.counters(below).packets, 2U);
+}
+
 TEST_F(Lifetime, DeadlineToTheNanosecond)
 {
     constexpr std::uint64_t deadline = 5'000'000'000;

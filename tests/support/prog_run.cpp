@@ -145,6 +145,7 @@ Result<RuleRecord> Datapath::record_of(const RuleText& text, const RuleExtra& ex
     record.cgroups = extra.cgroups;
     record.deadline = extra.deadline;
     record.lease = extra.lease;
+    record.since = extra.since;
     record.id = record.state = next_rule_id(instance_);
     return record;
 }

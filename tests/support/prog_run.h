@@ -67,7 +67,7 @@ struct Outcome {
 };
 
 struct RuleExtra {
-    std::uint64_t deadline = 0, lease = 0;  // as in RuleRecord
+    std::uint64_t deadline = 0, lease = 0, since = 0;  // as in RuleRecord
     std::vector<Cgroup> cgroups = {};
 };
 

@@ -34,14 +34,27 @@ TEST(Json, HasUnitsInKeys)
 
 TEST(Json, RoundTripsKinds)
 {
-    for (const std::string line :
-         {"--partition", "--pass --direction in", "--partition --port 22,80-90", "--loss 0.01%",
-          "--rate 8bit --queue 1ns", "--delay 1ns --loss 0%", "--loss 100% --direction both", "--reject icmp",
-          "--partition --reject rst --direction in", "--corrupt 0% --duplicate 1%", "--delay 2ns --jitter 1ns",
-          "--delay 1ms --jitter 0 --distribution normal", "--delay 0 --reorder 0% --reorder-gap 9 --loss 1%",
-          "--delay 1ms --reorder 3% --reorder-gap 1", "--loss 1% --cgroup /\xc3\xa4/\"quoted\"\\x2d",
-          "--loss 1% --proto nd,dhcp,0,255", "--loss 1% --remote ::/0 --priority -1000", "--loss 1% --flows 0.1%",
-          "--loss 1% --flows 100% --flow-seed 4294967295"}) {
+    for (const std::string line : {"--partition",
+                                   "--pass --direction in",
+                                   "--partition --port 22,80-90",
+                                   "--loss 0.01%",
+                                   "--rate 8bit --queue 1ns",
+                                   "--delay 1ns --loss 0%",
+                                   "--loss 100% --direction both",
+                                   "--reject icmp",
+                                   "--partition --reject rst --direction in",
+                                   "--corrupt 0% --duplicate 1%",
+                                   "--delay 2ns --jitter 1ns",
+                                   "--delay 1ms --jitter 0 --distribution normal",
+                                   "--delay 0 --reorder 0% --reorder-gap 9 --loss 1%",
+                                   "--delay 1ms --reorder 3% --reorder-gap 1",
+                                   "--loss 1% --cgroup /\xc3\xa4/\"quoted\"\\x2d",
+                                   "--loss 1% --proto nd,dhcp,0,255",
+                                   "--loss 1% --remote ::/0 --priority -1000",
+                                   "--flap up=1h,down=1ns",
+                                   "--flap up=30s,down=5s --delay 1ms",
+                                   "--loss 1% --flows 0.1%",
+                                   "--loss 1% --flows 100% --flow-seed 4294967295"}) {
         const Rule rule = valid(line);
         const auto back = rule_from_json(json::parse(to_json(rule).dump()));
         ASSERT_TRUE(back) << line << ": " << back.error().message;
@@ -80,6 +93,8 @@ TEST(Json, Refuses)
         {"/priority", "18446744073709551615", "--priority 18446744073709551615"},
         {"/selector", "[]", "selector: must be an object"},
         {"/selector/flows_percent", "5", "selector.flows_threshold: must be a whole number"},
+        {"/flap", "{\"up_ns\": 5}", "flap: must be both up_ns and down_ns"},
+        {"/flap", "{\"up_ns\": 5, \"down_ns\": 0}", "--flap"},
         {"/selector/flow_seed", "-1", "selector.flow_seed: must be a whole number, 0 or more"},
         {"/selector/device", "[]", "unknown key selector.device: use devices"},
         {"/selector/devices", "\"eth0\"", "selector.devices: must be an array of strings"},

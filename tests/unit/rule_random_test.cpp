@@ -41,6 +41,9 @@ public:
         if (text.rate && below(2) == 0)
             text.queue = below(2) == 0 ? format_size(below(1'000'000)) : format_duration(below(1'000'000'000));
         if (below(2) == 0) text.direction = std::vector<std::string>{"out", "in", "both"}[below(3)];
+        if (below(4) == 0)
+            text.flap = fmt::format("up={},down={}", format_duration(1 + below(max_delay)),
+                                    format_duration(1 + below(max_delay)));
         if (below(4) == 0) text.flows = probability();
         if (text.flows && below(2) == 0) text.flow_seed = fmt::format("{}", below(1ULL << 32));
         if (below(2) == 0) text.priority = fmt::format("{}", static_cast<int>(below(2001)) - 1000);
@@ -57,7 +60,7 @@ public:
         }
         for (auto* field : {&text.delay, &text.jitter, &text.distribution, &text.loss, &text.corrupt, &text.duplicate,
                             &text.reorder, &text.reorder_gap, &text.rate, &text.queue, &text.reject, &text.direction,
-                            &text.priority, &text.flows, &text.flow_seed}) {
+                            &text.priority, &text.flows, &text.flow_seed, &text.flap}) {
             if (*field) fields.push_back(&**field);
         }
         std::string& field = *fields[below(fields.size())];

@@ -44,6 +44,7 @@ inline RuleText text_of(const Arguments& arguments)
         {"--netem", &text.netem},
         {"--xdp", &text.xdp},
         {"--flows", &text.flows},
+        {"--flap", &text.flap},
         {"--flow-seed", &text.flow_seed},
     };
     for (std::size_t i = 0; i < arguments.size(); ++i) {

@@ -1,0 +1,44 @@
+// --flap in virtual time: where its edges are.
+#include <gtest/gtest.h>
+
+#include "measure.h"
+
+namespace headwind::test {
+namespace {
+
+TEST(GuestFlap, EdgesAreWhereTheyBelongAndDoNotDrift)
+{
+    constexpr std::int64_t second = 1'000'000'000, slack = 1'000'000;
+    constexpr std::size_t per_second = 1'000, seconds = 60;
+    const Pair pair;
+    settle();
+    const auto before = monotonic_ns();
+    ASSERT_EQ(headwind(pair.a, "add --name f --dev va --flap up=1s,down=1s --proto udp").status, 0);
+    const auto after = monotonic_ns();
+    const auto arrivals =
+        send_and_receive(pair.a, pair.b, target, {.count = per_second * seconds, .per_second = unsigned{per_second}},
+                         std::chrono::seconds(3));
+    // The first packet that is lost, and the first that passes again, of each period.
+    std::int64_t begin = 0, longest_off = 0;
+    unsigned edges = 0;
+    for (std::size_t i = 1; i < arrivals.size(); ++i) {
+        const auto last = arrivals[i - 1].stamp.sent_ns, next = arrivals[i].stamp.sent_ns;
+        if (next - last < second / 2) continue;
+        const auto down = last + second / per_second;
+        if (edges == 0) begin = down;
+        longest_off = std::max({longest_off, std::abs(down - begin - 2 * second * edges),
+                                std::abs(next - begin - second - 2 * second * edges)});
+        ++edges;
+    }
+    std::printf("[  FIGURES ] %u times down, each edge at most %.3f ms off\n", edges,
+                static_cast<double>(longest_off) / 1e6);
+    EXPECT_GE(edges, seconds / 2 - 1);
+    EXPECT_LE(longest_off, slack);
+    EXPECT_GE(begin, before + second - slack);
+    EXPECT_LE(begin, after + second + slack);
+    const auto counters = counters_of(pair.a, "f");
+    EXPECT_EQ(counters.partition, per_second * seconds - arrivals.size());
+}
+
+}  // namespace
+}  // namespace headwind::test
