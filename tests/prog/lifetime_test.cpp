@@ -78,7 +78,7 @@ TEST_F(Lifetime, WhileUpItHidesNoOtherRule)
 {
     const auto flapping = datapath.add("--flap up=1s,down=1s --priority 1", {.since = 0});
     const auto below = datapath.add("--partition");
-    for (const std::uint64_t second : {0, 1, 2, 3}) {
+    for (const std::uint64_t second : {0ULL, 1ULL, 2ULL, 3ULL}) {
         datapath.feed().boottime = second * 1'000'000'000 + 1;
         datapath.out(usual_packet());
     }

@@ -270,7 +270,7 @@ TEST(MakeRule, RefusesDirectionsAndPriorities)
         {split("--flap 30s,5s"), "--flap 30s,5s", "like up=30s,down=5s"},
         {split("--flap up=1s,up=1s"), "--flap up=1s,up=1s", "both phases"},
         {split("--flap up=1s,down=0s"), "--flap up=1s,down=0s", "longer than nothing"},
-        {split("--flap up=1s,down=5"), "--flap up=1s,down=5", "5s"},
+        {split("--flap up=1s,down=5"), "--flap up=1s,down=5", "needs a unit"},
         {split("--flap up=1s,down=1s,up=1s"), "--flap up=1s,down=1s,up=1s", "1s"},
         {split("--flap up=721h,down=1s"), "--flap up=721h,down=1s", "720h"},
         {split("--loss 1% --flows 0%"), "--flows 0%", "write a share above 0%"},
