@@ -1,4 +1,7 @@
 // --flap in virtual time: where its edges are.
+#include <algorithm>
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "measure.h"
@@ -8,7 +11,7 @@ namespace {
 
 TEST(GuestFlap, EdgesAreWhereTheyBelongAndDoNotDrift)
 {
-    constexpr std::int64_t second = 1'000'000'000, slack = 1'000'000;
+    constexpr std::int64_t second = 1'000'000'000, slack = 1'000'000, spacing = 1'000'000;
     constexpr std::size_t per_second = 1'000, seconds = 60;
     const Pair pair;
     settle();
@@ -24,7 +27,7 @@ TEST(GuestFlap, EdgesAreWhereTheyBelongAndDoNotDrift)
     for (std::size_t i = 1; i < arrivals.size(); ++i) {
         const auto last = arrivals[i - 1].stamp.sent_ns, next = arrivals[i].stamp.sent_ns;
         if (next - last < second / 2) continue;
-        const auto down = last + second / per_second;
+        const auto down = last + spacing;
         if (edges == 0) begin = down;
         longest_off = std::max({longest_off, std::abs(down - begin - 2 * second * edges),
                                 std::abs(next - begin - second - 2 * second * edges)});
