@@ -49,7 +49,8 @@ HW_INLINE int end_silently(void)
 HW_INLINE int drop(const struct hw_flight *flight, enum hw_cause cause)
 {
 	count_drop(flight, cause);
-	return end_silently();
+	/* what has come in has no sender here to tell: the cheapest way */
+	return flight->side == HW_IN ? TC_ACT_SHOT : end_silently();
 }
 
 HW_INLINE void mark(struct __sk_buff *skb, const struct hw_flight *flight)

@@ -78,10 +78,6 @@ enum hw_place { AT_DEVICE, BEHIND_CUT };
  */
 HW_INLINE int take(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place, enum hw_cause cause)
 {
-	if (place == AT_DEVICE && flight->side == HW_IN) { /* no sender to tell: the cheapest way */
-		count_drop(flight, cause);
-		return TC_ACT_SHOT;
-	}
 	if (place == AT_DEVICE || !(flight->imp->flags & HW_REJECT))
 		return drop(flight, cause);
 	count_drop(flight, HW_CAUSE_REJECT);

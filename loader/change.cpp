@@ -75,7 +75,7 @@ void register_change(CLI::App& app, Cli& cli)
     command->footer(
         "Counters and the state of the rate live on. Each packet meets a rule as it was or as it is, never a mixture;\n"
         "several rules change in the same instant. `off` takes an impairment away, `any` a selector: --loss off,\n"
-        "--port any.\n\n"
+        "--flap off, --port any, --flows any.\n\n"
         "Examples:\n"
         "  headwind change slow-db --delay 80ms\n"
         "  headwind change slow-db --loss off --for 10m\n"

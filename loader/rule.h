@@ -162,8 +162,9 @@ struct RuleText {
 // discovery and DHCP only if named.
 Result<Rule> make_rule(const RuleText& text);
 
-// The rule with what `given` names; the rest stays as it was. "off" as a value takes an impairment away (and the
-// distribution goes with the jitter, the gap with reorder, the queue with the rate), "any" as a list a selector.
+// The rule with what `given` names; the rest stays as it was. "off" as a value takes an impairment or --flap away (and
+// the distribution goes with the jitter, the gap with reorder, the queue with the rate), "any" as a list or as --flows
+// (and --flow-seed with it) a selector.
 // --partition, --pass and --netem take the place of all other impairments, and these theirs. given.name is not used.
 // Of a rule with a party neither --cgroup nor, at the host side, --dev can be changed: they are what the party is.
 Result<Rule> change_rule(const Rule& before, const RuleText& given);
