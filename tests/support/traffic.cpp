@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -188,6 +189,11 @@ std::string write_all(const Fd& fd, std::uint64_t bytes, Clock::time_point end, 
     return {};
 }
 
+std::int64_t nanoseconds(const timespec& time)
+{
+    return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
 double seconds_since(Clock::time_point start)
 {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -199,7 +205,7 @@ std::int64_t monotonic_ns()
 {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+    return nanoseconds(now);
 }
 
 Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse)
@@ -212,9 +218,26 @@ Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse)
     return fd;
 }
 
-UdpSink::UdpSink(const Namespace& where, const Endpoint& local)
-    : socket_(udp_socket(where, local)), thread_([this] { receive(); })
+namespace {
+
+// CLOCK_MONOTONIC; the kernel stamps with the wall clock.
+std::int64_t kernel_stamp(msghdr& message)
 {
+    const auto* header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr || header->cmsg_type != SCM_TIMESTAMPNS) return 0;
+    timespec stamp{}, wall{};
+    std::memcpy(&stamp, CMSG_DATA(header), sizeof(stamp));
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return monotonic_ns() - (nanoseconds(wall) - nanoseconds(stamp));
+}
+
+}  // namespace
+
+UdpSink::UdpSink(const Namespace& where, const Endpoint& local, Arrived arrived)
+    : socket_(udp_socket(where, local)), arrived_(arrived)
+{
+    if (arrived == Arrived::by_kernel) set(socket_.get(), SOL_SOCKET, SO_TIMESTAMPNS, 1);
+    thread_ = std::thread([this] { receive(); });
 }
 
 UdpSink::~UdpSink()
@@ -226,13 +249,20 @@ UdpSink::~UdpSink()
 void UdpSink::receive()
 {
     std::vector<char> buffer(70'000);
+    std::array<char, CMSG_SPACE(sizeof(timespec))> control{};
+    iovec part{buffer.data(), buffer.size()};
     while (!stop_) {
         pollfd waiting{socket_.get(), POLLIN, 0};
         if (poll(&waiting, 1, 20) != 1) continue;
         ssize_t length = 0;
-        while ((length = recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT)) >= 0) {
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        while (message.msg_controllen = control.size(),
+               (length = recvmsg(socket_.get(), &message, MSG_DONTWAIT)) >= 0) {
             Arrival arrival;
-            arrival.arrived_ns = monotonic_ns();
+            arrival.arrived_ns = arrived_ == Arrived::by_kernel ? kernel_stamp(message) : monotonic_ns();
             arrival.size = static_cast<std::size_t>(length);
             if (arrival.size >= sizeof(Stamp)) std::memcpy(&arrival.stamp, buffer.data(), sizeof(Stamp));
             arrivals_.push_back(arrival);

@@ -56,10 +56,14 @@ struct Sent {
     std::size_t failed = 0;   // send() calls that failed (IP_RECVERR is on: ENOBUFS is told)
 };
 
+// Whose clock says when a packet arrived: the receiving thread's, or the kernel's (SO_TIMESTAMPNS), which does not wait
+// for a CPU.
+enum class Arrived { by_thread, by_kernel };
+
 // Receives in a thread of its own until finish().
 class UdpSink {
 public:
-    UdpSink(const Namespace& where, const Endpoint& local);
+    UdpSink(const Namespace& where, const Endpoint& local, Arrived arrived = Arrived::by_thread);
     UdpSink(const UdpSink&) = delete;
     UdpSink& operator=(const UdpSink&) = delete;
     ~UdpSink();
@@ -75,6 +79,7 @@ public:
 private:
     void receive();
     Fd socket_;
+    Arrived arrived_;
     std::atomic<bool> stop_{false};
     std::atomic<std::size_t> count_{0};
     std::vector<Arrival> arrivals_;
