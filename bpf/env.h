@@ -19,6 +19,11 @@ HW_INLINE __u64 env_boottime(void)
 	return hw_fed ? hw_feed.boottime : bpf_ktime_get_boot_ns();
 }
 
+HW_INLINE __u64 env_tai(void)
+{
+	return hw_fed ? hw_feed.tai : bpf_ktime_get_tai_ns();
+}
+
 HW_INLINE __u32 env_dice(void)
 {
 	if (hw_fed)

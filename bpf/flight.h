@@ -5,6 +5,9 @@
 #define HEADWIND_BPF_FLIGHT_H
 
 #include "env.h"
+#ifndef HW_FRONT
+#include "timeline.h"
+#endif
 
 /* A matched packet on its way. */
 struct hw_flight {
@@ -51,6 +54,25 @@ HW_INLINE struct hw_local *find_local(const struct hw_flight *flight)
 	return local;
 }
 
+#ifndef HW_FRONT
+/* The impairment is that of this moment. What chance drew in another step is drawn anew: its law has no memory. */
+HW_INLINE bool enter_step(struct hw_flight *flight, const struct hw_rule *rule)
+{
+	struct hw_local *local = flight->local;
+	__u32 index = local->step;
+	const struct hw_step *step = step_now(rule, &index);
+
+	if (!step)
+		return false;
+	if (index != local->step) {
+		__builtin_memset(local->until, 0, sizeof(local->until));
+		local->step = index;
+	}
+	flight->imp = &step->impairment;
+	return true;
+}
+#endif
+
 /* False: the rule is gone. */
 HW_INLINE bool board(struct hw_flight *flight, struct hw_rule *rule)
 {
@@ -58,6 +80,10 @@ HW_INLINE bool board(struct hw_flight *flight, struct hw_rule *rule)
 	flight->key.state = rule->state;
 	flight->key.direction = flight->direction;
 	flight->local = find_local(flight);
+#ifndef HW_FRONT /* XDP gets no rules with a timeline */
+	if (flight->local && rule->timeline)
+		return enter_step(flight, rule);
+#endif
 	return flight->local;
 }
 

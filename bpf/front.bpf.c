@@ -95,8 +95,7 @@ int front(struct xdp_md *context)
 		return XDP_PASS;
 	walk.version = *(volatile __u64 *)&hw_control.version;
 	walk.device = flight.slot;
-	flight.rule_id = match(context, &walk);
-	rule = flight.rule_id ? bpf_map_lookup_elem(&hw_rules, &flight.rule_id) : NULL;
+	rule = match(context, &walk) ? matched_rule(&walk, &flight.rule_id) : NULL;
 	if (!rule || !(rule->impairment.flags & HW_AT_XDP) || !board(&flight, rule))
 		return XDP_PASS;
 	flight.bytes = frame_bytes(context, &walk.packet);

@@ -25,6 +25,7 @@
 #include "apply.h"
 #include "corrupt.h"
 #include "match.h"
+#include "share.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -57,14 +58,20 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
 	struct hw_timing timing = {};
 	__u64 delay = draw_delay(imp);
 	__u32 dice = imp->reorder ? env_dice() : 0;
+	__u64 busy_q16 = (__u64)skb->len * imp->ns_per_byte_q16; /* 17 and 46 bits (compile.cpp sees to that) */
 	int cause;
 
 	if (!state || hw_control.line_pace == 0)
 		return NEXT;
 	if (hw_held.bytes + skb->len + HW_HELD_OVERHEAD > (__s64)hw_control.max_held)
 		return drop(flight, HW_CAUSE_HELD);
+	/* Where the rate changes while it is sent. (Another CPU's packet that comes between makes its start a little
+	 * wrong.)
+	 */
+	if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
+		busy_q16 = time_on_link(flight->rule_id, state->next_free > ready ? state->next_free : ready, skb->len);
 	bpf_spin_lock(&state->lock);
-	cause = hw_schedule(imp, state, ready, skb->len, delay, dice, &timing);
+	cause = hw_schedule_busy(imp, state, ready, busy_q16, delay, dice, &timing);
 	bpf_spin_unlock(&state->lock);
 	if (cause)
 		return drop(flight, cause);
@@ -154,26 +161,26 @@ HW_INLINE bool is_done(struct __sk_buff *skb, const struct hw_flight *flight)
 	return true;
 }
 
-/* Finds the packet's rule: for a party here; on lo also for the receiver; then for one at the far end. */
-HW_INLINE __u32 find_rule(struct __sk_buff *skb, struct hw_flight *flight, struct hw_walk *walk)
+/* The packet's rule: for a party here; on lo also for the receiver; then for one at the far end. */
+HW_INLINE struct hw_rule *find_rule(struct __sk_buff *skb, struct hw_flight *flight, struct hw_walk *walk)
 {
 	__u32 flags = device_of(flight->slot)->flags;
-	__u32 id;
+	int found;
 
 	walk->version = *(volatile __u64 *)&hw_control.version;
 	walk->device = flight->slot;
 	walk->direction = flight->side;
-	id = match(skb, walk);
-	if (!id && (flags & HW_DEVICE_LOOPBACK)) {
+	found = match(skb, walk);
+	if (!found && (flags & HW_DEVICE_LOOPBACK)) {
 		walk->direction = HW_IN;
-		id = match(skb, walk);
-	} else if (!id && (flags & HW_DEVICE_FAR)) {
+		found = match(skb, walk);
+	} else if (!found && (flags & HW_DEVICE_FAR)) {
 		walk->direction = flight->side == HW_OUT ? HW_IN : HW_OUT;
 		walk->far = true;
-		id = match(skb, walk);
+		found = match(skb, walk);
 	}
 	flight->direction = walk->direction;
-	return id;
+	return found ? matched_rule(walk, &flight->rule_id) : NULL;
 }
 
 /* The packet has had its fate and goes on: another hook on its way (pod, then NIC) shall not impair it again. */
@@ -197,12 +204,28 @@ HW_INLINE __u32 handed_over(const struct __sk_buff *skb)
 	return over->rule;
 }
 
+/* XDP has decided: nothing is left but to keep the order. */
+HW_INLINE int follow_front(struct __sk_buff *skb, struct hw_flight *flight)
+{
+	struct hw_rule *rule = bpf_map_lookup_elem(&hw_rules, &flight->rule_id);
+
+	return rule && board(flight, rule) ? go_on(skb, flight) : NEXT;
+}
+
+/* How many wire packets it is, and their bytes. */
+HW_INLINE void weigh(struct __sk_buff *skb, const struct hw_packet *packet, struct hw_flight *flight)
+{
+	__u32 headers = skb->gso_size ? header_bytes(skb, packet) : 0;
+
+	flight->packets = wire_packets(skb, headers);
+	flight->bytes = skb->len + (__u64)headers * (flight->packets - 1);
+}
+
 HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 {
 	struct hw_flight flight = {.side = side};
 	struct hw_walk walk = {};
 	struct hw_rule *rule;
-	__u32 headers, over;
 	int verdict;
 
 	flight.slot = find_device(skb->ifindex);
@@ -211,19 +234,17 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
 	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking())
 		return NEXT;
-	over = side == HW_IN ? handed_over(skb) : 0;
 	flight.direction = side;
-	flight.rule_id = over ? over : find_rule(skb, &flight, &walk);
-	rule = flight.rule_id ? bpf_map_lookup_elem(&hw_rules, &flight.rule_id) : NULL;
 	flight.tc_index = skb->tc_index;
-	if (!rule || !board(&flight, rule))
+	flight.rule_id = side == HW_IN ? handed_over(skb) : 0;
+	if (flight.rule_id)
+		return follow_front(skb, &flight);
+	rule = find_rule(skb, &flight, &walk);
+	if (!rule && !counts_shares(&walk))
 		return NEXT;
-	if (over)
-		return go_on(skb, &flight);
-
-	headers = skb->gso_size ? header_bytes(skb, &walk.packet) : 0;
-	flight.packets = wire_packets(skb, headers);
-	flight.bytes = skb->len + (__u64)headers * (flight.packets - 1);
+	weigh(skb, &walk.packet, &flight);
+	if ((counts_shares(&walk) && has_too_large_a_share(&flight, rule)) || !rule || !board(&flight, rule))
+		return NEXT;
 	if (needs_cut(skb, &flight))
 		return redirect_to_cut(skb, &flight);
 	verdict = decide(skb, &flight, AT_DEVICE);

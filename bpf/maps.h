@@ -41,6 +41,15 @@ struct {
 	__type(value, struct hw_lease);
 } hw_leases SEC(".maps");
 
+/* hw_rule.state -> why it is stopped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HW_DEFAULT_RULES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct hw_stop);
+} hw_stops SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, (HW_DEFAULT_RULES) * (HW_DIRECTIONS));

@@ -9,16 +9,43 @@
 #include "receiver.h"
 #endif
 
+/* What match() found last for packets with this key: most have that of one shortly before. The loader does not know of
+ * it; each object has its own. */
+struct hw_memo {
+	struct hw_key key; /* unmasked; without cgroup; `shape`: what else of a packet decides, see memo_of */
+	__u64 version;
+	__u32 device_flags;
+	__u32 rule_id; /* 0: none matches */
+	/* That struct hw_rule, which stays as it is as long as the version is in force. As words, of which the first is
+	 * not used: there may be no lock in here. */
+	__u64 rule[sizeof(struct hw_rule) / sizeof(__u64)];
+};
+
+#define NO_VERSION (~0ULL) /* of a memo that is good for one packet */
+
+#define MEMOS 64 /* a power of two */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MEMOS);
+	__type(key, __u32);
+	__type(value, struct hw_memo);
+} hw_memos SEC(".maps");
+
 /* What the walk over the shapes knows. */
 struct hw_walk {
-	struct hw_packet packet; /* its key's device is set; the cgroup changes with the shape's level */
+	/* Its key has the device, and `shape` as memo_of says; the cgroup changes with the shape's level. */
+	struct hw_packet packet;
 	__u64 version;
 	__u64 best_rank;
+	__u64 now;         /* CLOCK_BOOTTIME; 0: nobody asked yet */
 	__u32 best;        /* rule id; 0: none yet */
 	__u32 index;       /* of the shape to visit */
+	__u32 memo;        /* where the outcome is */
 	__u32 device;      /* slot */
 	__u8 direction;    /* hw_direction of the party */
 	bool far;          /* the party is at the far end of the device's cable */
+	bool passing;      /* the outcome holds for this packet, or this moment, only: not for a memo */
 	bool has_receiver; /* looked for */
 	__u64 receiver;    /* see find_receiver */
 };
@@ -40,21 +67,37 @@ HW_INLINE const struct hw_device *device_of(__u32 slot)
 	return &hw_control.devices[slot & (HW_MAX_DEVICES - 1)];
 }
 
-HW_INLINE bool is_live(const struct hw_rule *rule, __u64 version)
+/* One moment for the whole walk: where one rule ends another may begin, and a packet shall meet one of them. */
+HW_INLINE __u64 boottime_of(struct hw_walk *walk)
+{
+	if (!walk->now)
+		walk->now = env_boottime();
+	return walk->now;
+}
+
+/* Of a rule of the version in force: is this its time? */
+HW_INLINE bool is_due_now(const struct hw_rule *rule, struct hw_walk *walk)
 {
 	struct hw_lease *lease;
 	__u32 key;
 
-	if (!hw_in_version(rule, version))
+	if (rule->start && boottime_of(walk) < rule->start)
 		return false;
-	if (rule->deadline && env_boottime() >= rule->deadline)
+	if (rule->deadline && boottime_of(walk) >= rule->deadline)
 		return false;
-	if (rule->flap_period && !hw_in_phase(rule, env_boottime()))
+	if (rule->flap_period && !hw_in_phase(rule, boottime_of(walk)))
+		return false;
+	if (rule->hours.days && !hw_in_hours(&rule->hours, env_tai()))
 		return false;
 	if (rule->leased) {
 		key = rule->state;
 		lease = bpf_map_lookup_elem(&hw_leases, &key);
-		if (!lease || env_boottime() >= lease->until)
+		if (!lease || boottime_of(walk) >= lease->until)
+			return false;
+	}
+	if (rule->stoppable) {
+		key = rule->state;
+		if (bpf_map_lookup_elem(&hw_stops, &key))
 			return false;
 	}
 	return true;
@@ -84,10 +127,14 @@ HW_INLINE void consider(const struct hw_entry *entry, struct hw_walk *walk)
 		if (id == 0)
 			continue;
 		rule = bpf_map_lookup_elem(&hw_rules, &id);
-		if (!rule || (walk->best && rule->rank <= walk->best_rank) || !is_live(rule, walk->version))
+		if (!rule || (walk->best && rule->rank <= walk->best_rank) || !hw_in_version(rule, walk->version))
 			continue;
 		if (rule->flows && hw_flow_number(&walk->packet.key, rule->flow_seed) >= rule->flows)
 			continue;
+		if (!is_due_now(rule, walk)) {
+			walk->passing = true;
+			continue;
+		}
 		walk->best = id;
 		walk->best_rank = rule->rank;
 	}
@@ -142,9 +189,12 @@ HW_FUNCTION int visit_shape(hw_context *context, struct hw_walk *walk)
 	    (shape->default_devices && !(device_of(walk->device)->flags & HW_DEVICE_DEFAULT)) ||
 	    (shape->ipv6_only && walk->packet.ipv4))
 		return 0;
-	if (shape->cgroup_level && !find_cgroup(context, walk, shape->cgroup_level - 1)) {
-		walk->best = 0; /* it may be beaten */
-		return 1;
+	if (shape->cgroup_level) {
+		walk->passing = true;
+		if (!find_cgroup(context, walk, shape->cgroup_level - 1)) {
+			walk->best = 0; /* it may be beaten */
+			return 1;
+		}
 	}
 	mask_key(&masked, &walk->packet.key, &shape->mask);
 	bit = hw_filter_bit(&masked);
@@ -157,21 +207,98 @@ HW_FUNCTION int visit_shape(hw_context *context, struct hw_walk *walk)
 	return 0;
 }
 
-/* The id of the rule the packet gets, for a party that sends or receives it there; 0: none. The caller has set version,
- * device, direction and far. The version is read once per packet: it sees one rule set, whatever commits meanwhile. */
-HW_FUNCTION __u32 match(hw_context *context, struct hw_walk *walk)
+HW_INLINE bool same_key(const struct hw_key *a, const struct hw_key *b)
 {
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+	__u64 differ = 0;
+
+	for (int i = 0; i < (int)(sizeof(*a) / sizeof(*x)); i++)
+		differ |= x[i] ^ y[i];
+	return differ == 0;
+}
+
+/* Where the outcome for this walk's packet is kept. */
+HW_INLINE struct hw_memo *memo_of(struct hw_walk *walk)
+{
+	struct hw_key *key = &walk->packet.key;
+	__u32 index; /* Linux 6.1 takes no map key that lies in the argument of a global function */
+
+	key->shape = walk->packet.packet_class << 3 | walk->packet.ipv4 << 2 | walk->far << 1 | walk->direction;
+	index = (hw_filter_bit(key) ^ key->shape) & (MEMOS - 1);
+	walk->memo = index;
+	return bpf_map_lookup_elem(&hw_memos, &index);
+}
+
+HW_INLINE struct hw_rule *rule_in(struct hw_memo *memo)
+{
+	return memo && memo->rule_id ? (struct hw_rule *)memo->rule : NULL;
+}
+
+/* Is the memo about this packet, and does it still hold? */
+HW_INLINE bool holds(struct hw_memo *memo, struct hw_walk *walk)
+{
+	if (memo->version != walk->version || !same_key(&memo->key, &walk->packet.key) ||
+	    memo->device_flags != device_of(walk->device)->flags)
+		return false;
+	return memo->rule_id == 0 || is_due_now(rule_in(memo), walk);
+}
+
+HW_INLINE void keep(struct hw_memo *memo, const struct hw_walk *walk)
+{
+	const struct hw_rule *rule;
+	__u32 id = walk->best;
+
+	memo->version = NO_VERSION;
+	memo->rule_id = 0;
+	if (id) {
+		rule = bpf_map_lookup_elem(&hw_rules, &id);
+		if (!rule) /* it is being removed */
+			return;
+		HW_ASSERT(offsetof(struct hw_rule, rank) == sizeof(memo->rule[0]), "the lock is in the first word");
+		__builtin_memcpy(&memo->rule[1], &rule->rank, sizeof(*rule) - sizeof(memo->rule[0]));
+		memo->rule_id = id;
+	}
+	if (walk->passing)
+		return;
+	memo->key = walk->packet.key;
+	memo->device_flags = device_of(walk->device)->flags;
+	memo->version = walk->version;
+}
+
+/* Whether a rule wants the packet, for a party that sends or receives it there: matched_rule() is it. The caller has
+ * set version, device, direction and far. The version is read once per packet: it sees one rule set, whatever commits
+ * meanwhile. */
+HW_FUNCTION int match(hw_context *context, struct hw_walk *walk)
+{
+	struct hw_memo *memo;
+
 	if (!walk || !(hw_control.tables[walk->version & 1].directions & (1 << walk->direction)) ||
 	    !parse_packet(context, walk->direction, &walk->packet))
 		return 0;
 	walk->packet.key.device = walk->device + 1;
-	walk->has_receiver = false;
-	for (__u32 i = 0; i < HW_MAX_SHAPES; i++) {
-		walk->index = i;
-		if (visit_shape(context, walk))
-			break;
+	memo = memo_of(walk);
+	if (!memo)
+		return 0;
+	if (!holds(memo, walk)) {
+		walk->has_receiver = false;
+		walk->passing = false;
+		for (__u32 i = 0; i < HW_MAX_SHAPES; i++) {
+			walk->index = i;
+			if (visit_shape(context, walk))
+				break;
+		}
+		keep(memo, walk);
 	}
-	return walk->best;
+	return memo->rule_id != 0;
+}
+
+/* After match() found one: valid until the next match() on this CPU. */
+HW_INLINE struct hw_rule *matched_rule(const struct hw_walk *walk, __u32 *id)
+{
+	struct hw_memo *memo = bpf_map_lookup_elem(&hw_memos, &walk->memo);
+
+	*id = memo ? memo->rule_id : 0;
+	return rule_in(memo);
 }
 
 #endif

@@ -9,7 +9,9 @@
 #include "agree.h"
 #include "cli.h"
 #include "lease.h"
+#include "protect.h"
 #include "text.h"
+#include "trace.h"
 
 namespace headwind {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 struct AddOptions {
     CommonOptions common;
     AddWords words;
+    std::string confirm;
     bool hold = false, yes = false;
 };
 
@@ -44,9 +47,11 @@ Result<int> add(const AddOptions& options)
     }
     Changes changes;
     changes.add = {request};
+    HW_TRY(changes.confirm, parse_confirm(options.confirm));
     HW_CHECK(agree(changes, options.yes));
     HW_TRY(auto views, apply_changes(changes));
     report_guards(views);
+    tell_confirm(changes.confirm);
     const auto& view = views.front();
     if (options.common.json) {
         auto json = to_json(view);
@@ -54,8 +59,8 @@ Result<int> add(const AddOptions& options)
         fmt::print("{}\n", json.dump(2));
     } else {
         fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
-        if (const auto words = ingress_words(view); !words.empty())
-            fmt::print("{}: {}\n", view.record.rule.name, words);
+        for (const auto& words : {opening_words(view), ingress_words(view)})
+            if (!words.empty()) fmt::print("{}: {}\n", view.record.rule.name, words);
         if (view.state == RuleState::waiting)
             fmt::print(
                 "{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else "
@@ -70,22 +75,6 @@ Result<int> add(const AddOptions& options)
     HW_TRY(const auto removed, delete_rules({view.record.rule.name}, true, drain_progress()));
     static_cast<void>(removed);
     return 0;
-}
-
-void add_party_flags(CLI::App* command, PartyWords& words)
-{
-    constexpr const char* group = "Which packets";
-    auto* container =
-        command->add_option("--container", words.container, "of this container: id, 6 digits of it, name");
-    auto* pod = command->add_option("--pod", words.pod, "of this pod, or of one of its containers");
-    auto* pid = command->add_option("--pid", words.pid, "of this process and all of its cgroup");
-    auto* at = command->add_option("--at", words.at,
-                                   "where the rule sits: in the pod's network namespace, or at the host side of its "
-                                   "veth; by default as is best");
-    container->type_name("ID|NAME")->group(group);
-    pod->type_name("NAMESPACE/NAME[/CONTAINER]")->group(group)->excludes(container);
-    pid->type_name("N")->group(group)->excludes(container)->excludes(pod);
-    at->type_name("pod|host")->group(group);
 }
 
 }  // namespace
@@ -106,13 +95,10 @@ void add_yes_flag(CLI::App* command, bool& yes)
 void report_guards(std::vector<RuleView>& views)
 {
     for (const auto& view : views)
-        if (view.record.guard) fmt::print(stderr, "headwind: spared: {}\n", rule_sentence(view));
-    std::erase_if(views, [](const RuleView& view) { return view.record.guard; });
-}
-
-void add_owner_flag(CLI::App* command, std::string& owner, const char* help)
-{
-    command->add_option("--owner", owner, help)->type_name("NAME")->envname("HEADWIND_OWNER");
+        if (view.record.guard != Guard::no)
+            fmt::print(stderr, "headwind: {}: {}\n", view.record.guard == Guard::ssh ? "spared" : view.record.rule.name,
+                       rule_sentence(view));
+    std::erase_if(views, [](const RuleView& view) { return view.record.guard != Guard::no; });
 }
 
 Result<std::uint64_t> parse_time_option(const char* flag, const std::string& text)
@@ -137,37 +123,16 @@ Result<AddRequest> add_request(const AddWords& words, const std::optional<Place>
     AddRequest request;
     auto text = words.text;
     if (place) HW_CHECK(select_party(*place, text));
+    HW_CHECK(load_trace(text));
     HW_TRY(request.rule, make_rule(text));
     HW_TRY(request.duration, parse_time_option("--for", words.duration));
     HW_TRY(request.max_held, parse_option("--max-held", words.max_held, parse_size));
     HW_TRY(request.lease, parse_lease(words.lease));
     request.max_rules = words.max_rules;
     request.replace = words.replace;
+    HW_TRY(request.protect, make_protections(words.protect));
     HW_TRY(request.owner, owner_or_user(words.owner));
     return request;
-}
-
-void add_flags(CLI::App* command, AddWords& words)
-{
-    command->add_option("--name", words.text.name, "what list, stats and del call the rule")->required();
-    add_rule_flags(command, words.text);
-    add_party_flags(command, words.party);
-    command->add_option("--for", words.duration, "the rule ends by itself after this time: 10m")->type_name("TIME");
-    command
-        ->add_option("--lease", words.lease,
-                     "the rule ends unless it is renewed within this time: by --hold, or by `headwind renew`")
-        ->type_name("TIME");
-    add_owner_flag(command, words.owner, "who this rule is of (default: the user)");
-    command->add_flag("--replace", words.replace, "take the place of the rule of this name, in one instant");
-    command
-        ->add_option("--max-held", words.max_held,
-                     "bytes that all held packets of this namespace may take: 256MiB by default")
-        ->type_name("SIZE");
-    command
-        ->add_option("--max-rules", words.max_rules,
-                     "room for so many rules, said with the first one of a namespace: 4096 by default")
-        ->check(CLI::Range(1, +HW_MAX_RULES))
-        ->type_name("N");
 }
 
 void register_add(CLI::App& app, Cli& cli)
@@ -178,6 +143,8 @@ void register_add(CLI::App& app, Cli& cli)
     command->add_flag("--hold", options->hold,
                       "stay here and renew the rule's lease (default 3s); Ctrl-C or SIGTERM removes the rule");
     add_yes_flag(command, options->yes);
+    add_confirm_flag(command, options->confirm);
+    command->get_option("--confirm")->excludes(command->get_option("--hold"));
     add_common_options(command, options->common, true);
     command->footer(
         "Examples:\n"
@@ -188,7 +155,12 @@ void register_add(CLI::App& app, Cli& cli)
         "  headwind add --name as-in-tc --netem \"delay 100ms 20ms distribution normal loss 1%\"\n"
         "  headwind add --name split --remote 10.0.2.0/24 --partition --for 30s\n"
         "  headwind add --name flood --dev eth0 --direction in --proto udp --loss 50% --xdp native\n"
+        "  headwind add --name worse --remote-port 443 --ramp delay=0ms..200ms,loss=0%..5%,over=60s\n"
+        "  headwind add --name train --dev eth0 --direction in --trace lte.csv --repeat\n"
+        "  headwind add --name rush-hour --dev eth0 --rate 10mbit --between 09:00-17:00 --days mon-fri\n"
         "  headwind add --name spare-ssh --port 22 --pass --priority 100\n"
+        "  headwind add --name storm --dev eth0 --partition --for 5m --protect "
+        "22,10.0.0.5,/system.slice/agent.service\n"
         "  headwind add --name while-i-look --dev eth0 --remote-port 443 --loss 1% --hold\n"
         "  headwind add --name slow-shop --pod default/shop/web --delay 50ms --for 10m\n"
         "  headwind add --name lossy --container web --loss 5% --remote-port 5432\n\n"

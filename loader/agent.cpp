@@ -3,6 +3,7 @@
 
 #include <systemd/sd-daemon.h>
 
+#include "agent_claim.h"
 #include "agent_loop.h"
 #include "cli.h"
 #include "exporter.h"
@@ -28,15 +29,6 @@ Result<std::optional<NetnsId>> find_scope(const std::string& name)
         return {};
     }));
     return id;
-}
-
-// One agent for a scope.
-Result<Claim> claim(const std::optional<NetnsId>& only)
-{
-    const auto directory = std::string(bpffs_mount) + "/headwind-agent";
-    if (!only) return Claim::take(directory, "an agent serves this host already, and one is enough");
-    return Claim::take(fmt::format("{}-{}", directory, only->inode),
-                       "an agent serves this network namespace already, and one is enough");
 }
 
 Result<std::vector<prometheus::MetricFamily>> scrape(const std::optional<NetnsId>& only)
@@ -74,7 +66,8 @@ Result<int> serve(const AgentOptions& options)
     HW_CHECK(ensure_bpffs());
     HW_TRY(const auto only, find_scope(options.common.netns));
     HW_TRY(auto events, HostEvents::open());
-    HW_TRY(const auto claimed, claim(only));
+    HW_TRY(auto checks, Checks::open());
+    HW_TRY(const auto claimed, claim_for_agent(only));
     std::mutex at_work;  // what looks at instances is written for one thread
     std::optional<MetricsServer> server;
     if (!options.listen.empty()) {
@@ -84,7 +77,7 @@ Result<int> serve(const AgentOptions& options)
                }));
     }
     const AgentLog log(options.common.json);
-    Agent agent(std::move(events), log, only);
+    Agent agent(std::move(events), std::move(checks), log, only);
     bool ready = false;
     const auto after = [&] {
         at_work.unlock();

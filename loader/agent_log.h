@@ -9,9 +9,10 @@ namespace headwind {
 enum class Severity { info, warning };
 
 struct AgentEvent {
-    const char* event = "";   // serving, removed, moved, attached, instance-gone, namespace-gone, trouble, ending
-    std::string text;         // of a line for people, after namespace and rule
-    std::string netns, rule;  // empty: of none
+    const char* event =
+        "";  // serving, removed, moved, attached, mended, stopped, instance-gone, namespace-gone, trouble, ending
+    std::string text;                  // of a line for people, after namespace and rule
+    std::string netns, rule;           // empty: of none
     std::vector<std::string> devices;  // for JSON
     std::string why;                   // for JSON
     Severity severity = Severity::info;

@@ -12,6 +12,7 @@
 #include "cli.h"
 #include "instance.h"
 #include "netlink.h"
+#include "takeover.h"
 
 namespace headwind {
 namespace {
@@ -42,16 +43,34 @@ std::string reason(const Swept& swept)
 {
     switch (swept.why) {
         case RuleState::expired: return "it expired";
+        case RuleState::undone: return "it was not confirmed in time";
         case RuleState::unleased: return "its lease ended: who held it is gone";
         default: return swept.record.rule.party ? describe(*swept.record.rule.party) + " is gone" : "gone";
     }
 }
 
+// The network namespace of this inode, by a path that is renewed if it names another one now; none: there is no way in.
+// To be held for the time of the work only: it keeps the namespace alive.
+Fd open_namespace(const std::string& inode, std::string& path)
+{
+    if (!is_inode(path, inode)) path = path_of_netns(inode);
+    Fd netns(path.empty() ? -1 : open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!netns || !is_inode(fmt::format("/proc/self/fd/{}", netns.get()), inode)) return Fd();
+    return netns;
+}
+
+// In a thread of its own: who ends a namespace's processes, as its owner may, must not take the agent for one.
+Status work_inside(const Fd& netns, const std::function<Status()>& work)
+{
+    return std::async(std::launch::async, [&] { return in_netns(netns.get(), work); }).get();
+}
+
 }  // namespace
 
-Agent::Agent(HostEvents events, const AgentLog& log, std::optional<NetnsId> only)
-    : events_(std::move(events)), log_(log), only_(only)
+Agent::Agent(HostEvents events, Checks checks, const AgentLog& log, std::optional<NetnsId> only)
+    : events_(std::move(events)), checks_(std::move(checks)), log_(log), only_(only)
 {
+    events_.heed(checks_.fd());
 }
 
 Result<Agent::End> Agent::run(const Hooks& hooks)
@@ -68,7 +87,25 @@ Result<Agent::End> Agent::run(const Hooks& hooks)
         HW_TRY(const auto news, events_.wait(std::chrono::milliseconds((until - now + ms - 1) / ms)));
         if (news.ending) return End::asked;
         take_in(news);
+        const auto outcomes = checks_.take();
+        if (outcomes.empty()) continue;
+        hooks.before();
+        for (const auto& outcome : outcomes) heed(outcome);
+        hooks.after();
     }
+}
+
+void Agent::heed(const Checks::Outcome& outcome)
+{
+    const auto place = instances_.find(outcome.inode);
+    if (place == instances_.end()) return;
+    auto& one = place->second;
+    if (const auto netns = open_namespace(outcome.inode, one.path)) {
+        const auto status = work_inside(netns, [&outcome] { return heed_check(outcome.check, outcome.failure); });
+        if (!status) complain(one, status.error());
+    }
+    if (outcome.failure.empty()) return;
+    one.dirty = dirty_ = true;  // it is told
 }
 
 void Agent::take_in(const HostEvents::News& news)
@@ -125,17 +162,19 @@ void Agent::find_instances()
     std::set<std::string> found;
     for (const auto& inode : instance_inodes())
         if (!only_ || inode == std::to_string(only_->inode)) found.insert(inode);
-    std::erase_if(instances_, [&found](const auto& one) { return !found.contains(one.first); });
-    for (const auto& inode : found) instances_.try_emplace(inode);
+    std::erase_if(instances_, [this, &found](const auto& one) {
+        if (!found.contains(one.first)) checks_.set(one.first, "", {});
+        return !found.contains(one.first);
+    });
+    const bool started = all_looks_++ == 0;
+    for (const auto& inode : found) instances_.try_emplace(inode).first->second.take_over |= started;
 }
 
 void Agent::tend(const std::string& inode, Served& one)
 {
     one.dirty = false;
-    if (!is_inode(one.path, inode)) one.path = path_of_netns(inode);
-    // Open only for the time of the work: it would keep the namespace alive.
-    const Fd netns(one.path.empty() ? -1 : open(one.path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!netns || !is_inode(fmt::format("/proc/self/fd/{}", netns.get()), inode)) return bury(inode, one);
+    const auto netns = open_namespace(inode, one.path);
+    if (!netns) return bury(inode, one);
     if (!one.id) {
         const auto own = current_netns();
         if (own && std::to_string(own->inode) == inode)
@@ -148,12 +187,12 @@ void Agent::tend(const std::string& inode, Served& one)
         HW_TRY(outlook, tend_inside(one));
         return {};
     };
-    // In a thread of its own: who ends a namespace's processes, as its owner may, must not take the agent for one.
-    const auto status = std::async(std::launch::async, [&] { return in_netns(netns.get(), work); }).get();
+    const auto status = work_inside(netns, work);
     if (status)
         one.trouble.clear();
     else
         complain(one, status.error());
+    if (status) checks_.set(inode, one.path, outlook.checks);
     one.watched.clear();
     for (const auto& directory : outlook.cgroups) one.watched.insert(place_of(directory));
     one.next = outlook.next;
@@ -161,13 +200,48 @@ void Agent::tend(const std::string& inode, Served& one)
     one.not_before = one.pause = 0;
 }
 
+// Once: an agent of another version may start after this one, and commands of either be used.
+Status Agent::upgrade(Served& one) const
+{
+    if (!one.take_over) return {};
+    HW_TRY(const auto done, take_over());
+    one.take_over = false;
+    if (!done.replaced) return {};
+    AgentEvent event;
+    event.event = "upgraded";
+    event.netns = one.path;
+    event.devices = done.devices;
+    event.text = fmt::format("programs of another version replaced on {}", fmt::join(done.devices, ", "));
+    log_.tell(event);
+    return {};
+}
+
 Result<Outlook> Agent::tend_inside(Served& one)
 {
     HW_TRY(auto outlook, look_ahead());
-    if (!outlook.due) return outlook;
-    HW_TRY(const auto done, follow());
-    tell(one, done);
-    return look_ahead();
+    if (outlook.due) {
+        HW_TRY(const auto done, follow());
+        tell(one, done);
+        HW_TRY(outlook, look_ahead());
+    }
+    HW_CHECK(upgrade(one));
+    HW_CHECK(tell_stops(one, outlook));
+    return outlook;
+}
+
+Status Agent::tell_stops(const Served& one, const Outlook& outlook) const
+{
+    AgentEvent event;
+    event.event = "stopped";
+    event.netns = one.path;
+    event.severity = Severity::warning;
+    for (const auto& stopped : outlook.stopped) {
+        event.rule = stopped.rule;
+        event.why = stopped.why;
+        event.text = fmt::format("stopped: {}", event.why);
+        log_.tell(event);
+    }
+    return note_told(outlook.stopped);
 }
 
 // There is no way into the namespace: it is ending, or only open files keep it.
@@ -226,6 +300,7 @@ void Agent::tell(const Served& one, const Followed& done) const
         event.devices = moved.devices;
         event.text = moved.devices.empty() ? "none of its devices is there now"
                      : moved.cgroup        ? "its cgroup was made anew"
+                     : moved.clock         ? "the host's local time changes otherwise than before: its hours follow"
                                            : fmt::format("now at {}", fmt::join(moved.devices, ", "));
         log_.tell(event);
     }
@@ -237,6 +312,11 @@ void Agent::tell(const Served& one, const Followed& done) const
         log_.tell(event);
     }
     event.devices.clear();
+    if (done.mended) {
+        event.event = "mended";
+        event.text = "somebody took the line apart: it is whole again";
+        log_.tell(event);
+    }
     if (!done.instance_gone) return;
     event.event = "instance-gone";
     event.text = "no rule is left: all of Headwind's is removed";

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent_log.h"
+#include "checks.h"
 #include "fd.h"
 #include "follow.h"
 #include "host.h"
@@ -19,7 +20,7 @@ namespace headwind {
 class Agent {
 public:
     // `only`: the one network namespace to serve; none: all that have an instance.
-    Agent(HostEvents events, const AgentLog& log, std::optional<NetnsId> only);
+    Agent(HostEvents events, Checks checks, const AgentLog& log, std::optional<NetnsId> only);
 
     enum class End { asked, namespace_gone };
     // What there is to do now, then what comes, until a signal, or until the one namespace is gone. The hooks are
@@ -40,16 +41,20 @@ private:
         std::uint64_t not_before = 0;   // after work that could not be finished
         std::uint64_t pause = 0;        // ns, of the last such wait
         std::set<std::string> watched;  // directories
+        bool take_over = false;         // it was there when the agent started: our programs are to take over
         std::string trouble;            // last told
     };
 
     void take_in(const HostEvents::News& news);
+    void heed(const Checks::Outcome& outcome);
     std::uint64_t next_look() const;
     void look();
     void find_instances();
     bool is_due(const Served& one) const;
     void tend(const std::string& inode, Served& one);
     Result<Outlook> tend_inside(Served& one);
+    Status tell_stops(const Served& one, const Outlook& outlook) const;
+    Status upgrade(Served& one) const;
     void bury(const std::string& inode, Served& one);
     void sweep_the_host();
     void put_off(Served& one) const;
@@ -58,10 +63,12 @@ private:
     bool only_is_gone() const;
 
     HostEvents events_;
+    Checks checks_;
     const AgentLog& log_;
     std::optional<NetnsId> only_;
     std::map<std::string, Served> instances_;  // by the inode of the namespace
     Served host_;                              // what is left when no instance is
+    unsigned all_looks_ = 0;                   // at which instances there are
     bool dirty_ = true;                        // something happened since the last look
     std::uint64_t earliest_ = 0;               // CLOCK_BOOTTIME ns, of the next look
     std::uint64_t all_seen_ = 0;               // of the last look at all instances

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <iostream>
+#include <string_view>
+#include <unordered_map>
 
 #include "devices.h"
-#include "ssh_session.h"
+#include "guards.h"
 
 namespace headwind {
 namespace {
@@ -25,12 +27,12 @@ bool is_wide(const Rule& rule)
 }
 
 // Of devices that may be a host's only way to the world.
-Result<std::vector<std::string>> lifelines(const Rule& rule)
+Result<std::vector<std::string>> lifelines(const Rule& rule, bool may_wait)
 {
     HW_TRY(const auto links, netlink::list_links());
     auto devices = default_devices(links);
-    if (!rule.selector.devices.empty()) {
-        HW_TRY(devices, named_devices(links, rule.selector.devices));
+    if (const auto& names = rule.selector.devices; !names.empty()) {
+        HW_TRY(devices, may_wait ? present_devices(links, names) : named_devices(links, names));
     }
     std::vector<std::string> out;
     for (const auto& link : devices)
@@ -38,15 +40,15 @@ Result<std::vector<std::string>> lifelines(const Rule& rule)
     return out;
 }
 
-Status append_dangers(const Rule& rule, std::vector<std::string>& to)
+Status append_dangers(const Rule& rule, bool may_wait, const std::vector<SshConnection>& connections,
+                      std::vector<std::string>& to)
 {
     if (is_wide(rule)) {
-        HW_TRY(const auto devices, lifelines(rule));
+        HW_TRY(const auto devices, lifelines(rule, may_wait));
         if (!devices.empty())
             to.push_back(
                 fmt::format("{} impairs everything through {}, with no end", rule.name, fmt::join(devices, ", ")));
     }
-    HW_TRY(const auto connections, ssh_connections_here());
     for (const auto& connection : connections)
         if (names(rule, connection))
             to.push_back(fmt::format("{} impairs the SSH connection this is typed on, with no end", rule.name));
@@ -61,15 +63,16 @@ Result<std::vector<Rule>> endless_rules(const Changes& changes)
         if (request.duration == 0 && request.lease == 0) out.push_back(request.rule);
     if (changes.change.empty()) return out;
     HW_TRY(const auto all, overview());
+    std::unordered_map<std::string_view, const RuleRecord*> by_name;
+    for (const auto& view : all.rules) by_name.emplace(view.record.rule.name, &view.record);
     for (const auto& request : changes.change) {
-        const auto found = std::find_if(all.rules.begin(), all.rules.end(), [&request](const RuleView& view) {
-            return view.record.rule.name == request.name;
-        });
-        if (found == all.rules.end()) continue;  // what it is refused for
-        const auto& before = found->record;
+        const auto found = by_name.find(request.name);
+        if (found == by_name.end()) continue;  // what it is refused for
+        const auto& before = *found->second;
         HW_TRY(auto rule, request.edit(before.rule));
-        const bool had_end = before.lease != 0 || before.deadline != 0;
-        const bool has_end = before.lease != 0 || (request.duration ? *request.duration != 0 : had_end);
+        const bool leased = before.lease != 0 && before.rule.stop_if.empty();
+        const bool had_end = leased || before.deadline != 0;
+        const bool has_end = leased || (request.duration ? *request.duration != 0 : had_end);
         if (!has_end && (had_end || rule.selector != before.rule.selector)) out.push_back(std::move(rule));
     }
     return out;
@@ -81,7 +84,9 @@ Result<std::vector<std::string>> dangers(const Changes& changes)
 {
     HW_TRY(const auto rules, endless_rules(changes));
     std::vector<std::string> out;
-    for (const auto& rule : rules) HW_CHECK(append_dangers(rule, out));
+    if (rules.empty()) return out;
+    HW_TRY(const auto connections, ssh_connections_here());
+    for (const auto& rule : rules) HW_CHECK(append_dangers(rule, changes.may_wait, connections, out));
     return out;
 }
 

@@ -111,7 +111,7 @@ bool is_gone(const Cgroup& cgroup)
     return info.st_ino != cgroup.id;
 }
 
-Result<Cgroup> find_cgroup(const std::string& text)
+Result<Cgroup> find_cgroup(const std::string& text, const char* flag)
 {
     HW_TRY(const auto mount, cgroup2_mount());
     std::error_code error;
@@ -124,9 +124,9 @@ Result<Cgroup> find_cgroup(const std::string& text)
     struct stat info {};
     if (error || !below(directory) || stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
         return fail(ErrorKind::not_found,
-                    "--cgroup {}: no such cgroup below {}: write its path there, as in "
+                    "{} {}: no such cgroup below {}: write its path there, as in "
                     "/proc/PID/cgroup (the line that starts with 0::)",
-                    text, mount);
+                    flag, text, mount);
     const auto relative = directory.lexically_relative(root);
     Cgroup found;
     found.path = relative == "." ? "/" : "/" + relative.string();
@@ -149,7 +149,11 @@ Result<CommandCgroup> CommandCgroup::create()
     HW_TRY(const auto own, own_cgroup_path());
     const std::string path = fmt::format("{}/{}{}", own == "/" ? "" : own, command_prefix, getpid());
     const std::string directory = mount + path;
-    if (mkdir(directory.c_str(), 0755) != 0) return fail_errno(errno, "create cgroup " + directory);
+    if (mkdir(directory.c_str(), 0755) != 0) {
+        auto failure = fail_errno(errno, "create cgroup " + directory);
+        if (failure.value().kind == ErrorKind::permission) failure.value().message += privileges_needed;
+        return failure;
+    }
     return CommandCgroup(path, directory);
 }
 

@@ -19,8 +19,8 @@ struct Cgroup {
 // error says how to mount it.
 Result<std::string> cgroup2_mount();
 
-// `text` is a path below the mount point or an absolute path in the file system that lies below it.
-Result<Cgroup> find_cgroup(const std::string& text);
+// `text` is a path below the mount point or an absolute path in the file system that lies below it. Errors name `flag`.
+Result<Cgroup> find_cgroup(const std::string& text, const char* flag = "--cgroup");
 
 // It was removed, or removed and made anew. False too where this process sees only a part of the hierarchy.
 bool is_gone(const Cgroup& cgroup);

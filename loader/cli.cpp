@@ -10,9 +10,19 @@
 #include <nlohmann/json.hpp>
 
 #include "host.h"
+#include "local_time.h"
 
 namespace headwind {
 namespace {
+
+// Of the host; read once for all the rules of a list.
+const std::string& zone_name()
+{
+    static const std::string name = host_zone().value_or(Zone{}).name;
+    return name;
+}
+
+}  // namespace
 
 // "14:05" today, "2026-11-24 14:05" otherwise; "14:05:07" if it is less than ten minutes away.
 std::string clock_text(std::int64_t until)
@@ -27,75 +37,6 @@ std::string clock_text(std::int64_t until)
     strftime(text, sizeof(text), format, &local);
     return text;
 }
-
-void add_value(CLI::App* command, const char* group, const char* flag, std::optional<std::string>& to, const char* type,
-               const char* help)
-{
-    command->add_option(flag, to, help)->type_name(type)->group(group);
-}
-
-void add_selector_flags(CLI::App* command, RuleText& text)
-{
-    constexpr const char* group = "Which packets";
-    const auto list = [command](const char* flag, std::vector<std::string>& to, const char* type, const char* help) {
-        command->add_option(flag, to, help)->type_name(type)->group(group)->take_all();
-    };
-    list("--dev,-i", text.devices, "NAME,...",
-         "through these devices; tap*: all that match, now or later (else: the lowest that are up, lo included)");
-    list("--cgroup", text.cgroups, "PATH", "of sockets in this cgroup or below it");
-    list("--proto", text.protocols, "NAME|NUMBER,...", "tcp, udp, icmp, ...; arp, nd and dhcp only if named");
-    list("--port", text.ports, "PORTS", "at either end: 22,80,8000-8080 (or 8000:8080)");
-    list("--local-port,--src-port", text.local_ports, "PORTS", "at this end");
-    list("--remote-port,--dst-port", text.remote_ports, "PORTS", "at the other end");
-    list("--local,--src-network", text.locals, "CIDR,...", "address of this end, v4 or v6");
-    list("--remote,--network", text.remotes, "CIDR,...", "address of the other end");
-    add_value(command, group, "--flows", text.flows, "PERCENT",
-              "only of this share of the flows (5-tuples), the same ones always: 5%");
-    add_value(command, group, "--flow-seed", text.flow_seed, "N", "another choice of --flows (default 0)");
-    add_value(command, group, "--direction", text.direction, "out|in|both",
-              "out by default; both with --partition, --pass and --reject alone");
-    add_value(command, group, "--priority", text.priority, "N",
-              "-1000 .. 1000, default 0: the highest matching rule wins");
-}
-
-void add_hook_flags(CLI::App* command, RuleText& text)
-{
-    add_value(
-        command, "Where it is decided", "--xdp", text.xdp, "auto|native|generic|off",
-        "decide loss and partition of what comes in in XDP, before tc; auto (default): where the driver hands XDP "
-        "metadata on, never on veth");
-}
-
-void add_impairment_flags(CLI::App* command, RuleText& text)
-{
-    constexpr const char* group = "What happens to them";
-    const auto value = [command](const char* flag, std::optional<std::string>& to, const char* type, const char* help) {
-        add_value(command, group, flag, to, type, help);
-    };
-    value("--delay,--latency", text.delay, "TIME", "hold each packet this long: 250ms, 1.5s");
-    value("--jitter,--delay-distro", text.jitter, "TIME", "more or less than --delay by up to this, at random: 20ms");
-    value("--distribution,--delay-distribution", text.distribution, "uniform|normal",
-          "of the jitter; normal: --jitter is the standard deviation (default uniform)");
-    value("--loss,--packet-loss", text.loss, "PERCENT", "drop each wire packet with this probability: 10%");
-    value("--corrupt", text.corrupt, "PERCENT", "flip a bit of a wire packet with this probability: 0.1%");
-    value("--duplicate", text.duplicate, "PERCENT", "send a wire packet twice with this probability: 1%");
-    value("--reorder,--reordering", text.reorder, "PERCENT",
-          "send a packet without its --delay with this probability: 25%");
-    value("--reorder-gap", text.reorder_gap, "N", "only every N-th packet may be reordered (default 1)");
-    value("--rate", text.rate, "RATE", "send no faster: 1mbit, 512kbit (frames without FCS)");
-    value("--queue", text.queue, "SIZE|TIME", "longest queue in front of --rate: 64kb, 50ms (default 200ms)");
-    command->add_flag("--partition", text.partition, "drop every packet, both directions")->group(group);
-    value("--reject", text.reject, "rst|icmp",
-          "drop with an answer: what --loss takes, else every packet; rst: TCP with RST, the rest as icmp");
-    value("--netem", text.netem, "WORDS", "all of this in the words of tc's netem: \"delay 100ms 20ms loss 1%\"");
-    value("--flap", text.flap, "up=TIME,down=TIME",
-          "by turns, in the kernel: up=30s,down=5s leaves them alone for 30 s, then does this (alone: drops all) for 5 "
-          "s");
-    command->add_flag("--pass", text.pass, "leave these alone (an exclusion: give it a higher --priority)")
-        ->group(group);
-}
-
-}  // namespace
 
 void add_common_options(CLI::App* command, CommonOptions& options, bool json)
 {
@@ -135,13 +76,6 @@ Status enter(const CommonOptions& options)
     return enter_netns(options.netns);
 }
 
-void add_rule_flags(CLI::App* command, RuleText& text)
-{
-    add_selector_flags(command, text);
-    add_impairment_flags(command, text);
-    add_hook_flags(command, text);
-}
-
 Progress drain_progress()
 {
     return [](std::uint32_t left) {
@@ -152,8 +86,11 @@ Progress drain_progress()
 std::string invoking_user()
 {
     if (const char* user = std::getenv("SUDO_USER"); user != nullptr && *user != '\0') return user;
-    const passwd* entry = getpwuid(getuid());
-    return entry != nullptr ? entry->pw_name : std::to_string(getuid());
+    static const std::string name = [] {  // a file of rules asks for each line
+        const passwd* entry = getpwuid(getuid());
+        return entry != nullptr ? entry->pw_name : std::to_string(getuid());
+    }();
+    return name;
 }
 
 std::string rule_sentence(const RuleView& view)
@@ -162,7 +99,17 @@ std::string rule_sentence(const RuleView& view)
     context.devices = view.devices;
     if (view.record.until != 0) context.until = clock_text(view.record.until);
     context.lease = view.record.lease;
-    return sentence(view.record.rule, context);
+    if (view.record.rule.hours) context.zone = zone_name();
+    if (view.record.everywhere) context.devices = {"every device"};
+    return sentence(view.record.rule, context) + (view.record.guard == Guard::protect ? ", whatever rules say" : "");
+}
+
+std::string opening_words(const RuleView& view)
+{
+    if (view.state != RuleState::off_hours) return "";
+    constexpr std::string_view days[] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
+    const auto second = view.opening.second_of_week;
+    return fmt::format("off until {} {}", days[second / HW_DAY % 7], format_time_of_day(second % HW_DAY));
 }
 
 std::string ingress_words(const RuleView& view)
@@ -188,6 +135,10 @@ std::string_view format_state(RuleState state)
         case RuleState::panicked: return "off (panic)";
         case RuleState::orphaned: return "gone";
         case RuleState::waiting: return "no device";
+        case RuleState::broken: return "not effective";
+        case RuleState::stopped: return "stopped";
+        case RuleState::undone: return "undone";
+        case RuleState::off_hours: return "off hours";
     }
     return "?";
 }
@@ -215,6 +166,11 @@ nlohmann::json to_json(const RuleView& view)
     auto out = to_json(view.record.rule);
     out["id"] = view.record.id;
     out["state"] = format_state(view.state);
+    if (!view.trouble.empty()) out["trouble"] = view.trouble;
+    if (view.state == RuleState::off_hours) {
+        out["off_until"] = opening_words(view).substr(std::string_view("off until ").size());
+        out["off_until_unix_s"] = view.opening.at;
+    }
     out["sentence"] = rule_sentence(view);
     out["attached_to"] = view.devices;
     for (const auto& [device, xdp, other] : view.ingress) {
@@ -223,9 +179,10 @@ nlohmann::json to_json(const RuleView& view)
         if (other != 0) out["ingress_hooks"].back()["other_xdp_program_id"] = other;
     }
     out["owner"] = view.record.owner;
-    if (view.record.guard) out["guard"] = true;
+    if (view.record.guard != Guard::no) out["guard"] = view.record.guard == Guard::ssh ? "ssh" : "protect";
     out["created_unix_s"] = view.record.created;
     if (view.record.until != 0) out["until_unix_s"] = view.record.until;
+    if (view.record.pending != 0) out["unconfirmed"] = true;
     if (view.record.lease != 0) out["lease_ns"] = view.record.lease;
     for (const auto& [direction, counters] : view.counters)
         out["counters"][std::string(format_direction(direction))] = to_json(counters);

@@ -23,6 +23,7 @@ void register_del(CLI::App& app, Cli& cli);
 void register_list(CLI::App& app, Cli& cli);
 void register_stats(CLI::App& app, Cli& cli);
 void register_clear(CLI::App& app, Cli& cli);
+void register_confirm(CLI::App& app, Cli& cli);
 void register_panic(CLI::App& app, Cli& cli);
 void register_run(CLI::App& app, Cli& cli);
 void register_doctor(CLI::App& app, Cli& cli);
@@ -33,6 +34,8 @@ void register_batch(CLI::App& app, Cli& cli);
 void register_comcast(CLI::App& app, Cli& cli);
 void register_verify(CLI::App& app, Cli& cli);
 void register_renew(CLI::App& app, Cli& cli);
+void register_upgrade(CLI::App& app, Cli& cli);
+void register_apply(CLI::App& app, Cli& cli);
 
 // ---- shared by several subcommands ----
 
@@ -57,12 +60,15 @@ struct AddWords {
     PartyWords party;
     std::string duration, lease, max_held, owner;
     std::uint32_t max_rules = 0;
+    std::vector<std::string> protect;
     bool replace = false;
 };
 struct ChangeWords {
     std::vector<std::string> names;
     RuleText text;
     std::string duration;
+    bool go_on = false;
+    std::vector<std::string> protect;
 };
 void add_flags(CLI::App* command, AddWords& words);
 void change_flags(CLI::App* command, ChangeWords& words);
@@ -76,8 +82,17 @@ Result<std::uint64_t> parse_time_option(const char* flag, const std::string& tex
 // "headwind: waiting for 120 packets in the line ..." on stderr, if it is a terminal.
 Progress drain_progress();
 
+// --protect (protect.h).
+void add_protect_flag(CLI::App* command, std::vector<std::string>& texts);
+
 // --yes: nobody is asked (agree.h).
 void add_yes_flag(CLI::App* command, bool& yes);
+// A wall clock time for people, as short as it can be: "14:05".
+std::string clock_text(std::int64_t seconds);
+// --confirm, whose time is 0 if it was not given; and what is said once such a command has done its work.
+void add_confirm_flag(CLI::App* command, std::string& confirm);
+Result<std::uint64_t> parse_confirm(const std::string& text);
+void tell_confirm(std::uint64_t confirm);
 
 // The user who is responsible: $SUDO_USER, else the name of the real user id.
 std::string invoking_user();
@@ -87,10 +102,12 @@ Result<std::string> owner_or_user(const std::string& owner);
 
 // The rule as everyone sees it: sentence, state, counters.
 std::string rule_sentence(const RuleView& view);
+// "off until Mon 09:00" of a rule whose hours it is not; empty: it is.
+std::string opening_words(const RuleView& view);
 // Who decides what comes in, where it is not tc everywhere or could be otherwise; empty: tc.
 std::string ingress_words(const RuleView& view);
 std::string_view format_state(RuleState state);
-// Takes what nobody asked for (RuleRecord::guard) out of the views and says it on stderr.
+// Takes what is left alone (RuleRecord::guard) out of the views and says it on stderr.
 void report_guards(std::vector<RuleView>& views);
 nlohmann::json to_json(const RuleView& view);
 nlohmann::json to_json(const hw_counters& counters);

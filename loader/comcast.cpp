@@ -142,7 +142,7 @@ void register_comcast(CLI::App& app, Cli& cli)
         ->type_name("PERCENT");
     const auto list = [command](const char* flag, std::vector<std::string>& values, const char* type,
                                 const char* help) {
-        command->add_option(flag, values, help)->type_name(type)->take_all();
+        command->add_option(flag, values, help)->type_name(type)->take_all()->allow_extra_args(false);
     };
     list("--target-addr", to.target_addrs, "CIDR,...", "only to these addresses, v4 or v6");
     list("--target-port", to.target_ports, "PORTS", "only to these ports: 22,80,1000:2000");

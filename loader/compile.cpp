@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstring>
 
+#include <headwind/model.h>
+
 namespace headwind {
 namespace {
 
@@ -60,7 +62,7 @@ Alternatives of_devices(const Resolved& resolved)
     }
     if (out.empty()) {
         auto entry = blank();
-        entry.shape.default_devices = 1;
+        entry.shape.default_devices = resolved.everywhere ? 0 : 1;
         out.push_back(entry);
     }
     return out;
@@ -215,6 +217,12 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
         entry.shape.directions = static_cast<__u8>(directions);
         entry.shape.far = resolved.far ? 1 : 0;
     }
+    if (!resolved.everywhere) return out;
+    const auto near = out.size();
+    for (std::size_t i = 0; i < near; ++i) {
+        out.push_back(out[i]);
+        out.back().shape.far = 1;
+    }
     return out;
 }
 
@@ -233,7 +241,7 @@ unsigned specificity(const std::vector<SelectorEntry>& entries)
 
 std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id)
 {
-    const auto order = static_cast<unsigned>(priority + 1'001);  // 1 .. 2001
+    const auto order = static_cast<unsigned>(priority + 1'001);  // 1 .. 2002
     return static_cast<std::uint64_t>(order) << 48 | static_cast<std::uint64_t>(specificity) << 32 |
            (~id & 0xffffffffU);
 }
@@ -242,6 +250,29 @@ std::uint64_t default_queue(std::uint64_t rate)
 {
     const auto ten_frames = static_cast<std::uint64_t>(10 * full_frame * 8 * ns_per_s / rate);
     return std::clamp<std::uint64_t>(ten_frames, 200'000'000, max_delay);
+}
+
+hw_hours compile_hours(const Hours& hours, const LocalClock& clock)
+{
+    hw_hours out{};
+    out.from = hours.from;
+    out.to = hours.to;
+    out.days = hours.days;
+    out.shift = clock.shift;
+    out.shift_after = clock.shift_after;
+    out.turn = clock.turn;
+    return out;
+}
+
+std::uint64_t next_opening(const hw_hours& hours, std::uint64_t now)
+{
+    for (;;) {
+        constexpr std::uint64_t day = HW_DAY;
+        const auto of_day = hw_second_of_week(&hours, now) % day;
+        const auto next = now + day - (of_day + day - hours.from) % day;
+        now = now < hours.turn ? std::min<std::uint64_t>(next, hours.turn) : next;  // it may skip the begin
+        if (hw_in_hours(&hours, now * ns_per_s)) return now;
+    }
 }
 
 hw_impairment compile_impairment(const Impairment& impairment)

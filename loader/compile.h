@@ -10,6 +10,7 @@
 #include "cgroup.h"
 #include "result.h"
 #include "rule.h"
+#include "zone.h"
 
 namespace headwind {
 
@@ -21,6 +22,7 @@ struct Resolved {
     std::vector<std::uint16_t> device_slots;  // of hw_control.devices; empty: the default devices
     std::vector<Cgroup> cgroups;              // one for each of the rule's
     bool far = false;                         // the rule's party is at the far end of the devices: see hw_shape.far
+    bool everywhere = false;                  // at every device that any rule is at, for a party at either end
 };
 
 // One element of the entries map and the shape it is looked up with. shape.id, shape.max_rank and key.shape are 0:
@@ -33,6 +35,17 @@ struct SelectorEntry {
 Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved);
 
 hw_impairment compile_impairment(const Impairment& impairment);
+
+// The steps of a rule whose timeline's phases are there, and behind them the one that is never in force (abi.h).
+std::vector<hw_step> compile_steps(const Rule& rule);
+// The phases that steps were compiled from, for what varies. (A rate above 20 mbit as the datapath has it: compiled
+// again it is the same.)
+std::vector<Phase> phases_of(const Timeline& timeline, const std::vector<hw_step>& steps);
+
+// `clock`: as the host's is when the rule is written.
+hw_hours compile_hours(const Hours& hours, const LocalClock& clock);
+// When they begin next after `now` (CLOCK_TAI, s), as the datapath sees it.
+std::uint64_t next_opening(const hw_hours& hours, std::uint64_t now);
 
 // How many bits of a packet the least specific of these entries fixes; the more, the more specific.
 unsigned specificity(const std::vector<SelectorEntry>& entries);

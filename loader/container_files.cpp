@@ -142,7 +142,7 @@ void visit_folders(const fs::path& folder, const std::function<void(const fs::pa
     }
 }
 
-std::ptrdiff_t depth(const std::string& path)
+std::ptrdiff_t depth_of(const std::string& path)
 {
     return std::count(path.begin(), path.end(), '/');
 }
@@ -157,7 +157,7 @@ void add_cgroups(const std::string& root, Inventory& inventory)
         // The engine's own is the highest with the id: a container may have made more of that name inside.
         const auto path = directory.string().substr(folder.size());
         auto& known = inventory.cgroups.try_emplace(id, path).first->second;
-        if (depth(path) < depth(known)) known = path;
+        if (depth_of(path) < depth_of(known)) known = path;
     });
     // Ids of the user's own choice (runc run ID) are found by what the runtime wrote.
     std::error_code error;

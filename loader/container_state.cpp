@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "text.h"
+
 namespace headwind {
 namespace {
 
@@ -27,10 +29,16 @@ const json& at(const json& object, std::initializer_list<const char*> keys)
     return *value;
 }
 
+// Empty for what is no plain text: an image chooses its own labels, and names are shown on terminals.
+std::string plain_text(const json& value)
+{
+    auto text = value.is_string() ? value.get<std::string>() : std::string();
+    return is_plain_text(text) ? text : std::string();
+}
+
 std::string text_at(const json& object, std::initializer_list<const char*> keys)
 {
-    const json& value = at(object, keys);
-    return value.is_string() ? value.get<std::string>() : std::string();
+    return plain_text(at(object, keys));
 }
 
 std::uint64_t number_at(const json& object, std::initializer_list<const char*> keys)
@@ -86,7 +94,7 @@ void note_annotation(std::string_view key, const std::string& value, ContainerSt
         if (field.key == key) set(into.*field.field, value);
     const bool type = key == "io.kubernetes.cri.container-type" || key == "io.kubernetes.cri-o.ContainerType" ||
                       key == "io.kubernetes.docker.type";
-    if (type) into.is_sandbox = value == "sandbox" || value == "podsandbox";
+    if (type && !value.empty()) into.is_sandbox = value == "sandbox" || value == "podsandbox";
 }
 
 // A sandbox is known by its pod; what some engines write as its name ("POD") is no user's.
@@ -100,8 +108,7 @@ void finish_annotations(ContainerState& into)
 void note_annotations(const json& object, ContainerState& into)
 {
     if (!object.is_object()) return;
-    for (const auto& [key, value] : object.items())
-        if (value.is_string()) note_annotation(key, value.get<std::string>(), into);
+    for (const auto& [key, value] : object.items()) note_annotation(key, plain_text(value), into);
     finish_annotations(into);
 }
 
@@ -144,8 +151,7 @@ Status read_runc_state(std::string_view text, ContainerState& into)
     const json& labels = at(state, {"config", "labels"});
     if (!labels.is_array()) return {};
     for (const json& label : labels) {
-        if (!label.is_string()) continue;
-        const auto words = label.get<std::string>();
+        const auto words = plain_text(label);
         const auto equals = words.find('=');
         if (equals == std::string::npos) continue;
         if (words.substr(0, equals) == "bundle") set(into.bundle, words.substr(equals + 1));
@@ -196,7 +202,7 @@ Result<std::vector<ContainerState>> read_storage(std::string_view text)
         ContainerState one;
         one.id = text_at(entry, {"id"});
         const json& names = at(entry, {"names"});
-        if (names.is_array() && !names.empty() && names.front().is_string()) one.name = names.front();
+        if (names.is_array() && !names.empty()) one.name = plain_text(names.front());
         if (!one.id.empty()) out.push_back(std::move(one));
     }
     return out;

@@ -108,6 +108,11 @@ std::vector<Link> default_devices(const Links& links)
     return chosen;
 }
 
+bool has_loopback(const Links& links)
+{
+    return std::any_of(links.begin(), links.end(), [](const Link& link) { return (link.flags & IFF_LOOPBACK) != 0; });
+}
+
 std::string why_unsupported(const Link& link)
 {
     if (link.kind == "vrf") {

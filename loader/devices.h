@@ -22,6 +22,8 @@ bool is_line_device(const netlink::Link& link);
 // (why_unsupported).
 std::vector<netlink::Link> default_devices(const std::vector<netlink::Link>& links);
 
+bool has_loopback(const std::vector<netlink::Link>& links);
+
 // Why this device cannot be impaired, as half a sentence ("wg0 has no Ethernet header"); empty: it can. Devices
 // without an Ethernet header (tun, wireguard, ipip, sit, gre), metadata tunnels (the line would drop their metadata),
 // vrf, vti, xfrm.

@@ -161,6 +161,8 @@ Check check_instance(const Overview& all)
     const auto detail = fmt::format("{} in this network namespace, {} live; hooks are {}; the line holds {} packets",
                                     all.rules.size(), live, all.tcx ? "tcx" : "clsact", all.line.held_packets);
     if (all.panic) return check_note("rules", detail + "; panic is on", "go on with `headwind panic --off`");
+    if (!all.own_programs)
+        return check_note("rules", detail + "; their programs are another version's", "headwind upgrade");
     if (all.line.dropped_packets != 0)
         return check_note("rules", fmt::format("{}; it lost {} itself", detail, all.line.dropped_packets),
                           "fewer packets per second, or a higher net.core.netdev_max_backlog");

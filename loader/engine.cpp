@@ -1,35 +1,80 @@
 #include "engine.h"
 
-#include <linux/if.h>
-
 #include <algorithm>
 #include <atomic>
+#include <map>
+#include <string_view>
+#include <unordered_map>
+
+#include <fmt/ranges.h>
 
 #include <headwind/model.h>
 
+#include "changed.h"
 #include "counters.h"
 #include "devices.h"
 #include "follow.h"
 #include "hooks.h"
+#include "local_time.h"
 #include "plan.h"
 #include "session.h"
+#include "stops.h"
+#include "takeover.h"
 #include "transaction.h"
 
 namespace headwind {
 namespace {
+
+// What others took away.
+struct Damage {
+    std::map<std::uint32_t, __u32> hooks;  // by ifindex, see lost_hooks
+    bool line = false;
+};
+
+Result<Damage> find_damage(const Instance& instance)
+{
+    Damage out;
+    for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+        const auto ifindex = instance.control->devices[slot].ifindex;
+        if (ifindex == 0) continue;
+        // Where XDP is missing, tc decides.
+        const auto lost = lost_hooks(instance, slot) & ~static_cast<__u32>(HW_DEVICE_XDP);
+        if (lost != 0) out.hooks[ifindex] = lost;
+    }
+    HW_TRY(const bool intact, is_line_intact(instance));
+    out.line = !intact;
+    return out;
+}
+
+std::string trouble_of(const RuleView& view, const RuleRecord& record, const std::vector<netlink::Link>& links,
+                       const Damage& damage)
+{
+    if (record.guard != Guard::no) return "";  // nothing to lose
+    constexpr const char* remedy = "`headwind agent` and the next change put it back";
+    for (const auto& link : links) {
+        const auto lost = damage.hooks.find(static_cast<std::uint32_t>(link.index));
+        if (lost == damage.hooks.end() || (lost->second & attach_flags(record.rule)) == 0) continue;
+        if (std::find(view.devices.begin(), view.devices.end(), link.name) != view.devices.end())
+            return fmt::format("somebody took Headwind's program off {}: {}", link.name, remedy);
+    }
+    if (damage.line && needs_line(record.rule.impairment))
+        return fmt::format("somebody took the line apart ({}): {}", fmt::join(line_names, ", "), remedy);
+    return "";
+}
 
 // Names, and who decides what comes in.
 void add_devices(RuleView& out, const Instance& instance, const RuleRecord& record,
                  const std::vector<netlink::Link>& links)
 {
     for (const auto& link : links) {
-        for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+        for (unsigned probe = 0; probe < HW_DEVICE_PROBES; ++probe) {
+            const auto slot = static_cast<std::uint16_t>((static_cast<__u32>(link.index) + probe) % HW_MAX_DEVICES);
             const auto& device = instance.control->devices[slot];
             if (device.ifindex != static_cast<__u32>(link.index)) continue;
             const bool named = std::any_of(record.devices.begin(), record.devices.end(),
                                            [&link](const auto& d) { return d.ifindex == link.index; });
-            const bool by_default = record.rule.selector.devices.empty() && (device.flags & HW_DEVICE_DEFAULT);
-            if (!named && !by_default) continue;
+            const bool by_default = record.is_at_default_devices() && (device.flags & HW_DEVICE_DEFAULT);
+            if (!named && !by_default && !record.everywhere) continue;
             out.devices.push_back(link.name);
             if (device.flags & HW_DEVICE_INGRESS)
                 out.ingress.push_back(ingress_hook(instance, record.rule, link, slot));
@@ -37,13 +82,32 @@ void add_devices(RuleView& out, const Instance& instance, const RuleRecord& reco
     }
 }
 
-Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links)
+// Judged as the datapath does it.
+void look_at_hours(const RuleRecord& record, RuleView& out)
+{
+    if (!record.rule.hours || out.state != RuleState::live) return;
+    const auto hours = compile_hours(*record.rule.hours, record.clock);
+    const auto now = tai_ns();
+    if (hw_in_hours(&hours, now)) return;
+    out.state = RuleState::off_hours;
+    const auto now_s = now / 1'000'000'000, next = next_opening(hours, now_s);
+    out.opening = {wall_seconds() + static_cast<std::int64_t>(next - now_s), hw_second_of_week(&hours, next)};
+}
+
+Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links,
+                      const Damage& damage)
 {
     RuleView out;
     HW_TRY(out.state, read_state(instance, record));
     add_devices(out, instance, record, links);
     if (record.rule.direction == Direction::out && !is_far(record.rule)) out.ingress.clear();
     if (out.state == RuleState::live && out.devices.empty()) out.state = RuleState::waiting;
+    if (out.state == RuleState::live) out.trouble = trouble_of(out, record, links, damage);
+    if (!out.trouble.empty()) out.state = RuleState::broken;
+    if (out.state == RuleState::stopped) {
+        HW_TRY(out.trouble, why_stopped(instance, record));
+    }
+    look_at_hours(record, out);
     for (const auto& [direction, key] : {std::pair{Direction::out, HW_OUT}, {Direction::in, HW_IN}}) {
         if (record.rule.direction != Direction::both && record.rule.direction != direction) continue;
         HW_TRY(const auto counters, read_counters(instance, {record.state, static_cast<__u32>(key)}));
@@ -53,36 +117,15 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     return out;
 }
 
-// What a change leaves as it was may name devices that are not there now.
-bool keeps_devices(const RuleRecord& record, const std::vector<RuleRecord>& gone)
-{
-    return std::any_of(gone.begin(), gone.end(), [&record](const auto& before) {
-        return before.state == record.state && before.rule.selector.devices == record.rule.selector.devices;
-    });
-}
+using Links = std::vector<netlink::Link>;
 
-Result<std::vector<netlink::Link>> devices_for(const RuleRecord& record, const std::vector<RuleRecord>& gone)
+Result<Links> devices_for(const std::vector<std::string>& names, const Links& links, bool may_wait)
 {
-    HW_TRY(const auto links, netlink::list_links());
-    const auto& names = record.rule.selector.devices;
-    if (!names.empty() && keeps_devices(record, gone)) return present_devices(links, names);
-    if (!names.empty()) return named_devices(links, names);
+    if (!names.empty()) return may_wait ? present_devices(links, names) : named_devices(links, names);
     auto found = default_devices(links);
     if (found.empty())
         return fail(ErrorKind::not_found, "no device of this network namespace is up: name one with --dev");
     return found;
-}
-
-Status attach_devices(Instance& instance, const Rule& rule, const std::vector<netlink::Link>& devices,
-                      RuleRecord& record)
-{
-    for (const auto& link : devices) {
-        const auto slot = attach_device(instance, link, attach_flags(rule));
-        if (!slot && is_lost(link.index)) continue;  // since it was looked for
-        if (!slot) return tl::unexpected(slot.error());
-        if (!rule.selector.devices.empty()) record.devices.push_back({link.name, link.index, *slot});
-    }
-    return {};
 }
 
 // From nothing, or from what a killed command left, to an instance without rules.
@@ -115,7 +158,9 @@ Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, c
                                std::chrono::nanoseconds drain)
 {
     Removed out;
-    for (const auto& record : gone) out.rules.push_back(record.rule.name);
+    for (const auto& record : gone)  // one name has two, while it waits to be confirmed
+        if (std::find(out.rules.begin(), out.rules.end(), record.rule.name) == out.rules.end())
+            out.rules.push_back(record.rule.name);
     subtract(session.records, gone);
     if (only_guards(session.records)) {
         gone.insert(gone.end(), session.records.begin(), session.records.end());
@@ -123,6 +168,9 @@ Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, c
     }
     out.left = session.records;
     if (session.instance && !gone.empty()) HW_CHECK(commit(*session.instance, {session.records, {}, gone}));
+    Plan done;
+    done.gone = std::move(gone);
+    tell(changes_of(done, {}));
     if (session.records.empty()) {
         HW_TRY(out.packets_lost, tear_down(session.instance, drain, progress));
         out.instance_gone = true;
@@ -132,11 +180,16 @@ Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, c
     return out;
 }
 
+tl::unexpected<Error> no_rule(const std::string& name)
+{
+    return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+}
+
 Result<RuleRecord> find_record(const std::vector<RuleRecord>& records, const std::string& name)
 {
     const auto found =
         std::find_if(records.begin(), records.end(), [&name](const auto& record) { return record.rule.name == name; });
-    if (found == records.end()) return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+    if (found == records.end()) return no_rule(name);
     return *found;
 }
 
@@ -149,20 +202,34 @@ Status renew(const Instance& instance, std::uint32_t state, std::uint64_t lease)
     return instance.leases.rewrite(state, renewed);
 }
 
+void note_pending(const RuleRecord& record, Overview& out)
+{
+    const auto now = boottime_ns();
+    if (record.pending <= now) return;
+    if (!out.pending)
+        out.pending = Pending{wall_seconds() + static_cast<std::int64_t>((record.pending - now) / 1'000'000'000), {}};
+    if (record.former) out.pending->comes_back.push_back(record.rule.name);
+}
+
 // The rules of one version.
 Result<Overview> look_at(const Instance& instance, std::uint64_t version)
 {
     Overview out;
     out.exists = true;
     out.tcx = instance.control->tcx != 0;
+    out.own_programs = runs_own_programs(instance);
     out.max_held = instance.control->max_held;
     HW_TRY(const auto links, netlink::list_links());
+    HW_TRY(const auto damage, find_damage(instance));
     HW_TRY(auto records, load_records(instance));
     std::vector<std::pair<std::uint64_t, RuleView>> ranked;
     for (auto& record : records) {
+        note_pending(record, out);
+        if (record.former) continue;
         HW_TRY(const auto rule, instance.rules.find(record.id));
         if (!rule || !hw_in_version(&*rule, version)) continue;  // a transaction is under way
-        HW_TRY(auto one, view(instance, std::move(record), links));
+        HW_TRY(auto one, view(instance, std::move(record), links, damage));
+        if (one.state == RuleState::undone) continue;
         ranked.emplace_back(rule->rank, std::move(one));
     }
     std::sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
@@ -173,83 +240,60 @@ Result<Overview> look_at(const Instance& instance, std::uint64_t version)
 
 }  // namespace
 
-__u32 attach_flags(const Rule& rule)
+Result<std::vector<Links>> find_devices(const Plan& plan, bool may_wait)
 {
-    const bool far = is_far(rule);
-    __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
-    if (far) flags |= HW_DEVICE_FAR;
-    if (rule.direction != (far ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
-    if (rule.direction != (far ? Direction::in : Direction::out)) flags |= HW_DEVICE_INGRESS;
-    return flags;
-}
-
-Status prepare_line(Instance& instance, const Rule& rule, const std::vector<RuleRecord>& others,
-                    const std::vector<netlink::Link>& devices)
-{
-    LineNeeds needs;
-    bool line = false;
-    const auto add = [&](const Impairment& impairment) {
-        const bool time = impairment.delay != 0 || impairment.rate != 0;
-        needs.time = needs.time || time;
-        line = line || time || impairment.loss || impairment.corrupt || impairment.duplicate ||
-               impairment.reject != Reject::no;
-    };
-    add(rule.impairment);
-    for (const auto& record : others) add(record.rule.impairment);
-    needs.loopback =
-        std::any_of(devices.begin(), devices.end(), [](const auto& link) { return link.flags & IFF_LOOPBACK; });
-    return line ? ensure_line(instance, needs) : Status{};
-}
-
-Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices)
-{
-    auto& instance = *session.instance;
-    if (plan.max_held != 0) std::atomic_ref(instance.control->max_held).store(plan.max_held);
-    for (std::size_t i = 0; i < plan.fresh.size(); ++i) {
-        auto& record = plan.fresh[i];
-        HW_CHECK(prepare_line(instance, record.rule, session.records, devices[i]));
-        record.devices.clear();
-        HW_CHECK(attach_devices(instance, record.rule, devices[i], record));
-        record.id = next_rule_id(instance);
-        if (record.state == 0) record.state = record.id;
+    HW_TRY(const auto links, netlink::list_links());
+    std::unordered_map<std::uint32_t, const std::vector<std::string>*> before;  // by state
+    for (const auto& record : plan.gone) before[record.state] = &record.rule.selector.devices;
+    std::vector<Links> out;
+    for (const auto& record : plan.fresh) {
+        const auto& names = record.rule.selector.devices;
+        const auto old = before.find(record.state);
+        const bool keeps = old != before.end() && *old->second == names;
+        Links devices;
+        if (!record.everywhere) {
+            HW_TRY(devices, devices_for(names, links, may_wait || keeps));
+        }
+        out.push_back(std::move(devices));
     }
-    auto records = session.records;
-    records.insert(records.end(), plan.fresh.begin(), plan.fresh.end());
-    HW_CHECK(settle_fronts(instance, records));
-    HW_CHECK(commit(instance, {session.records, plan.fresh, plan.gone}));
-    session.records = std::move(records);
-    return {};
+    return out;
 }
 
 Result<Overview> overview()
 {
-    HW_TRY(const auto host, open_host_map());
+    HW_TRY(const auto host, open_host_map(Access::read));
     const bool panic = host && std::atomic_ref((*host)->panic).load() != 0;
     // No lock is taken: what a transaction changed meanwhile is looked at again.
     for (int looks = 1;; ++looks) {
-        HW_TRY(const auto instance, open_instance());
+        HW_TRY(const auto instance, open_instance(Access::read));
         if (!instance) {
             Overview nothing;
             nothing.panic = panic;
             return nothing;
         }
-        const auto version = std::atomic_ref(instance->control->version).load();
+        const auto version = instance->control->version;
         auto out = look_at(*instance, version);
         if (out) out->panic = panic;
-        if (looks == 100 || std::atomic_ref(instance->control->version).load() == version) return out;
+        HW_TRY(const auto after, open_instance(Access::read));
+        if (looks == 100 || (after && after->control->version == version)) return out;
     }
 }
 
 Result<std::vector<RuleView>> apply_changes(const Changes& changes)
 {
+    return change_rules([&changes](const auto&) { return changes; });
+}
+
+Result<std::vector<RuleView>> change_rules(const Decide& decide)
+{
     HW_TRY(auto session, begin());
     catch_up(session);
+    auto in_force = session.records;
+    std::erase_if(in_force, [](const auto& record) { return record.former; });
+    HW_TRY(const auto changes, decide(in_force));
+    if (changes.empty()) return std::vector<RuleView>{};
     HW_TRY(auto plan, make_plan(session, changes));
-    std::vector<std::vector<netlink::Link>> devices;
-    for (const auto& record : plan.fresh) {
-        HW_TRY(auto links, devices_for(record, plan.gone));
-        devices.push_back(std::move(links));
-    }
+    HW_TRY(const auto devices, find_devices(plan, changes.may_wait));
     if (!session.instance) HW_CHECK(start_instance(session, plan));
     if (auto status = carry_out(session, plan, devices); !status) {
         undo(session, plan.gone);
@@ -258,15 +302,20 @@ Result<std::vector<RuleView>> apply_changes(const Changes& changes)
     if (session.records.empty()) {
         HW_TRY(const auto lost, tear_down(session.instance, default_drain, [](std::uint32_t) {}));
         static_cast<void>(lost);
+        tell(changes_of(plan, {}));
         return std::vector<RuleView>{};
     }
     HW_CHECK(trim_hooks(*session.instance, session.records));
     HW_TRY(const auto links, netlink::list_links());
     std::vector<RuleView> out;
     for (auto& record : plan.fresh) {
-        HW_TRY(auto one, view(*session.instance, std::move(record), links));
+        if (record.former) continue;
+        HW_TRY(auto one, view(*session.instance, std::move(record), links, {}));
         out.push_back(std::move(one));
     }
+    auto changed = changes_of(plan, out);
+    changed.confirm = changes.confirm;
+    tell(changed);
     return out;
 }
 
@@ -283,13 +332,16 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
 {
     HW_TRY(auto session, begin());
     catch_up(session);
+    std::unordered_map<std::string_view, const RuleRecord*> by_name;
+    for (const auto& record : session.records) by_name.emplace(record.rule.name, &record);
     std::vector<RuleRecord> gone;
     for (const auto& name : names) {
-        auto record = find_record(session.records, name);
-        if (record)
-            gone.push_back(std::move(*record));
+        const auto found = by_name.find(name);
+        if (found != by_name.end() && found->second->pending != 0) return fail_pending(name);
+        if (found != by_name.end())
+            gone.push_back(*found->second);
         else if (!if_exists)
-            return pass_error(record);
+            return no_rule(name);
     }
     return remove_records(session, gone, progress, drain);
 }
@@ -299,7 +351,7 @@ Result<Removed> clear(const std::optional<std::string>& owner, const Progress& p
     HW_TRY(auto session, begin(Sweep::all));
     std::vector<RuleRecord> gone;
     for (const auto& record : session.records)
-        if (!owner || record.owner == *owner) gone.push_back(record);
+        if (!owner || (record.owner == *owner && record.guard == Guard::no)) gone.push_back(record);
     return remove_records(session, gone, progress, drain);
 }
 
@@ -319,7 +371,7 @@ Status renew_leases(const std::vector<std::string>& names)
     }
     for (const auto& name : names) {
         HW_TRY(auto record, find_record(records, name));
-        if (record.lease == 0)
+        if (record.lease == 0 || !record.rule.stop_if.empty())
             return fail(ErrorKind::usage, "{} has no lease: give it one with `headwind add --replace --lease 30s ...`",
                         name);
         named.push_back(std::move(record));
@@ -332,7 +384,11 @@ Result<bool> set_panic(bool on)
 {
     HW_TRY(const auto host, open_host_map());
     if (!host) return false;
-    std::atomic_ref((*host)->panic).store(on ? 1 : 0);
+    const bool was_on = std::atomic_ref((*host)->panic).exchange(on ? 1 : 0) != 0;
+    Changed changed;
+    if (was_on != on) changed.words = on ? "every rule is off" : "the rules have their effect again";
+    changed.everywhere = true;
+    tell(changed);
     return true;
 }
 

@@ -7,14 +7,19 @@
 
 #include "devices.h"
 #include "hooks.h"
+#include "host.h"
+#include "local_time.h"
+#include "placement.h"
 #include "plan.h"
+#include "stops.h"
 
 namespace headwind {
 namespace {
 
 using Links = std::vector<netlink::Link>;
 
-constexpr std::uint64_t look_again = 1'000'000'000;  // ns; where packets in the line are waited for
+constexpr std::uint64_t share_interval = 1'000'000'000;  // ns; how soon the agent tells what --max-share stopped
+constexpr std::uint64_t look_again = 1'000'000'000;      // ns; where packets in the line are waited for
 
 const netlink::Link* find_link(const Links& links, std::uint32_t index)
 {
@@ -23,30 +28,41 @@ const netlink::Link* find_link(const Links& links, std::uint32_t index)
     return found == links.end() ? nullptr : &*found;
 }
 
-// A rule that is to be at other devices, or to select other cgroups, than it does.
+// A rule that is to be at other devices, to select other cgroups, or to have its hours at other times than it does.
 struct Move {
     RuleRecord before, after;
     Links devices;         // of `after`
     bool renewed = false;  // its cgroups
+    bool clock = false;    // the host's is another
 };
 
 struct Work {
     std::vector<Move> moves;
     std::vector<std::pair<netlink::Link, __u32>> attach;  // with hw_device_flags
     std::vector<std::uint16_t> lost;                      // slots of devices that are gone
-    bool line = false;                                    // its devices were removed
+    bool line = false;                                    // somebody took it apart
     bool any() const { return !moves.empty() || !attach.empty() || !lost.empty() || line; }
 };
 
-// The host side of a pod is known by its index: another pod's may get its name.
-Links devices_now(const RuleRecord& record, const Links& links)
+// The host side of a pod is known by its index: another pod's may get its name. If it is gone, that of the container,
+// which has an id of its own, is looked for anew.
+Links host_side_now(RuleRecord& record, const Links& links)
 {
-    const auto& names = record.rule.selector.devices;
-    if (!is_far(record.rule)) return present_devices(links, names);
     Links out;
     for (const auto& device : record.devices)
         if (const auto* link = find_link(links, static_cast<std::uint32_t>(device.ifindex))) out.push_back(*link);
+    const auto& party = *record.rule.party;
+    if (!out.empty() || party.id.empty()) return out;
+    const auto place = find_place({.container = party.id, .pod = {}, .pid = {}, .at = "host"}, host_root());
+    if (!place) return out;
+    out = present_devices(links, place->devices);
+    if (!out.empty()) record.rule.selector.devices = place->devices;
     return out;
+}
+
+Links devices_now(RuleRecord& record, const Links& links)
+{
+    return is_far(record.rule) ? host_side_now(record, links) : present_devices(links, record.rule.selector.devices);
 }
 
 bool is_at(const RuleRecord& record, const Links& devices)
@@ -72,25 +88,34 @@ bool renew_cgroups(RuleRecord& record)
     return renewed;
 }
 
+// Of the zone, the next change of its offset, or TAI as time servers tell it. A zone that cannot be read keeps what
+// was.
+std::optional<LocalClock> clock_now(const std::vector<RuleRecord>& records)
+{
+    if (std::none_of(records.begin(), records.end(), [](const auto& record) { return record.rule.hours.has_value(); }))
+        return std::nullopt;
+    const auto clock = host_clock();
+    return clock ? std::optional(*clock) : std::nullopt;
+}
+
 std::vector<Move> find_moves(const std::vector<RuleRecord>& records, const Links& links)
 {
     std::vector<Move> out;
+    const auto clock = clock_now(records);
     for (const auto& record : records) {
-        Move move{record, record, devices_now(record, links), false};
+        if (record.rule.selector.devices.empty() && record.cgroups.empty() && !record.rule.party && !record.rule.hours)
+            continue;
+        Move move{record, record, {}, false, false};
+        move.devices = devices_now(move.after, links);
         move.renewed = renew_cgroups(move.after);
+        move.clock = clock && record.rule.hours && record.clock != *clock;
+        if (move.clock) move.after.clock = *clock;
         const bool named = !record.rule.selector.devices.empty();
-        if (move.renewed && !named) move.devices = default_devices(links);
-        if (move.renewed || (named && !is_at(record, move.devices))) out.push_back(std::move(move));
+        const bool other = move.renewed || move.clock;
+        if (other && record.is_at_default_devices()) move.devices = default_devices(links);
+        if (other || (named && !is_at(record, move.devices))) out.push_back(std::move(move));
     }
     return out;
-}
-
-bool has_lost_programs(const Instance& instance, const hw_device& device)
-{
-    const auto lost = [&](__u32 flag, hw_direction direction) {
-        return (device.flags & flag) && !is_attached(instance, static_cast<int>(device.ifindex), direction);
-    };
-    return lost(HW_DEVICE_EGRESS, HW_OUT) || lost(HW_DEVICE_INGRESS, HW_IN);
 }
 
 Work find_work(const Instance& instance, const std::vector<RuleRecord>& records, const Links& links)
@@ -106,17 +131,17 @@ Work find_work(const Instance& instance, const std::vector<RuleRecord>& records,
         const auto* link = find_link(links, device.ifindex);
         if (link == nullptr)
             out.lost.push_back(slot);
-        else if (has_lost_programs(instance, device))
+        else if (lost_hooks(instance, slot) != 0)
             out.attach.emplace_back(*link, device.flags);
     }
     __u32 flags = 0;
     for (const auto& record : records)
-        if (record.rule.selector.devices.empty()) flags |= attach_flags(record.rule);
+        if (record.is_at_default_devices()) flags |= attach_flags(record.rule);
     if (flags != 0)
         for (const auto& link : default_devices(links))
             if (!defaults.contains(static_cast<std::uint32_t>(link.index))) out.attach.emplace_back(link, flags);
-    out.line = control.line_cut != 0 &&
-               (find_link(links, control.line_cut) == nullptr || find_link(links, control.line_return) == nullptr);
+    const auto intact = is_line_intact(instance);
+    out.line = intact && !*intact;
     return out;
 }
 
@@ -140,7 +165,7 @@ Status carry_out_moves(Session& session, const std::vector<Move>& moves)
 Status move_rules(Session& session, const std::vector<Move>& moves, Followed& out)
 {
     const auto note = [&out](const Move& move) {
-        Moved moved{move.after.rule.name, {}, move.renewed};
+        Moved moved{move.after.rule.name, {}, move.renewed, move.clock};
         for (const auto& link : move.devices) moved.devices.push_back(link.name);
         out.moved.push_back(std::move(moved));
     };
@@ -168,8 +193,11 @@ Status do_work(Session& session, const Work& work, const Links& links, Followed&
     for (const auto& device : instance.control->devices)
         if (const auto* link = device.ifindex != 0 ? find_link(links, device.ifindex) : nullptr)
             devices.push_back(*link);
-    if (!session.records.empty())
-        keep_first(prepare_line(instance, session.records.front().rule, session.records, devices));
+    if (!session.records.empty()) {
+        const auto prepared = prepare_line(instance, session.records, {}, has_loopback(devices));
+        out.mended = work.line && prepared;
+        keep_first(prepared);
+    }
     for (const auto& [link, flags] : work.attach) {
         const auto slot = attach_device(instance, link, flags);
         if (slot)
@@ -191,12 +219,29 @@ Status bring_up_to_date(Session& session, Followed& out)
     return work.any() || !session.swept.empty() ? do_work(session, work, links, out) : Status{};
 }
 
+// The datapath tells nobody that it stopped a rule.
+Status find_stops(const Instance& instance, const std::vector<RuleRecord>& records, Outlook& out)
+{
+    for (const auto& record : records) {
+        if (!is_stoppable(record.rule)) continue;
+        HW_TRY(const auto stop, instance.stops.find(record.state));
+        const auto& name = record.rule.name;
+        if (stop && stop->told == 0) out.stopped.push_back({record.state, name, describe(*stop, record.rule)});
+        if (stop) continue;
+        if (!record.rule.stop_if.empty()) out.checks.push_back({record.state, name, record.rule.stop_if});
+        const auto soon = boottime_ns() + share_interval;
+        if (record.rule.max_share) out.next = out.next == 0 ? soon : std::min(out.next, soon);
+    }
+    return {};
+}
+
 // When the rules' own clocks make them stale.
 Result<std::uint64_t> next_end(const Instance& instance, const std::vector<RuleRecord>& records)
 {
     std::uint64_t next = 0;
     const auto sooner = [&next](std::uint64_t time) { next = next == 0 ? time : std::min(next, time); };
     for (const auto& record : records) {
+        if (record.pending != 0) sooner(record.pending);
         if (record.deadline != 0) sooner(record.deadline + keep_expired + 1);
         if (record.lease == 0) continue;
         HW_TRY(const auto lease, instance.leases.find(record.state));
@@ -206,6 +251,30 @@ Result<std::uint64_t> next_end(const Instance& instance, const std::vector<RuleR
 }
 
 }  // namespace
+
+Status heed_check(const StopCheck& check, const std::string& failure)
+{
+    if (failure.empty()) {
+        auto renewed = renew_lease(check.state, check_lease);
+        if (renewed || renewed.error().kind == ErrorKind::not_found) return {};
+        return renewed;
+    }
+    HW_TRY(const auto instance, open_instance());
+    return instance ? stop_for_check(*instance, check.state, failure) : Status{};
+}
+
+Status note_told(const std::vector<Stopped>& stopped)
+{
+    HW_TRY(const auto instance, open_instance());
+    for (const auto& one : stopped) {
+        if (!instance) return {};
+        HW_TRY(auto stop, instance->stops.find(one.state));
+        if (!stop) continue;
+        stop->told = 1;
+        HW_CHECK(instance->stops.put(one.state, *stop));
+    }
+    return {};
+}
 
 Result<Outlook> look_ahead()
 {
@@ -227,6 +296,7 @@ Result<Outlook> look_ahead()
             out.due = true;
         }
     }
+    HW_CHECK(find_stops(*instance, records, out));
     out.due = out.due || work.any() || !stale.empty() || instance->control->dirty != 0;
     const auto mount = cgroup2_mount();
     if (!mount) return out;

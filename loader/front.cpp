@@ -32,20 +32,17 @@ Result<Skeleton> load(const Instance& instance, Xdp mode)
 {
     Skeleton skeleton(front_bpf__open());
     if (!skeleton) return fail_errno(errno, "open the XDP object");
-    const std::array<std::pair<bpf_map*, const char*>, 9> shared{{{skeleton->maps.data_control, "control"},
-                                                                  {skeleton->maps.data_held, "held"},
-                                                                  {skeleton->maps.hw_entries, "entries"},
-                                                                  {skeleton->maps.hw_rules, "rules"},
-                                                                  {skeleton->maps.hw_leases, "leases"},
-                                                                  {skeleton->maps.hw_states, "states"},
-                                                                  {skeleton->maps.hw_locals, "locals"},
-                                                                  {skeleton->maps.hw_texts, "texts"},
-                                                                  {skeleton->maps.hw_host, "../host"}}};
-    for (const auto& [map, name] : shared) {
-        const Fd pinned(bpf_obj_get((instance.directory + "/" + name).c_str()));
-        if (!pinned || bpf_map__reuse_fd(map, pinned.get()) != 0)
-            return fail_errno(errno, fmt::format("open {}/{}", instance.directory, name));
-    }
+    const std::array<std::pair<bpf_map*, const char*>, 10> shared{{{skeleton->maps.data_control, "control"},
+                                                                   {skeleton->maps.data_held, "held"},
+                                                                   {skeleton->maps.hw_entries, "entries"},
+                                                                   {skeleton->maps.hw_rules, "rules"},
+                                                                   {skeleton->maps.hw_leases, "leases"},
+                                                                   {skeleton->maps.hw_stops, "stops"},
+                                                                   {skeleton->maps.hw_states, "states"},
+                                                                   {skeleton->maps.hw_locals, "locals"},
+                                                                   {skeleton->maps.hw_texts, "texts"},
+                                                                   {skeleton->maps.hw_host, "../host"}}};
+    for (const auto& [map, name] : shared) HW_CHECK(reuse_pin(map, instance.directory + "/" + name));
     bpf_map__set_autocreate(skeleton->maps.hw_crossings, false);
     bpf_program__set_flags(skeleton->progs.front, mode == Xdp::native ? BPF_F_XDP_HAS_FRAGS : 0);
     skeleton->rodata->hw_without = cures_taken_out();
@@ -147,8 +144,9 @@ Status settle_front(Instance& instance, std::uint16_t slot, const Link& link, Xd
     const bool automatic = wish == Xdp::automatic;
     const Xdp now = front_on(instance, slot);
     if (automatic) wish = !loopback && is_for_auto(netlink::driver_of(link.name)) ? Xdp::native : Xdp::off;
-    if (now == wish) return {};
-    if (now != Xdp::off) HW_CHECK(detach_front(instance, slot));
+    const bool attached_once = instance.control->devices[slot].flags & HW_DEVICE_XDP;
+    if (now == wish && (now != Xdp::off || !attached_once)) return {};
+    if (attached_once) HW_CHECK(detach_front(instance, slot));  // or somebody has
     if (wish == Xdp::off || (automatic && link.xdp_program != 0)) return {};
     Link bare = link;
     if (now != Xdp::off) bare.xdp_program = 0;  // was ours
@@ -194,6 +192,15 @@ Status settle_fronts(Instance& instance, const std::vector<RuleRecord>& records)
             HW_CHECK(detach_front(instance, slot));
     }
     return {};
+}
+
+Result<bool> replace_front(Instance& instance, std::uint16_t slot)
+{
+    const auto mode = front_on(instance, slot);
+    if (mode == Xdp::off) return false;
+    HW_TRY(const auto skeleton, load(instance, mode));
+    const auto pin = link_pin(instance, static_cast<int>(instance.control->devices[slot].ifindex), "xdp");
+    return replace_link(pin, bpf_program__fd(skeleton->progs.front));
 }
 
 Xdp front_on(const Instance& instance, std::uint16_t slot)

@@ -21,6 +21,9 @@ bool is_for_auto(std::string_view driver);
 // there. An error: one of the records wants what cannot be; it names the flag.
 Status settle_fronts(Instance& instance, const std::vector<RuleRecord>& records);
 
+// Puts this binary's program in the place of the one there, in the same mode. False: none is there.
+Result<bool> replace_front(Instance& instance, std::uint16_t slot);
+
 // off: there is no front.
 Xdp front_on(const Instance& instance, std::uint16_t slot);
 

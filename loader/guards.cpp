@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <set>
-#include <sstream>
 
-#include "ssh_session.h"
+#include "host.h"
 
 namespace headwind {
 namespace {
@@ -18,12 +18,32 @@ std::vector<const Rule*> rules_of(const Session& session, const Plan& plan)
     std::vector<const Rule*> out;
     for (const auto* records : {&session.records, &plan.fresh})
         for (const auto& record : *records)
-            if (!record.guard) out.push_back(&record.rule);
+            if (record.guard == Guard::no) out.push_back(&record.rule);
     return out;
 }
 
-// Of the caller's connections, each that a rule could befall and none names.
-Result<std::vector<Rule>> guards_for(const std::vector<const Rule*>& rules)
+using Ports = std::set<std::pair<unsigned, unsigned>>;
+
+// Ports of this namespace's established TCP connections, local and remote, as guards have them.
+Ports all_established_ports()
+{
+    Ports out;
+    for (const char* path : {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"}) {
+        std::ifstream file(path);
+        for (std::string line; std::getline(file, line);)
+            if (const auto ports = established_ports(std::move(line))) out.insert(*ports);
+    }
+    return out;
+}
+
+bool is_among(const Ports& established, const SshConnection& connection)
+{
+    return established.contains({connection.server_port, connection.client_port});
+}
+
+// Of the caller's connections, each that a rule could befall and none names. In tmux, one that its server was started
+// on may have ended long ago.
+Result<std::vector<Rule>> guards_for(const std::vector<const Rule*>& rules, const Ports& established)
 {
     HW_TRY(const auto connections, ssh_connections_here());
     std::vector<Rule> out;
@@ -32,27 +52,7 @@ Result<std::vector<Rule>> guards_for(const std::vector<const Rule*>& rules)
             return std::any_of(rules.begin(), rules.end(),
                                [&](const Rule* rule) { return predicate(*rule, connection); });
         };
-        if (any(could_match) && !any(names)) out.push_back(guard_rule(connection));
-    }
-    return out;
-}
-
-// Ports of this namespace's established TCP connections, local and remote, as guards have them.
-std::set<std::pair<unsigned, unsigned>> established_ports()
-{
-    constexpr unsigned established = 1;
-    std::set<std::pair<unsigned, unsigned>> out;
-    for (const char* path : {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"}) {
-        std::ifstream file(path);
-        std::string line;
-        while (std::getline(file, line)) {
-            std::replace(line.begin(), line.end(), ':', ' ');
-            std::istringstream words(line);
-            std::string slot, local, remote;
-            unsigned local_port = 0, remote_port = 0, state = 0;
-            words >> slot >> local >> std::hex >> local_port >> remote >> remote_port >> state;
-            if (words && state == established) out.emplace(local_port, remote_port);
-        }
+        if (is_among(established, connection) && any(could_match) && !any(names)) out.push_back(guard_rule(connection));
     }
     return out;
 }
@@ -70,16 +70,15 @@ bool has(const std::vector<Rule>& rules, const std::string& name)
     return std::any_of(rules.begin(), rules.end(), [&name](const Rule& rule) { return rule.name == name; });
 }
 
-// Guards that are there and not wanted: others' stay until a rule names them or they have ended.
+// Guards of SSH connections that are there and not wanted: others' stay until a rule names them or they have ended.
 std::vector<RuleRecord> obsolete_guards(const std::vector<RuleRecord>& records, const std::vector<const Rule*>& rules,
-                                        const std::vector<Rule>& wanted)
+                                        const std::vector<Rule>& wanted, const Ports& established)
 {
-    const auto established = established_ports();
     std::vector<RuleRecord> out;
     for (const auto& record : records) {
-        if (!record.guard || has(wanted, record.rule.name)) continue;
+        if (record.guard != Guard::ssh || record.pending != 0 || has(wanted, record.rule.name)) continue;
         const auto connection = connection_of(record.rule);
-        const bool ended = !established.contains({connection.server_port, connection.client_port});
+        const bool ended = !is_among(established, connection);
         const bool named = std::any_of(rules.begin(), rules.end(),
                                        [&connection](const Rule* rule) { return names(*rule, connection); });
         if (ended || named) out.push_back(record);
@@ -87,18 +86,30 @@ std::vector<RuleRecord> obsolete_guards(const std::vector<RuleRecord>& records, 
     return out;
 }
 
-Status add_guards(const Session& session, const std::vector<Rule>& wanted, Plan& plan)
+// Those that are not there yet.
+Status add_guards(const Session& session, Guard kind, const std::vector<Rule>& wanted, Plan& plan)
 {
-    std::set<std::string> taken;
+    struct Taken {
+        Guard guard;
+        bool pending;
+    };
+    std::map<std::string, Taken> taken;
     for (const auto* records : {&session.records, &std::as_const(plan.fresh)})
-        for (const auto& record : *records) taken.insert(record.rule.name);
+        for (const auto& record : *records) taken[record.rule.name] = {record.guard, record.pending != 0};
     for (const auto& rule : wanted) {
-        if (taken.contains(rule.name)) continue;
+        const auto there = taken.find(rule.name);
+        if (there != taken.end() && there->second.guard != kind)
+            return fail(ErrorKind::usage,
+                        "a rule is called {0}, the name of what is to be left alone ({1}): give it another name, or "
+                        "remove it first (headwind del {0})",
+                        rule.name, sentence(rule));
+        if (there != taken.end() && there->second.pending && kind == Guard::protect) return fail_pending(rule.name);
+        if (there != taken.end()) continue;
         AddRequest request;
         request.rule = rule;
         request.owner = guard_owner;
-        HW_TRY(auto record, new_record(request));
-        record.guard = true;
+        HW_TRY(auto record, new_record(request, kind));
+        taken[rule.name] = {kind, false};
         plan.fresh.push_back(std::move(record));
     }
     return {};
@@ -106,14 +117,24 @@ Status add_guards(const Session& session, const std::vector<Rule>& wanted, Plan&
 
 }  // namespace
 
+Result<std::vector<SshConnection>> ssh_connections_here()
+{
+    HW_TRY(const auto here, current_netns());
+    auto out = ssh_connections_of(getpid(), "/proc");
+    std::erase_if(out, [&here](const SshConnection& connection) { return connection.netns != here.inode; });
+    return out;
+}
+
 Status plan_guards(Session& session, Plan& plan)
 {
     const auto rules = rules_of(session, plan);
     auto obsolete = session.records;  // guards only, if there is no rule
     if (!rules.empty()) {
-        HW_TRY(const auto wanted, guards_for(rules));
-        obsolete = obsolete_guards(session.records, rules, wanted);
-        HW_CHECK(add_guards(session, wanted, plan));
+        const auto established = all_established_ports();
+        HW_TRY(const auto wanted, guards_for(rules, established));
+        obsolete = obsolete_guards(session.records, rules, wanted, established);
+        HW_CHECK(add_guards(session, Guard::ssh, wanted, plan));
+        HW_CHECK(add_guards(session, Guard::protect, plan.protect, plan));
     }
     subtract(session.records, obsolete);
     plan.gone.insert(plan.gone.end(), obsolete.begin(), obsolete.end());

@@ -111,7 +111,7 @@ Status detach_link(const std::string& pin)
 {
     // The kernel takes a link without a pin off at some later time; the program could not be attached again until then.
     const Fd link(bpf_obj_get(pin.c_str()));
-    if (link) bpf_link_detach(link.get());
+    if (is_link(link)) bpf_link_detach(link.get());
     if (unlink(pin.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + pin);
     return {};
 }
@@ -123,7 +123,9 @@ bool is_link_attached(const std::string& path)
     } info{};
     __u32 size = sizeof(info);
     const Fd link(bpf_obj_get(path.c_str()));
-    return link && bpf_obj_get_info_by_fd(link.get(), &info, &size) == 0 && info.ifindex != 0;
+    // Nobody may open a link to read only: for whom may not change it, it is there. And without memory.
+    if (!link && (errno == EACCES || errno == EPERM || errno == ENOMEM)) return true;
+    return is_link(link) && bpf_obj_get_info_by_fd(link.get(), &info, &size) == 0 && info.ifindex != 0;
 }
 
 bool kernel_has_tcx()
@@ -153,6 +155,24 @@ Status attach(const Instance& instance, int ifindex, hw_direction direction, con
     if (instance.control->tcx != 0) return attach_tcx(instance, ifindex, direction, program);
     if (is_attached_clsact(ifindex, direction)) return {};
     return attach_clsact(ifindex, direction, program);
+}
+
+Result<bool> replace_link(const std::string& pin, int program)
+{
+    const Fd link(bpf_obj_get(pin.c_str()));
+    if (!link) return errno == ENOENT ? Result<bool>(false) : fail_errno(errno, "open " + pin);
+    if (bpf_link_update(link.get(), program, nullptr) == 0) return true;
+    if (errno == ENOLINK) return false;  // its device is gone, or somebody detached it
+    return fail_errno(errno, "update " + pin);
+}
+
+// A filter of the same handle and priority takes the place of the other in the list that packets walk (cls_bpf_change).
+Result<bool> replace(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
+{
+    if (instance.control->tcx != 0) return replace_link(link_pin(instance, ifindex, direction), program.get());
+    if (!is_attached_clsact(ifindex, direction)) return false;
+    HW_CHECK(attach_clsact(ifindex, direction, program));
+    return true;
 }
 
 Status detach(const Instance& instance, int ifindex, hw_direction direction)

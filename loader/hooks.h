@@ -23,6 +23,10 @@ Status detach_link(const std::string& pin);
 bool is_attached(const Instance& instance, int ifindex, hw_direction direction);
 // Puts `program` first at the device's hook. Already there: nothing is done.
 Status attach(const Instance& instance, int ifindex, hw_direction direction, const Fd& program);
+// Puts `program` in the place of ours at the device's hook: each packet meets one of the two. False: none is there.
+Result<bool> replace(const Instance& instance, int ifindex, hw_direction direction, const Fd& program);
+// The same for the program of a pinned link.
+Result<bool> replace_link(const std::string& pin, int program);
 // A device or hook that is gone is no error.
 Status detach(const Instance& instance, int ifindex, hw_direction direction);
 

@@ -16,6 +16,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "pins.h"
+
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
@@ -80,7 +82,7 @@ Result<Fd> open_file(const std::string& path, int flags)
     return fd;
 }
 
-std::string& host_root()
+std::string& host_root_slot()
 {
     static std::string root;
     return root;
@@ -110,6 +112,38 @@ std::uint64_t nanoseconds(clockid_t clock)
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+// ns by which this process's time namespace is ahead of the host's CLOCK_BOOTTIME, modulo 2^64. (time_namespaces(7);
+// the file is about the namespace that children get, which is ours in a program that was started inside.)
+std::uint64_t time_namespace_offset()
+{
+    std::ifstream file("/proc/self/timens_offsets");
+    std::string clock;
+    std::int64_t seconds = 0, rest = 0;
+    while (file >> clock >> seconds >> rest)
+        if (clock == "boottime") return static_cast<std::uint64_t>(seconds * 1'000'000'000 + rest);
+    return 0;
+}
+
+// As path_of_netns(); an error if it could not be found out.
+Result<std::string> find_netns(const std::string& inode)
+{
+    struct stat info {};
+    for (const char* mounts : {"/run/netns", "/run/docker/netns"}) {
+        HW_TRY(const auto entries, entries_of(host_root_slot() + mounts));
+        for (const auto& entry : entries)
+            if (stat(entry.c_str(), &info) == 0 && std::to_string(info.st_ino) == inode) return entry.string();
+    }
+    const auto name = "net:[" + inode + "]";
+    HW_TRY(const auto processes, entries_of(host_root_slot() + "/proc"));
+    for (const auto& process : processes) {
+        if (process.filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
+        std::error_code error;
+        if (fs::read_symlink(process / "ns/net", error) == name) return (process / "ns/net").string();
+        if (error == std::errc::not_enough_memory) return fail_errno(error.value(), "read " + process.string());
+    }
+    return std::string();
+}
+
 }  // namespace
 
 Status ensure_bpffs()
@@ -137,12 +171,14 @@ Status check_bpffs_is_hosts(const std::string& root)
 
 Result<Fd> lock_host()
 {
-    HW_TRY(auto fd, open_file(bpffs_mount, O_RDONLY | O_DIRECTORY));
-    for (int waited = 0; flock(fd.get(), LOCK_EX | LOCK_NB) != 0; waited += lock_poll_ms) {
+    auto fd = open_file(bpffs_mount, O_RDONLY | O_DIRECTORY);
+    if (!fd && fd.error().kind == ErrorKind::permission) fd.error().message += privileges_needed;
+    if (!fd) return fd;
+    for (int waited = 0; flock(fd->get(), LOCK_EX | LOCK_NB) != 0; waited += lock_poll_ms) {
         if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(errno, "lock /sys/fs/bpf");
         if (waited >= lock_wait_ms)
             return fail(ErrorKind::busy, "{} is changing rules and has not finished in {} s: try again, or end it",
-                        lock_holder(fd.get()), lock_wait_ms / 1000);
+                        lock_holder(fd->get()), lock_wait_ms / 1000);
         usleep(lock_poll_ms * 1000);
     }
     return fd;
@@ -152,23 +188,41 @@ Result<Claim> Claim::take(const std::string& directory, const std::string& what)
 {
     for (;;) {
         if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "create " + directory);
-        Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        HW_CHECK(is_safe_directory(directory));
+        Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         if (!fd && errno == ENOENT) continue;
-        if (!fd) return fail_errno(errno, "open " + directory);
+        if (!fd) return fail_errno(errno, fmt::format("open {}{}", directory, privileges_needed));
         if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
             return errno == EWOULDBLOCK ? fail(ErrorKind::busy, "{}: {}", what, lock_holder(fd.get()))
                                         : fail_errno(errno, "lock " + directory);
         struct stat held {
         }, named{};
         const bool same =
-            fstat(fd.get(), &held) == 0 && stat(directory.c_str(), &named) == 0 && held.st_ino == named.st_ino;
+            fstat(fd.get(), &held) == 0 && lstat(directory.c_str(), &named) == 0 && held.st_ino == named.st_ino;
         if (same) return Claim(std::move(fd), directory);  // else who had it removed it meanwhile
     }
+}
+
+bool Claim::is_taken(const std::string& directory)
+{
+    const auto safe = is_safe_directory(directory);
+    const Fd fd(safe && *safe ? open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1);
+    return fd && flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
 Claim::~Claim()
 {
     if (lock_) rmdir(directory_.c_str());
+}
+
+Result<std::vector<fs::path>> entries_of(const std::string& directory)
+{
+    std::error_code error;
+    std::vector<fs::path> out;
+    fs::directory_iterator entry(directory, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) out.push_back(entry->path());
+    if (error && error != std::errc::no_such_file_or_directory) return fail_errno(error.value(), "read " + directory);
+    return out;
 }
 
 Result<Fd> open_netns(const std::string& name)
@@ -208,20 +262,13 @@ Status in_netns(int netns, const std::function<Status()>& work)
 
 std::string path_of_netns(const std::string& inode)
 {
-    std::error_code error;
-    struct stat info {};
-    for (const char* mounts : {"/run/netns", "/run/docker/netns"}) {
-        for (const auto& entry : fs::directory_iterator(host_root() + mounts, error))
-            if (stat(entry.path().c_str(), &info) == 0 && std::to_string(info.st_ino) == inode) return entry.path();
-    }
-    const auto name = "net:[" + inode + "]";
-    for (const auto& process : fs::directory_iterator(host_root() + "/proc", error)) {
-        const auto pid = process.path().filename().string();
-        if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-        std::error_code ignored;
-        if (fs::read_symlink(process.path() / "ns/net", ignored) == name) return process.path() / "ns/net";
-    }
-    return {};
+    return find_netns(inode).value_or("");
+}
+
+bool is_netns_gone(const std::string& inode)
+{
+    const auto path = find_netns(inode);
+    return path && path->empty();
 }
 
 Result<NetnsId> current_netns()
@@ -239,12 +286,17 @@ Result<NetnsId> current_netns()
 
 void use_host_root(const std::string& root)
 {
-    host_root() = root;
+    host_root_slot() = root;
+}
+
+const std::string& host_root()
+{
+    return host_root_slot();
 }
 
 std::string sysctl_file(const std::string& path)
 {
-    return host_root() + "/proc/sys/" + path;
+    return host_root_slot() + "/proc/sys/" + path;
 }
 
 Result<std::uint32_t> read_sysctl(const std::string& path)
@@ -279,7 +331,8 @@ Status write_initial_sysctl(const std::string& path, std::uint32_t value)
 
 std::uint64_t boottime_ns()
 {
-    return nanoseconds(CLOCK_BOOTTIME);
+    static const std::uint64_t offset = time_namespace_offset();
+    return nanoseconds(CLOCK_BOOTTIME) - offset;
 }
 
 std::int64_t wall_seconds()

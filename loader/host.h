@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "fd.h"
 #include "result.h"
@@ -31,6 +33,8 @@ class Claim {
 public:
     // `what`: half a sentence for ErrorKind::busy, which goes on with who has it.
     static Result<Claim> take(const std::string& directory, const std::string& what);
+    // Some process has it now.
+    static bool is_taken(const std::string& directory);
     Claim(Claim&& other) noexcept = default;
     Claim& operator=(Claim&&) = delete;
     ~Claim();
@@ -40,6 +44,9 @@ private:
     Fd lock_;
     std::string directory_;
 };
+
+// What is in a directory; nothing if there is no such directory.
+Result<std::vector<std::filesystem::path>> entries_of(const std::string& directory);
 
 // Opens a network namespace: a name of `ip netns`, a process id, or a path.
 Result<Fd> open_netns(const std::string& name);
@@ -52,6 +59,8 @@ Status enter_netns(int netns, const std::string& what);
 Status in_netns(int netns, const std::function<Status()>& work);
 // A path that names the network namespace of this inode, of a mount or else of a process; empty: there is none.
 std::string path_of_netns(const std::string& inode);
+// For certain: where it could not be found out, it is taken for alive.
+bool is_netns_gone(const std::string& inode);
 // The namespace the thread is in now.
 struct NetnsId {
     std::uint64_t inode = 0;
@@ -62,6 +71,7 @@ Result<NetnsId> current_netns();
 // Where the host's file system is seen (--host-root); "" at first. Sysctls are read and written below it: a container's
 // own /proc/sys is read-only.
 void use_host_root(const std::string& root);
+const std::string& host_root();
 std::string sysctl_file(const std::string& path);
 
 // Value of a sysctl, as "net/core/somaxconn", and setting it; of the thread's network namespace where the sysctl is per

@@ -146,8 +146,8 @@ void HostEvents::read_inotify(News& news)
 Result<HostEvents::News> HostEvents::wait(std::chrono::milliseconds limit)
 {
     News news;
-    std::array<pollfd, 3> sources{pollfd{netlink_.get(), POLLIN, 0}, pollfd{inotify_.get(), POLLIN, 0},
-                                  pollfd{signals_.get(), POLLIN, 0}};
+    std::array<pollfd, 4> sources{pollfd{netlink_.get(), POLLIN, 0}, pollfd{inotify_.get(), POLLIN, 0},
+                                  pollfd{signals_.get(), POLLIN, 0}, pollfd{other_, POLLIN, 0}};
     if (poll(sources.data(), sources.size(), static_cast<int>(limit.count())) < 0 && errno != EINTR)
         return fail_errno(errno, "wait for events");
     if (sources[0].revents != 0) read_netlink(news);

@@ -26,6 +26,8 @@ public:
         std::set<int> namespaces;           // ids of those whose devices changed
         std::set<std::string> directories;  // of watch(): something appeared there or went
     };
+    // wait() ends, too, when this one becomes readable.
+    void heed(int fd) { other_ = fd; }
     // Everything that came in until `limit` has passed or there is something.
     Result<News> wait(std::chrono::milliseconds limit);
 
@@ -39,6 +41,7 @@ private:
     Fd netlink_, inotify_, signals_;
     std::map<std::string, int> watches_;  // inotify's numbers
     int bpffs_ = -1, pins_ = -1;          // those of our own
+    int other_ = -1;
 };
 
 }  // namespace headwind

@@ -11,6 +11,7 @@
 #include "fd.h"
 #include "host.h"
 #include "map.h"
+#include "pins.h"
 #include "result.h"
 
 struct headwind_bpf;
@@ -28,30 +29,40 @@ struct Programs {
 class Instance {
 public:
     std::string directory;
-    Programs programs;
+    Programs programs;  // only with Access::change
     Map<hw_key, hw_entry> entries;
     Map<__u32, hw_rule> rules;
     Map<__u32, hw_lease> leases;
+    Map<__u32, hw_stop> stops;
+    Map<hw_share_key, hw_share> shares;
     Map<hw_state_key, hw_state> states;
     Fd locals;  // per CPU: see counters.h
     Map<hw_text_key, hw_text> texts;
+    Map<__u32, __u32> timelines;  // of maps: see timelines.h
     Mapping<hw_host> host;
     Mapping<hw_control> control;
     Mapping<hw_held> held;
 };
 
-// The instance of the thread's network namespace; nullopt if there is none. One that a killed command never finished
-// is none. Pins of another ABI are refused, with what to do.
-Result<std::optional<Instance>> open_instance();
+// The instance of the thread's network namespace; nullopt if there is none. One that a killed command never finished,
+// or did not finish removing, is none. Pins of another ABI, and what is not Headwind's, are refused, with what to do.
+// Access::read: without the programs, and with copies of what else would be mapped, as they are then.
+Result<std::optional<Instance>> open_instance(Access access = Access::change);
 
 // Loads and pins a new one with room for `max_rules` (at most HW_MAX_RULES). The caller holds the host lock and has
 // found none.
 Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules);
 
+// The programs as they are pinned now take the place of those that were opened.
+Status open_pinned_programs(Instance& instance);
+
+// HW_MARK's tag of the instance that is pinned there.
+Result<std::uint16_t> read_tag(const std::string& directory);
+
 // The programs read the kernel's structures at offsets from its BTF (bpf/receiver.h).
 bool kernel_has_btf();
 
-// Before the skeleton is loaded: room for that many rules. (224 bytes of kernel memory each, used or not.)
+// Before the skeleton is loaded: room for that many rules. (240 bytes of kernel memory each, used or not.)
 void make_room(headwind_bpf& skeleton, std::uint32_t max_rules);
 
 // Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left.
@@ -64,17 +75,18 @@ void sweep_dead_instances();
 // True if there is any instance directory on the host, other than the current namespace's.
 Result<bool> other_instances_exist();
 
-// The names of the instances' directories: inode numbers of network namespaces, some of them gone.
+// The names of the instances' directories (none, if those are not Headwind's): inode numbers of network namespaces,
+// some of them gone.
 std::vector<std::string> instance_inodes();
 
 // Paths by which the namespaces of all instances can be entered; those that have none (no process, no mount) are
 // missing.
-std::vector<std::string> instance_netns_paths();
+Result<std::vector<std::string>> instance_netns_paths();
 
 // Waits until no program still runs that started before the call: what it could see may be used again.
 Status grace_period();
 
 // The map that all instances share (abi.h, hw_host); nullopt: there is no instance on this host.
-Result<std::optional<Mapping<hw_host>>> open_host_map();
+Result<std::optional<Mapping<hw_host>>> open_host_map(Access access = Access::change);
 
 }  // namespace headwind

@@ -79,14 +79,26 @@ Status make_line(Instance& instance)
     if (!cured(HW_CURE_MTU)) options.mtu = 1500;
     HW_TRY(const auto veth, netlink::create_veth(options));
     HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
-    if (instance.control->tcx == 0) HW_CHECK(netlink::create_clsact(veth.index0));
-    HW_CHECK(attach(instance, veth.index0, HW_OUT, instance.programs.cut));
-    HW_CHECK(attach(instance, veth.index0, HW_IN, instance.programs.pace_out));
     HW_TRY(const int bridge, netlink::create_bridge(bridge_name, line_alias, veth.index0));
     HW_CHECK(netlink::disable_transmit_offloads(bridge_name));
     instance.control->line_return = static_cast<__u32>(veth.index0);
     instance.control->line_cut = static_cast<__u32>(bridge);
     return {};
+}
+
+// Those that are there stay.
+Status attach_programs(const Instance& instance)
+{
+    const int device = static_cast<int>(instance.control->line_return);
+    if (instance.control->tcx == 0) HW_CHECK(netlink::create_clsact(device));
+    HW_CHECK(attach(instance, device, HW_OUT, instance.programs.cut));
+    return attach(instance, device, HW_IN, instance.programs.pace_out);
+}
+
+Result<bool> has_fq(std::uint32_t device)
+{
+    HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(device)));
+    return qdisc && qdisc->kind == "fq";
 }
 
 netlink::FqOptions fq_options()
@@ -147,15 +159,27 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
     HW_CHECK(forget_lost_line(instance));
     if (cured(HW_CURE_BACKLOG)) raise_backlog(*instance.host);
     if (control.line_cut == 0) HW_CHECK(make_line(instance));
-    if (needs.time && control.line_pace == 0) {
+    HW_CHECK(attach_programs(instance));
+    if (needs.time) {
         HW_TRY(const int pace, find_pace());
-        HW_CHECK(netlink::set_root_fq(pace, fq_options()));
+        HW_TRY(const bool paces, has_fq(static_cast<std::uint32_t>(pace)));
+        if (!paces || control.line_pace == 0) HW_CHECK(netlink::set_root_fq(pace, fq_options()));
         control.line_pace = static_cast<__u32>(pace);
     }
     if (!needs.loopback || !cured(HW_CURE_LOOPBACK)) return {};
     if (control.route_localnet.changed == 0) HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
     if (control.accept_local.changed == 0) HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));
     return {};
+}
+
+Result<bool> is_line_intact(const Instance& instance)
+{
+    const auto& control = *instance.control;
+    if (control.line_cut == 0) return true;
+    HW_TRY(const bool whole, is_whole(control));
+    const int device = static_cast<int>(control.line_return);
+    if (!whole || !is_attached(instance, device, HW_OUT) || !is_attached(instance, device, HW_IN)) return false;
+    return control.line_pace == 0 ? true : has_fq(control.line_pace);
 }
 
 Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,

@@ -19,8 +19,11 @@ struct LineNeeds {
     bool loopback = false;  // rules apply on lo: route_localnet and accept_local, or what comes back is martian
 };
 
-// Makes what is missing. Something foreign of one of these names: refused.
+// Makes what is missing, also what somebody took away. Something foreign of one of these names: refused.
 Status ensure_line(Instance& instance, const LineNeeds& needs);
+
+// Is all of the line there and as we made it: devices, our programs, fq? True if there is none.
+Result<bool> is_line_intact(const Instance& instance);
 
 // Waits until the pacer is empty or `limit` has passed; tells `progress` the packets left every 200 ms. Returns the
 // packets that were left.

@@ -27,8 +27,10 @@ nlohmann::json to_json(const Overview& all)
 {
     nlohmann::json out{{"panic", all.panic}, {"rules", nlohmann::json::array()}};
     for (const auto& rule : all.rules) out["rules"].push_back(headwind::to_json(rule));
+    if (all.pending) out["pending"] = {{"until_unix_s", all.pending->until}, {"comes_back", all.pending->comes_back}};
     if (all.exists) {
         out["hooks"] = all.tcx ? "tcx" : "clsact";
+        out["own_programs"] = all.own_programs;
         out["line"] = {{"held_packets", all.line.held_packets},
                        {"held_bytes", all.line.held_bytes},
                        {"max_held_bytes", all.max_held},
@@ -65,14 +67,24 @@ bool has_several_devices(const Overview& all)
 void print_list(const Overview& all)
 {
     const auto me = invoking_user();
+    const auto width = name_width(all);
     for (const auto& rule : all.rules) {
-        fmt::print("{:<{}}  {}  {}{}\n", rule.record.rule.name, name_width(all), coloured(rule.state),
-                   rule_sentence(rule), rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
-        if (const auto words = ingress_words(rule); !words.empty())
-            fmt::print("{:<{}}  {}\n", "", name_width(all), words);
+        fmt::print("{:<{}}  {}  {}{}\n", rule.record.rule.name, width, coloured(rule.state), rule_sentence(rule),
+                   rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
+        if (!rule.trouble.empty()) fmt::print("{:<{}}  {}\n", "", width, rule.trouble);
+        for (const auto& words : {opening_words(rule), ingress_words(rule)})
+            if (!words.empty()) fmt::print("{:<{}}  {}\n", "", width, words);
+    }
+    if (all.pending) {
+        fmt::print("A change waits for `headwind confirm` until {}: {}.\n", clock_text(all.pending->until),
+                   all.pending->comes_back.empty()
+                       ? "else what it added goes"
+                       : fmt::format("else these are as before: {}", fmt::join(all.pending->comes_back, ", ")));
     }
     if (has_several_devices(all))
         fmt::print("A packet that passes several of these devices is impaired at the first of them only.\n");
+    if (!all.own_programs)
+        fmt::print("The programs that run are another version's: `headwind upgrade` puts this one's in their place.\n");
 }
 
 // Rules of containers and pods are in namespaces of their own.
@@ -80,7 +92,8 @@ Result<int> list_everywhere(const ListOptions& options)
 {
     auto json = nlohmann::json::array();
     bool any = false;
-    for (const auto& path : instance_netns_paths()) {
+    HW_TRY(const auto paths, instance_netns_paths());
+    for (const auto& path : paths) {
         if (!enter_netns(path)) continue;  // it ended meanwhile
         HW_TRY(const auto all, overview());
         any = any || !all.rules.empty();

@@ -2,8 +2,10 @@
 #include <cstdio>
 #include <exception>
 
+#include "audit.h"
 #include "cli.h"
 #include "comcast.h"
+#include "text.h"
 
 namespace {
 
@@ -21,9 +23,10 @@ int run(int argc, char** argv)
     app.require_subcommand(1);
     app.footer(exit_codes);
     Cli cli;
-    for (auto* enlist : {register_run, register_add, register_del, register_list, register_stats, register_clear,
-                         register_panic, register_change, register_batch, register_doctor, register_exporter,
-                         register_agent, register_comcast, register_verify, register_renew})
+    for (auto* enlist :
+         {register_run, register_add, register_del, register_list, register_stats, register_clear, register_confirm,
+          register_panic, register_change, register_batch, register_doctor, register_exporter, register_agent,
+          register_comcast, register_verify, register_renew, register_upgrade, register_apply})
         enlist(app, cli);
     try {
         const auto words = with_double_dashes({argv + 1, argv + argc});
@@ -33,9 +36,13 @@ int run(int argc, char** argv)
         if (code == 0) return 0;
         return app.got_subcommand("run") ? 125 : exit_code(ErrorKind::usage);
     }
+    // The agent has a log of its own, and what verify changes is in namespaces that it makes.
+    const auto command = app.get_subcommands().front()->get_name();
+    if (command != "agent" && command != "verify")
+        observe_changes([command](const Changed& changed) { audit(command, changed); });
     const auto result = cli.chosen();
     if (result) return *result;
-    fmt::print(stderr, "headwind: {}\n", result.error().message);
+    fmt::print(stderr, "headwind: {}\n", harmless(result.error().message));
     return exit_code(result.error().kind);
 }
 

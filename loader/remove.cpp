@@ -1,6 +1,8 @@
 // headwind del, headwind clear
 #include <nlohmann/json.hpp>
 
+#include <functional>
+
 #include "cli.h"
 
 namespace headwind {
@@ -9,7 +11,7 @@ namespace {
 struct RemoveOptions {
     CommonOptions common;
     std::vector<std::string> names;
-    std::string owner;
+    std::string owner, confirm;
     bool if_exists = false, all = false;
 };
 
@@ -38,9 +40,34 @@ int report(const Removed& removed, bool as_json)
     return 0;
 }
 
+// The rules of whom `wanted` tells go, and come back unless that is confirmed.
+Result<Removed> remove_for_a_while(
+    std::uint64_t confirm, bool if_exists,
+    const std::function<std::vector<std::string>(const std::vector<RuleRecord>&)>& wanted)
+{
+    Removed out;
+    const auto decide = [&](const std::vector<RuleRecord>& in_force) -> Result<Changes> {
+        Changes changes;
+        changes.remove = out.rules = wanted(in_force);
+        changes.if_exists = if_exists;
+        changes.confirm = confirm;
+        return changes;
+    };
+    HW_TRY(const auto views, change_rules(decide));
+    static_cast<void>(views);
+    if (!out.rules.empty()) tell_confirm(confirm);
+    return out;
+}
+
 Result<int> del(const RemoveOptions& options)
 {
     HW_CHECK(enter(options.common));
+    HW_TRY(const auto confirm, parse_confirm(options.confirm));
+    if (confirm != 0) {
+        HW_TRY(const auto gone,
+               remove_for_a_while(confirm, options.if_exists, [&options](const auto&) { return options.names; }));
+        return report(gone, options.common.json);
+    }
     HW_TRY(const auto removed, delete_rules(options.names, options.if_exists, drain_progress()));
     return report(removed, options.common.json);
 }
@@ -52,11 +79,23 @@ Result<int> clear_rules(const RemoveOptions& options)
         HW_TRY(owner, owner_or_user(options.owner));
     }
     HW_CHECK(enter(options.common));
+    HW_TRY(const auto confirm, parse_confirm(options.confirm));
+    if (confirm != 0) {
+        HW_TRY(const auto gone, remove_for_a_while(confirm, false, [&owner](const auto& records) {
+                   auto theirs = records;
+                   std::erase_if(theirs, [&owner](const auto& record) {
+                       return owner && (record.owner != *owner || record.guard != Guard::no);
+                   });
+                   return names_of(theirs);
+               }));
+        return report(gone, options.common.json);
+    }
     HW_TRY(const auto removed, clear(owner, drain_progress()));
     if (!options.common.json)
         for (const auto& record : removed.left)
-            fmt::print(stderr, "headwind: {} stays, it is of {} (clear --owner {}, or --all)\n", record.rule.name,
-                       record.owner, record.owner);
+            if (record.guard == Guard::no)
+                fmt::print(stderr, "headwind: {} stays, it is of {} (clear --owner {}, or --all)\n", record.rule.name,
+                           record.owner, record.owner);
     return report(removed, options.common.json);
 }
 
@@ -68,6 +107,7 @@ void register_del(CLI::App& app, Cli& cli)
     auto* command = app.add_subcommand("del", "remove rules by name; packets they hold are still delivered");
     command->add_option("name", options->names, "names, as `headwind list` shows them")->required();
     command->add_flag("--if-exists", options->if_exists, "a name that is not there is no error");
+    add_confirm_flag(command, options->confirm);
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
     command->footer("Examples:\n  headwind del slow-db\n  headwind del --if-exists a b c");
@@ -83,6 +123,7 @@ void register_clear(CLI::App& app, Cli& cli)
     add_owner_flag(command, options->owner, "whose rules (default: the user's)");
     command->add_flag("--all", options->all, "everyone's rules")->excludes(command->get_option("--owner"));
     add_namespace_options(command, options->common);
+    add_confirm_flag(command, options->confirm);
     command->footer(
         "Also cleans up after commands that were killed.\n\n"
         "Examples:\n  headwind clear\n  headwind clear --owner ci-1234\n  headwind clear --all --netns blue");

@@ -51,6 +51,9 @@ tl::unexpected<Error> fail(ErrorKind kind, fmt::format_string<Args...> format, A
     return tl::unexpected(Error{kind, fmt::format(format, std::forward<Args>(args)...)});
 }
 
+// What changing anything takes, to close the message of an ErrorKind::permission.
+inline constexpr const char* privileges_needed = " (needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)";
+
 // A system call failed: `what` names it for the reader ("create headwind0"); `error` is an errno value.
 // EPERM and EACCES become ErrorKind::permission.
 inline tl::unexpected<Error> fail_errno(int error, std::string_view what)

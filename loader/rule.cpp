@@ -16,28 +16,8 @@ namespace {
 
 constexpr std::size_t max_device_length = 15;    // IFNAMSIZ without the NUL
 constexpr std::size_t max_cgroup_length = 4095;  // PATH_MAX without the NUL
-constexpr int max_priority = 1000;
 
 // ---- lists ----
-
-Result<std::vector<std::string_view>> split(std::string_view flag, const std::vector<std::string>& values)
-{
-    std::vector<std::string_view> entries;
-    for (const std::string& value : values) {
-        std::string_view rest = value;
-        for (bool more = true; more;) {
-            const std::size_t comma = rest.find(',');
-            const std::string_view entry = trimmed(rest.substr(0, comma));
-            if (entry.empty()) {
-                return refuse(flag, value, "empty entry: write something there, or leave the flag or the comma out");
-            }
-            entries.push_back(entry);
-            more = comma != std::string_view::npos;
-            if (more) rest.remove_prefix(comma + 1);
-        }
-    }
-    return entries;
-}
 
 // Every entry parsed, each value once, in the order typed.
 template <class T>
@@ -289,7 +269,7 @@ bool can_xdp_decide(const Rule& rule)
     rest.loss.reset();
     rest.partition = false;
     return rule.direction != Direction::out && rule.selector.cgroups.empty() && !is_far(rule) && rest == Impairment{} &&
-           rule.impairment != rest;
+           !rule.timeline && !rule.max_share && rule.impairment != rest;
 }
 
 Status check_xdp(const Rule& rule)
@@ -299,12 +279,32 @@ Status check_xdp(const Rule& rule)
     if (rule.selector.devices.empty())
         return refuse("--xdp", mode, "say on which devices, with --dev (auto and off need none)");
     if (can_xdp_decide(rule)) return {};
-    return refuse("--xdp", mode,
-                  "XDP decides only --loss or --partition of what comes in, for all cgroups: add --direction in or "
-                  "both, and leave out --cgroup, --container, --pod and every other impairment; or use --xdp auto");
+    return refuse(
+        "--xdp", mode,
+        "XDP decides only --loss or --partition of what comes in, for all cgroups: add --direction in or "
+        "both, and leave out --cgroup, --container, --pod, --max-share and every other impairment; or use --xdp auto");
 }
 
 }  // namespace
+
+Result<std::vector<std::string_view>> split(std::string_view flag, const std::vector<std::string>& values)
+{
+    std::vector<std::string_view> entries;
+    for (const std::string& value : values) {
+        std::string_view rest = value;
+        for (bool more = true; more;) {
+            const std::size_t comma = rest.find(',');
+            const std::string_view entry = trimmed(rest.substr(0, comma));
+            if (entry.empty()) {
+                return refuse(flag, value, "empty entry: write something there, or leave the flag or the comma out");
+            }
+            entries.push_back(entry);
+            more = comma != std::string_view::npos;
+            if (more) rest.remove_prefix(comma + 1);
+        }
+    }
+    return entries;
+}
 
 std::string typed(std::string_view flag, std::string_view value)
 {
@@ -353,7 +353,9 @@ Result<Rule> make_rule(const RuleText& text)
     Rule rule;
     HW_TRY(rule.name, parse_name(text.name));
     HW_TRY(rule.selector, make_selector(text));
-    HW_TRY(const RuleText flags, spell_out(text));
+    HW_TRY(RuleText flags, spell_out(text));
+    HW_TRY(rule.timeline, make_timeline(flags));
+    if (rule.timeline) HW_CHECK(put_worst(*rule.timeline, flags));
     auto impairment = make_impairment(flags);
     if (text.netem) impairment = named("--netem", *text.netem, std::move(impairment));
     HW_TRY(rule.impairment, std::move(impairment));
@@ -365,9 +367,11 @@ Result<Rule> make_rule(const RuleText& text)
     if (text.flap) {
         HW_TRY(rule.flap, named("--flap", *text.flap, parse_flap(*text.flap)));
     }
+    HW_TRY(rule.hours, make_hours(text));
     if (text.xdp) {
         HW_TRY(rule.xdp, named("--xdp", *text.xdp, parse_xdp(*text.xdp)));
     }
+    HW_CHECK(put_stops(text, rule));
     HW_CHECK(check_xdp(rule));
     return rule;
 }

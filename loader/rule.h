@@ -12,15 +12,18 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "result.h"
+#include "timeline.h"
 #include "units.h"
 
 namespace headwind {
 
 // Longest rule name. Names: letters, digits, '-', '_', '.', not starting with '-' or '.'.
 constexpr std::size_t max_name_length = 63;
-constexpr int default_priority = 0;            // higher wins; -1000 .. 1000
-constexpr std::size_t max_range_ports = 4096;  // one rule's ports, after expansion; above that: refused. Local and
-                                               // remote ports together: their combinations
+constexpr int default_priority = 0;  // higher wins; from -max_priority on
+constexpr int max_priority = 1000;
+constexpr std::size_t max_range_ports = 4096;    // one rule's ports, after expansion; above that: refused. Local and
+                                                 // remote ports together: their combinations
+constexpr std::size_t max_command_length = 512;  // of stop_if, bytes
 constexpr std::uint64_t max_delay = 4'294'000'000'000;  // ns; fq's horizon is a 32-bit count of microseconds
 
 enum class Direction { out, in, both };
@@ -116,14 +119,32 @@ struct Flap {
     friend bool operator==(const Flap&, const Flap&) = default;
 };
 
+// The hours of the host's local time in which a rule is in force: on these days from `from` until before `to`. What
+// goes over midnight belongs to the day it begins on. All of every day is no Hours.
+constexpr std::uint8_t every_day = 0x7f;
+struct Hours {
+    std::uint32_t from = 0, to = 86400;  // s of the day; from < 86400, from < to < from + 86400 (or all of the day)
+    std::uint8_t days = every_day;       // bit 0 is Monday; at least one
+    friend bool operator==(const Hours&, const Hours&) = default;
+};
+constexpr bool is_overnight(const Hours& hours)
+{
+    return hours.to > 86400;
+}
+
 struct Rule {
     std::string name;
     Selector selector;
-    Impairment impairment;
+    Impairment impairment;  // of what the timeline varies, the worst
     Direction direction = Direction::out;
     int priority = default_priority;
     Xdp xdp = Xdp::automatic;
     std::optional<Flap> flap;
+    std::optional<Hours> hours;
+    std::optional<Timeline> timeline;
+    // It stops for good once it has matched more than this share of what passed one of its hooks in a minute.
+    std::optional<Probability> max_share;  // between 0 and 100%, exclusively
+    std::string stop_if;                   // once this shell command, run by the agent, fails; empty: none
     std::optional<Party> party;
     friend bool operator==(const Rule&, const Rule&) = default;
 };
@@ -140,16 +161,17 @@ struct RuleText {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
     std::optional<std::string> delay, jitter, distribution, loss, corrupt, duplicate, reorder, reorder_gap, rate, queue,
-        reject, direction, priority, xdp, flows, flow_seed, flap;
+        reject, direction, priority, xdp, flows, flow_seed, flap, between, days, ramp, trace, max_share, stop_if;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
-    bool partition = false, pass = false;
-    std::optional<Party> party;  // found, not typed
+    bool partition = false, pass = false, repeat = false;
+    std::optional<Party> party;        // found, not typed
+    std::optional<Timeline> timeline;  // read from the file that `trace` names (trace.h)
 };
 
 // The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
 // --remote-port --local --remote --delay --jitter --distribution --loss --corrupt --duplicate --reorder --reorder-gap
 // --rate --queue --reject --direction --priority --partition --pass --netem --xdp
-// --flows --flow-seed --flap.
+// --flows --flow-seed --flap --between --days --ramp --trace --repeat --max-share --stop-if.
 // Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder
 // without --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
 // --partition with another impairment (--partition --reject is fine), --reject with another impairment but without
@@ -162,9 +184,9 @@ struct RuleText {
 // discovery and DHCP only if named.
 Result<Rule> make_rule(const RuleText& text);
 
-// The rule with what `given` names; the rest stays as it was. "off" as a value takes an impairment or --flap away (and
-// the distribution goes with the jitter, the gap with reorder, the queue with the rate), "any" as a list or as --flows
-// (and --flow-seed with it) a selector.
+// The rule with what `given` names; the rest stays as it was. "off" as a value takes an impairment, --flap, --between
+// or --days away (and the distribution goes with the jitter, the gap with reorder, the queue with the rate), "any" as a
+// list or as --flows (and --flow-seed with it) a selector.
 // --partition, --pass and --netem take the place of all other impairments, and these theirs. given.name is not used.
 // Of a rule with a party neither --cgroup nor, at the host side, --dev can be changed: they are what the party is.
 Result<Rule> change_rule(const Rule& before, const RuleText& given);
@@ -181,13 +203,21 @@ std::string_view format_direction(Direction direction);
 std::string_view format_distribution(Distribution distribution);
 std::string_view format_reject(Reject reject);
 std::string_view format_xdp(Xdp xdp);
-Result<Flap> parse_flap(std::string_view text);  // "up=30s,down=5s"
+Result<Flap> parse_flap(std::string_view text);      // "up=30s,down=5s"
+Result<Hours> parse_between(std::string_view text);  // "09:00-17:00"; every day
+std::string format_between(const Hours& hours);
+std::string format_time_of_day(std::uint32_t second);    // "09:00"
+Result<std::uint8_t> parse_days(std::string_view text);  // "mon-fri", "sat,sun", "fri-mon": Hours::days
+std::string format_days(std::uint8_t days);
+// From the first day to the last, 0 is Monday; may go over Sunday.
+std::vector<std::pair<unsigned, unsigned>> day_ranges(std::uint8_t days);
 
 // What the engine knows beyond the rule, for the sentence. Empty devices: the rule's own words.
 struct SentenceContext {
     std::vector<std::string> devices;  // where it is attached now
     std::string until;                 // ", until 14:05" is made of "14:05"; empty: nothing is said
     std::uint64_t lease = 0;           // ns; ", while its lease of 3 s is renewed"; 0: nothing is said
+    std::string zone = {};             // of the host, for --between and --days; empty: unknown
 };
 // "packets sent by cgroup /a/b to port 5432 through eth0, lo: delay 50 ms, loss 1%, until 14:05". One line, no doubt
 // left: every selector, direction, impairment and a priority other than the default appear.
@@ -200,6 +230,8 @@ std::string describe(const Impairment& impairment);
 // JSON with units in the key names (delay_ns, jitter_ns, distribution, loss_percent, loss_threshold and the same for
 // corrupt, duplicate and reorder, reorder_gap, rate_bit_per_s, queue_bytes, queue_ns, partition, pass, reject; party:
 // container, id, pod, process, at).
+// `hours`: between and days, as the flags have them.
+// `timeline`: kind, file, repeat, length_ns, steps, and what varies, which `impairment` then leaves out.
 // rule_from_json(to_json(r)) == r for every valid rule; this is also how rules are stored in the kernel's maps.
 nlohmann::json to_json(const Rule& rule);
 Result<RuleText> text_from_json(const nlohmann::json& json);  // every value with its unit, as flags would have it

@@ -6,7 +6,7 @@
 
 #include "text.h"
 
-#include "rule.h"
+#include "rule_factory.h"
 
 namespace headwind {
 namespace {
@@ -32,18 +32,36 @@ bool is_off(const std::optional<std::string>& value)
 void forget_impairments(RuleText& text)
 {
     for (const Value value : impairments) text.*value = std::nullopt;
-    text.partition = text.pass = false;
+    text.partition = text.pass = text.repeat = false;
+    text.ramp = text.trace = std::nullopt;
+}
+
+// A timeline that begins, takes the place of the one there was and of constants for what it varies; or one that ends.
+Status change_timeline(RuleText& text, const RuleText& given)
+{
+    if (!given.ramp && !given.trace && !given.repeat) return {};
+    if (!given.ramp && !given.trace)
+        return fail(ErrorKind::usage, "--repeat: it is said with --ramp or --trace, when they begin");
+    const bool ends = (!given.ramp || is_off(given.ramp)) && (!given.trace || is_off(given.trace));
+    text.ramp = ends || is_off(given.ramp) ? std::nullopt : given.ramp;
+    text.trace = ends || is_off(given.trace) ? std::nullopt : given.trace;
+    text.timeline = given.timeline;
+    text.repeat = given.repeat;
+    HW_TRY(const auto timeline, make_timeline(text));
+    if (timeline) forget_constant(*timeline, text);
+    return {};
 }
 
 // Names an impairment that cannot stand beside --partition or --pass?
 bool replaces_partition(const RuleText& given)
 {
+    if ((given.ramp && !is_off(given.ramp)) || (given.trace && !is_off(given.trace))) return true;
     return std::any_of(std::begin(impairments), std::end(impairments), [&given](Value value) {
         return value != &RuleText::reject && given.*value && !is_off(given.*value);
     });
 }
 
-void change_impairments(RuleText& text, const RuleText& given)
+Status change_impairments(RuleText& text, const RuleText& given)
 {
     if (given.partition || given.pass || given.netem)
         forget_impairments(text);
@@ -54,8 +72,10 @@ void change_impairments(RuleText& text, const RuleText& given)
     text.netem = given.netem;
     for (const auto& [value, dependent] : dependents)
         if (is_off(given.*value)) text.*dependent = std::nullopt;
+    HW_CHECK(change_timeline(text, given));
     for (const Value value : impairments)
         if (given.*value) text.*value = is_off(given.*value) ? std::nullopt : given.*value;
+    return {};
 }
 
 Status check_party(const Rule& before, const RuleText& given)
@@ -73,7 +93,7 @@ Result<Rule> change_rule(const Rule& before, const RuleText& given)
 {
     HW_CHECK(check_party(before, given));
     HW_TRY(auto text, text_from_json(to_json(before)));
-    change_impairments(text, given);
+    HW_CHECK(change_impairments(text, given));
     if (given.direction) text.direction = given.direction;
     if (given.priority) text.priority = given.priority;
     if (given.xdp) text.xdp = given.xdp;
@@ -83,6 +103,10 @@ Result<Rule> change_rule(const Rule& before, const RuleText& given)
         if (all) text.flow_seed = std::nullopt;
     }
     if (given.flap) text.flap = is_off(given.flap) ? std::nullopt : given.flap;
+    if (given.max_share) text.max_share = is_off(given.max_share) ? std::nullopt : given.max_share;
+    if (given.stop_if) text.stop_if = is_off(given.stop_if) ? std::nullopt : given.stop_if;
+    if (given.between) text.between = is_off(given.between) ? std::nullopt : given.between;
+    if (given.days) text.days = is_off(given.days) ? std::nullopt : given.days;
     if (given.flow_seed) text.flow_seed = given.flow_seed;
     for (const List list : lists) {
         if ((given.*list).empty()) continue;

@@ -23,6 +23,29 @@ Result<T> named(std::string_view flag, std::string_view value, Result<T> result)
     return result;
 }
 
+// ---- lists ----
+
+// The entries between commas, without blanks around them; an empty one is refused.
+Result<std::vector<std::string_view>> split(std::string_view flag, const std::vector<std::string>& values);
+
+// ---- rule_timeline.cpp ----
+
+Result<std::optional<Timeline>> make_timeline(const RuleText& text);
+// Fills in the flags of what varies, with the worst. Refused if they are there.
+Status put_worst(const Timeline& timeline, RuleText& text);
+// The reverse.
+void forget_constant(const Timeline& timeline, RuleText& text);
+
+// ---- rule_stop.cpp ----
+
+// --max-share and --stop-if, of a rule that has its impairment.
+Status put_stops(const RuleText& text, Rule& rule);
+
+// ---- rule_hours.cpp ----
+
+// None if that is always.
+Result<std::optional<Hours>> make_hours(const RuleText& text);
+
 // ---- rule_impairment.cpp ----
 
 // --netem's words as the flags that they stand for.

@@ -102,6 +102,23 @@ json to_json(const Impairment& impairment)
     return object;
 }
 
+// What is not said is all day, every day.
+json to_json(const Hours& hours)
+{
+    json object = json::object();
+    if (hours.from != 0 || hours.to != Hours{}.to) object["between"] = format_between(hours);
+    if (hours.days != every_day) object["days"] = format_days(hours.days);
+    return object;
+}
+
+// The timeline tells them.
+void erase_varying(const Timeline& timeline, json& impairment)
+{
+    for (const auto& varying : timeline.varying)
+        for (const char* unit : {"_ns", "_percent", "_threshold", "_bit_per_s"})
+            impairment.erase(std::string(name_of(varying.quantity)) + unit);
+}
+
 json to_json(const Party& party)
 {
     json object = json::object();
@@ -180,11 +197,12 @@ Status read_quantity(const json& object, const char* key, std::string_view unit,
     return {};
 }
 
-Status read_word(const json& object, const char* key, std::string_view choices, std::optional<std::string>& into)
+Status read_word(const json& object, std::string_view of, const char* key, std::string_view choices,
+                 std::optional<std::string>& into)
 {
     const json* value = find(object, key);
     if (value == nullptr) return {};
-    if (!value->is_string()) return wrong(fmt::format("impairment.{}", key), fmt::format("a string: {}", choices));
+    if (!value->is_string()) return wrong(fmt::format("{}.{}", of, key), fmt::format("a string: {}", choices));
     into = value->get<std::string>();
     return {};
 }
@@ -253,7 +271,7 @@ Status read_impairment(const json& rule, RuleText& text)
          "reorder_gap", "rate_bit_per_s", "queue_bytes", "queue_ns", "partition", "pass", "reject"}));
     HW_CHECK(read_quantity(*object, "delay_ns", "ns", text.delay));
     HW_CHECK(read_quantity(*object, "jitter_ns", "ns", text.jitter));
-    HW_CHECK(read_word(*object, "distribution", "uniform or normal", text.distribution));
+    HW_CHECK(read_word(*object, "impairment", "distribution", "uniform or normal", text.distribution));
     for (const ChanceKeys& chance : chances)
         HW_CHECK(read_share(*object, "impairment", {chance.percent, chance.threshold}, text.*chance.text));
     HW_CHECK(read_quantity(*object, "reorder_gap", "", text.reorder_gap));
@@ -261,7 +279,7 @@ Status read_impairment(const json& rule, RuleText& text)
     HW_CHECK(read_queue(*object, text));
     HW_CHECK(read_bool(*object, "partition", text.partition));
     HW_CHECK(read_bool(*object, "pass", text.pass));
-    return read_word(*object, "reject", "rst or icmp", text.reject);
+    return read_word(*object, "impairment", "reject", "rst or icmp", text.reject);
 }
 
 Status read_head(const json& rule, RuleText& text)
@@ -282,7 +300,11 @@ Status read_head(const json& rule, RuleText& text)
         if (!xdp->is_string()) return wrong("xdp", "a string: auto, native, generic or off");
         text.xdp = xdp->get<std::string>();
     }
-    return {};
+    if (const json* command = find(rule, "stop_if")) {
+        if (!command->is_string()) return wrong("stop_if", "a string: a shell command");
+        text.stop_if = command->get<std::string>();
+    }
+    return read_share(rule, "rule", {"max_share_percent", "max_share_threshold"}, text.max_share);
 }
 
 Status read_flap(const json& rule, RuleText& text)
@@ -294,6 +316,30 @@ Status read_flap(const json& rule, RuleText& text)
     HW_TRY(const auto down, read_count(*object, "flap", "down_ns"));
     if (!up || !down) return wrong("flap", "both up_ns and down_ns");
     text.flap = fmt::format("up={}ns,down={}ns", *up, *down);
+    return {};
+}
+
+Status read_hours(const json& rule, RuleText& text)
+{
+    const json* object = find(rule, "hours");
+    if (object == nullptr) return {};
+    HW_CHECK(check_keys(*object, "hours", {"between", "days"}));
+    HW_CHECK(read_word(*object, "hours", "between", "like 09:00-17:00", text.between));
+    return read_word(*object, "hours", "days", "like mon-fri", text.days);
+}
+
+Status read_timeline(const json& rule, RuleText& text)
+{
+    const json* object = find(rule, "timeline");
+    if (object == nullptr) return {};
+    HW_TRY(auto timeline, timeline_from_json(*object));
+    text.repeat = timeline.repeat;
+    if (timeline.file.empty()) {
+        text.ramp = format_ramp(timeline);
+        return {};
+    }
+    text.trace = timeline.file;
+    text.timeline = std::move(timeline);
     return {};
 }
 
@@ -331,7 +377,17 @@ json to_json(const Rule& rule)
     if (rule.xdp != Xdp::automatic) object["xdp"] = std::string(format_xdp(rule.xdp));
     object["selector"] = to_json(rule.selector);
     object["impairment"] = to_json(rule.impairment);
+    if (rule.timeline) {
+        object["timeline"] = to_json(*rule.timeline);
+        erase_varying(*rule.timeline, object["impairment"]);
+    }
     if (rule.flap) object["flap"] = {{"up_ns", rule.flap->up}, {"down_ns", rule.flap->down}};
+    if (rule.max_share) {
+        object["max_share_percent"] = percent(*rule.max_share);
+        object["max_share_threshold"] = rule.max_share->threshold;
+    }
+    if (!rule.stop_if.empty()) object["stop_if"] = rule.stop_if;
+    if (rule.hours) object["hours"] = to_json(*rule.hours);
     if (rule.party) object["party"] = to_json(*rule.party);
     return object;
 }
@@ -339,12 +395,16 @@ json to_json(const Rule& rule)
 Result<RuleText> text_from_json(const json& json)
 {
     RuleText text;
-    HW_CHECK(check_keys(json, "", {"name", "direction", "priority", "xdp", "selector", "impairment", "flap", "party"}));
+    HW_CHECK(check_keys(json, "",
+                        {"name", "direction", "priority", "xdp", "selector", "impairment", "flap", "hours", "timeline",
+                         "max_share_percent", "max_share_threshold", "stop_if", "party"}));
     HW_CHECK(read_head(json, text));
     HW_CHECK(read_selector(json, text));
     HW_CHECK(read_party(json, text));
     HW_CHECK(read_impairment(json, text));
     HW_CHECK(read_flap(json, text));
+    HW_CHECK(read_hours(json, text));
+    HW_CHECK(read_timeline(json, text));
     return text;
 }
 

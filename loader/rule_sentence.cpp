@@ -28,15 +28,20 @@ std::string spaced(std::string_view text)
     return result;
 }
 
-// "a", "a or b", "a, b or c"
-std::string alternatives(const std::vector<std::string>& words)
+// "a", "a and b", "a, b and c"
+std::string listed(const std::vector<std::string>& words, std::string_view last)
 {
     std::string text;
     for (std::size_t i = 0; i < words.size(); ++i) {
-        if (i != 0) text += i + 1 == words.size() ? " or " : ", ";
+        if (i != 0) text += i + 1 == words.size() ? fmt::format(" {} ", last) : ", ";
         text += words[i];
     }
     return text;
+}
+
+std::string alternatives(const std::vector<std::string>& words)
+{
+    return listed(words, "or");
 }
 
 std::string protocol_title(Protocol protocol)
@@ -180,14 +185,21 @@ void add_chance(std::vector<std::string>& words, std::string_view event, const s
     if (probability) words.push_back(fmt::format("{} {}", event, format_probability(*probability)));
 }
 
-}  // namespace
-
-std::string describe(const Impairment& impairment)
+// What is constant, with an empty timeline: everything.
+std::vector<std::string> impairment_words(Impairment impairment, const Timeline& timeline)
 {
-    if (impairment.pass) return "pass";
     std::vector<std::string> words;
     if (partitions(impairment)) words.emplace_back("partition");
-    if (impairment.delay != 0) words.push_back(delay_words(impairment));
+    if (varies(timeline, Quantity::loss)) impairment.loss.reset();
+    if (varies(timeline, Quantity::duplicate)) impairment.duplicate.reset();
+    if (varies(timeline, Quantity::corrupt)) impairment.corrupt.reset();
+    if (impairment.delay != 0 && !varies(timeline, Quantity::delay)) {
+        if (varies(timeline, Quantity::jitter)) impairment.jitter = 0;
+        words.push_back(delay_words(impairment));
+    } else if (impairment.jitter != 0 && !varies(timeline, Quantity::jitter)) {
+        words.push_back("jitter " + spaced(format_duration(impairment.jitter)) +
+                        (impairment.distribution == Distribution::normal ? " (normal)" : ""));
+    }
     add_chance(words, "loss", impairment.loss);
     add_chance(words, "duplicate", impairment.duplicate);
     add_chance(words, "corrupt", impairment.corrupt);
@@ -195,9 +207,87 @@ std::string describe(const Impairment& impairment)
     if (impairment.reorder && impairment.reorder_gap != 1)
         words.back() += fmt::format(" (gap {})", impairment.reorder_gap);
     if (impairment.rate != 0) words.push_back(rate_words(impairment));
+    if (varies(timeline, Quantity::rate)) {  // only its queue may be constant
+        const auto queue = words.back().find('(');
+        words.back() =
+            queue == std::string::npos ? "" : words.back().substr(queue + 1, words.back().size() - queue - 2);
+        if (words.back().empty()) words.pop_back();
+    }
     if (impairment.reject == Reject::rst) words.emplace_back("reject with RST");
     if (impairment.reject == Reject::icmp) words.emplace_back("reject with ICMP");
-    return fmt::format("{}", fmt::join(words, ", "));
+    return words;
+}
+
+// 10000 -> "10,000"
+std::string grouped(std::uint32_t number)
+{
+    auto digits = fmt::format("{}", number);
+    for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
+        digits.insert(static_cast<std::size_t>(at), ",");
+    return digits;
+}
+
+// "delay 0 s to 200 ms"
+std::vector<std::string> varying_words(const Timeline& timeline)
+{
+    std::vector<std::string> words;
+    for (const auto& [quantity, from, to] : timeline.varying) {
+        const auto shown = [which = quantity](std::uint64_t value) {
+            const auto text = format_quantity(which, value);
+            return text.ends_with('%') ? text : spaced(text);
+        };
+        words.push_back(fmt::format("{} {} to {}", name_of(quantity), shown(from), shown(to)));
+    }
+    return words;
+}
+
+// "delay 0 s to 200 ms over 1 m" / "trace lte.csv: 10,000 steps over 16 m 40 s, rate 1 mbit to 9 mbit"
+std::string timeline_words(const Timeline& timeline)
+{
+    const auto varying = fmt::format("{}", fmt::join(varying_words(timeline), ", "));
+    const auto length = spaced(format_duration(timeline.length));
+    const std::string_view again = timeline.repeat ? ", again and again" : "";
+    if (timeline.file.empty()) return fmt::format("{} over {}{}", varying, length, again);
+    return fmt::format("trace {}: {} steps over {}{}, {}", timeline.file, grouped(timeline.phases), length, again,
+                       varying);
+}
+
+constexpr std::string_view day_titles[] = {"Monday", "Tuesday",  "Wednesday", "Thursday",
+                                           "Friday", "Saturday", "Sunday"};
+
+// "Monday to Friday", "Monday, Wednesday and Sunday"
+std::string day_words(std::uint8_t days)
+{
+    std::vector<std::string> words;
+    for (const auto& [first, last] : day_ranges(days)) {
+        words.emplace_back(day_titles[first]);
+        if (last == (first + 1) % 7)
+            words.emplace_back(day_titles[last]);
+        else if (last != first)
+            words.back() += fmt::format(" to {}", day_titles[last]);
+    }
+    return listed(words, "and");
+}
+
+// "between 09:00 and 17:00 (Europe/Berlin), Monday to Friday"
+std::string hours_words(const Hours& hours, const std::string& zone)
+{
+    const auto whose = zone.empty() ? "local time" : zone;
+    const bool all_day = hours.from == 0 && hours.to == Hours{}.to;
+    if (all_day) return fmt::format("{} ({})", day_words(hours.days), whose);
+    const auto times = format_between(hours);
+    const auto dash = times.find('-');
+    auto words = fmt::format("between {} and {} ({})", times.substr(0, dash), times.substr(dash + 1), whose);
+    if (hours.days == every_day) return words;
+    return words + fmt::format(", {}{}", is_overnight(hours) ? "beginning on " : "", day_words(hours.days));
+}
+
+}  // namespace
+
+std::string describe(const Impairment& impairment)
+{
+    if (impairment.pass) return "pass";
+    return fmt::format("{}", fmt::join(impairment_words(impairment, {}), ", "));
 }
 
 std::string describe(const Party& party)
@@ -216,13 +306,24 @@ std::string sentence(const Rule& rule, const SentenceContext& context)
     std::string text = fmt::format("{} {}", subject(selector), verb(rule.direction));
     append(text, "by", senders(rule));
     text += ends(selector, rule.direction);
-    text += fmt::format(" {}: {}", places(rule, context), describe(rule.impairment));
+    if (rule.timeline) {
+        auto words = impairment_words(rule.impairment, *rule.timeline);
+        words.push_back(timeline_words(*rule.timeline));
+        text += fmt::format(" {}: {}", places(rule, context), fmt::join(words, ", "));
+    } else {
+        text += fmt::format(" {}: {}", places(rule, context), describe(rule.impairment));
+    }
     if (rule.flap)
         text += fmt::format(", for {} after every {} without", spaced(format_duration(rule.flap->down)),
                             spaced(format_duration(rule.flap->up)));
+    if (rule.hours) text += ", " + hours_words(*rule.hours, context.zone);
     if (rule.priority != default_priority) text += fmt::format(", priority {}", rule.priority);
+    if (rule.max_share)
+        text += fmt::format(", as long as that is at most {} of a hook's packets in a minute",
+                            format_probability(*rule.max_share));
+    if (!rule.stop_if.empty()) text += fmt::format(", as long as `{}` succeeds", rule.stop_if);
     if (!context.until.empty()) text += fmt::format(", until {}", context.until);
-    if (context.lease != 0)
+    if (context.lease != 0 && rule.stop_if.empty())
         text += fmt::format(", while its lease of {} is renewed", spaced(format_duration(context.lease)));
     return text;
 }

@@ -12,6 +12,9 @@
 #include "cgroup.h"
 #include "cli.h"
 #include "lease.h"
+#include "protect.h"
+#include "text.h"
+#include "trace.h"
 
 namespace headwind {
 namespace {
@@ -23,6 +26,7 @@ struct RunOptions {
     CommonOptions common;
     RuleText text;
     std::string user, lease;
+    std::vector<std::string> protect;
     std::vector<std::string> command;
 };
 
@@ -119,8 +123,10 @@ Result<int> run_in_cgroup(const RunOptions& options)
     AddRequest request;
     auto text = options.text;
     if (text.name.empty()) text.name = fmt::format("run-{}", getpid());
+    HW_CHECK(load_trace(text));
     HW_TRY(request.rule, make_rule(text));
     HW_TRY(const auto lease, parse_lease(options.lease));
+    HW_TRY(request.protect, make_protections(options.protect));
     HW_CHECK(enter(options.common));
     HW_TRY(const auto cgroup, CommandCgroup::create());
     request.rule.selector.cgroups = {cgroup.path()};
@@ -146,7 +152,7 @@ Result<int> run(const RunOptions& options)
 {
     auto result = run_in_cgroup(options);
     if (result) return result;
-    fmt::print(stderr, "headwind run: {}\n", result.error().message);
+    fmt::print(stderr, "headwind run: {}\n", harmless(result.error().message));
     return exit_failed;
 }
 
@@ -163,6 +169,7 @@ void register_run(CLI::App& app, Cli& cli)
     command
         ->add_option("--lease", options->lease, "if headwind is killed, the impairment ends within this (default 3s)")
         ->type_name("TIME");
+    add_protect_flag(command, options->protect);
     add_common_options(command, options->common, false);
     command->add_option("command", options->command, "the command and its arguments, after --")->required();
     command->footer(

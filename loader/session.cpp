@@ -4,31 +4,35 @@
 
 #include <algorithm>
 #include <atomic>
+#include <unordered_set>
 
 #include "devices.h"
 #include "front.h"
 #include "hooks.h"
+#include "stops.h"
 #include "transaction.h"
 
 namespace headwind {
 namespace {
 
-// Of a rule for a container, a pod or a process: its cgroup is gone, or the host side of its devices. (A pod's
-// namespace takes its instance with it.)
+// Of a rule for a container, a pod or a process: its cgroup is gone or, without one, the host side of its devices. (A
+// pod's namespace takes its instance with it.)
 bool is_orphaned(const RuleRecord& record)
 {
     if (!record.rule.party) return false;
     const auto& cgroups = record.cgroups;
-    if (!cgroups.empty() && std::all_of(cgroups.begin(), cgroups.end(), is_gone)) return true;
+    if (!cgroups.empty()) return std::all_of(cgroups.begin(), cgroups.end(), is_gone);
     const auto lost = [](const AttachedDevice& device) { return is_lost(device.ifindex); };
     return is_far(record.rule) && std::all_of(record.devices.begin(), record.devices.end(), lost);
 }
 
-RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool panic)
+RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool stopped, bool panic)
 {
     const auto now = boottime_ns();
     if (is_orphaned(record)) return RuleState::orphaned;
+    if (record.pending != 0 && !record.former && now >= record.pending) return RuleState::undone;
     if (record.deadline != 0 && now >= record.deadline) return RuleState::expired;
+    if (stopped) return RuleState::stopped;
     if (record.lease != 0 && (lease == nullptr || now >= lease->until)) return RuleState::unleased;
     return panic ? RuleState::panicked : RuleState::live;
 }
@@ -47,7 +51,7 @@ Result<std::vector<Swept>> stale_rules(const Instance& instance, const std::vect
     for (const auto& record : records) {
         HW_TRY(const auto state, read_state(instance, record));
         const bool long_expired = state == RuleState::expired && boottime_ns() > record.deadline + keep_expired;
-        const bool left = state == RuleState::unleased || state == RuleState::orphaned;
+        const bool left = state == RuleState::unleased || state == RuleState::orphaned || state == RuleState::undone;
         if (left || long_expired) out.push_back({record, state});
     }
     return out;
@@ -56,21 +60,42 @@ Result<std::vector<Swept>> stale_rules(const Instance& instance, const std::vect
 Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
 {
     const bool panic = std::atomic_ref(instance.host->panic).load() != 0;
-    if (record.lease == 0) return state_of(record, nullptr, panic);
+    bool stopped = false;
+    if (is_stoppable(record.rule)) {
+        HW_TRY(const auto stop, instance.stops.find(record.state));
+        stopped = stop.has_value();
+    }
+    if (record.lease == 0) return state_of(record, nullptr, stopped, panic);
     HW_TRY(const auto lease, instance.leases.find(record.state));
-    return state_of(record, lease ? &*lease : nullptr, panic);
+    return state_of(record, lease ? &*lease : nullptr, stopped, panic);
+}
+
+bool is_pending(const std::vector<RuleRecord>& records)
+{
+    return std::any_of(records.begin(), records.end(), [](const auto& record) { return record.pending != 0; });
 }
 
 bool only_guards(const std::vector<RuleRecord>& records)
 {
-    return std::all_of(records.begin(), records.end(), [](const auto& record) { return record.guard; });
+    return std::all_of(records.begin(), records.end(), [](const auto& record) { return record.guard != Guard::no; });
+}
+
+__u32 lost_hooks(const Instance& instance, std::uint16_t slot)
+{
+    const auto& device = instance.control->devices[slot];
+    const auto there = [&](hw_direction side) { return is_attached(instance, static_cast<int>(device.ifindex), side); };
+    __u32 lost = 0;
+    if ((device.flags & HW_DEVICE_EGRESS) && !there(HW_OUT)) lost |= HW_DEVICE_EGRESS;
+    if ((device.flags & HW_DEVICE_INGRESS) && !there(HW_IN)) lost |= HW_DEVICE_INGRESS;
+    if ((device.flags & HW_DEVICE_XDP) && front_on(instance, slot) == Xdp::off) lost |= HW_DEVICE_XDP;
+    return lost;
 }
 
 void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone)
 {
-    std::erase_if(from, [&gone](const auto& record) {
-        return std::any_of(gone.begin(), gone.end(), [&record](const auto& other) { return other.id == record.id; });
-    });
+    std::unordered_set<std::uint32_t> ids;
+    for (const auto& record : gone) ids.insert(record.id);
+    std::erase_if(from, [&ids](const auto& record) { return ids.contains(record.id); });
 }
 
 Result<Session> begin(Sweep sweep)
@@ -101,8 +126,8 @@ Result<Session> begin(Sweep sweep)
 
 Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
 {
-    const bool default_in_use = std::any_of(records.begin(), records.end(),
-                                            [](const auto& record) { return record.rule.selector.devices.empty(); });
+    const bool default_in_use =
+        std::any_of(records.begin(), records.end(), [](const auto& record) { return record.is_at_default_devices(); });
     HW_CHECK(settle_fronts(instance, records));
     HW_TRY(const auto line, line_stats(instance));
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {

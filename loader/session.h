@@ -37,8 +37,15 @@ constexpr std::uint64_t keep_expired = 600'000'000'000;
 
 Result<RuleState> read_state(const Instance& instance, const RuleRecord& record);
 
+// One of them is of a change that waits to be confirmed.
+bool is_pending(const std::vector<RuleRecord>& records);
+
 // Rules that nobody asked for.
 bool only_guards(const std::vector<RuleRecord>& records);
+
+// Of the device's HW_DEVICE_EGRESS, _INGRESS and _XDP, those where our program is to be and is not: somebody took it
+// off.
+__u32 lost_hooks(const Instance& instance, std::uint16_t slot);
 
 // Moves out of `from` what is in `gone`.
 void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone);

@@ -12,12 +12,8 @@
 
 #include <fmt/format.h>
 
-#include "host.h"
-
 namespace headwind {
 namespace {
-
-constexpr int guard_priority = 1000;  // the highest; and no rule is more specific than one connection
 
 std::optional<std::uint16_t> port_of(const std::string& text)
 {
@@ -164,19 +160,23 @@ std::optional<SshConnection> parse_ssh_connection(const std::string& text)
     return SshConnection{*from, *to, *from_port, *to_port, 0};
 }
 
+std::optional<std::pair<unsigned, unsigned>> established_ports(std::string line)
+{
+    constexpr unsigned established = 1;
+    std::replace(line.begin(), line.end(), ':', ' ');
+    std::istringstream words(line);
+    std::string slot, local, remote;
+    unsigned local_port = 0, remote_port = 0, state = 0;
+    words >> slot >> local >> std::hex >> local_port >> remote >> remote_port >> state;
+    if (!words || state != established) return std::nullopt;
+    return std::pair(local_port, remote_port);
+}
+
 std::vector<SshConnection> ssh_connections_of(pid_t process, const std::string& proc)
 {
     std::vector<SshConnection> out;
     if (walk_up(process, proc, out))
         for (const pid_t client : clients_of_multiplexers(proc)) walk_up(client, proc, out);
-    return out;
-}
-
-Result<std::vector<SshConnection>> ssh_connections_here()
-{
-    HW_TRY(const auto here, current_netns());
-    auto out = ssh_connections_of(getpid(), "/proc");
-    std::erase_if(out, [&here](const SshConnection& connection) { return connection.netns != here.inode; });
     return out;
 }
 
@@ -218,7 +218,7 @@ Rule guard_rule(const SshConnection& connection)
     rule.selector.remote_ports = {{connection.client_port, connection.client_port}};
     rule.impairment.pass = true;
     rule.direction = Direction::both;
-    rule.priority = guard_priority;
+    rule.priority = max_priority;  // and no rule is more specific than one connection
     return rule;
 }
 

@@ -28,8 +28,8 @@ std::optional<SshConnection> parse_ssh_connection(const std::string& text);
 // `proc`: "/proc".
 std::vector<SshConnection> ssh_connections_of(pid_t process, const std::string& proc);
 
-// Of this process, those that were logged into the network namespace of the calling thread.
-Result<std::vector<SshConnection>> ssh_connections_here();
+// Local and remote port of a line of /proc/net/tcp or tcp6; nullopt: no established connection.
+std::optional<std::pair<unsigned, unsigned>> established_ports(std::string line);
 
 // Could an impairing rule befall it? Cgroups and devices are not looked at.
 bool could_match(const Rule& rule, const SshConnection& connection);

@@ -35,6 +35,16 @@ std::size_t plain_character(std::string_view text)
     return code < least[length] || code > 0x10ffff || surrogate ? 0 : length;
 }
 
+// Off the front of `text`, which is not empty; what is not plain as \xNN.
+std::string take_character(std::string_view& text)
+{
+    const std::size_t length = plain_character(text);
+    std::string result = length == 0 ? fmt::format("\\x{:02x}", static_cast<unsigned char>(text.front()))
+                                     : std::string(text.substr(0, length));
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+    return result;
+}
+
 }  // namespace
 
 std::string_view trimmed(std::string_view text)
@@ -63,15 +73,23 @@ std::string printable(std::string_view text)
             result += "...";
             break;
         }
-        const std::size_t length = plain_character(text);
-        if (length == 0) {
-            result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text.front()));
-        } else {
-            result += text.substr(0, length);
-        }
-        text.remove_prefix(std::max<std::size_t>(length, 1));
+        result += take_character(text);
     }
     return quoted ? "\"" + result + "\"" : result;
+}
+
+std::string harmless(std::string_view message)
+{
+    std::string result;
+    while (!message.empty()) {
+        if (message.front() == '\n') {
+            result += '\n';
+            message.remove_prefix(1);
+        } else {
+            result += take_character(message);
+        }
+    }
+    return result;
 }
 
 }  // namespace headwind

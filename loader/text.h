@@ -11,5 +11,7 @@ std::string_view trimmed(std::string_view text);  // without blanks (space, tab)
 bool is_plain_text(std::string_view text);
 // Input as errors show it: other bytes as \xNN, cut after 60 characters, in quotes if empty or with blanks.
 std::string printable(std::string_view text);
+// A message as terminals get it: whole, with line ends and without other control characters (\xNN).
+std::string harmless(std::string_view message);
 
 }  // namespace headwind

@@ -10,6 +10,8 @@
 #include <headwind/model.h>
 
 #include "counters.h"
+#include "stops.h"
+#include "timelines.h"
 
 namespace headwind {
 namespace {
@@ -51,7 +53,7 @@ Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& rec
         rule.record = &record;
         HW_TRY(rule.entries, compile_selector(record.rule, record.resolved()));
         rule.rank =
-            rank(record.rule.priority, specificity(rule.entries) + (record.rule.selector.flows ? 1 : 0), record.state);
+            rank(record.priority(), specificity(rule.entries) + (record.rule.selector.flows ? 1 : 0), record.state);
         out.push_back(std::move(rule));
     }
     return out;
@@ -108,12 +110,13 @@ Result<ShapeSet> shapes_needed(const ShapeSet& in_force, const std::vector<Compi
     return out;
 }
 
-void write_table(hw_shape_table& table, const ShapeSet& shapes)
+void write_table(hw_shape_table& table, const ShapeSet& shapes, bool shares)
 {
     std::vector<hw_shape> sorted;
     for (const auto& [key, shape] : shapes) sorted.push_back(shape);
     std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.max_rank > b.max_rank; });
     table.count = table.directions = 0;
+    table.shares = shares ? 1 : 0;
     for (const auto& shape : sorted) table.directions |= shape.directions;
     std::copy(sorted.begin(), sorted.end(), table.shapes);
     table.count = static_cast<__u32>(sorted.size());
@@ -167,16 +170,28 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
     rule.rank = compiled.rank;
     rule.born = version;
     rule.died = never;
+    rule.start = record.former ? record.pending : 0;
     rule.deadline = record.deadline;
+    if (record.pending != 0 && !record.former && (record.deadline == 0 || record.pending < record.deadline))
+        rule.deadline = record.pending;
     rule.leased = record.lease != 0 ? 1 : 0;
     const auto& selector = record.rule.selector;
     if (selector.flows) rule.flows = static_cast<__u32>(selector.flows->threshold);  // 2^32, all of them: 0
     rule.flow_seed = selector.flow_seed;
     if (const auto& flap = record.rule.flap) {
-        rule.flap_since = record.since;
         rule.flap_period = flap->up + flap->down;
         rule.flap_up = flap->up;
     }
+    if (record.rule.hours) rule.hours = compile_hours(*record.rule.hours, record.clock);
+    rule.since = record.since;
+    if (const auto& timeline = record.rule.timeline) {
+        if (record.timeline == record.id) HW_CHECK(make_timeline(instance, record.id, compile_steps(record.rule)));
+        rule.timeline = record.timeline;
+        rule.steps = timeline->phases;
+        rule.period = timeline->repeat ? timeline->length : 0;
+    }
+    if (record.rule.max_share) rule.max_share = static_cast<__u32>(record.rule.max_share->threshold);
+    rule.stoppable = is_stoppable(record.rule) ? 1 : 0;
     rule.impairment = compile_impairment(record.rule.impairment);
     if (is_for_xdp(record.rule)) rule.impairment.flags |= HW_AT_XDP;
     HW_CHECK(store_record(instance, record));
@@ -209,26 +224,40 @@ Status erase_state(const Instance& instance, std::uint32_t state)
         HW_CHECK(instance.states.erase({state, direction}));
         HW_CHECK(remove_local(instance, {state, direction}));
     }
+    HW_CHECK(instance.stops.erase(state));
     return instance.leases.erase(state);
 }
 
+bool any_share(const std::vector<CompiledRule>& rules)
+{
+    return std::any_of(rules.begin(), rules.end(),
+                       [](const auto& rule) { return rule.record->rule.max_share.has_value(); });
+}
+
+// What of a rule that goes others have, too, or go on with.
+struct Inherited {
+    std::set<std::uint32_t> states, timelines;
+};
+
 // The description goes last: as long as it is there, the rest can be found again.
-Status erase_rule(const Instance& instance, const RuleRecord& record, bool state_lives_on)
+Status erase_rule(const Instance& instance, const RuleRecord& record, const Inherited& inherited)
 {
     HW_CHECK(instance.rules.erase(record.id));
-    if (!state_lives_on) HW_CHECK(erase_state(instance, record.state));
+    if (record.timeline != 0 && !inherited.timelines.contains(record.timeline))
+        HW_CHECK(instance.timelines.erase(record.timeline));
+    if (!inherited.states.contains(record.state)) HW_CHECK(erase_state(instance, record.state));
     return erase_record(instance, record.id);
 }
 
 Status write_next_version(Instance& instance, const Transaction& transaction, const std::vector<CompiledRule>& add,
-                          const ShapeSet& shapes)
+                          const ShapeSet& shapes, bool shares)
 {
     const std::uint64_t next = instance.control->version + 1;
     std::set<std::uint32_t> leaving;
     for (const auto& record : transaction.remove) leaving.insert(record.id);
     for (const auto& rule : add) HW_CHECK(write_rule(instance, rule, next, leaving));
     for (const auto& record : transaction.remove) HW_CHECK(mark_dead(instance, record.id, next));
-    write_table(table_of(instance, next), shapes);
+    write_table(table_of(instance, next), shapes, shares);
     return {};
 }
 
@@ -259,7 +288,8 @@ Status commit(Instance& instance, const Transaction& transaction)
     // Readers of the version before last may still walk the table that is written next.
     HW_CHECK(grace_period());
     set_dirty(instance, true);
-    if (auto status = write_next_version(instance, transaction, add, new_shapes); !status) {
+    const bool shares = any_share(keep) || any_share(add);
+    if (auto status = write_next_version(instance, transaction, add, new_shapes, shares); !status) {
         HW_CHECK(repair(instance));
         return status;
     }
@@ -267,11 +297,22 @@ Status commit(Instance& instance, const Transaction& transaction)
         .store(instance.control->version + 1);  // from here on the new set is in force
     if (!remove.empty()) {
         HW_CHECK(grace_period());
-        std::set<std::uint32_t> changed;  // their states
-        for (const auto& record : transaction.add) changed.insert(record.state);
+        Inherited inherited;
+        for (const auto* records : {&transaction.add, &transaction.keep}) {
+            for (const auto& record : *records) {
+                inherited.states.insert(record.state);
+                inherited.timelines.insert(record.timeline);
+            }
+        }
         for (const auto& rule : remove) {
             for (const auto& entry : rule.entries) HW_CHECK(remove_from_entry(instance, entry.key, rule.record->id));
-            HW_CHECK(erase_rule(instance, *rule.record, changed.contains(rule.record->state)));
+            HW_CHECK(erase_rule(instance, *rule.record, inherited));
+        }
+        if (any_share(remove)) {
+            std::set<std::uint32_t> gone;
+            for (const auto& rule : remove)
+                if (!inherited.states.contains(rule.record->state)) gone.insert(rule.record->state);
+            HW_CHECK(erase_shares(instance, [&gone](std::uint32_t state) { return gone.contains(state); }));
         }
     }
     set_dirty(instance, false);
@@ -283,13 +324,14 @@ Status repair(Instance& instance)
     if (instance.control->dirty == 0) return {};
     HW_CHECK(grace_period());
     const auto version = instance.control->version;
-    std::set<std::uint32_t> alive, dead, states;  // states: of those alive
+    std::set<std::uint32_t> alive, dead, states, timelines;  // states, timelines: of those alive
     for (const auto id : instance.rules.keys()) {
         HW_TRY(const auto rule, instance.rules.find(id));
         if (!rule) continue;
         const bool lives = hw_in_version(&*rule, version) != 0;
         (lives ? alive : dead).insert(id);
         if (lives) states.insert(rule->state);
+        if (lives) timelines.insert(rule->timeline);
         if (lives && rule->died != never) HW_CHECK(unmark_dead(instance, id, *rule));
     }
     for (const auto& key : instance.entries.keys()) {
@@ -300,8 +342,13 @@ Status repair(Instance& instance)
     }
     for (const auto& key : instance.states.keys())
         if (!states.contains(key.state)) HW_CHECK(erase_state(instance, key.state));
+    for (const auto& key : instance.timelines.keys())
+        if (!timelines.contains(key)) HW_CHECK(instance.timelines.erase(key));
     for (const auto& key : instance.leases.keys())
         if (!states.contains(key)) HW_CHECK(instance.leases.erase(key));
+    for (const auto& key : instance.stops.keys())
+        if (!states.contains(key)) HW_CHECK(instance.stops.erase(key));
+    HW_CHECK(erase_shares(instance, [&states](std::uint32_t state) { return !states.contains(state); }));
     for (const auto id : dead) HW_CHECK(instance.rules.erase(id));
     // erase_record stops at the first missing chunk; a kill may have left later ones.
     for (const auto& key : instance.texts.keys())

@@ -15,6 +15,7 @@ namespace headwind {
 
 // A probability as the dice compare it: event if (u32 random) < threshold. 0 never, 2^32 always.
 struct Probability {
+    static constexpr std::uint64_t always = std::uint64_t{1} << 32;
     std::uint64_t threshold = 0;  // 0 .. 2^32
     friend bool operator==(const Probability&, const Probability&) = default;
 };

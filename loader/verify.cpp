@@ -336,7 +336,12 @@ Result<int> verify_all(const VerifyOptions& options)
     if (!names_impairment(options.text)) {
         HW_TRY(rules, standard_rules(left_out));
     }
-    if (options.text.pass) return fail(ErrorKind::usage, "--pass: verify measures impairments: it has none");
+    const auto& asked = options.text;
+    if (asked.ramp || asked.trace || asked.repeat || asked.flap || asked.between || asked.days)
+        return fail(ErrorKind::usage,
+                    "--flap, --between, --days, --ramp, --trace: verify measures what stays as it is: give it single "
+                    "values, at all times");
+    if (asked.pass) return fail(ErrorKind::usage, "--pass: verify measures impairments: it has none");
     for (auto text : rules) {  // wrong input is refused before anything is made
         text.name = "verify";
         text.direction = "out";

@@ -10,8 +10,10 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-/* Raised whenever a layout below changes: pins of another ABI are refused, never reinterpreted. */
-#define HW_ABI_VERSION 5
+/* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
+ * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
+ * meanwhile (loader/takeover.h): the maps and the marks on packets are all that they know of each other. */
+#define HW_ABI_VERSION 7
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -26,9 +28,14 @@ enum hw_limits {
 	HW_ENTRIES_PER_RULE = 1 << 2, /* on average; and */
 	HW_MIN_ENTRIES = 1 << 17,     /* at least */
 	HW_TEXTS_PER_RULE = 1 << 2,
+	HW_MAX_STEPS = 1 << 16, /* of one timeline */
 	HW_NORMAL_SAMPLES = 4096,
 	HW_SIGMA_BITS = 13,  /* samples of a law are in 1 / 2^13 standard deviations, as in iproute2's tables */
+	HW_STOP_WORDS = 104, /* bytes */
+	HW_PAST_MINUTES = 8, /* a power of two */
 	HW_TEXT_CHUNK = 240, /* bytes of a rule's description per map element */
+	HW_DAY = 86400,      /* s */
+	HW_WEEK = 7 * HW_DAY,
 };
 
 /* Seen from the selected party; also the two sides of a device: egress and ingress. They differ on a device whose
@@ -89,6 +96,9 @@ enum hw_impairment_flags {
 	HW_REJECT_ICMP = 1 << 3,   /* all of it with ICMP */
 	HW_JITTER_NORMAL = 1 << 4, /* `jitter` is a standard deviation, else half the width of a uniform law */
 	HW_AT_XDP = 1 << 5, /* XDP decides where it is attached: loss or partition of what comes in, nothing else */
+	/* In every step of a timeline some step of which has a time component: all go through the pacer, and none
+	 * overtakes one that came while the delay was longer. */
+	HW_TIMED_STEPS = 1 << 6,
 };
 
 #define HW_REJECT (HW_REJECT_RST | HW_REJECT_ICMP)
@@ -116,22 +126,89 @@ struct hw_impairment {
 	__u32 flags;
 };
 
+/* One of the phases of a timeline (--ramp, --trace). The last one of a timeline that does not repeat never ends. */
+struct hw_step {
+	__u64 begin; /* ns since hw_rule.since, or since the period began */
+	__u64 end;   /* the next step's begin */
+	__u64 sent;  /* what the link of `rate` can send from the timeline's begin until this step's, in 1/256 bytes */
+	struct hw_impairment impairment;
+};
+
+/* When of the local week a rule is in force. The zone's offset changes twice a year at most: `turn` is the next time,
+ * so that no process needs to be there. The loader writes both sides of it. */
+struct hw_hours {
+	__u32 from, to;    /* s of the local day: in force from <= s < to; over midnight `to` is above HW_DAY */
+	__u32 days;        /* those it begins on: bit 0 is Monday; 0: at all times */
+	__u32 shift;       /* (CLOCK_TAI in s + shift) % HW_WEEK: s since Monday 00:00, local time */
+	__u32 shift_after; /* the same, from `turn` on */
+	__u32 pad;
+	__u64 turn; /* CLOCK_TAI, s; ~0: never */
+};
+
 /* Read-only to the datapath. Seen by a packet that read version v iff born <= v < died. */
 struct hw_rule {
 	struct bpf_spin_lock lock; /* for in-place updates (BPF_F_LOCK) only */
-	__u32 state;               /* key of hw_state and hw_local: survives a change of the rule */
-	__u64 rank;                /* unique; the highest live match wins: priority, then specificity, then age */
+	__u32 pad;
+	__u64 rank; /* unique; the highest live match wins: priority, then specificity, then age */
 	__u64 born;
 	__u64 died;
+	__u64 start;    /* CLOCK_BOOTTIME: not before; 0: at once */
 	__u64 deadline; /* CLOCK_BOOTTIME; 0: none */
 	__u32 leased;   /* 1: live only until the time in the leases map under `state` */
 	__u32 flows;    /* of 2^32: it matches only flows whose hw_flow_number is below; 0: all */
 	__u32 flow_seed;
-	__u32 pad;
-	__u64 flap_since;  /* CLOCK_BOOTTIME */
-	__u64 flap_period; /* ns; 0: in force all the time. Else of each period from flap_since on, */
+	__u32 timeline;    /* key of hw_timelines, whose steps take the place of `impairment`; 0: none */
+	__u64 since;       /* CLOCK_BOOTTIME: when flap and timeline began */
+	__u64 flap_period; /* ns; 0: in force all the time. Else of each period from `since` on, */
 	__u64 flap_up;     /* ns: no match so long, then in force until it ends */
+	__u64 period;      /* ns: the timeline starts over; 0: never */
+	__u32 state;       /* key of hw_state and hw_local: survives a change of the rule */
+	__u32 steps; /* of the timeline; behind them stands one that is never in force, its `sent` that of a period */
+	__u32 stoppable; /* 1: live only without an element in the stops map under `state` */
+	__u32 max_share; /* of 2^32: of a hook's packets in a minute, not more than which it may touch; 0: any */
+	struct hw_hours hours;
 	struct hw_impairment impairment;
+};
+
+/* Why a rule is stopped, for good, whose hw_rule.stoppable is set. */
+enum hw_stop_cause {
+	HW_STOP_SHARE = 1, /* --max-share: the datapath wrote it */
+	HW_STOP_CHECK = 2, /* --stop-if: the agent wrote it */
+};
+
+/* Of the stops map, under hw_rule.state. */
+struct hw_stop {
+	__u64 at;                  /* CLOCK_BOOTTIME */
+	__u64 touched;             /* HW_STOP_SHARE: so many */
+	__u64 packets;             /* of so many of one hook in one minute */
+	__u32 cause;               /* hw_stop_cause */
+	__u32 told;                /* 1: the agent has said so */
+	char words[HW_STOP_WORDS]; /* HW_STOP_CHECK: what the command said; ends with 0 */
+};
+
+/* What passed a hook: the minute it is in, and those before. Minutes are CLOCK_BOOTTIME / 60 s. */
+struct hw_past {
+	__u64 minute;
+	__u64 packets;
+};
+struct hw_hook {
+	struct bpf_spin_lock lock; /* guards all below */
+	__u32 pad;
+	__u64 minute;
+	__u64 packets;                        /* wire packets in it so far */
+	struct hw_past past[HW_PAST_MINUTES]; /* at minute % HW_PAST_MINUTES */
+};
+
+/* What a rule touched at one hook in one minute. */
+struct hw_share_key {
+	__u32 state; /* hw_rule.state */
+	__u32 hook;  /* device slot << 1 | hw_direction of the device's side; also the key of the hooks map */
+};
+struct hw_share {
+	struct bpf_spin_lock lock; /* guards all below */
+	__u32 pad;
+	__u64 minute;
+	__u64 touched; /* wire packets */
 };
 
 struct hw_lease {
@@ -152,6 +229,7 @@ struct hw_state {
 	__u64 next_free;           /* CLOCK_MONOTONIC: when the link of `rate` is free again */
 	__u32 since_reorder;       /* packets that were delayed since one was not; stops at reorder_gap - 1 */
 	__u32 pad;
+	__u64 last_depart; /* CLOCK_MONOTONIC: the latest departure under HW_TIMED_STEPS */
 };
 
 /* Why a wire packet was dropped. */
@@ -187,7 +265,7 @@ struct hw_local {
 	 * follows goes that way too, or it would overtake. */
 	__u32 returns;  /* number of the last one, 31 bits */
 	__u32 returned; /* number of the one that came back last */
-	__u32 pad;
+	__u32 step;     /* of the timeline, that `until` was drawn in */
 };
 
 /* A packet on its way through headwind2, which clears skb->cb and hands on every segment in the same call: one per CPU
@@ -239,7 +317,9 @@ struct hw_device {
 
 struct hw_shape_table {
 	__u32 count;
-	__u32 directions;                      /* of all the shapes */
+	__u32 directions; /* of all the shapes */
+	__u32 shares;     /* 1: some rule has a max_share */
+	__u32 pad;
 	struct hw_shape shapes[HW_MAX_SHAPES]; /* highest max_rank first */
 };
 
@@ -263,6 +343,10 @@ struct hw_control {
 	__u64 netns_cookie; /* whose instance this is: inode numbers are used again */
 	__u32 dirty;        /* 1: a transaction began; if no one is at it, clean up after it */
 	__u32 tcx;          /* 1: attached with tcx, 0: clsact */
+	__u64
+	    programs; /* which programs: the loader's own_programs(); 0: of several versions, a take-over was killed */
+	__u32 nonce;  /* hw_nonce of the programs */
+	__u32 pad;
 	struct hw_saved route_localnet;
 	struct hw_saved accept_local;
 	struct hw_shape_table tables[2];
@@ -306,6 +390,7 @@ struct hw_host {
 struct hw_feed {
 	__u64 monotonic;
 	__u64 boottime;
+	__u64 tai;
 	__u64 dice; /* number of dice thrown so far: the n-th is hw_dice(seed, n) */
 	__u64 seed;
 };

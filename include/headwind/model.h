@@ -111,11 +111,11 @@ HW_INLINE int hw_event_happens(const struct hw_chance *chance, __u64 *until, __u
 	return 1;
 }
 
-/* Has a time component: every matched packet goes through the pacer, also one that need not wait (a shortcut would
- * overtake). */
+/* Has a time component, or another step of its timeline has: every matched packet goes through the pacer, also one that
+ * need not wait (a shortcut would overtake). */
 HW_INLINE int hw_needs_time(const struct hw_impairment *imp)
 {
-	return imp->delay != 0 || imp->ns_per_byte_q16 != 0;
+	return imp->delay != 0 || imp->ns_per_byte_q16 != 0 || (imp->flags & HW_TIMED_STEPS);
 }
 
 /* Packets of one flow may leave in another order than they came. */
@@ -153,21 +153,19 @@ struct hw_timing {
 	int reordered; /* went without delay */
 };
 
-/* Rate, queue, delay and reordering for a wire packet of `length` bytes that is ready at `ready` (CLOCK_MONOTONIC) and
- * would be delayed by `delay`. Returns 0 and the timing, or HW_CAUSE_QUEUE: the packet is dropped and nothing has
- * changed. The caller holds state->lock (which is why there is no call in here: Linux 6.1 allows none under a lock).
+/* Rate, queue, delay and reordering for a wire packet that is ready at `ready` (CLOCK_MONOTONIC), keeps the link busy
+ * for `busy_q16` ns (16 fractional bits; at most 63 bits) and would be delayed by `delay`. Returns 0 and the timing, or
+ * HW_CAUSE_QUEUE: the packet is dropped and nothing has changed. The caller holds state->lock (which is why there is no
+ * call in here: Linux 6.1 allows none under a lock).
  *
- *   start = max(ready, next_free)    next_free = start + length / rate    depart = start + delay
+ *   start = max(ready, next_free)    next_free = start + busy    depart = start + delay
  */
-HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *state, __u64 ready, __u32 length,
-                          __u64 delay, __u32 dice, struct hw_timing *timing)
+HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state *state, __u64 ready, __u64 busy_q16,
+                               __u64 delay, __u32 dice, struct hw_timing *timing)
 {
 	__u64 start = ready;
 
 	if (imp->ns_per_byte_q16) {
-		/* 17 bits of length, 47 of ns_per_byte_q16 (compile.cpp sees to that) */
-		__u64 busy_q16 = (__u64)length * imp->ns_per_byte_q16;
-
 		if (state->next_free > ready) {
 			if (state->next_free - ready + (busy_q16 >> 16) > imp->queue)
 				return HW_CAUSE_QUEUE;
@@ -179,6 +177,12 @@ HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *stat
 	}
 	timing->depart = start + delay;
 	timing->reordered = 0;
+	if (imp->flags & HW_TIMED_STEPS) {
+		if (timing->depart > state->last_depart)
+			state->last_depart = timing->depart;
+		else if (!hw_may_reorder(imp))
+			timing->depart = state->last_depart;
+	}
 	if (imp->reorder == 0)
 		return 0;
 	/* As netem: after one that went at once, the next gap - 1 packets do not. */
@@ -192,6 +196,14 @@ HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *stat
 	return 0;
 }
 
+/* The same for a packet of `length` bytes on a link of one rate. */
+HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *state, __u64 ready, __u32 length,
+                          __u64 delay, __u32 dice, struct hw_timing *timing)
+{
+	/* 17 bits of length, 46 of ns_per_byte_q16 (compile.cpp sees to that) */
+	return hw_schedule_busy(imp, state, ready, (__u64)length * imp->ns_per_byte_q16, delay, dice, timing);
+}
+
 /* Live for a packet that read `version`? Deadline and lease are judged by the caller's clock. */
 HW_INLINE int hw_in_version(const struct hw_rule *rule, __u64 version)
 {
@@ -201,7 +213,24 @@ HW_INLINE int hw_in_version(const struct hw_rule *rule, __u64 version)
 /* Is it in force in this phase of its --flap? `now` is CLOCK_BOOTTIME. (A division, but only for those that flap.) */
 HW_INLINE int hw_in_phase(const struct hw_rule *rule, __u64 now)
 {
-	return (now - rule->flap_since) % rule->flap_period >= rule->flap_up;
+	return (now - rule->since) % rule->flap_period >= rule->flap_up;
+}
+
+/* s since Monday 00:00, local time. `now` is CLOCK_TAI, s. */
+HW_INLINE __u32 hw_second_of_week(const struct hw_hours *hours, __u64 now)
+{
+	return (__u32)((now + (now < hours->turn ? hours->shift : hours->shift_after)) % HW_WEEK);
+}
+
+/* Are these its hours? `now` is CLOCK_TAI, ns. What begins on one day lasts into the next if it goes over midnight. */
+HW_INLINE int hw_in_hours(const struct hw_hours *hours, __u64 now)
+{
+	__u32 second = hw_second_of_week(hours, now / 1000000000);
+	__u32 day = second / HW_DAY, of_day = second % HW_DAY, yesterday = (day + 6) % 7;
+
+	if ((hours->days >> day & 1) && of_day >= hours->from && of_day < hours->to)
+		return 1;
+	return (hours->days >> yesterday & 1) && of_day + HW_DAY < hours->to;
 }
 
 #endif

@@ -1,10 +1,12 @@
-// --flap in virtual time: where its edges are.
+// --flap and --for in virtual time: where the edges are.
 #include <algorithm>
 #include <cmath>
 
 #include <gtest/gtest.h>
 
+#include "instance.h"
 #include "measure.h"
+#include "records.h"
 
 namespace headwind::test {
 namespace {
@@ -41,6 +43,37 @@ TEST(GuestFlap, EdgesAreWhereTheyBelongAndDoNotDrift)
     EXPECT_LE(begin, after + second + slack);
     const auto counters = counters_of(pair.a, "f");
     EXPECT_EQ(counters.partition, per_second * seconds - arrivals.size());
+}
+
+// The command has ended long before: the kernel alone ends the rule.
+TEST(GuestFor, TheFirstPacketAfterTheDeadlinePasses)
+{
+    constexpr std::int64_t second = 1'000'000'000, spacing = 100'000;
+    const Pair pair;
+    settle();
+    ASSERT_EQ(headwind(pair.a, "add --name f --dev va --partition --proto udp --for 2s").status, 0);
+    std::int64_t deadline = 0;
+    {
+        const Inside inside(pair.a);
+        const auto instance = open_instance();
+        ASSERT_TRUE(instance && *instance);
+        const auto records = load_records(**instance);
+        ASSERT_TRUE(records && records->size() == 1);
+        deadline = static_cast<std::int64_t>(records->front().deadline);  // boot time; no suspend here: monotonic, too
+    }
+    EXPECT_GT(deadline, monotonic_ns() + second);
+    const auto arrivals =
+        send_and_receive(pair.a, pair.b, target, {.count = 30'000, .per_second = 10'000}, std::chrono::seconds(3));
+    ASSERT_FALSE(arrivals.empty());
+    const auto first = arrivals.front().stamp.sent_ns;
+    std::printf("[  FIGURES ] the first packet that passes was sent %.3f ms after the deadline\n",
+                static_cast<double>(first - deadline) / 1e6);
+    EXPECT_GE(first, deadline - spacing) << "its stamp is taken before it is sent";
+    EXPECT_LE(first, deadline + 2 * spacing);
+    EXPECT_EQ(counters_of(pair.a, "f").partition, 30'000 - arrivals.size());
+    const auto span = arrivals.back().stamp.sent_ns - first;
+    const auto gaps = static_cast<std::int64_t>(arrivals.size()) - 1;
+    EXPECT_NEAR(static_cast<double>(span) / static_cast<double>(spacing * gaps), 1, 0.001) << "all that follow";
 }
 
 }  // namespace

@@ -6,6 +6,9 @@
 #include <optional>
 #include <sstream>
 
+#include <bpf/bpf.h>
+
+#include "fd.h"
 #include "net_test.h"
 
 namespace headwind::test {
@@ -15,6 +18,24 @@ inline unsigned rounds()
 {
     const char* given = std::getenv("HEADWIND_TEST_ROUNDS");
     return given != nullptr ? static_cast<unsigned>(std::stoul(given)) : 2U;
+}
+
+constexpr __u32 link_type_tcx = 11;  // BPF_LINK_TYPE_TCX of Linux 6.6
+
+// As `bpftool link detach` does.
+inline void take_links_off(const Namespace& where, const std::string& device, __u32 type)
+{
+    const auto ifindex = static_cast<__u32>(device_index(where, device));
+    unsigned detached = 0;
+    for (__u32 id = 0; bpf_link_get_next_id(id, &id) == 0;) {
+        const Fd link(bpf_link_get_fd_by_id(id));
+        bpf_link_info info{};
+        __u32 size = sizeof(info);
+        if (!link || bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0) continue;
+        if (info.type != type || info.xdp.ifindex != ifindex) continue;  // of tcx the same field
+        if (bpf_link_detach(link.get()) == 0) ++detached;
+    }
+    EXPECT_GE(detached, 1U);
 }
 
 inline std::int64_t wall_ms()

@@ -77,5 +77,29 @@ TEST_F(AgentPods, ADeviceMadeAnewInAPodIsTaken)
     }
 }
 
+TEST_F(AgentPods, AHostSideMadeAnewIsTaken)
+{
+    change(host(), "add --name far --container web --at host --direction out --partition");
+    expect_cut("web", 2);
+    RunningAgent agent(host());
+    for (unsigned round = 0; round < rounds(); ++round) {
+        ip(shop().netns(), "link del eth0");
+        agent.heard("moved", "far");
+        EXPECT_EQ(rule_of(host(), "far")["state"], "no device");
+        ip(shop().netns(),
+           "link add eth0 type veth peer name new netns node\n"
+           "addr add " +
+               shop().address4() + "/16 dev eth0\nlink set eth0 up");
+        ip(host(), "link set new master cni0 up");
+        agent.heard("moved", "far");
+        EXPECT_EQ(rule_of(host(), "far")["attached_to"], nlohmann::json::array({"new"}));
+        EXPECT_EQ(shop().ask("web", Node::address4, 6000, 5, true), 0U);
+        EXPECT_EQ(shop().ask("db", Node::address4, 6000, 5), 5U);
+    }
+    shop().stop("web");
+    agent.heard("removed", "far");
+    EXPECT_THAT(agent.all("trouble"), IsEmpty());
+}
+
 }  // namespace
 }  // namespace headwind::test

@@ -18,7 +18,7 @@ class FrontBase : public PairTest {
 protected:
     void add(const std::string& mode, const std::string& rule, unsigned without = 0) const
     {
-        change_without(without, b(), "add --dev vb --direction in --xdp " + mode + " " + rule);
+        change_without(without, b(), "add --yes --dev vb --direction in --xdp " + mode + " " + rule);
     }
     std::string hook_of(const std::string& name) const { return rule_of(b(), name)["ingress_hooks"][0]["hook"]; }
     std::uint32_t xdp_program() const
@@ -36,21 +36,89 @@ protected:
     }
 };
 
-class Front : public FrontBase, public testing::WithParamInterface<const char*> {
-protected:
-    void add(const std::string& rule, unsigned without = 0) const { FrontBase::add(GetParam(), rule, without); }
+struct Setting {
+    const char* name;
+    bool nic;  // devices whose driver is virtio_net; else veth
+    const char* mode;
+    const char* hook;  // that decides
+    friend void PrintTo(const Setting& setting, std::ostream* out) { *out << setting.name; }
 };
+
+// The two NICs that `tools/guest --nics` has.
+std::vector<std::string> find_nics()
+{
+    std::vector<std::string> found;
+    const auto links = netlink::list_links();
+    for (const auto& link : links ? *links : std::vector<netlink::Link>())
+        if (netlink::driver_of(link.name) == "virtio_net") found.push_back(link.name);
+    return found;
+}
+
+class Front : public FrontBase, public testing::WithParamInterface<Setting> {
+protected:
+    void SetUp() override
+    {
+        std::vector<std::string> nics;
+        if (GetParam().nic) {
+            nics = find_nics();
+            if (nics.size() != 2) GTEST_SKIP() << "two virtio-net NICs on one cable: tools/guest --nics has them";
+        }
+        FrontBase::SetUp();
+        if (!IsSkipped() && !HasFatalFailure() && GetParam().nic) take(nics);
+    }
+    void TearDown() override
+    {
+        if (taken_) {
+            headwind(b(), "clear");
+            ip(a(), "link set va netns 1 name nic1");
+            ip(b(), "link set vb netns 1 name nic2");
+        }
+        FrontBase::TearDown();
+    }
+    void add(const std::string& rule, unsigned without = 0) const { FrontBase::add(GetParam().mode, rule, without); }
+    static std::string hook() { return GetParam().hook; }
+
+private:
+    // They take the place of the veth pair.
+    void take(const std::vector<std::string>& nics)
+    {
+        ip(a(), "link del va");
+        taken_ = true;
+        hand_over(nics[0], a(), Pair::device_a);
+        hand_over(nics[1], b(), Pair::device_b);
+        set_up(a(), Pair::device_a, Pair::a4, Pair::a6);
+        set_up(b(), Pair::device_b, Pair::b4, Pair::b6);
+    }
+    static void hand_over(const std::string& nic, const Namespace& to, const std::string& name)
+    {
+        Process moved(nullptr, {"ip", "link", "set", nic, "netns", to.name(), "name", name});
+        ASSERT_EQ(moved.wait().status, 0) << moved.err();
+    }
+    static void set_up(const Namespace& where, const std::string& device, const std::string& v4, const std::string& v6)
+    {
+        ip(where, "addr add " + v4 + "/24 dev " + device + "\naddr add " + v6 + "/64 dev " + device +
+                      " nodad\nlink set " + device + " up");
+        wait_until_operational(where, device);
+    }
+
+    bool taken_ = false;
+};
+
+class FrontOnVeth : public Front {};
 
 TEST_P(Front, EachPacketMeetsOneFate)
 {
     add("--name lossy --loss 30% --proto udp");
-    EXPECT_EQ(hook_of("lossy"), std::string("xdp-") + GetParam());
+    EXPECT_EQ(hook_of("lossy"), hook());
     const std::size_t count = scaled(10'000, 2'000);
     const auto arrived = arrive({.count = count}) + arrive({.count = count}, {Pair::b6, 5000});
     const auto counters = counters_of(b(), "lossy", "in");
-    EXPECT_EQ(counters.packets, 2 * count);
-    EXPECT_EQ(counters.bytes, count * (14 + 20 + 8 + 100) + count * (14 + 40 + 8 + 100));
-    EXPECT_EQ(arrived, 2 * count - counters.loss);
+    if (!GetParam().nic) {
+        EXPECT_EQ(counters.packets, 2 * count);
+        EXPECT_EQ(counters.bytes, count * (14 + 20 + 8 + 100) + count * (14 + 40 + 8 + 100));
+    }
+    EXPECT_GT(counters.packets, 2 * count * 9 / 10) << "QEMU's cable loses some, sometimes";
+    EXPECT_EQ(arrived, counters.packets - counters.loss);
     expect_law(counters, 0.3);
 }
 
@@ -64,13 +132,18 @@ TEST_P(Front, WithoutMetadataAPacketMeetsTwo)
 
 TEST_P(Front, WirePacketsOfSuperPacketsAreDecidedOneByOne)
 {
+    if (GetParam().nic && !kernel_has_tcx())
+        GTEST_SKIP() << "UDP_SEGMENT wants a device that checksums, before Linux 6.11";
     add("--name lossy --loss 5% --proto udp");
     const std::size_t count = scaled(20'000, 2'000);
     const auto arrived = arrive({.count = count, .size = 1000, .segments = 20});
     const auto small = arrive({.count = count, .size = 40, .segments = 20});  // below the MTU as a whole
     const auto counters = counters_of(b(), "lossy", "in");
-    EXPECT_EQ(counters.packets, 2 * count);
-    EXPECT_EQ(arrived + small, 2 * count - counters.loss);
+    if (!GetParam().nic) {
+        EXPECT_EQ(counters.packets, 2 * count);
+    }
+    EXPECT_GT(counters.packets, 2 * count * 9 / 10);
+    EXPECT_EQ(arrived + small, counters.packets - counters.loss);
     expect_law(counters, 0.05);
 }
 
@@ -84,7 +157,7 @@ TEST_P(Front, TcpToo)
     EXPECT_EQ(result.error, "");
     const auto counters = counters_of(b(), "lossy", "in");
     EXPECT_EQ(counters.packets - before, result.segments_out);
-    EXPECT_GT(result.retransmits, counters.loss * 9 / 10);
+    EXPECT_GE(result.retransmits, counters.loss * 9 / 10);
     expect_law(counters, 0.01);
 }
 
@@ -95,7 +168,7 @@ TEST_P(Front, OtherRulesAreDecidedAtTc)
     change(b(), "add --name twice --duplicate 100% --direction in --dev vb --proto udp --local-port 5001");
     change(b(), "add --name spare --pass --direction in --dev vb --proto udp --local-port 5002");
     change(b(), "add --name off --loss 100% --direction in --dev vb --proto udp --local-port 5003 --xdp off");
-    EXPECT_EQ(hook_of("gone"), std::string("xdp-") + GetParam());
+    EXPECT_EQ(hook_of("gone"), hook());
     for (const char* name : {"twice", "spare", "off"}) EXPECT_EQ(hook_of(name), "tc") << name;
     EXPECT_EQ(arrive({}), 0U);
     EXPECT_EQ(arrive({}, {Pair::b4, 5001}), 200U);
@@ -119,14 +192,14 @@ TEST_P(Front, OtherRulesAreDecidedAtTc)
 
 TEST_P(Front, PartitionInBothDirections)
 {
-    change(b(), std::string("add --name split --dev vb --partition --proto udp --xdp ") + GetParam());
+    change(b(), std::string("add --yes --name split --dev vb --partition --proto udp --xdp ") + GetParam().mode);
     EXPECT_EQ(arrive({}), 0U);
     EXPECT_EQ(deliver(b(), a(), {Pair::a4, 5000}), 0U);
     EXPECT_EQ(counters_of(b(), "split", "in").partition, 100U);
     EXPECT_EQ(counters_of(b(), "split", "out").partition, 100U);
 }
 
-TEST_P(Front, ComesAndGoesWithTheRulesThatWantIt)
+TEST_P(FrontOnVeth, ComesAndGoesWithTheRulesThatWantIt)
 {
     const auto before = footprint(b());
     change(b(), "add --name tc --loss 100% --direction in --dev vb --local-port 5000");
@@ -135,7 +208,7 @@ TEST_P(Front, ComesAndGoesWithTheRulesThatWantIt)
     add("--name one --loss 100% --local-port 5001");
     add("--name two --loss 100% --local-port 5002");
     EXPECT_NE(xdp_program(), 0U);
-    EXPECT_EQ(hook_of("tc"), std::string("xdp-") + GetParam()) << "it is there anyway";
+    EXPECT_EQ(hook_of("tc"), hook()) << "it is there anyway";
     change(b(), "del one");
     EXPECT_NE(xdp_program(), 0U);
     change(b(), "panic");
@@ -152,7 +225,7 @@ TEST_P(Front, ComesAndGoesWithTheRulesThatWantIt)
     expect_footprint(b(), before);
 }
 
-TEST_P(Front, GoesWithItsDevice)
+TEST_P(FrontOnVeth, GoesWithItsDevice)
 {
     add("--name lossy --loss 50%");
     ip(b(), "link del vb");
@@ -161,8 +234,17 @@ TEST_P(Front, GoesWithItsDevice)
     EXPECT_FALSE(std::filesystem::exists("/sys/fs/bpf/headwind"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, Front, testing::Values("native", "generic"),
-                         [](const auto& mode) { return std::string(mode.param); });
+constexpr Setting on_veth[] = {{"native", false, "native", "xdp-native"}, {"generic", false, "generic", "xdp-generic"}};
+constexpr Setting on_nics[] = {{"nic_auto", true, "auto", "xdp-native"},
+                               {"nic_generic", true, "generic", "xdp-generic"}};
+
+std::string name_of(const testing::TestParamInfo<Setting>& setting)
+{
+    return setting.param.name;
+}
+INSTANTIATE_TEST_SUITE_P(Veth, Front, testing::ValuesIn(on_veth), name_of);
+INSTANTIATE_TEST_SUITE_P(Nics, Front, testing::ValuesIn(on_nics), name_of);
+INSTANTIATE_TEST_SUITE_P(Veth, FrontOnVeth, testing::ValuesIn(on_veth), name_of);
 
 using FrontAlone = FrontBase;
 
@@ -221,7 +303,7 @@ TEST_F(FrontAlone, LeavesAnothersXdpProgramWhereItIs)
         EXPECT_THAT(refused.err, HasSubstr(std::string("--xdp ") + mode + ": another XDP program"));
     }
     EXPECT_THAT(headwind(b(), "list").out, HasSubstr("no rules"));
-    EXPECT_THAT(change(b(), "add --name lossy --dev vb --direction in --loss 100%").out,
+    EXPECT_THAT(change(b(), "add --name lossy --dev vb --direction in --proto udp --loss 100%").out,
                 HasSubstr("at tc on vb (another XDP program"));
     EXPECT_THAT(headwind(b(), "doctor").out, HasSubstr("another XDP program"));
     EXPECT_EQ(arrive({}), 0U);

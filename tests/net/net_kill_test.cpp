@@ -120,10 +120,12 @@ protected:
         std::vector<std::string> commands = {"add --name x --replace --loss 50% --remote-port 6000",
                                              "add --name y --replace --partition --dev va",
                                              "add --name z --replace --loss 10% --direction both --for 1h",
+                                             "add --name t --replace --ramp loss=0%..90%,over=1s --remote-port 6002",
+                                             "change t --ramp loss=90%..0%,over=2s --repeat",
                                              "add --name f --replace --loss 50% --direction in --dev va --xdp native",
                                              "add --name f --replace --partition --dev va --xdp generic",
                                              "del x --if-exists",
-                                             "del y z --if-exists",
+                                             "del y z t --if-exists",
                                              "clear",
                                              "clear",
                                              "run --loss 100% -- sleep 1000"};

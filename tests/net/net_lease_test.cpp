@@ -172,5 +172,23 @@ TEST_F(Lease, OwnersAreTheUserOrWhatTheEnvironmentSays)
     expect_nothing_left();
 }
 
+// The kernel's clock has no time namespaces: a command typed in one counts by the host's.
+TEST_F(Lease, DeadlinesOfACommandInATimeNamespace)
+{
+    const auto added = run(&a(), words("unshare --time --fork --boottime 100000 " + headwind_binary() +
+                                       " add --name r --proto udp --loss 100% --for 700ms"));
+    if (added.err.find("unshare") != std::string::npos) GTEST_SKIP() << "this kernel has no time namespaces";
+    expect_ok(added);
+    EXPECT_EQ(arrive(), 0U);
+    EXPECT_EQ(state("r"), "live");
+    usleep(700'000);
+    EXPECT_EQ(arrive(), 100U);
+    EXPECT_EQ(state("r"), "expired");
+    const auto inside = run(&a(), words("unshare --time --fork --boottime 100000 " + headwind_binary() + " list"));
+    EXPECT_THAT(inside.out, HasSubstr("expired"));
+    change(a(), "clear");
+    expect_nothing_left();
+}
+
 }  // namespace
 }  // namespace headwind::test

@@ -84,10 +84,10 @@ protected:
         NodePods::TearDown();
     }
 
-    Output in_pod(const std::string& arguments) const
+    Output in_pod(const std::string& arguments) const { return run(nullptr, command_in_pod(arguments)); }
+    Arguments command_in_pod(const std::string& arguments) const
     {
-        auto command = words("runc exec --env HEADWIND_HOST_ROOT=/host " + id + " /headwind " + arguments);
-        return run(nullptr, command);
+        return words("runc exec --env HEADWIND_HOST_ROOT=/host " + id + " /headwind " + arguments);
     }
 
     const std::vector<std::string>& capabilities() const { return capabilities_; }
@@ -179,9 +179,26 @@ TEST_F(ManifestPod, NeedsEachOfItsCapabilities)
         std::erase(others, one);
         stop();
         start(others);
-        EXPECT_NE(in_pod(add).status, 0) << "without " << one;
+        EXPECT_NE(in_pod(one == "CAP_NET_BROADCAST" ? "agent" : add).status, 0) << "without " << one;
         EXPECT_THAT(instances(), IsEmpty()) << "without " << one;
     }
+}
+
+TEST_F(ManifestPod, RunsTheAgent)
+{
+    ASSERT_EQ(manifest_container()["args"], json::array({"agent"}));
+    Process agent(nullptr, command_in_pod("agent --json"));
+    const auto says = [&agent](const char* what) {
+        return eventually(std::chrono::seconds(20), [&] { return agent.out().find(what) != std::string::npos; });
+    };
+    EXPECT_TRUE(says("\"serving\"")) << agent.err();
+    expect_ok(in_pod("add --name cut --container web --partition"));
+    expect_cut("web", 2);
+    shop().stop("web");
+    EXPECT_TRUE(says("\"removed\"")) << agent.out() << agent.err();
+    EXPECT_TRUE(eventually(std::chrono::seconds(5), [] { return instances().empty(); }));
+    agent.signal(SIGTERM);
+    EXPECT_EQ(agent.wait().status, 0) << agent.err();
 }
 
 TEST_F(ManifestPod, DelaysWhereTheKernelCan)

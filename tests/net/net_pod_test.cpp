@@ -110,7 +110,7 @@ TEST_F(Pods, ABatchOfRulesAtTheHostSide)
     EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("db"), 20), 20U);
     const auto refused = batch("del a\\nadd --name c --container db --loss 1%%\\n");
     EXPECT_EQ(refused.status, 2);
-    EXPECT_THAT(refused.err, AllOf(HasSubstr("a batch changes one namespace only"), HasSubstr("--at host")));
+    EXPECT_THAT(refused.err, AllOf(HasSubstr("a file changes one namespace only"), HasSubstr("--at host")));
     EXPECT_EQ(parse_json(headwind(host(), "list --json"))["rules"].size(), 2U);
 }
 

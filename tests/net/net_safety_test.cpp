@@ -95,10 +95,24 @@ TEST_P(Ssh, ConnectionIsImpairedByARuleThatNamesItsPort)
     expect_footprint(a(), before());
 }
 
+// A bridge is no device of rules without --dev.
+TEST_P(Ssh, ConnectionIsSparedAtDevicesThatRulesName)
+{
+    ip(a(),
+       "link add name bridged type bridge\nlink set va master bridged\naddr flush dev va\naddr add 10.77.0.1/24 dev "
+       "bridged\n"
+       "addr add fd77::1/64 dev bridged nodad\nlink set bridged up");
+    wait_until_operational(a(), "bridged");
+    ASSERT_TRUE(eventually(5s, [this] { return flows(login()); }));
+    expect_ok(typed("add --name all --dev bridged --partition --for 10m"));
+    EXPECT_EQ(arrive(), 0U);
+    EXPECT_TRUE(flows(login()));
+}
+
 TEST_P(Ssh, RulesThatCannotBefallItNeedNoGuard)
 {
     for (const std::string selector : {"--remote-port 5432", "--proto udp", "--remote 198.51.100.0/24"})
-        EXPECT_EQ(typed("add --replace --name x --loss 1% " + selector).err, "") << selector;
+        EXPECT_EQ(without_audit(typed("add --replace --name x --loss 1% " + selector).err), "") << selector;
     EXPECT_THAT(headwind(a(), "list").out, Not(HasSubstr("ssh-")));
     expect_ok(typed("change x --remote any"));
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("ssh-"));

@@ -110,6 +110,19 @@ TEST(Cost, OfTheFrontIsBelowThatOfTc)
     EXPECT_LT(cost_of_front("unmatched", unmatched_packet(), XDP_PASS, next), 1);
 }
 
+// The same loss, constant and as a timeline of 1,001 steps, on packets that it matches.
+TEST(Cost, OfATimeline)
+{
+    constexpr const char* rare = "0.0000001%";
+    Datapath constant({.fed = false}), timeline({.fed = false});
+    constant.add(fmt::format("--loss {}", rare));
+    timeline.add(fmt::format("--ramp loss={}..{},over=1h", rare, rare));
+    const auto alone = cost_of(constant, unmatched_packet()), stepped = cost_of(timeline, unmatched_packet());
+    report("constant", alone);
+    report("timeline", stepped);
+    EXPECT_LE(stepped.nanoseconds, 2.5 * alone.nanoseconds);
+}
+
 // Rules of one kind cost one lookup, however many there are. Time is told, not judged: with so many the caches decide.
 TEST(Cost, OfManyRulesOfOneKind)
 {

@@ -74,7 +74,7 @@ TEST_F(Duplicate, EachCopyHasItsOwnJitter)
     constexpr std::uint64_t count = 500;
     for (const std::string law : {"uniform", "normal"}) {
         const auto id = datapath.add("--duplicate 100% --delay 100ms --jitter 20ms --distribution " + law);
-        datapath.feed() = {.monotonic = now, .boottime = 0, .dice = 0, .seed = 7};
+        datapath.feed() = {.monotonic = now, .boottime = 0, .tai = 0, .dice = 0, .seed = 7};
         const auto imp = impairment(id);
         std::vector<std::uint64_t> expected;
         for (std::uint64_t n = 0; n < count; ++n) {

@@ -135,7 +135,7 @@ TEST(Filter, IsAskedAndForgetsRulesThatAreGone)
     };
     EXPECT_EQ(bits(shape), 2);
     std::fill(std::begin(shape.filter), std::end(shape.filter), 0);
-    EXPECT_EQ(datapath.out(packet), next) << "no bit, no lookup";
+    EXPECT_EQ(datapath.out(frame(ipv4({}, udp(9, 2)))), next) << "no bit, no lookup";
     datapath.remove(id);
     EXPECT_EQ(bits(table(datapath).shapes[0]), 1);
 }

@@ -45,6 +45,8 @@ TEST_F(Lifetime, VersionsFromBirthUntilDeath)
 {
     const auto id = datapath.add("--partition");
     const auto now = datapath.control().version;
+    std::uint16_t port = 2000;
+    const auto in_force = [&] { return datapath.out(usual_packet(port++)) == stolen; };  // a new flow: no memo
     EXPECT_TRUE(in_force());
     rewrite(id, now + 1, ~0ULL);
     EXPECT_FALSE(in_force()) << "not born yet";
@@ -74,6 +76,31 @@ TEST_F(Lifetime, FlapsToTheNanosecondAndNeverDrifts)
     }
 }
 
+// As a change that waits to be confirmed leaves it: one form until a moment, the other from then on, of one rank. Every
+// packet meets one of them, by the memo as well as without.
+TEST_F(Lifetime, OneFormEndsWhereTheOtherBegins)
+{
+    const auto former = datapath.add("--partition"), fresh = datapath.add("--partition --priority 1");
+    const auto at = [this](std::uint64_t time) { datapath.feed().boottime = time; };
+    const auto set = [this](std::uint32_t id, std::uint64_t start, std::uint64_t deadline) {
+        auto rule = *datapath.instance().rules.find(id);
+        ASSERT_TRUE(rule);
+        rule->start = start;
+        rule->deadline = deadline;
+        ASSERT_TRUE(datapath.instance().rules.rewrite(id, *rule));
+    };
+    set(former, 5'000, 0);
+    set(fresh, 0, 5'000);
+    for (const auto& [time, id] : {std::pair{1ULL, fresh}, {4'999ULL, fresh}, {5'000ULL, former}, {9'000ULL, former}}) {
+        at(time);
+        for (int i = 0; i < 2; ++i) {
+            const auto before = datapath.counters(id).packets;
+            EXPECT_TRUE(in_force());
+            EXPECT_EQ(datapath.counters(id).packets, before + 1) << time;
+        }
+    }
+}
+
 TEST_F(Lifetime, WhileUpItHidesNoOtherRule)
 {
     const auto flapping = datapath.add("--flap up=1s,down=1s --priority 1", {.since = 0});
@@ -84,6 +111,38 @@ TEST_F(Lifetime, WhileUpItHidesNoOtherRule)
     }
     EXPECT_EQ(datapath.counters(flapping).packets, 2U);
     EXPECT_EQ(datapath.counters(below).packets, 2U);
+}
+
+// 09:00 to 17:00, Monday to Friday, UTC+1 and from `turn` on UTC+2; the fed clock is TAI.
+TEST_F(Lifetime, InItsHoursToTheSecondAndOnTheirDays)
+{
+    constexpr std::uint64_t hour = 3600, day = 24 * hour, s = 1'000'000'000;
+    constexpr std::uint64_t monday = 2'900ULL * 7 * day;  // 00:00 local time, while the shift is 0
+    constexpr std::uint64_t turn = monday + 6 * day + 3 * hour;
+    datapath.add("--partition --between 09:00-17:00 --days mon-fri", {.clock = {0, 3600, turn}});
+    for (std::uint64_t n = 0; n < 14; ++n) {
+        const auto midnight = monday + n * day - (n < 7 ? 0 : hour);
+        for (const auto& [at, inside] : {std::pair{9 * hour, true}, {17 * hour, false}}) {
+            for (const bool before : {true, false}) {
+                datapath.feed().tai = (midnight + at) * s - (before ? 1 : 0);
+                const bool expected = n % 7 < 5 && inside != before;
+                EXPECT_EQ(in_force(), expected) << "day " << n << ", " << at << (before ? ", before" : "");
+                EXPECT_EQ(datapath.in(usual_packet()) != next, expected);
+            }
+        }
+    }
+}
+
+TEST_F(Lifetime, OffHoursItHidesNoOtherRule)
+{
+    const auto by_night = datapath.add("--partition --between 22:00-06:00 --priority 1", {.clock = {0, 0, ~0ULL}});
+    const auto below = datapath.add("--partition");
+    for (const std::uint64_t hour : {21ULL, 22ULL, 23ULL, 24ULL, 29ULL, 30ULL, 45ULL, 46ULL}) {
+        datapath.feed().tai = hour * 3600 * 1'000'000'000;
+        datapath.out(usual_packet());
+    }
+    EXPECT_EQ(datapath.counters(by_night).packets, 5U);
+    EXPECT_EQ(datapath.counters(below).packets, 3U);
 }
 
 TEST_F(Lifetime, DeadlineToTheNanosecond)

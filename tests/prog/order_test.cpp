@@ -27,7 +27,7 @@ protected:
     Order()
     {
         line.connect(datapath);
-        datapath.feed() = {.monotonic = now, .boottime = 0, .dice = 0, .seed = 12};
+        datapath.feed() = {.monotonic = now, .boottime = 0, .tai = 0, .dice = 0, .seed = 12};
     }
     hw_impairment impairment(std::uint32_t id) { return datapath.instance().rules.find(id)->value().impairment; }
     // ns until the packet goes

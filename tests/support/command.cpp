@@ -152,6 +152,15 @@ Output run(const Namespace* where, const Arguments& command, const std::vector<s
     return Process(where, command, variables).wait(limit);
 }
 
+std::string without_audit(const std::string& err)
+{
+    std::string out, line;
+    std::istringstream lines(err);
+    while (std::getline(lines, line))
+        if (!line.starts_with("headwind: audit: ")) out += line + "\n";
+    return out;
+}
+
 std::string headwind_binary()
 {
     return binary("HEADWIND", "headwind");

@@ -48,6 +48,9 @@ private:
 Output run(const Namespace* where, const Arguments& command, const std::vector<std::string>& variables = {},
            std::chrono::milliseconds limit = std::chrono::seconds(60));
 
+// stderr without the lines of the audit, which go there where there is no journal.
+std::string without_audit(const std::string& err);
+
 // The binary under test ($HEADWIND), or the one that cures can be taken out of ($HEADWIND_TESTING_BIN).
 std::string headwind_binary();
 std::string headwind_testing_binary();

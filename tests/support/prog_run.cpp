@@ -15,6 +15,7 @@
 #include "laws.h"
 #include "netlink.h"
 #include "prog_prelude.h"
+#include "trace.h"
 #include "transaction.h"
 
 namespace headwind::prog {
@@ -54,8 +55,11 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.entries = map_of<hw_key, hw_entry>(skeleton.maps.hw_entries);
     out.rules = map_of<__u32, hw_rule>(skeleton.maps.hw_rules);
     out.leases = map_of<__u32, hw_lease>(skeleton.maps.hw_leases);
+    out.stops = map_of<__u32, hw_stop>(skeleton.maps.hw_stops);
+    out.shares = map_of<hw_share_key, hw_share>(skeleton.maps.hw_shares);
     out.states = map_of<hw_state_key, hw_state>(skeleton.maps.hw_states);
     out.texts = map_of<hw_text_key, hw_text>(skeleton.maps.hw_texts);
+    out.timelines = map_of<__u32, __u32>(skeleton.maps.hw_timelines);
     out.locals = duplicate(bpf_map__fd(skeleton.maps.hw_locals));
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
     out.control = memory_of<hw_control>(skeleton.maps.data_control);
@@ -79,6 +83,8 @@ RuleText words(const std::string& line)
     CLI::App app;
     add_rule_flags(&app, text);
     app.parse(line);
+    const auto loaded = load_trace(text);
+    require(loaded.has_value(), loaded ? "" : loaded.error().message);
     return text;
 }
 
@@ -146,7 +152,9 @@ Result<RuleRecord> Datapath::record_of(const RuleText& text, const RuleExtra& ex
     record.deadline = extra.deadline;
     record.lease = extra.lease;
     record.since = extra.since;
+    record.clock = extra.clock;
     record.id = record.state = next_rule_id(instance_);
+    if (record.rule.timeline) record.timeline = record.id;
     return record;
 }
 

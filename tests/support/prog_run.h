@@ -69,6 +69,7 @@ struct Outcome {
 struct RuleExtra {
     std::uint64_t deadline = 0, lease = 0, since = 0;  // as in RuleRecord
     std::vector<Cgroup> cgroups = {};
+    LocalClock clock = {};
 };
 
 // "--remote-port 5432 --loss 10%", with the flags of `headwind add`.

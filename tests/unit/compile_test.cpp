@@ -80,6 +80,25 @@ hw_impairment impairment_of(const RuleText& text)
     return compile_impairment(valid(text).impairment);
 }
 
+// ---- guards ----
+
+TEST(Everywhere, IsAtNoDeviceInParticularAndForPartiesAtBothEnds)
+{
+    auto text = partition();
+    text.remote_ports = {"22"};
+    Resolved resolved;
+    resolved.everywhere = true;
+    const auto entries = entries_of(text, resolved);
+    ASSERT_EQ(entries.size(), 2U);
+    for (const auto& entry : entries) {
+        EXPECT_EQ(entry.shape.default_devices, 0);
+        EXPECT_EQ(entry.shape.mask.device, 0);
+        EXPECT_EQ(entry.key.remote_port, htons(22));
+    }
+    EXPECT_NE(entries[0].shape.far, entries[1].shape.far);
+    EXPECT_EQ(only_entry(text).shape.default_devices, 1);
+}
+
 // ---- rank and specificity ----
 
 TEST(Rank, PriorityThenSpecificityThenAge)
@@ -90,6 +109,7 @@ TEST(Rank, PriorityThenSpecificityThenAge)
     EXPECT_GT(rank(0, 8, 1), rank(0, 8, 2));
     EXPECT_GT(rank(-1000, 0, 0xfffffffe), 0U);
     EXPECT_GT(rank(1000, 0, 1), rank(999, 600, 1));
+    EXPECT_GT(rank(1001, 0, ~0U), rank(1000, 600, 1)) << "protections";
 }
 
 TEST(Specificity, CountsTheBitsThatTheUserFixed)

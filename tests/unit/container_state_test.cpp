@@ -31,5 +31,20 @@ TEST(StartTime, IsCountedFromTheEndOfTheCommandsName)
     EXPECT_EQ(start_time_of("7 (x) S 1 7"), 0U);
 }
 
+// An image chooses its labels.
+TEST(ContainerState, NamesThatAreNoPlainTextAreNone)
+{
+    ContainerState state;
+    ASSERT_TRUE(read_docker_config(R"({"ID":"ab","Config":{"Labels":{"nerdctl/name":"a\u001b[31mb"}}})", state));
+    EXPECT_EQ(state.name, "");
+    EXPECT_EQ(state.id, "ab");
+    ASSERT_TRUE(read_runc_state(R"({"config":{"labels":["nerdctl/name=a\u0007","bundle=/b"]}})", state));
+    EXPECT_EQ(state.name, "");
+    EXPECT_EQ(state.bundle, "/b");
+    const auto listed = read_storage(R"([{"id":"ab","names":["a\u009bb"]}])");
+    ASSERT_TRUE(listed && listed->size() == 1);
+    EXPECT_EQ(listed->front().name, "");
+}
+
 }  // namespace
 }  // namespace headwind::test

@@ -8,11 +8,12 @@
 
 #include "host_side.h"
 #include "placement.h"
-#include "rule.h"
+#include "rule_test.h"
 
 namespace headwind {
 namespace {
 
+using rule_test::message;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -40,12 +41,6 @@ Rule rule_for(const RuleText& text)
     auto rule = make_rule(text);
     EXPECT_TRUE(rule) << rule.error().message;
     return rule.value_or(Rule{});
-}
-
-template <class T>
-std::string message(const Result<T>& result)
-{
-    return result ? "no error" : result.error().message;
 }
 
 // ---- words ----

@@ -53,6 +53,9 @@ TEST(Json, RoundTripsKinds)
                                    "--loss 1% --remote ::/0 --priority -1000",
                                    "--flap up=1h,down=1ns",
                                    "--flap up=30s,down=5s --delay 1ms",
+                                   "--loss 1% --between 22:00-06:00 --days fri-mon",
+                                   "--loss 1% --between 18:00-24:00",
+                                   "--loss 1% --days tue,sat",
                                    "--loss 1% --flows 0.1%",
                                    "--loss 1% --flows 100% --flow-seed 4294967295"}) {
         const Rule rule = valid(line);
@@ -95,6 +98,10 @@ TEST(Json, Refuses)
         {"/selector/flows_percent", "5", "selector.flows_threshold: must be a whole number"},
         {"/flap", "{\"up_ns\": 5}", "flap: must be both up_ns and down_ns"},
         {"/flap", "{\"up_ns\": 5, \"down_ns\": 0}", "--flap"},
+        {"/hours", "{\"from\": 5}", "unknown key hours.from: use between, days"},
+        {"/hours", "{\"between\": 9}", "hours.between: must be a string"},
+        {"/hours", "{\"between\": \"9\"}", "--between 9"},
+        {"/hours", "{\"days\": \"\"}", "--days \"\""},
         {"/selector/flow_seed", "-1", "selector.flow_seed: must be a whole number, 0 or more"},
         {"/selector/device", "[]", "unknown key selector.device: use devices"},
         {"/selector/devices", "\"eth0\"", "selector.devices: must be an array of strings"},

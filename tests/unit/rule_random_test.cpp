@@ -44,8 +44,13 @@ public:
         if (below(4) == 0)
             text.flap = fmt::format("up={},down={}", format_duration(1 + below(max_delay)),
                                     format_duration(1 + below(max_delay)));
+        if (below(4) == 0)
+            text.between = fmt::format("{:02}:{:02}-{:02}:{:02}", below(24), below(60), below(24), below(60));
+        if (below(4) == 0) text.days = format_days(static_cast<std::uint8_t>(1 + below(every_day)));
         if (below(4) == 0) text.flows = probability();
         if (text.flows && below(2) == 0) text.flow_seed = fmt::format("{}", below(1ULL << 32));
+        if (below(4) == 0) text.max_share = probability();
+        if (below(4) == 0) text.stop_if = fmt::format("test {} -lt 5", below(10));
         if (below(2) == 0) text.priority = fmt::format("{}", static_cast<int>(below(2001)) - 1000);
         return text;
     }
@@ -58,9 +63,10 @@ public:
                            &text.remote_ports, &text.locals, &text.remotes}) {
             for (std::string& value : *list) fields.push_back(&value);
         }
-        for (auto* field : {&text.delay, &text.jitter, &text.distribution, &text.loss, &text.corrupt, &text.duplicate,
-                            &text.reorder, &text.reorder_gap, &text.rate, &text.queue, &text.reject, &text.direction,
-                            &text.priority, &text.flows, &text.flow_seed, &text.flap}) {
+        for (auto* field : {&text.delay,     &text.jitter,    &text.distribution, &text.loss,      &text.corrupt,
+                            &text.duplicate, &text.reorder,   &text.reorder_gap,  &text.rate,      &text.queue,
+                            &text.reject,    &text.direction, &text.priority,     &text.flows,     &text.flow_seed,
+                            &text.flap,      &text.between,   &text.days,         &text.max_share, &text.stop_if}) {
             if (*field) fields.push_back(&**field);
         }
         std::string& field = *fields[below(fields.size())];

@@ -45,7 +45,13 @@ inline RuleText text_of(const Arguments& arguments)
         {"--xdp", &text.xdp},
         {"--flows", &text.flows},
         {"--flap", &text.flap},
+        {"--between", &text.between},
+        {"--days", &text.days},
+        {"--ramp", &text.ramp},
+        {"--trace", &text.trace},
         {"--flow-seed", &text.flow_seed},
+        {"--max-share", &text.max_share},
+        {"--stop-if", &text.stop_if},
     };
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& flag = arguments[i];
@@ -53,6 +59,8 @@ inline RuleText text_of(const Arguments& arguments)
             text.partition = true;
         else if (flag == "--pass")
             text.pass = true;
+        else if (flag == "--repeat")
+            text.repeat = true;
         else if (flag == "--name")
             text.name = arguments.at(++i);
         else if (lists.contains(flag))
@@ -74,6 +82,12 @@ inline Arguments split(const std::string& line)
 inline Result<Rule> rule_of(const std::string& line)
 {
     return make_rule(text_of(split(line)));
+}
+
+template <class T>
+std::string message(const Result<T>& result)
+{
+    return result ? "no error" : result.error().message;
 }
 
 // A rule that must be valid.

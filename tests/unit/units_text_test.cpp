@@ -42,6 +42,13 @@ TEST(Text, Printable)
     EXPECT_EQ(printable(std::string(61, 'x')), std::string(60, 'x') + "...");
 }
 
+TEST(Text, Harmless)
+{
+    EXPECT_EQ(harmless("two lines\nof  it"), "two lines\nof  it");
+    EXPECT_EQ(harmless("--for \x1b[2J\0\xff"s), "--for \\x1b[2J\\x00\\xff");
+    EXPECT_EQ(harmless(std::string(200, 'x')), std::string(200, 'x'));
+}
+
 // ---- arbitrary bytes ----
 
 // Valid texts with bytes changed, cut, doubled; and plain noise.

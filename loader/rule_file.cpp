@@ -1,0 +1,65 @@
+#include "rule_file.h"
+
+#include <fstream>
+#include <iostream>
+
+#include "protect.h"
+#include "rule_line.h"
+#include "text.h"
+
+namespace headwind {
+namespace {
+
+// A file changes one network namespace.
+Result<AddRequest> request_here(const AddWords& words, const CommonOptions& common)
+{
+    HW_TRY(const auto place, find_place(words, common));
+    if (place && place->netns)
+        return fail(ErrorKind::usage,
+                    "the rule would sit {}, and a file changes one namespace only: name it before the file "
+                    "(--netns {}), or add --at host to the line",
+                    place->reason, place->netns_path);
+    return add_request(words, place);
+}
+
+Status append_line(const LineWords& words, const CommonOptions& common, Changes& changes)
+{
+    if (words.adds) {
+        HW_TRY(auto request, request_here(words.add, common));
+        changes.add.push_back(std::move(request));
+    } else if (words.changes) {
+        HW_TRY(const auto requests, change_requests(words.change));
+        changes.change.insert(changes.change.end(), requests.begin(), requests.end());
+        HW_TRY(changes.protect, make_protections(words.change.protect));
+    }
+    changes.remove.insert(changes.remove.end(), words.remove.begin(), words.remove.end());
+    return {};
+}
+
+Result<std::vector<FileLine>> read_lines(std::istream& input, const std::string& name, const CommonOptions& common)
+{
+    std::vector<FileLine> lines;
+    RuleLine grammar;
+    std::string text;
+    for (int number = 1; std::getline(input, text); ++number) {
+        FileLine line{fmt::format("{}:{}", name, number), std::string(trimmed(text)), {}};
+        if (line.words.empty() || line.words.front() == '#') continue;
+        const auto words = grammar.parse(line.words);
+        const Status status = words ? append_line(*words, common, line.changes) : tl::unexpected(words.error());
+        if (!status) return fail(status.error().kind, "{}: {}", line.place, status.error().message);
+        lines.push_back(std::move(line));
+    }
+    return lines;
+}
+
+}  // namespace
+
+Result<std::vector<FileLine>> read_rule_file(const std::string& file, const CommonOptions& common)
+{
+    if (file == "-") return read_lines(std::cin, "standard input", common);
+    std::ifstream input(file);
+    if (!input) return fail_errno(errno, "open " + file);
+    return read_lines(input, file, common);
+}
+
+}  // namespace headwind

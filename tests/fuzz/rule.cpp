@@ -1,0 +1,139 @@
+// Rules as `headwind add`, `change`, a line of a batch or comcast's command line have them: a flag and its text a line.
+// "+" before it: for a change of the rule that the other lines make. "-": comcast's flag.
+#include <map>
+
+#include "comcast.h"
+#include "fuzz.h"
+#include "protect.h"
+#include "rule_properties.h"
+
+using namespace headwind;
+
+namespace {
+
+using List = std::vector<std::string> RuleText::*;
+using Word = std::optional<std::string> RuleText::*;
+
+const std::map<std::string, List, std::less<>> lists{
+    {"dev", &RuleText::devices},  {"cgroup", &RuleText::cgroups},         {"proto", &RuleText::protocols},
+    {"port", &RuleText::ports},   {"local-port", &RuleText::local_ports}, {"remote-port", &RuleText::remote_ports},
+    {"local", &RuleText::locals}, {"remote", &RuleText::remotes},
+};
+const std::map<std::string, Word, std::less<>> single_words{
+    {"delay", &RuleText::delay},
+    {"jitter", &RuleText::jitter},
+    {"loss", &RuleText::loss},
+    {"distribution", &RuleText::distribution},
+    {"corrupt", &RuleText::corrupt},
+    {"duplicate", &RuleText::duplicate},
+    {"reorder", &RuleText::reorder},
+    {"reorder-gap", &RuleText::reorder_gap},
+    {"rate", &RuleText::rate},
+    {"queue", &RuleText::queue},
+    {"reject", &RuleText::reject},
+    {"direction", &RuleText::direction},
+    {"priority", &RuleText::priority},
+    {"netem", &RuleText::netem},
+    {"xdp", &RuleText::xdp},
+    {"flows", &RuleText::flows},
+    {"flow-seed", &RuleText::flow_seed},
+    {"flap", &RuleText::flap},
+    {"between", &RuleText::between},
+    {"days", &RuleText::days},
+    {"ramp", &RuleText::ramp},
+};
+
+void put(RuleText& text, std::string_view flag, const std::string& value)
+{
+    if (const auto list = lists.find(flag); list != lists.end())
+        (text.*list->second).push_back(value);
+    else if (const auto word = single_words.find(flag); word != single_words.end())
+        text.*word->second = value;
+    else if (flag == "name")
+        text.name = value;
+    else if (flag == "partition")
+        text.partition = true;
+    else if (flag == "pass")
+        text.pass = true;
+    else if (flag == "repeat")
+        text.repeat = true;
+    else if (flag == "pod")
+        text.party = Party{.container = "", .id = "", .pod = "a/b", .process = 0, .at_host = value == "host"};
+}
+
+void put(ComcastOptions& options, std::string_view flag, const std::string& value)
+{
+    if (flag == "device") options.device = value;
+    if (flag == "latency") options.latency = value;
+    if (flag == "target-bw") options.target_bw = value;
+    if (flag == "default-bw") options.default_bw = value;
+    if (flag == "packet-loss") options.packet_loss = value;
+    if (flag == "target-addr") options.target_addrs.push_back(value);
+    if (flag == "target-port") options.target_ports.push_back(value);
+    if (flag == "target-proto") options.target_protos.push_back(value);
+}
+
+void check_comcast(const ComcastOptions& options)
+{
+    const auto texts = translate_comcast(options);
+    if (!texts) return fuzz::require_good(texts.error());
+    REQUIRE(texts->size() == 1 || texts->size() == 2, "");
+    for (const auto& text : *texts) {
+        const auto rule = make_rule(text);
+        if (rule) {
+            fuzz::require_sound(*rule);
+            REQUIRE(is_plain_text(add_command(text)), add_command(text));
+        } else {
+            fuzz::require_good(Error{rule.error().kind, in_comcast_words(rule.error().message)});
+        }
+    }
+}
+
+void check_protections(const std::vector<std::string>& texts)
+{
+    const auto rules = make_protections(texts);
+    if (!rules) return fuzz::require_good(rules.error());
+    for (const auto& rule : *rules) fuzz::require_sound(rule);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
+{
+    RuleText text, given;
+    ComcastOptions comcast;
+    bool is_comcast = false;
+    std::vector<std::string> protections;
+    text.name = "r";
+    for (const auto& line : fuzz::split(fuzz::text_of(data, size), '\n')) {
+        std::string_view flag = line;
+        const char kind = flag.empty() ? ' ' : flag.front();
+        if (kind == '+' || kind == '-') flag.remove_prefix(1);
+        flag = flag.substr(0, flag.find(' '));
+        const auto blank = line.find(' ');
+        const auto value = blank == std::string::npos ? std::string() : line.substr(blank + 1);
+        if (kind == '-')
+            put(comcast, flag, value), is_comcast = true;
+        else if (flag == "protect")
+            protections.push_back(value);
+        else
+            put(kind == '+' ? given : text, flag, value);
+    }
+    if (is_comcast) check_comcast(comcast);
+    check_protections(protections);
+    const auto rule = make_rule(text);
+    if (!rule) {
+        fuzz::require_good(rule.error());
+        return 0;
+    }
+    fuzz::require_sound(*rule);
+    const auto same = change_rule(*rule, {});
+    REQUIRE(same && *same == *rule, sentence(*rule));
+    const auto changed = change_rule(*rule, given);
+    if (!changed) {
+        fuzz::require_good(changed.error());
+        return 0;
+    }
+    fuzz::require_sound(*changed);
+    return 0;
+}

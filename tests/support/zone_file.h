@@ -1,0 +1,14 @@
+// Time zone files (TZif) of our own.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "zone.h"
+
+namespace headwind::test {
+
+// `rule`: for the time after the last change, as "CET-1CEST,M3.5.0,M10.5.0/3"; empty: it stays.
+std::string zone_file(std::int32_t offset, const std::vector<ZoneChange>& changes = {}, const std::string& rule = "");
+
+}  // namespace headwind::test
