@@ -1,7 +1,7 @@
 #include "agree.h"
 
 #include <linux/if.h>
-#include <linux/in.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <algorithm>

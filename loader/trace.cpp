@@ -55,7 +55,8 @@ Result<Column> parse_column(std::string_view cell)
     if (bar == std::string_view::npos) return column;
     column.unit = std::string(cell.substr(bar + 1));
     if (column.unit == "percent") column.unit = "%";
-    if (column.unit.empty() || !parse_cell(column, "10" + column.unit))
+    const bool blank = column.unit.find_first_of(" \t") != std::string::npos;
+    if (column.unit.empty() || blank || !parse_cell(column, "10" + column.unit))
         return fail(ErrorKind::usage,
                     "{}: no such unit: write time_s, delay_ms, loss_percent or rate_kbit, for example",
                     printable(cell));
@@ -139,10 +140,12 @@ private:
             (column.quantity ? row.values.at(static_cast<std::size_t>(*column.quantity)) : row.begin) = *value;
         }
         if (rows_.empty() && row.begin != 0)
-            return fail(ErrorKind::usage, "time {}: the first row is at 0", cells.front());
-        if (row.begin > longest_ramp) return fail(ErrorKind::usage, "time {}: at most 720h (30 days)", cells.front());
+            return fail(ErrorKind::usage, "time {}: the first row is at 0", printable(cells.front()));
+        if (row.begin > longest_ramp)
+            return fail(ErrorKind::usage, "time {}: at most 720h (30 days)", printable(cells.front()));
         if (!rows_.empty() && row.begin <= rows_.back().begin)
-            return fail(ErrorKind::usage, "time {}: not after the row before: times must increase", cells.front());
+            return fail(ErrorKind::usage, "time {}: not after the row before: times must increase",
+                        printable(cells.front()));
         rows_.push_back(row);
         return {};
     }

@@ -16,6 +16,8 @@ using testing::IsEmpty;
 
 // ---- devices ----
 
+RUNS_IN("Agent.ProgramsThat*:Agent.AnXdp*", native | linux_6_1);
+
 TEST_F(Agent, RulesComeBackToADeviceThatIsMadeAnew)
 {
     change(a(), "add --name everywhere --partition --remote-port 5000");

@@ -82,6 +82,8 @@ private:
     std::thread thread_;
 };
 
+RUNS_IN("Change.*", native, sanitized);
+
 TEST_F(Change, NoPacketSlipsThrough)
 {
     const char* forms[] = {"--loss 100% --direction out", "--partition --direction out"};

@@ -40,6 +40,8 @@ protected:
     }
 };
 
+RUNS_IN("CommandLine.*", native, sanitized);
+
 TEST_F(CommandLine, BadInputIsCode2AndChangesNothing)
 {
     expect_refused("add --name x --loss 10", 2, "--loss 10");

@@ -12,6 +12,9 @@ protected:
     std::size_t rules() const { return parse_json(headwind(a(), "list --json"))["rules"].size(); }
 };
 
+RUNS_IN("Comcast.*", native, sanitized);
+RUNS_IN("Comcast.DefaultBandwidthIsForTheRest", nowhere, linux_6_12);
+
 TEST_F(Comcast, ADryRunChangesNothing)
 {
     const auto before = footprint(a());

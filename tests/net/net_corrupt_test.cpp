@@ -116,6 +116,8 @@ protected:
     }
 };
 
+RUNS_IN("*Corrupt.Udp*", native, linux_6_1);
+
 TEST_P(Corrupt, UdpIsNoticedOverIPv4)
 {
     impair("--name bits --corrupt 1% --proto udp");

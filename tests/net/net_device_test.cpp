@@ -18,6 +18,8 @@ protected:
     bool can(const std::string& ip_command) const { return run(&a(), words("ip " + ip_command)).status == 0; }
 };
 
+RUNS_IN("Devices.VlanOver*", native, linux_6_12);
+
 TEST_F(Devices, BridgeOverAVethPortMeetsOneHook)
 {
     ip(a(),

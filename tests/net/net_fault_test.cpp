@@ -46,6 +46,8 @@ private:
     std::string before_;
 };
 
+RUNS_IN("Fault.*", native | linux_6_12 | linux_6_1);
+
 TEST_F(Fault, ProgramsTakenOff)
 {
     change(a(), "add --name cut --dev va --partition --local-port 1-100 --remote-port 5000");

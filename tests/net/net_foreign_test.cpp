@@ -29,6 +29,9 @@ protected:
     }
 };
 
+RUNS_IN("Foreign.Held*", linux_6_12);
+RUNS_IN("Foreign.AFilter*:Foreign.AProgramIn*", native | linux_6_1);
+
 TEST_F(Foreign, AProgramBehindOursSeesEachSurvivorOnce)
 {
     change(a(), "add --name lossy --loss 30% --proto udp");

@@ -106,6 +106,10 @@ private:
 
 class FrontOnVeth : public Front {};
 
+// The NICs are there in the guests only.
+RUNS_IN("Nics/*", linux_6_12, linux_6_1);
+RUNS_IN("Veth/Front.EachPacket*", native, linux_6_12 | linux_6_1);
+
 TEST_P(Front, EachPacketMeetsOneFate)
 {
     add("--name lossy --loss 30% --proto udp");

@@ -52,6 +52,8 @@ private:
     std::int64_t stepped_ = 0;
 };
 
+RUNS_IN("Host.*", linux_6_12);
+
 TEST_F(Host, DeadlinesAndLeasesDoNotHeedTheWallClock)
 {
     if (!slow_machine()) GTEST_SKIP() << "would step this machine's clock; runs in the guests";

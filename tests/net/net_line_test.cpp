@@ -45,6 +45,9 @@ protected:
     };
 };
 
+RUNS_IN("Line.*", native, linux_6_12);
+RUNS_IN("Line.Del*:Line.AReplaced*:Line.AT*:Line.ClearRestores*", native | linux_6_12, linux_6_1);
+
 TEST_F(Line, DelOfTheLastRuleWaitsForWhatIsHeld)
 {
     SKIP_WITHOUT_FQ();

@@ -17,6 +17,8 @@ protected:
     }
 };
 
+RUNS_IN("Loss.*", native | linux_6_1, sanitized);
+
 TEST_F(Loss, SendingNeverFails)
 {
     const std::size_t count = 5000;

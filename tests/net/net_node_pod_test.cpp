@@ -27,6 +27,8 @@ protected:
     }
 };
 
+RUNS_IN("ManifestPod.DelaysWhereTheKernelCan", nowhere, linux_6_12);
+
 TEST_F(NodePods, ABpffsThatIsNotTheHostsIsRefused)
 {
     for (const std::string command : {"list", "add --name cut --container web --loss 1%", "clear --pod default/shop"}) {

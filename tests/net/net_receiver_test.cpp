@@ -40,6 +40,9 @@ protected:
     std::optional<TestCgroup> web;
 };
 
+RUNS_IN("Receiver.*", native, linux_6_12 | linux_6_1);
+RUNS_IN("Receiver.Tcp*", native | linux_6_1, linux_6_12);
+
 TEST_F(Receiver, UdpOfTheCgroupOnlyOlderThanTheRuleOrNot)
 {
     for (const auto* const address : {Pair::b4, Pair::b6}) {

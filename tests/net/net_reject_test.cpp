@@ -91,6 +91,9 @@ protected:
     }
 };
 
+RUNS_IN("Reject.*", native, sanitized);
+RUNS_IN("Reject.Connect*", native | linux_6_1, sanitized);
+
 TEST_F(Reject, ConnectIsRefusedAtOnce)
 {
     change(a(), "add --name no --reject rst --proto tcp");

@@ -77,6 +77,8 @@ protected:
     }
 };
 
+RUNS_IN("Returned.*", native, linux_6_12 | linux_6_1);
+
 TEST_F(Returned, AtEgressTheyAreAsOnABarePath)
 {
     const auto seen = [this](const std::string& detour) {

@@ -76,6 +76,9 @@ private:
     std::string before_;
 };
 
+RUNS_IN("Run.*", native, sanitized);
+RUNS_IN("Run.ExitCode*", native | linux_6_1, sanitized);
+
 TEST_F(Run, ExitCodeIsTheCommands)
 {
     EXPECT_EQ(run_under("--partition", {"true"}).status, 0);

@@ -29,6 +29,8 @@ struct Refused {
 
 class RefusedDevice : public PairTest, public testing::WithParamInterface<Refused> {};
 
+RUNS_IN("Stacked.*:*RefusedDevice.*", native, linux_6_12);
+
 TEST_P(RefusedDevice, IsNamedWithTheReasonAndLeftOutByDefault)
 {
     if (!can(a(), GetParam().command)) GTEST_SKIP() << "this kernel has no " << GetParam().kind << " devices";

@@ -177,6 +177,8 @@ private:
     Tap tap_;
 };
 
+RUNS_IN("NetTap.*", native | linux_6_1);
+
 TEST_F(NetTap, LossDecidesEachWirePacketOfASuperPacket)
 {
     const std::size_t count = scaled(1000, 300), wire = count * segments;

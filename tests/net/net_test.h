@@ -14,6 +14,7 @@
 #include <headwind/abi.h>
 
 #include "command.h"
+#include "lane.h"
 #include "namespace.h"
 #include "netlink.h"
 #include "rule.h"

@@ -53,6 +53,10 @@ protected:
     }
 };
 
+RUNS_IN("Time.*", native, linux_6_12);
+RUNS_IN("Time.Delay*:Time.ManyPacketsInFlight:Time.RulesThat*:Time.WithoutItsSysctls*", native | linux_6_12, linux_6_1);
+RUNS_IN("Time.DelayOnAVeth", native | linux_6_12 | linux_6_1);
+
 TEST_F(Time, DelayOnAVeth)
 {
     change(a(), "add --name slow --delay 20ms --proto udp");

@@ -137,6 +137,9 @@ private:
     Loaded ever_;
 };
 
+RUNS_IN("Upgrade.Under*:Upgrade.Killed*", native, linux_6_12 | linux_6_1);
+RUNS_IN("Upgrade.WhatIsHeld*", linux_6_12);
+
 TEST_F(Upgrade, UnderLoadNoPacketGoesUnimpaired)
 {
     change(a(), "add --name cut --partition --direction out --proto udp --remote-port 5000");

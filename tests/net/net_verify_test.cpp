@@ -36,6 +36,9 @@ private:
     std::optional<Namespace> where_;
 };
 
+RUNS_IN("Verify.LossIsAsAsked", native, sanitized);
+RUNS_IN("Verify.DelayLoss*:Verify.NoticesTheLimitsOfFq", nowhere, linux_6_12);
+
 TEST_F(Verify, LossIsAsAsked)
 {
     const auto output = headwind(where(), "verify --loss 10% --json");

@@ -1,0 +1,60 @@
+// main() of each test program: GoogleTest's, and a selection that selects nothing fails.
+//   --lane NAME   only the tests that run there (lane.h); --gtest_filter chooses among them
+//   --long        with those that take long
+#include <algorithm>
+#include <cstring>
+#include <iostream>
+#include <stdexcept>
+
+#include <gmock/gmock.h>
+
+#include "lane.h"
+
+namespace headwind::test {
+namespace {
+
+constexpr int nothing_selected = 2;
+
+void select(const std::vector<std::string>& names)
+{
+    const auto asked = std::string(testing::GTEST_FLAG(filter));
+    std::string filter;
+    for (const auto& name : names)
+        if (is_meant(name, asked)) filter += (filter.empty() ? "" : ":") + name;
+    if (filter.empty()) throw std::runtime_error("no test is meant by " + asked + " here");
+    testing::GTEST_FLAG(filter) = filter;
+}
+
+int run(int argc, char** argv)
+{
+    testing::InitGoogleMock(&argc, argv);
+    auto names = all_tests();
+    bool with_long = false;
+    Lane lane = nowhere;
+    for (int i = 1; i < argc; ++i) {
+        if (std::strcmp(argv[i], "--long") == 0) {
+            with_long = true;
+        } else if (std::strcmp(argv[i], "--lane") == 0 && i + 1 < argc) {
+            lane = parse_lane(argv[++i]);
+            if (lane == nowhere) throw std::runtime_error(std::string("no lane is called ") + argv[i]);
+        } else {
+            throw std::runtime_error(std::string("unknown argument ") + argv[i]);
+        }
+    }
+    if (lane != nowhere) names = tests_in(lane, with_long, HEADWIND_LANE);
+    select(names);
+    return RUN_ALL_TESTS();
+}
+
+}  // namespace
+}  // namespace headwind::test
+
+int main(int argc, char** argv)
+{
+    try {
+        return headwind::test::run(argc, argv);
+    } catch (const std::exception& error) {
+        std::cerr << argv[0] << ": " << error.what() << "\n";
+        return headwind::test::nothing_selected;
+    }
+}
