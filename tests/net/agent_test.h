@@ -22,17 +22,18 @@ inline unsigned rounds()
 
 constexpr __u32 link_type_tcx = 11;  // BPF_LINK_TYPE_TCX of Linux 6.6
 
-// As `bpftool link detach` does.
+// As `bpftool link detach pinned` does, with those of the instance there (other namespaces have devices of that index).
 inline void take_links_off(const Namespace& where, const std::string& device, __u32 type)
 {
-    const auto ifindex = static_cast<__u32>(device_index(where, device));
+    const auto begin = std::to_string(device_index(where, device)) + "-";
     unsigned detached = 0;
-    for (__u32 id = 0; bpf_link_get_next_id(id, &id) == 0;) {
-        const Fd link(bpf_link_get_fd_by_id(id));
+    const auto folder = std::string(pins) + "/" + std::to_string(where.inode()) + "/links";
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (!entry.path().filename().string().starts_with(begin)) continue;
+        const Fd link(bpf_obj_get(entry.path().c_str()));
         bpf_link_info info{};
         __u32 size = sizeof(info);
-        if (!link || bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0) continue;
-        if (info.type != type || info.xdp.ifindex != ifindex) continue;  // of tcx the same field
+        if (!link || bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0 || info.type != type) continue;
         if (bpf_link_detach(link.get()) == 0) ++detached;
     }
     EXPECT_GE(detached, 1U);

@@ -183,7 +183,6 @@ TEST_F(Agent, ALeaseThatEndsIsSwept)
     leaseholder.signal(SIGKILL);
     agent.heard("removed", "held", start);
     agent.heard("instance-gone");
-    EXPECT_LT(agent.longest_ms(), 3'500);
     EXPECT_EQ(agent.all("removed")[0]["why"], "its lease ended: who held it is gone");
     expect_footprint(a(), before);
     EXPECT_FALSE(fs::exists(pins));

@@ -266,6 +266,7 @@ protected:
             for (; !stop; ++sent) {
                 const Stamp stamp{0, sent, 0};
                 EXPECT_EQ(send(sockets[sent % 2].get(), &stamp, sizeof(stamp), 0), static_cast<ssize_t>(sizeof(stamp)));
+                if (sent % 100 == 99) wait_for_backlogs();
                 if (sent % 500 == 499) usleep(slow_machine() ? 20'000 : 500);  // let the receiver keep up
             }
         });

@@ -142,17 +142,17 @@ TEST_F(CommandLine, ListPrintsASentence)
 
 TEST_F(CommandLine, ADeadlineEndsTheRule)
 {
-    const auto start = monotonic_ns();
+    const auto earliest = monotonic_ns() + 1'000'000'000;
     change(a(), "add --name x --partition --remote-port 5000 --for 1s");
+    const auto latest = monotonic_ns() + 1'000'000'000;
     UdpSink sink(b(), {Pair::b4, 5000});
-    const auto sent = send_udp(a(), {Pair::b4, 5000}, {.count = 300, .per_second = 200});
+    const auto sent = send_udp(a(), {Pair::b4, 5000}, {.count = 600, .per_second = 200});
     const auto arrivals = sink.finish();
-    ASSERT_EQ(sent.packets, 300U);
+    ASSERT_EQ(sent.packets, 600U);
     ASSERT_GT(arrivals.size(), 20U) << "after the deadline";
-    const double first_s = static_cast<double>(arrivals.front().stamp.sent_ns - start) / 1e9;
-    EXPECT_GT(first_s, 1.0) << "impaired until the deadline";
-    EXPECT_LT(first_s, slow_machine() ? 6.0 : 2.5);
-    EXPECT_EQ(arrivals.size(), 300U - arrivals.front().stamp.sequence) << "nothing is lost after it";
+    EXPECT_GE(arrivals.front().arrived_ns, earliest) << "impaired until the deadline";
+    EXPECT_LE(last_lost_ns(sent, arrivals), latest);
+    EXPECT_EQ(arrivals.size(), 600U - arrivals.front().stamp.sequence) << "nothing is lost after it";
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("  expired  "));
     EXPECT_EQ(rule_of(a(), "x")["state"], "expired");
 }
@@ -247,7 +247,6 @@ TEST_F(CommandLine, TheOneWhoHoldsTheLockIsNamed)
     const auto start = monotonic_ns();
     expect_refused("add --name x --partition", 6, "process " + std::to_string(getpid()) + " (");
     EXPECT_GT(monotonic_ns() - start, 4'900'000'000);
-    EXPECT_LT(monotonic_ns() - start, slow_machine() ? 12'000'000'000 : 7'000'000'000);
     EXPECT_EQ(headwind(a(), "list").status, 0) << "looking needs no lock";
 }
 

@@ -260,13 +260,18 @@ TEST_F(FrontAlone, WithoutLookingGenericModeTakesSuperPacketsWhole)
 }
 
 // A super-packet that was cut comes back through the backlog, past generic XDP, and so does what follows it.
+// How many, depends on the machine: with the cure it is none (Front.TcpToo).
 TEST_F(FrontAlone, WithoutHeedingThatGenericModeDecidesTwice)
 {
     quicken_tcp();
     add("generic", "--name lossy --loss 1% --proto tcp", HW_CURE_INJECTED);
     const auto connection = connect_tcp(a(), b(), {Pair::b4, 5001});
-    const auto result = send_tcp(connection, scaled(30'000'000, 2'000'000));
-    EXPECT_GT(counters_of(b(), "lossy", "in").packets, result.segments_out + 50);
+    const auto decided = [this] { return counters_of(b(), "lossy", "in").packets; };
+    const auto before = decided();
+    std::uint64_t sent = 0;
+    for (int transfers = 0; transfers < 50 && decided() - before <= sent; ++transfers)
+        sent += send_tcp(connection, scaled(30'000'000, 2'000'000)).segments_out;
+    EXPECT_GT(decided() - before, sent);
 }
 
 TEST_F(FrontAlone, ChangesModeWithoutLettingAPacketPass)

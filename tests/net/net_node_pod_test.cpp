@@ -112,7 +112,7 @@ protected:
     }
 
 private:
-    const std::string id = "headwind-node-pod";
+    const std::string id = "headwind-node-pod-" + std::to_string(getpid());
 
     json spec(const std::filesystem::path& bundle, const std::vector<std::string>& capabilities) const
     {

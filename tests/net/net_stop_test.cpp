@@ -144,8 +144,9 @@ TEST_F(Stop, AnotherCommandTakesTheOnesPlace)
 TEST_F(Stop, IfEndsWithTheRule)
 {
     RunningAgent agent(home());
-    const auto sleeps = [] { return run(nullptr, {"pgrep", "-fc", "^sleep 4242$"}).out; };
-    ASSERT_EQ(add(a(), "cut", "sleep 4242; true").status, 0);
+    const auto sleep = "sleep 4242." + std::to_string(getpid());  // of this process's tests only
+    const auto sleeps = [&sleep] { return run(nullptr, {"pgrep", "-fc", "^" + sleep + "$"}).out; };
+    ASSERT_EQ(add(a(), "cut", sleep + "; true").status, 0);
     EXPECT_TRUE(eventually(std::chrono::seconds(30), [&] { return sleeps() != "0\n"; }));
     change(a(), "del cut");
     EXPECT_TRUE(eventually(std::chrono::seconds(30), [&] { return sleeps() == "0\n"; }));

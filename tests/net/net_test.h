@@ -143,6 +143,14 @@ inline void expect_footprint(const Namespace& where, const std::string& expected
     EXPECT_EQ(footprint(where), expected) << what;
 }
 
+// When the last packet that did not arrive was sent, of a flow whose losses end at some moment: not after it. 0: all
+// arrived.
+inline std::int64_t last_lost_ns(const Sent& sent, const std::vector<Arrival>& arrivals)
+{
+    const auto first = arrivals.empty() ? sent.stamps.size() : arrivals.front().stamp.sequence;
+    return first == 0 ? 0 : sent.stamps.at(first - 1);
+}
+
 // The same at both ends: what a sends is impaired as it leaves a, or as it comes to b.
 class SidedTest : public PairTest, public testing::WithParamInterface<Direction> {
 protected:

@@ -1,8 +1,11 @@
 // main() of each test program: GoogleTest's, and a selection that selects nothing fails.
 //   --lane NAME   only the tests that run there (lane.h); --gtest_filter chooses among them
 //   --long        with those that take long
-#include <algorithm>
+#include <unistd.h>
+
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <stdexcept>
 
@@ -25,8 +28,29 @@ void select(const std::vector<std::string>& names)
     testing::GTEST_FLAG(filter) = filter;
 }
 
+// What testing::TempDir() is for this process alone: several run at once.
+class OwnTempDir {
+public:
+    OwnTempDir()
+    {
+        if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("cannot make " + path_);
+        setenv("TEST_TMPDIR", (path_ + "/").c_str(), 1);
+    }
+    OwnTempDir(const OwnTempDir&) = delete;
+    OwnTempDir& operator=(const OwnTempDir&) = delete;
+    ~OwnTempDir()
+    {
+        std::error_code error;
+        std::filesystem::remove_all(path_, error);
+    }
+
+private:
+    std::string path_ = "/tmp/headwind-test-XXXXXX";
+};
+
 int run(int argc, char** argv)
 {
+    const OwnTempDir temp_dir;
     testing::InitGoogleMock(&argc, argv);
     auto names = all_tests();
     bool with_long = false;

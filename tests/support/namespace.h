@@ -10,8 +10,8 @@
 
 namespace headwind::test {
 
-// Gives this process its own /run/netns and /sys/fs/bpf, once; waits for other test processes of this binary, since
-// they would share netdev_max_backlog. Empty, or why it failed. Before any thread is started.
+// Gives this process its own /run/netns and /sys/fs/bpf, once; waits for other test processes of this binary, where
+// they share netdev_max_backlog. Empty, or why it failed. Before any thread is started.
 std::string isolate();
 
 class Namespace {

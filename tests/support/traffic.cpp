@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <fstream>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
@@ -84,14 +86,18 @@ Fd sending_socket(const Namespace& from, const Endpoint& to, const Flow& flow)
     return fd;
 }
 
-// Keeps to flow.per_second, or sleeps between bursts: the receiving end of a veth queues 1000 packets only.
+// Keeps to flow.per_second, or sleeps between bursts.
 void pace_sender(const Flow& flow, std::size_t packets, Clock::time_point start)
 {
     constexpr std::size_t burst = 100;
+    const bool burst_ends = packets / burst != (packets - flow.segments) / burst;
     if (flow.per_second != 0) {
-        std::this_thread::sleep_until(start + std::chrono::nanoseconds(1'000'000'000ULL * packets / flow.per_second));
-    } else if (packets / burst != (packets - flow.segments) / burst) {
+        const auto due = start + std::chrono::nanoseconds(1'000'000'000ULL * packets / flow.per_second);
+        if (burst_ends && Clock::now() - due > std::chrono::milliseconds(2)) wait_for_backlogs();  // it catches up
+        std::this_thread::sleep_until(due);
+    } else if (burst_ends) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        wait_for_backlogs();
     }
 }
 
@@ -106,6 +112,7 @@ Sent send_all(int socket, const Address* to, const Flow& flow)
         for (std::size_t i = 0; i < flow.segments; ++i) {
             const Stamp stamp{flow.sender, flow.first + static_cast<std::uint32_t>(done + i), monotonic_ns()};
             std::memcpy(payload.data() + i * (payload.size() / flow.segments), &stamp, sizeof(stamp));
+            sent.stamps.push_back(stamp.sent_ns);
         }
         if (sendto(socket, payload.data(), payload.size(), 0, to != nullptr ? to->get() : nullptr,
                    to != nullptr ? to->size : 0) == static_cast<ssize_t>(payload.size()))
@@ -208,6 +215,27 @@ std::int64_t monotonic_ns()
     return nanoseconds(now);
 }
 
+std::size_t packets_in_backlogs()
+{
+    std::ifstream file("/proc/net/softnet_stat");
+    std::size_t sum = 0;
+    for (std::string line; std::getline(file, line);) {
+        std::istringstream fields(line);
+        std::size_t length = 0;
+        for (int i = 0; i < 12; ++i) fields >> std::hex >> length;  // the 12th: softnet_backlog_len (net-procfs.c)
+        sum += length;
+    }
+    return sum;
+}
+
+void wait_for_backlogs()
+{
+    constexpr std::size_t room = 200;
+    const auto end = Clock::now() + std::chrono::seconds(30);
+    while (packets_in_backlogs() > room && Clock::now() < end)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
 Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse)
 {
     const auto here = address_of(local);
@@ -286,12 +314,17 @@ Sent UdpSink::send(const Endpoint& to, const Flow& flow)
 
 std::vector<Arrival> UdpSink::finish(std::chrono::milliseconds idle, std::size_t expected)
 {
+    constexpr std::chrono::milliseconds step(5);
+    const auto is_on_its_way = [this] {
+        pollfd waiting{socket_.get(), POLLIN, 0};
+        return packets_in_backlogs() != 0 || poll(&waiting, 1, 0) == 1;
+    };
+    const auto end = Clock::now() + idle + std::chrono::seconds(30);  // others' packets, for ever
     auto last = count();
-    for (auto quiet_since = Clock::now(); Clock::now() - quiet_since < idle && count() < expected;) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
-        if (count() == last) continue;
+    for (auto quiet = step; quiet <= idle && count() < expected && Clock::now() < end; quiet += step) {
+        std::this_thread::sleep_for(step);
+        if (count() != last || is_on_its_way()) quiet = step;
         last = count();
-        quiet_since = Clock::now();
     }
     stop_ = true;
     if (thread_.joinable()) thread_.join();

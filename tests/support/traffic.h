@@ -52,8 +52,9 @@ struct Flow {
 };
 
 struct Sent {
-    std::size_t packets = 0;  // wire packets that send() took
-    std::size_t failed = 0;   // send() calls that failed (IP_RECVERR is on: ENOBUFS is told)
+    std::size_t packets = 0;           // wire packets that send() took
+    std::size_t failed = 0;            // send() calls that failed (IP_RECVERR is on: ENOBUFS is told)
+    std::vector<std::int64_t> stamps;  // Stamp::sent_ns of each, by number
 };
 
 // Whose clock says when a packet arrived: the receiving thread's, or the kernel's (SO_TIMESTAMPNS), which does not wait
@@ -72,7 +73,8 @@ public:
     bool join(const std::string& group4, const std::string& interface4) const;  // a multicast group
     // From the same address and port, as send_udp_to.
     Sent send(const Endpoint& to, const Flow& flow);
-    // Waits until nothing has come for `idle`, at most until `expected` packets are there.
+    // Waits until nothing has come for `idle`, at most until `expected` packets are there. Time in which a packet waits
+    // for a CPU, in the kernel's backlogs or in the socket, does not count, nor does time in which this thread waits.
     std::vector<Arrival> finish(std::chrono::milliseconds idle = std::chrono::milliseconds(150),
                                 std::size_t expected = SIZE_MAX);
 
@@ -85,6 +87,12 @@ private:
     std::vector<Arrival> arrivals_;
     std::thread thread_;
 };
+
+// Packets that wait in the kernel's per-CPU backlogs (softnet_data), of any namespace.
+std::size_t packets_in_backlogs();
+// Until they can take a burst: the receiving end of a veth has room for netdev_max_backlog packets (1000), which on a
+// busy machine wait for their softirq.
+void wait_for_backlogs();
 
 Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow);
 Sent send_udp(int socket, const Flow& flow);  // a connected socket
