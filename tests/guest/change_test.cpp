@@ -46,7 +46,7 @@ TEST(GuestChange, EachPacketMeetsOneSettingOrTheOther)
         const sched_param none{};
         ASSERT_EQ(sched_setscheduler(0, SCHED_IDLE, &none), 0);
         std::uint64_t last = 0;
-        for (int i = 0; i < 1000; ++i) {
+        for (int i = 0; i < (takes_long() ? 1000 : 200); ++i) {
             const auto packets = change_delay(static_cast<std::uint64_t>((i % 2 == 0 ? 30 : 1) * ms));
             EXPECT_GE(packets, last) << "a counter went back";
             last = packets;
@@ -57,18 +57,20 @@ TEST(GuestChange, EachPacketMeetsOneSettingOrTheOther)
     sender.join();
     const auto arrivals = sink.finish(1s);
     std::size_t slow = 0, fast = 0;
-    std::int64_t worst = 0;
+    std::int64_t early = 0, late = 0;
     for (const auto delay : delays(arrivals)) {
-        const auto off = std::min(std::abs(delay - ms), std::abs(delay - 30 * ms));
-        worst = std::max(worst, off);
+        const auto setting = (delay > 15 * ms ? 30 : 1) * ms;
+        early = std::max(early, setting - delay);
+        late = std::max(late, delay - setting);
         (delay > 15 * ms ? slow : fast) += 1;
     }
-    std::printf("%zu packets: %zu with 1 ms, %zu with 30 ms, %.3f ms off at most\n", arrivals.size(), fast, slow,
-                static_cast<double>(worst) / ms);
+    std::printf("%zu packets: %zu with 1 ms, %zu with 30 ms, %.3f ms late at most\n", arrivals.size(), fast, slow,
+                static_cast<double>(late) / ms);
     EXPECT_EQ(arrivals.size(), sent.packets);
     EXPECT_EQ(counters_of(pair.a, "c").packets, sent.packets + 20);
-    EXPECT_GT(std::min(slow, fast), 500U);
-    EXPECT_LT(worst, 1 * ms) << "one of both, but for the one CPU that sender and command share";
+    EXPECT_GT(std::min(slow, fast), 100U);
+    EXPECT_LE(early, 0) << "one of both";
+    EXPECT_LT(late, 5 * ms) << "the kernel's work for the command keeps the one CPU from its timers for a moment";
 }
 
 }  // namespace

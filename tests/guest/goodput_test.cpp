@@ -56,6 +56,8 @@ double against_netem(const std::string& delay, std::uint64_t bytes)
         [&] { return through_headwind(pair, "--delay " + delay, bytes); });
 }
 
+RUNS_IN("GuestGoodput.At20ms:GuestGoodput.OfDelayLossAndRate*", nowhere, virtual_6_12);
+
 TEST(GuestGoodput, At20ms)
 {
     EXPECT_GE(against_netem("20ms", 24 << 20), 0.95);

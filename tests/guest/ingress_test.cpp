@@ -27,6 +27,8 @@ void impair(const Pair& pair, const std::string& words)
     settle();
 }
 
+RUNS_IN("GuestIngress.TcpIs*", nowhere, virtual_6_12);
+
 TEST(GuestIngress, DelayIsExactOverTheBarePath)
 {
     const Pair pair;

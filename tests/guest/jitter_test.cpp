@@ -61,6 +61,8 @@ struct Case {
 
 class GuestJitter : public testing::TestWithParam<Case> {};
 
+RUNS_IN("Spacing/GuestJitter.*/0:Spacing/GuestJitter.*/2", nowhere, virtual_6_12);
+
 TEST_P(GuestJitter, FollowsItsLaw)
 {
     const Pair pair;

@@ -50,6 +50,8 @@ protected:
     }
 };
 
+RUNS_IN("*/GuestRate.HoldsForTcp/100mbit:*/GuestRate.HoldsForUdp/10mbit", nowhere, virtual_6_12);
+
 TEST_P(GuestRate, HoldsForUdp)
 {
     const Pair pair(devices());

@@ -330,6 +330,8 @@ private:
     std::int64_t start_ = monotonic_ns();
 };
 
+RUNS_IN("GuestSoak.*", nowhere, virtual_6_12);
+
 TEST(GuestSoak, EveryPacketIsAccountedForAndNothingGrows)
 {
     const auto seed = setting("HEADWIND_SOAK_SEED", 1), rounds = setting("HEADWIND_SOAK_ROUNDS", 2);

@@ -52,7 +52,8 @@ private:
     std::int64_t stepped_ = 0;
 };
 
-RUNS_IN("Host.*", linux_6_12);
+RUNS_IN("Host.*", nowhere, linux_6_12);
+RUNS_IN("Host.DeadlinesAndLeases*", linux_6_12);
 
 TEST_F(Host, DeadlinesAndLeasesDoNotHeedTheWallClock)
 {

@@ -39,7 +39,19 @@ bool overlap(Lane a, Lane b)
     return (static_cast<unsigned>(a) & static_cast<unsigned>(b)) != 0;
 }
 
+bool long_run = false;
+
 }  // namespace
+
+bool takes_long()
+{
+    return long_run;
+}
+
+void take_long()
+{
+    long_run = true;
+}
 
 LaneStatement::LaneStatement(const char* file, int line, const char* filter, Lane lanes, Lane long_lanes)
 {
@@ -78,7 +90,7 @@ std::vector<std::string> all_tests()
     return names;
 }
 
-std::vector<std::string> tests_in(Lane lane, bool with_long, Lane otherwise)
+std::vector<std::string> tests_in(Lane lane, Lane otherwise)
 {
     const auto names = all_tests();
     for (const auto& statement : statements())
@@ -90,7 +102,7 @@ std::vector<std::string> tests_in(Lane lane, bool with_long, Lane otherwise)
         Lane lanes = otherwise;
         for (const auto& statement : statements())
             if (is_meant(name, statement.filter))
-                lanes = with_long ? statement.lanes | statement.long_lanes : statement.lanes;
+                lanes = long_run ? statement.lanes | statement.long_lanes : statement.lanes;
         if (overlap(lanes, lane)) chosen.push_back(name);
     }
     return chosen;

@@ -20,11 +20,15 @@ constexpr Lane operator|(Lane a, Lane b)
     return static_cast<Lane>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
 
-// The program's tests that run in `lane`, by their full names; with the long ones, if `with_long`. Tests that no
+// The program's tests that run in `lane`, by their full names; with the long ones, if takes_long(). Tests that no
 // RUNS_IN names run in `otherwise`. Throws std::runtime_error if a RUNS_IN names no test.
-std::vector<std::string> tests_in(Lane lane, bool with_long, Lane otherwise);
+std::vector<std::string> tests_in(Lane lane, Lane otherwise);
 // All of them.
 std::vector<std::string> all_tests();
+
+// Whether this run may take long (--long).
+bool takes_long();
+void take_long();
 
 // "native", "linux-6.12"; nowhere: unknown.
 Lane parse_lane(const std::string& name);

@@ -53,11 +53,10 @@ int run(int argc, char** argv)
     const OwnTempDir temp_dir;
     testing::InitGoogleMock(&argc, argv);
     auto names = all_tests();
-    bool with_long = false;
     Lane lane = nowhere;
     for (int i = 1; i < argc; ++i) {
         if (std::strcmp(argv[i], "--long") == 0) {
-            with_long = true;
+            take_long();
         } else if (std::strcmp(argv[i], "--lane") == 0 && i + 1 < argc) {
             lane = parse_lane(argv[++i]);
             if (lane == nowhere) throw std::runtime_error(std::string("no lane is called ") + argv[i]);
@@ -65,7 +64,7 @@ int run(int argc, char** argv)
             throw std::runtime_error(std::string("unknown argument ") + argv[i]);
         }
     }
-    if (lane != nowhere) names = tests_in(lane, with_long, HEADWIND_LANE);
+    if (lane != nowhere) names = tests_in(lane, HEADWIND_LANE);
     select(names);
     return RUN_ALL_TESTS();
 }

@@ -99,7 +99,7 @@ TEST(Trace, ErrorsNameTheLine)
                                          {"time\n", "t.csv:1: nothing varies"},
                                          {"time,lose\n", "t.csv:1: no column is called lose: use time, delay"},
                                          {"time,delay_kg\n", "t.csv:1: delay_kg: no such unit"},
-                                         {"time,rate_ \tkbit\n", "t.csv:1: rate_"},
+                                         {"time,rate_ \tkbit\n", R"(t.csv:1: "rate_ \x09kbit": no such unit)"},
                                          {"time,loss\n#\n1s,1%\n", "t.csv:3: time 1s: the first row is at 0"},
                                          {"time,loss\n0s,-\n", "t.csv:2: loss: no value"},
                                          {"time,loss\n0s,1%\n,2%\n", "t.csv:3: time: no value"},

@@ -64,7 +64,7 @@ class Job:
         self.kill_rest()
         self.seconds = time.monotonic() - self.start
         self.log.close()
-        self.results.finish(self.name, self.status)
+        self.results.finish(self.name, self.status, self.seconds)
 
     def kill_rest(self):
         """What the command left running in its group."""

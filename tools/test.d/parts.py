@@ -22,12 +22,12 @@ PARTS = {
     "prog": ("the BPF programs alone (BPF_PROG_TEST_RUN)", False, False),
     "net": ("the binary, on this kernel", False, False),
     "style": ("clang-format, shellcheck", False, False),
-    "lint": ("clang-tidy", False, False),
+    "lint": ("clang-tidy", True, False),
     "install": ("what is installed works without the build folder", False, False),
     "virtual": ("what is measured in time: Debian's 6.12 in virtual time", False, True),
     "guest-6.12": ("the binary on Debian's 6.12, two CPUs", False, True),
     "guest-6.1": ("the binary on Debian's 6.1, two CPUs", False, True),
-    "verify": ("`headwind verify` on 6.12 and 6.1", False, True),
+    "verify": ("`headwind verify` on 6.12 and 6.1", True, True),
     "bed": ("the guest itself: virtual time is exact and repeats", True, True),
     "asan": ("unit and net tests, user space built with the sanitizers", True, False),
     "fuzz": ("the parsers' fuzz targets, 10 s each", True, False),
@@ -103,13 +103,18 @@ def style(_options, _built):
 # compiled: most of the time goes into headers. Without clang's static analyzer, which takes longer than all other checks
 # together: `clang-tidy -p build/lint loader/FILE.cpp` runs it, too.
 def lint(_options, _built):
-    script = rf"""
+    configure = """
       cmake -S . -B build/lint -G Ninja -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DCMAKE_UNITY_BUILD=ON &&
-      cmake --build build/lint --target bpf_skeleton || exit
+      cmake --build build/lint --target bpf_skeleton"""
+    configured = Job("build", "build-lint", ["bash", "-c", configure], Command(), cwd=REPO)
+    check = r"""
+      set -o pipefail
       grep -oE '"file": "[^"]*(headwind_loader.dir/Unity/|/loader/)[^"]*' build/lint/compile_commands.json |
-        cut -d'"' -f4 | sort -u | xargs -P {os.cpu_count()} -n 1 clang-tidy -p build/lint --quiet \
+        cut -d'"' -f4 | sort -u | awk "NR % $2 == $1" | xargs -n 1 clang-tidy -p build/lint --quiet \
         --checks='-clang-analyzer-*,-bugprone-suspicious-include' --extra-arg=-Wno-unknown-warning-option"""
-    return [Job("lint", "lint", ["bash", "-c", script], Command(), cpus=os.cpu_count(), cwd=REPO)]
+    count = os.cpu_count()
+    return [configured, *(Job("lint", f"lint-{index + 1}", ["bash", "-c", check, "lint", str(index), str(count)],
+                              Command(), after=[configured], cwd=REPO) for index in range(count))]
 
 
 def install(_options, built):

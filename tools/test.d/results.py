@@ -39,7 +39,7 @@ class GoogleTest:
         elif CLOSING.match(line):
             self.closed = True
 
-    def finish(self, name, status):
+    def finish(self, name, status, _seconds):
         """`status`: the program's. A test that never ended has failed; so has a program that ran none."""
         if self._running:
             self.tests.append(Test(self._running[0], FAILED, time.monotonic() - self._running[1], ""))
@@ -54,14 +54,12 @@ class Command:
 
     def __init__(self):
         self.tests = []
-        self._start = time.monotonic()
 
     def feed(self, line):
         pass
 
-    def finish(self, name, status):
-        outcome = FAILED if status else PASSED
-        self.tests.append(Test(name, outcome, time.monotonic() - self._start, ""))
+    def finish(self, name, status, seconds):
+        self.tests.append(Test(name, FAILED if status else PASSED, seconds, ""))
 
 
 def why(log, lines=60):
