@@ -112,7 +112,9 @@ TEST_F(Apply, NoPacketSlipsThroughAChangedFile)
 
 TEST_F(Apply, WhatEndedStaysEndedUntilTheNextBoot)
 {
-    declare("add --name short --partition --remote-port 5000 --for 1s\nadd --name long --loss 0.00001% --for 1h\n");
+    declare(
+        "add --name short --partition --remote-port 5000 --for 1s\n"
+        "add --name long --partition --remote-port 5001 --for 1h\n");
     apply();
     const auto until = rule_of(a(), "long")["until_unix_s"].get<std::int64_t>();
     usleep(1'100'000);
@@ -129,8 +131,9 @@ TEST_F(Apply, WhatEndedStaysEndedUntilTheNextBoot)
     change(a(), "del long");
     EXPECT_THAT(apply()["ended"], UnorderedElementsAre("short", "long"));
     EXPECT_THAT(names(), IsEmpty());
+    EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5001}), 20U);
     EXPECT_EQ(apply("--again")["added"].size(), 2U);
-    EXPECT_EQ(arrive({.count = 20}), 0U);
+    EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5001}), 0U);
     // Another boot.
     change(a(), "clear --all");
     EXPECT_EQ(apply()["ended"].size(), 2U);

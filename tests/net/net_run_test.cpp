@@ -221,6 +221,7 @@ TEST_F(Run, WhereItsRuleIsTakenAwayTheCommandGoesOn)
         start("--partition", "echo ready; read -r < " + fifo + "; " + send_script(30, "0.05") + "; exit 4");
     change(a(), "clear");
     std::ofstream(fifo) << "go" << std::endl;
+    std::filesystem::remove(fifo);
     const auto output = process->wait(std::chrono::seconds(30));
     EXPECT_EQ(output.status, 4);
     EXPECT_THAT(output.err, HasSubstr("goes on unimpaired"));

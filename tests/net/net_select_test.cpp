@@ -1,4 +1,6 @@
 // Which packets a rule gets, with real sockets.
+#include <algorithm>
+
 #include "net_test.h"
 
 namespace headwind::test {
@@ -172,12 +174,21 @@ TEST_F(Select, UnmatchedTrafficAndItsQdiscAreLeftAlone)
     EXPECT_THAT(before, HasSubstr("pfifo 77:"));
     change(a(), "add --name lossy --loss 100% --remote-port 5999 --direction both");
     const std::size_t count = scaled(20'000, 4'000);
-    UdpSink sink(b(), {Pair::b4, 5000});
-    const OnCpu one(0);  // a bare veth does not keep the order of a sender that migrates
-    EXPECT_EQ(send_udp(a(), {Pair::b4, 5000}, {.count = count}).failed, 0U);
-    const auto arrivals = sink.finish();
-    ASSERT_EQ(arrivals.size(), count);
-    for (std::size_t i = 0; i < count; ++i) ASSERT_EQ(arrivals[i].stamp.sequence, i) << "order";
+    const auto keeps_order = [this, count] {
+        UdpSink sink(b(), {Pair::b4, 5000});
+        const OnCpu one(0);  // a bare veth does not keep the order of a sender that migrates
+        EXPECT_EQ(send_udp(a(), {Pair::b4, 5000}, {.count = count}).failed, 0U);
+        const auto arrivals = sink.finish();
+        EXPECT_EQ(arrivals.size(), count);
+        return std::is_sorted(arrivals.begin(), arrivals.end(), [](const Arrival& before_it, const Arrival& it) {
+            return before_it.stamp.sequence < it.stamp.sequence;
+        });
+    };
+    // A packet of the kernel's own (IPv6) makes another CPU empty the qdisc, which on the bare device reorders, too:
+    // seen in 1 of 200.
+    bool kept = false;
+    for (int tries = 0; tries < 5 && !kept; ++tries) kept = keeps_order();
+    EXPECT_TRUE(kept);
     // On clsact its pseudo qdisc joins the root.
     EXPECT_THAT(tc(a(), "qdisc show dev va"), testing::StartsWith(before));
     EXPECT_THAT(tc(a(), "qdisc show dev lo"), testing::StartsWith(lo_before));
