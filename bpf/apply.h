@@ -15,6 +15,29 @@
 #define PACKET_HOST 0
 #define PACKET_LOOPBACK 5
 
+typedef struct {
+	int counter;
+} RELOCATED atomic_t;
+
+typedef struct refcount_struct {
+	atomic_t refs;
+} RELOCATED refcount_t;
+
+struct sk_buff {
+	refcount_t users;
+} RELOCATED;
+
+/* Somebody else holds this very skb (not a clone of it) and reads it afterwards: pktgen, NC-SI. Nothing may be written
+ * to it, and who clones it to redirect it runs into BUG_ON(skb_shared(skb)) in pskb_expand_head(). */
+HW_INLINE bool is_shared(const struct __sk_buff *skb)
+{
+	const struct sk_buff *kernels = (const void *)skb;
+	int users = 1;
+
+	bpf_probe_read_kernel(&users, sizeof(users), &kernels->users.refs.counter);
+	return users != 1 && cured(HW_CURE_SHARED);
+}
+
 /* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */
 HW_INLINE __u32 wire_packets(struct __sk_buff *skb, __u32 headers)
 {
@@ -219,9 +242,9 @@ HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *fli
 	bpf_set_hash(skb, hash ^ hash >> 15);
 }
 
-/* Has headwind1's fq hold the packet until `depart`. A clone is sent: it leaves the sender's socket alone and tells
- * whether the qdisc took it. NEXT: the packet can't be held. */
-HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 depart)
+/* Has headwind1's fq hold the packet, or a copy of it, until `depart`. Of a packet with a socket a clone is sent: it
+ * leaves the socket alone. NEXT: the packet can't be held. */
+HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 depart, bool copy)
 {
 	struct hw_counters *counters = &flight->local->counters;
 	__s64 charge = (__s64)skb->len + HW_HELD_OVERHEAD;
@@ -236,8 +259,10 @@ HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 
 	if (cured(HW_CURE_FLOWS))
 		set_flow_of_fq(skb, flight);
 	hold(charge);
-	if (!cured(HW_CURE_CLONE))
+	if (!copy && (!skb->sk || !cured(HW_CURE_CLONE))) {
+		counters->delayed += flight->packets;
 		return bpf_redirect(hw_control.line_pace, 0);
+	}
 	if (bpf_clone_redirect(skb, hw_control.line_pace, 0) == 0) {
 		counters->delayed += flight->packets;
 	} else {

@@ -50,8 +50,8 @@ HW_INLINE __u64 ready_time(const struct __sk_buff *skb)
 	return now;
 }
 
-/* One copy of the packet waits for `rate`, then for `delay`. */
-HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight, __u64 ready)
+/* The packet waits for `rate`, then for `delay`; or a copy of it does. */
+HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight, __u64 ready, bool copy)
 {
 	const struct hw_impairment *imp = flight->imp;
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
@@ -76,7 +76,7 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
 	if (cause)
 		return drop(flight, cause);
 	flight->local->counters.reordered += timing.reordered;
-	return pace(skb, flight, timing.depart);
+	return pace(skb, flight, timing.depart, copy);
 }
 
 enum hw_place { AT_DEVICE, BEHIND_CUT };
@@ -119,11 +119,27 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum
 	}
 	ready = ready_time(skb); /* before a copy is stamped */
 	if (copies == 2) {
-		if (decide_time(skb, flight, ready) == NEXT)
+		if (decide_time(skb, flight, ready, true) == NEXT)
 			return NEXT;
 		flight->local->counters.duplicated++;
 	}
-	return decide_time(skb, flight, ready);
+	return decide_time(skb, flight, ready, false);
+}
+
+/* The fate of an skb that others hold, too: it can be dropped, and nothing else. */
+HW_INLINE int decide_shared(const struct hw_flight *flight)
+{
+	const struct hw_impairment *imp = flight->imp;
+
+	count_match(flight);
+	if (imp->flags & HW_PASS)
+		return NEXT;
+	if (imp->flags & HW_PARTITION)
+		return drop(flight, HW_CAUSE_PARTITION);
+	if (happens(flight, HW_EVENT_LOSS))
+		return drop(flight, HW_CAUSE_LOSS);
+	flight->local->counters.shared += flight->packets;
+	return NEXT;
 }
 
 /* Must this packet go through headwind2 first? What is decided per wire packet and is none yet, and what needs a real
@@ -245,6 +261,8 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	weigh(skb, &walk.packet, &flight);
 	if ((counts_shares(&walk) && has_too_large_a_share(&flight, rule)) || !rule || !board(&flight, rule))
 		return NEXT;
+	if (is_shared(skb))
+		return decide_shared(&flight);
 	if (needs_cut(skb, &flight))
 		return redirect_to_cut(skb, &flight);
 	verdict = decide(skb, &flight, AT_DEVICE);

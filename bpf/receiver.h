@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * The cgroup of the socket that a packet is for. At tc no helper tells it, so the kernel's own structures are read, at
- * offsets that libbpf takes from the kernel's BTF (CO-RE). */
+ * The cgroup of the socket that a packet is for. At tc no helper tells it, so the kernel's own structures are read. */
 #ifndef HEADWIND_BPF_RECEIVER_H
 #define HEADWIND_BPF_RECEIVER_H
 
-#include <bpf/bpf_core_read.h>
-
 #include "packet.h"
-
-#define RELOCATED __attribute__((preserve_access_index))
 
 struct kernfs_node {
 	__u64 id;

@@ -34,7 +34,8 @@ Result<std::optional<NetnsId>> find_scope(const std::string& name)
 Result<std::vector<prometheus::MetricFamily>> scrape(const std::optional<NetnsId>& only)
 {
     std::vector<NamedOverview> all;
-    for (const auto& inode : instance_inodes()) {
+    HW_TRY(const auto inodes, instance_inodes());
+    for (const auto& inode : inodes) {
         if (only && inode != std::to_string(only->inode)) continue;
         const auto path = path_of_netns(inode);
         const auto netns = path.empty() ? Result<Fd>(Fd()) : open_netns(path);
@@ -62,7 +63,6 @@ void tell_start(const AgentLog& log, const AgentOptions& options, std::size_t in
 Result<int> serve(const AgentOptions& options)
 {
     use_host_root(options.common.host_root);
-    HW_CHECK(check_bpffs_is_hosts(options.common.host_root));
     HW_CHECK(ensure_bpffs());
     HW_TRY(const auto only, find_scope(options.common.netns));
     HW_TRY(auto events, HostEvents::open());

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "bpffs.h"
 #include "host.h"
 #include "result.h"
 

@@ -159,8 +159,10 @@ bool Agent::is_due(const Served& one) const
 
 void Agent::find_instances()
 {
+    const auto inodes = instance_inodes();
+    if (!inodes) return complain(host_, inodes.error());
     std::set<std::string> found;
-    for (const auto& inode : instance_inodes())
+    for (const auto& inode : *inodes)
         if (!only_ || inode == std::to_string(only_->inode)) found.insert(inode);
     std::erase_if(instances_, [this, &found](const auto& one) {
         if (!found.contains(one.first)) checks_.set(one.first, "", {});
@@ -250,7 +252,7 @@ void Agent::bury(const std::string& inode, Served& one)
     one.id.reset();
     if (const auto status = sweep_host(); !status) complain(one, status.error());
     const auto left = instance_inodes();
-    if (std::find(left.begin(), left.end(), inode) != left.end()) return put_off(one);
+    if (!left || std::ranges::find(*left, inode) != left->end()) return put_off(one);
     log_.tell({.event = "namespace-gone",
                .text = fmt::format("network namespace {} is gone, and with it its rules", inode),
                .netns = {},
@@ -265,7 +267,8 @@ void Agent::bury(const std::string& inode, Served& one)
 void Agent::sweep_the_host()
 {
     const auto host = open_host_map();
-    if (!host || !*host || !instance_inodes().empty()) {
+    const auto inodes = instance_inodes();
+    if (!host || !*host || !inodes || !inodes->empty()) {
         host_ = {};
         return;
     }

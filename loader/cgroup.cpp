@@ -1,6 +1,7 @@
 #include "cgroup.h"
 
-#include <signal.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view command_prefix = "headwind-run-";  // then the pid of `headwind run`
+constexpr std::string_view command_prefix = "headwind-run-";  // then a number
 
 std::string unescape_mount(std::string_view text)  // \040 and friends of /proc/self/mountinfo
 {
@@ -46,14 +47,17 @@ bool is_root(const std::string& directory)
     return stat(directory.c_str(), &info) == 0 && info.st_ino == 1;
 }
 
-// A cgroup of a `headwind run` that no longer lives?
-bool is_orphan(const fs::path& directory)
+// A `headwind run` holds this on its cgroup as long as it lives: process ids say nothing across PID namespaces.
+// Nothing: somebody else has it, or the directory is gone.
+Fd lock_cgroup(const std::string& directory)
 {
-    const auto name = directory.filename().string();
-    if (!name.starts_with(command_prefix)) return false;
-    int pid = 0;
-    std::from_chars(name.data() + command_prefix.size(), name.data() + name.size(), pid);
-    return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH;
+    Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    return fd && flock(fd.get(), LOCK_EX | LOCK_NB) == 0 ? std::move(fd) : Fd();
+}
+
+bool is_command_cgroup(const fs::path& directory)
+{
+    return directory.filename().string().starts_with(command_prefix);
 }
 
 bool is_populated(const fs::path& directory)
@@ -64,7 +68,7 @@ bool is_populated(const fs::path& directory)
     return false;
 }
 
-// Moves every process of the cgroup to its parent and removes it.
+// Moves every process of the cgroup to its parent and removes it. The caller holds its lock.
 void remove_cgroup(const std::string& directory)
 {
     for (int attempt = 0; attempt < 10; ++attempt) {
@@ -147,35 +151,39 @@ Result<CommandCgroup> CommandCgroup::create()
 {
     HW_TRY(const auto mount, cgroup2_mount());
     HW_TRY(const auto own, own_cgroup_path());
-    const std::string path = fmt::format("{}/{}{}", own == "/" ? "" : own, command_prefix, getpid());
-    const std::string directory = mount + path;
-    if (mkdir(directory.c_str(), 0755) != 0) {
-        auto failure = fail_errno(errno, "create cgroup " + directory);
-        if (failure.value().kind == ErrorKind::permission) failure.value().message += privileges_needed;
-        return failure;
+    for (int number = getpid();; ++number) {
+        const std::string path = fmt::format("{}/{}{}", own == "/" ? "" : own, command_prefix, number);
+        const std::string directory = mount + path;
+        if (mkdir(directory.c_str(), 0755) != 0) {
+            if (errno == EEXIST) continue;  // of the same number in another PID namespace
+            auto failure = fail_errno(errno, "create cgroup " + directory);
+            if (failure.value().kind == ErrorKind::permission) failure.value().message += privileges_needed;
+            return failure;
+        }
+        auto lock = lock_cgroup(directory);
+        struct stat held {
+        }, named{};
+        const bool ours = lock && fstat(lock.get(), &held) == 0 && stat(directory.c_str(), &named) == 0 &&
+                          held.st_ino == named.st_ino;
+        if (ours) return CommandCgroup(path, directory, std::move(lock));  // else it was swept before it was locked
     }
-    return CommandCgroup(path, directory);
 }
 
-CommandCgroup::CommandCgroup(std::string path, std::string directory)
-    : path_(std::move(path)), directory_(std::move(directory))
-{
-}
-
-CommandCgroup::CommandCgroup(CommandCgroup&& other) noexcept
-    : path_(std::move(other.path_)), directory_(std::exchange(other.directory_, {}))
+CommandCgroup::CommandCgroup(std::string path, std::string directory, Fd lock)
+    : path_(std::move(path)), directory_(std::move(directory)), lock_(std::move(lock))
 {
 }
 
 CommandCgroup::~CommandCgroup()
 {
-    if (!directory_.empty()) remove_cgroup(directory_);
+    if (lock_) remove_cgroup(directory_);
 }
 
 void sweep_command_cgroup(const std::string& path)
 {
     const auto mount = cgroup2_mount();
-    if (mount && is_orphan(path)) remove_cgroup(*mount + path);
+    if (!mount || !is_command_cgroup(path)) return;
+    if (const auto lock = lock_cgroup(*mount + path)) remove_cgroup(*mount + path);
 }
 
 void sweep_command_cgroups(Sweep which)
@@ -183,13 +191,14 @@ void sweep_command_cgroups(Sweep which)
     const auto mount = cgroup2_mount();
     if (!mount) return;
     std::error_code error;
-    std::vector<std::string> dead;
+    std::vector<std::string> found;
     auto entry = fs::recursive_directory_iterator(*mount, fs::directory_options::skip_permission_denied, error);
     for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-        if (!is_orphan(entry->path()) || (which == Sweep::empty && is_populated(entry->path()))) continue;
-        dead.push_back(entry->path().string());
+        if (!is_command_cgroup(entry->path()) || (which == Sweep::empty && is_populated(entry->path()))) continue;
+        found.push_back(entry->path().string());
     }
-    for (const auto& directory : dead) remove_cgroup(directory);
+    for (const auto& directory : found)
+        if (const auto lock = lock_cgroup(directory)) remove_cgroup(directory);
 }
 
 }  // namespace headwind

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "fd.h"
 #include "result.h"
 
 namespace headwind {
@@ -33,7 +34,7 @@ Result<std::string> own_cgroup_path();
 class CommandCgroup {
 public:
     static Result<CommandCgroup> create();
-    CommandCgroup(CommandCgroup&& other) noexcept;
+    CommandCgroup(CommandCgroup&& other) noexcept = default;
     CommandCgroup& operator=(CommandCgroup&&) = delete;
     CommandCgroup(const CommandCgroup&) = delete;
     CommandCgroup& operator=(const CommandCgroup&) = delete;
@@ -42,8 +43,9 @@ public:
     const std::string& directory() const { return directory_; }  // in the file system
 
 private:
-    CommandCgroup(std::string path, std::string directory);
+    CommandCgroup(std::string path, std::string directory, Fd lock);
     std::string path_, directory_;
+    Fd lock_;  // while it is held, others know that the command lives
 };
 
 // Removes the cgroups of `run` commands that no longer live (killed with SIGKILL): those without processes, or all,

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bpffs.h"
 #include "host.h"
 #include "local_time.h"
 
@@ -70,7 +71,7 @@ void add_namespace_options(CLI::App* command, CommonOptions& options)
 Status enter(const CommonOptions& options)
 {
     use_host_root(options.host_root);
-    HW_CHECK(check_bpffs_is_hosts(options.host_root));
+    HW_CHECK(find_bpffs());
     if (options.party.given()) return enter_netns_of(options.party, options.host_root);
     if (options.netns.empty()) return {};
     return enter_netns(options.netns);
@@ -158,7 +159,8 @@ nlohmann::json to_json(const hw_counters& counters)
             {"duplicated_packets", counters.duplicated},
             {"delayed_packets", counters.delayed},
             {"reordered_packets", counters.reordered},
-            {"passed_undelayed_packets", counters.unstampable}};
+            {"passed_undelayed_packets", counters.unstampable},
+            {"passed_shared_packets", counters.shared}};
 }
 
 nlohmann::json to_json(const RuleView& view)

@@ -30,6 +30,7 @@ Result<hw_counters> read_counters(const Instance& instance, hw_state_key key)
         sum.delayed += value.delayed;
         sum.reordered += value.reordered;
         sum.unstampable += value.unstampable;
+        sum.shared += value.shared;
     }
     return sum;
 }

@@ -3,10 +3,8 @@
 #include "doctor.h"
 
 #include <linux/if.h>
-#include <linux/magic.h>
 #include <sched.h>
 #include <sys/utsname.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +18,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "bpffs.h"
 #include "cgroup.h"
 #include "cli.h"
 #include "devices.h"
@@ -150,11 +149,9 @@ Check probe_cgroup()
 
 Check probe_bpffs()
 {
-    struct statfs info {};
-    if (statfs(bpffs_mount, &info) != 0)
-        return check_failed("bpffs", Lacks::everything, fail_errno(errno, bpffs_mount).value());
-    const bool mounted = static_cast<unsigned long>(info.f_type) == BPF_FS_MAGIC;
-    if (mounted) return check_ok("bpffs", fmt::format("mounted on {}", bpffs_mount));
+    const auto found = find_bpffs();
+    if (!found) return check_failed("bpffs", Lacks::everything, found.error());
+    if (*found) return check_ok("bpffs", fmt::format("mounted on {}", **found));
     return check_note("bpffs", fmt::format("not mounted on {}", bpffs_mount), "nothing to do: the first rule does it");
 }
 

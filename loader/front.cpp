@@ -32,17 +32,17 @@ Result<Skeleton> load(const Instance& instance, Xdp mode)
 {
     Skeleton skeleton(front_bpf__open());
     if (!skeleton) return fail_errno(errno, "open the XDP object");
-    const std::array<std::pair<bpf_map*, const char*>, 10> shared{{{skeleton->maps.data_control, "control"},
-                                                                   {skeleton->maps.data_held, "held"},
-                                                                   {skeleton->maps.hw_entries, "entries"},
-                                                                   {skeleton->maps.hw_rules, "rules"},
-                                                                   {skeleton->maps.hw_leases, "leases"},
-                                                                   {skeleton->maps.hw_stops, "stops"},
-                                                                   {skeleton->maps.hw_states, "states"},
-                                                                   {skeleton->maps.hw_locals, "locals"},
-                                                                   {skeleton->maps.hw_texts, "texts"},
-                                                                   {skeleton->maps.hw_host, "../host"}}};
-    for (const auto& [map, name] : shared) HW_CHECK(reuse_pin(map, instance.directory + "/" + name));
+    const std::array<std::pair<bpf_map*, const char*>, 9> shared{{{skeleton->maps.data_control, "control"},
+                                                                  {skeleton->maps.data_held, "held"},
+                                                                  {skeleton->maps.hw_entries, "entries"},
+                                                                  {skeleton->maps.hw_rules, "rules"},
+                                                                  {skeleton->maps.hw_leases, "leases"},
+                                                                  {skeleton->maps.hw_stops, "stops"},
+                                                                  {skeleton->maps.hw_states, "states"},
+                                                                  {skeleton->maps.hw_locals, "locals"},
+                                                                  {skeleton->maps.hw_texts, "texts"}}};
+    for (const auto& [map, name] : shared) HW_CHECK(reuse_pin(map, instance.directory, name));
+    HW_CHECK(reuse_pin(skeleton->maps.hw_host, instance.root, host_pin));
     bpf_map__set_autocreate(skeleton->maps.hw_crossings, false);
     bpf_program__set_flags(skeleton->progs.front, mode == Xdp::native ? BPF_F_XDP_HAS_FRAGS : 0);
     skeleton->rodata->hw_without = cures_taken_out();
@@ -116,8 +116,8 @@ Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xd
         flags |= HW_DEVICE_GENERIC;
         usleep(settling_us);
     }
-    const auto pin = link_pin(instance, link.index, "xdp");
-    if (unlink(pin.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + pin);  // it lost its device
+    const auto name = link_name(link.index, "xdp");
+    HW_CHECK(instance.links.remove(name));  // it lost its device
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = mode == Xdp::generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
@@ -125,14 +125,13 @@ Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xd
     if (!made)
         return fail_errno(errno,
                           fmt::format("--xdp {}: attach to {} (--xdp off decides at tc)", format_xdp(mode), link.name));
-    if (bpf_obj_pin(made.get(), pin.c_str()) != 0) return fail_errno(errno, "pin " + pin);
-    return {};
+    return pin(instance.links, made.get(), name);
 }
 
 Status detach_front(Instance& instance, std::uint16_t slot)
 {
     auto& device = instance.control->devices[slot];
-    HW_CHECK(detach_link(link_pin(instance, static_cast<int>(device.ifindex), "xdp")));
+    HW_CHECK(detach_link(instance.links, link_name(static_cast<int>(device.ifindex), "xdp")));
     device.flags &= ~static_cast<__u32>(HW_DEVICE_XDP | HW_DEVICE_GENERIC);
     return {};
 }
@@ -199,15 +198,15 @@ Result<bool> replace_front(Instance& instance, std::uint16_t slot)
     const auto mode = front_on(instance, slot);
     if (mode == Xdp::off) return false;
     HW_TRY(const auto skeleton, load(instance, mode));
-    const auto pin = link_pin(instance, static_cast<int>(instance.control->devices[slot].ifindex), "xdp");
-    return replace_link(pin, bpf_program__fd(skeleton->progs.front));
+    const auto name = link_name(static_cast<int>(instance.control->devices[slot].ifindex), "xdp");
+    return replace_link(instance.links, name, bpf_program__fd(skeleton->progs.front));
 }
 
 Xdp front_on(const Instance& instance, std::uint16_t slot)
 {
     const auto& device = instance.control->devices[slot];
     if (!(device.flags & HW_DEVICE_XDP)) return Xdp::off;
-    if (!is_link_attached(link_pin(instance, static_cast<int>(device.ifindex), "xdp"))) return Xdp::off;
+    if (!is_link_attached(instance.links, link_name(static_cast<int>(device.ifindex), "xdp"))) return Xdp::off;
     return device.flags & HW_DEVICE_GENERIC ? Xdp::generic : Xdp::native;
 }
 

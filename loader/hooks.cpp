@@ -1,12 +1,13 @@
 #include "hooks.h"
 
 #include <linux/if.h>
-#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-
-#include <atomic>
 
 namespace headwind {
 namespace {
@@ -19,24 +20,24 @@ constexpr __u32 before_all = 1U << 3;  // BPF_F_BEFORE without a relative: first
 constexpr __u32 filter_handle = 0x4857;  // "HW"
 constexpr __u32 filter_priority = 1;
 
-std::string link_pin(const Instance& instance, int ifindex, hw_direction direction)
+constexpr std::array<std::string_view, 3> hook_names{"egress", "ingress", "xdp"};
+
+std::string link_name(int ifindex, hw_direction direction)
 {
-    return link_pin(instance, ifindex, direction == HW_OUT ? "egress" : "ingress");
+    return headwind::link_name(ifindex, direction == HW_OUT ? "egress" : "ingress");
 }
 
 Status attach_tcx(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
 {
-    const auto path = link_pin(instance, ifindex, direction);
-    if (is_link_attached(path)) return {};
-    if (unlink(path.c_str()) != 0 && errno != ENOENT)
-        return fail_errno(errno, "remove " + path);  // of a killed command
+    const auto name = link_name(ifindex, direction);
+    if (is_link_attached(instance.links, name)) return {};
+    HW_CHECK(instance.links.remove(name));  // of a killed command
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = before_all;
     const Fd link(bpf_link_create(program.get(), ifindex, direction == HW_OUT ? tcx_egress : tcx_ingress, &options));
     if (!link) return fail_errno(errno, fmt::format("attach to device {} with tcx", ifindex));
-    if (bpf_obj_pin(link.get(), path.c_str()) != 0) return fail_errno(errno, "pin " + path);
-    return {};
+    return pin(instance.links, link.get(), name);
 }
 
 bpf_tc_hook clsact_hook(int ifindex, hw_direction direction)
@@ -102,30 +103,35 @@ bool is_attached_clsact(int ifindex, hw_direction direction)
 
 }  // namespace
 
-std::string link_pin(const Instance& instance, int ifindex, std::string_view hook)
+std::string link_name(int ifindex, std::string_view hook)
 {
-    return fmt::format("{}/links/{}-{}", instance.directory, ifindex, hook);
+    return fmt::format("{}-{}", ifindex, hook);
 }
 
-Status detach_link(const std::string& pin)
+bool is_link_name(std::string_view name)
+{
+    const auto dash = name.find('-');
+    return dash != 0 && dash != std::string_view::npos && name.find_first_not_of("0123456789") == dash &&
+           std::ranges::find(hook_names, name.substr(dash + 1)) != hook_names.end();
+}
+
+Status detach_link(const PinDirectory& links, const std::string& name)
 {
     // The kernel takes a link without a pin off at some later time; the program could not be attached again until then.
-    const Fd link(bpf_obj_get(pin.c_str()));
-    if (is_link(link)) bpf_link_detach(link.get());
-    if (unlink(pin.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + pin);
-    return {};
+    HW_TRY(const auto link, find_link_pin(links, name));
+    if (link) bpf_link_detach(link->get());
+    return links.remove(name);
 }
 
-bool is_link_attached(const std::string& path)
+bool is_link_attached(const PinDirectory& links, const std::string& name)
 {
     struct {  // struct bpf_link_info of Linux 6.6: tcx is not in the 6.1 headers
         __u32 type, id, program, pad, ifindex, attach_type, more[8];
     } info{};
     __u32 size = sizeof(info);
-    const Fd link(bpf_obj_get(path.c_str()));
     // Nobody may open a link to read only: for whom may not change it, it is there. And without memory.
-    if (!link && (errno == EACCES || errno == EPERM || errno == ENOMEM)) return true;
-    return is_link(link) && bpf_obj_get_info_by_fd(link.get(), &info, &size) == 0 && info.ifindex != 0;
+    const auto link = find_link_pin(links, name);
+    return !link || (*link && bpf_obj_get_info_by_fd((*link)->get(), &info, &size) == 0 && info.ifindex != 0);
 }
 
 bool kernel_has_tcx()
@@ -147,7 +153,7 @@ bool kernel_has_tcx()
 bool is_attached(const Instance& instance, int ifindex, hw_direction direction)
 {
     if (instance.control->tcx == 0) return is_attached_clsact(ifindex, direction);
-    return is_link_attached(link_pin(instance, ifindex, direction));
+    return is_link_attached(instance.links, link_name(ifindex, direction));
 }
 
 Status attach(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
@@ -157,19 +163,19 @@ Status attach(const Instance& instance, int ifindex, hw_direction direction, con
     return attach_clsact(ifindex, direction, program);
 }
 
-Result<bool> replace_link(const std::string& pin, int program)
+Result<bool> replace_link(const PinDirectory& links, const std::string& name, int program)
 {
-    const Fd link(bpf_obj_get(pin.c_str()));
-    if (!link) return errno == ENOENT ? Result<bool>(false) : fail_errno(errno, "open " + pin);
-    if (bpf_link_update(link.get(), program, nullptr) == 0) return true;
+    HW_TRY(const auto link, find_link_pin(links, name));
+    if (!link) return false;
+    if (bpf_link_update(link->get(), program, nullptr) == 0) return true;
     if (errno == ENOLINK) return false;  // its device is gone, or somebody detached it
-    return fail_errno(errno, "update " + pin);
+    return fail_errno(errno, "update " + links.path_of(name));
 }
 
 // A filter of the same handle and priority takes the place of the other in the list that packets walk (cls_bpf_change).
 Result<bool> replace(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
 {
-    if (instance.control->tcx != 0) return replace_link(link_pin(instance, ifindex, direction), program.get());
+    if (instance.control->tcx != 0) return replace_link(instance.links, link_name(ifindex, direction), program.get());
     if (!is_attached_clsact(ifindex, direction)) return false;
     HW_CHECK(attach_clsact(ifindex, direction, program));
     return true;
@@ -178,7 +184,7 @@ Result<bool> replace(const Instance& instance, int ifindex, hw_direction directi
 Status detach(const Instance& instance, int ifindex, hw_direction direction)
 {
     if (instance.control->tcx == 0) return detach_clsact(ifindex, direction);
-    return detach_link(link_pin(instance, ifindex, direction));
+    return detach_link(instance.links, link_name(ifindex, direction));
 }
 
 Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& link, __u32 flags)
@@ -208,7 +214,7 @@ Status detach_device(Instance& instance, std::uint16_t slot)
 {
     auto& device = instance.control->devices[slot];
     const int ifindex = static_cast<int>(device.ifindex);
-    HW_CHECK(detach_link(link_pin(instance, ifindex, "xdp")));  // first: tc is behind it as long as it is there
+    HW_CHECK(detach_link(instance.links, link_name(ifindex, "xdp")));  // first: tc is behind it as long as it is there
     HW_CHECK(detach(instance, ifindex, HW_OUT));
     HW_CHECK(detach(instance, ifindex, HW_IN));
     if (device.flags & HW_DEVICE_CLSACT) {

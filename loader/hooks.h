@@ -11,13 +11,16 @@ namespace headwind {
 
 bool kernel_has_tcx();  // Linux 6.6
 
-// Is this pin a tcx link that still has its device? (One that lost it says interface 0.)
-bool is_link_attached(const std::string& path);
+// Is this pin a tcx or XDP link that still has its device? (One that lost it says interface 0.) What may not be opened
+// is taken for one.
+bool is_link_attached(const PinDirectory& links, const std::string& name);
 
-// Where the link of a hook ("egress", "ingress", "xdp") of this device is pinned.
-std::string link_pin(const Instance& instance, int ifindex, std::string_view hook);
+// What the link of a hook ("egress", "ingress", "xdp") of this device is called in Instance::links.
+std::string link_name(int ifindex, std::string_view hook);
+// Is this the name of one?
+bool is_link_name(std::string_view name);
 // Takes a link's program off its hook now, and unpins it. One that is gone is no error.
-Status detach_link(const std::string& pin);
+Status detach_link(const PinDirectory& links, const std::string& name);
 
 // Is one of our programs at the device's hook?
 bool is_attached(const Instance& instance, int ifindex, hw_direction direction);
@@ -26,7 +29,7 @@ Status attach(const Instance& instance, int ifindex, hw_direction direction, con
 // Puts `program` in the place of ours at the device's hook: each packet meets one of the two. False: none is there.
 Result<bool> replace(const Instance& instance, int ifindex, hw_direction direction, const Fd& program);
 // The same for the program of a pinned link.
-Result<bool> replace_link(const std::string& pin, int program);
+Result<bool> replace_link(const PinDirectory& links, const std::string& name, int program);
 // A device or hook that is gone is no error.
 Status detach(const Instance& instance, int ifindex, hw_direction direction);
 

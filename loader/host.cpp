@@ -1,22 +1,15 @@
 #include "host.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sched.h>
-#include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <time.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
-
-#include "pins.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -26,54 +19,6 @@ namespace headwind {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int lock_wait_ms = 5'000;
-constexpr int lock_poll_ms = 20;
-
-bool is_bpffs(const char* path)
-{
-    struct statfs info {};
-    return statfs(path, &info) == 0 && static_cast<unsigned long>(info.f_type) == BPF_FS_MAGIC;
-}
-
-// "1234 (headwind add ...)" from /proc/locks and /proc/1234/cmdline.
-std::string lock_holder(int fd)
-{
-    struct stat info {};
-    if (fstat(fd, &info) != 0) return "another process";
-    const auto inode = fmt::format("{:02x}:{:02x}:{}", major(info.st_dev), minor(info.st_dev), info.st_ino);
-    std::ifstream locks("/proc/locks");
-    for (std::string line; std::getline(locks, line);) {
-        std::istringstream fields(line);
-        std::string number, kind, mode, access, pid, where;
-        fields >> number >> kind >> mode >> access >> pid >> where;
-        if (kind != "FLOCK" || where != inode) continue;
-        std::ifstream file("/proc/" + pid + "/cmdline");
-        std::string command((std::istreambuf_iterator<char>(file)), {});
-        std::replace(command.begin(), command.end(), '\0', ' ');
-        return fmt::format("process {} ({})", pid, command.empty() ? "gone" : command.substr(0, command.size() - 1));
-    }
-    return "another process";
-}
-
-// "0:28" of the BPF file system that a process sees at its place; empty: it sees none.
-Result<std::string> bpffs_device(const std::string& mountinfo)
-{
-    std::ifstream mounts(mountinfo);
-    if (!mounts)
-        return fail(ErrorKind::usage,
-                    "--host-root: {} cannot be read ({}): name the folder where the host's / is mounted", mountinfo,
-                    std::strerror(errno));
-    std::string found;
-    for (std::string line; std::getline(mounts, line);) {
-        std::istringstream fields(line);
-        std::string id, parent, device, root, point;
-        fields >> id >> parent >> device >> root >> point;
-        if (point == bpffs_mount)
-            found = line.find(" - bpf ") == std::string::npos ? "" : device;  // the last is on top
-    }
-    return found;
-}
 
 Result<Fd> open_file(const std::string& path, int flags)
 {
@@ -146,75 +91,6 @@ Result<std::string> find_netns(const std::string& inode)
 
 }  // namespace
 
-Status ensure_bpffs()
-{
-    if (is_bpffs(bpffs_mount)) return {};
-    if (mount("bpf", bpffs_mount, "bpf", 0, "mode=0700") != 0)
-        return fail_errno(errno, "mount the BPF file system on /sys/fs/bpf (run as root)");
-    return {};
-}
-
-Status check_bpffs_is_hosts(const std::string& root)
-{
-    if (root.empty()) return {};
-    HW_TRY(const auto hosts, bpffs_device(root + "/proc/1/mountinfo"));
-    struct stat own {};
-    const bool same = stat(bpffs_mount, &own) == 0 && is_bpffs(bpffs_mount) &&
-                      fmt::format("{}:{}", major(own.st_dev), minor(own.st_dev)) == hosts;
-    if (same) return {};
-    return fail(ErrorKind::unsupported,
-                "--host-root {0}: {1} is not the host's BPF file system: rules pinned there would die with this "
-                "container. Mount the host's: a hostPath volume of {1} on {1}, with mountPropagation: Bidirectional "
-                "where the host may not have mounted it yet (Docker, Podman: -v {1}:{1})",
-                root, bpffs_mount);
-}
-
-Result<Fd> lock_host()
-{
-    auto fd = open_file(bpffs_mount, O_RDONLY | O_DIRECTORY);
-    if (!fd && fd.error().kind == ErrorKind::permission) fd.error().message += privileges_needed;
-    if (!fd) return fd;
-    for (int waited = 0; flock(fd->get(), LOCK_EX | LOCK_NB) != 0; waited += lock_poll_ms) {
-        if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(errno, "lock /sys/fs/bpf");
-        if (waited >= lock_wait_ms)
-            return fail(ErrorKind::busy, "{} is changing rules and has not finished in {} s: try again, or end it",
-                        lock_holder(fd->get()), lock_wait_ms / 1000);
-        usleep(lock_poll_ms * 1000);
-    }
-    return fd;
-}
-
-Result<Claim> Claim::take(const std::string& directory, const std::string& what)
-{
-    for (;;) {
-        if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "create " + directory);
-        HW_CHECK(is_safe_directory(directory));
-        Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-        if (!fd && errno == ENOENT) continue;
-        if (!fd) return fail_errno(errno, fmt::format("open {}{}", directory, privileges_needed));
-        if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
-            return errno == EWOULDBLOCK ? fail(ErrorKind::busy, "{}: {}", what, lock_holder(fd.get()))
-                                        : fail_errno(errno, "lock " + directory);
-        struct stat held {
-        }, named{};
-        const bool same =
-            fstat(fd.get(), &held) == 0 && lstat(directory.c_str(), &named) == 0 && held.st_ino == named.st_ino;
-        if (same) return Claim(std::move(fd), directory);  // else who had it removed it meanwhile
-    }
-}
-
-bool Claim::is_taken(const std::string& directory)
-{
-    const auto safe = is_safe_directory(directory);
-    const Fd fd(safe && *safe ? open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1);
-    return fd && flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-}
-
-Claim::~Claim()
-{
-    if (lock_) rmdir(directory_.c_str());
-}
-
 Result<std::vector<fs::path>> entries_of(const std::string& directory)
 {
     std::error_code error;
@@ -282,6 +158,17 @@ Result<NetnsId> current_netns()
     if (!socket_fd || getsockopt(socket_fd.get(), SOL_SOCKET, SO_NETNS_COOKIE, &id.cookie, &size) != 0)
         return fail_errno(errno, "read the network namespace's cookie (needs Linux 5.14; Headwind needs 6.1)");
     return id;
+}
+
+bool started_in_initial_netns()
+{
+    // Linux shows this sysctl in the initial network namespace only (net_core_table).
+    const auto shown = []() -> Status {
+        HW_TRY(const auto value, read_sysctl("net/core/netdev_max_backlog"));
+        static_cast<void>(value);
+        return {};
+    };
+    return (start_netns() ? in_netns(start_netns().get(), shown) : shown()).has_value();
 }
 
 void use_host_root(const std::string& root)

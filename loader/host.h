@@ -1,4 +1,4 @@
-// What Headwind needs of the host besides BPF and netlink: the BPF file system, one lock, namespaces, sysctls, clocks.
+// What Headwind needs of the host besides BPF and netlink: network namespaces, sysctls, clocks.
 #pragma once
 
 #include <cstdint>
@@ -11,39 +11,6 @@
 #include "result.h"
 
 namespace headwind {
-
-// All pins are below this directory, one directory per network namespace.
-constexpr const char* bpffs_mount = "/sys/fs/bpf";
-constexpr const char* pin_root = "/sys/fs/bpf/headwind";
-
-// Mounts the BPF file system if it is not (systemd does at boot; small images do not).
-Status ensure_bpffs();
-
-// Refuses the BPF file system of a container that is not its host's: what is pinned there dies with the container.
-// `root`: where the host's file system is seen (--host-root).
-Status check_bpffs_is_hosts(const std::string& root);
-
-// One change at a time on a host. Waits up to 5 s, then fails with ErrorKind::busy and says who holds it. Given back
-// when the value is destroyed or the process dies.
-Result<Fd> lock_host();
-
-// A directory that is one process's until it ends, however it ends; made, if it is not there, and removed by the
-// destructor.
-class Claim {
-public:
-    // `what`: half a sentence for ErrorKind::busy, which goes on with who has it.
-    static Result<Claim> take(const std::string& directory, const std::string& what);
-    // Some process has it now.
-    static bool is_taken(const std::string& directory);
-    Claim(Claim&& other) noexcept = default;
-    Claim& operator=(Claim&&) = delete;
-    ~Claim();
-
-private:
-    Claim(Fd lock, std::string directory) : lock_(std::move(lock)), directory_(std::move(directory)) {}
-    Fd lock_;
-    std::string directory_;
-};
 
 // What is in a directory; nothing if there is no such directory.
 Result<std::vector<std::filesystem::path>> entries_of(const std::string& directory);
@@ -67,6 +34,8 @@ struct NetnsId {
     std::uint64_t cookie = 0;  // never used again, unlike the inode
 };
 Result<NetnsId> current_netns();
+// The host's own, when the process began, before enter_netns().
+bool started_in_initial_netns();
 
 // Where the host's file system is seen (--host-root); "" at first. Sysctls are read and written below it: a container's
 // own /proc/sys is read-only.

@@ -12,6 +12,7 @@
 #include <array>
 #include <vector>
 
+#include "bpffs.h"
 #include "host.h"
 
 namespace headwind {
@@ -81,8 +82,11 @@ Result<HostEvents> HostEvents::open()
 void HostEvents::watch(const std::set<std::string>& directories)
 {
     // Commands open the mount point to lock it: its closing is the end of a change.
-    bpffs_ = inotify_add_watch(inotify_.get(), bpffs_mount, IN_CREATE | IN_DELETE | IN_CLOSE | IN_ONLYDIR);
-    pins_ = inotify_add_watch(inotify_.get(), pin_root, IN_CREATE | IN_DELETE | IN_ONLYDIR);
+    const auto mount = find_bpffs();
+    const auto path = mount && *mount ? **mount : bpffs_mount;
+    bpffs_ = inotify_add_watch(inotify_.get(), path.c_str(), IN_CREATE | IN_DELETE | IN_CLOSE | IN_ONLYDIR);
+    pins_ = inotify_add_watch(inotify_.get(), (path + "/headwind").c_str(),
+                              IN_CREATE | IN_DELETE | IN_ONLYDIR | IN_DONT_FOLLOW);
     for (auto place = watches_.begin(); place != watches_.end();) {
         const auto one = place++;
         if (directories.contains(one->first)) continue;

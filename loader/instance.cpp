@@ -1,12 +1,9 @@
 #include "instance.h"
 
-#include <dirent.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
-#include <filesystem>
+#include <array>
 #include <set>
 
 #include <bpf/libbpf.h>
@@ -17,22 +14,31 @@
 namespace headwind {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr const char* host_pin = "/sys/fs/bpf/headwind/host";
 constexpr MapShape tag_shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(__u32)};
 constexpr unsigned tags = 31;  // 5 bits of skb->tc_index, 0 is nobody's
+constexpr const char *tag_pin = "tag", *control_pin = "control", *links_name = "links";
+// All that an instance pins in its directory, or ever did, in the order in which it is removed: what is left if that is
+// cut short is no instance.
+constexpr auto pin_names = std::to_array<const char*>({control_pin, "egress", "ingress", "cut", "pace_out", "held",
+                                                       "entries", "rules", "leases", "stops", "shares", "states",
+                                                       "locals", "crossings", "texts", "timelines", "hooks", tag_pin});
 
-std::string directory_of(const NetnsId& netns)
+std::string name_of(const NetnsId& netns)
 {
-    return fmt::format("{}/{}", pin_root, netns.inode);
+    return std::to_string(netns.inode);
+}
+
+bool is_inode(const std::string& name)
+{
+    return name.find_first_not_of("0123456789") == std::string::npos;
 }
 
 // To read only, it is a copy: Linux (6.18) maps a map for those who may write to it.
 template <class T>
-Result<Mapping<T>> open_global(const std::string& path, Access access)
+Result<Mapping<T>> open_global(const PinDirectory& directory, const std::string& name, Access access)
 {
-    HW_TRY(const auto fd, open_map_pin(path, {BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(T)}, access));
+    HW_TRY(const auto fd, open_map_pin(directory, name, {BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(T)}, access));
+    const auto path = directory.path_of(name);
     const bool copy = access == Access::read;
     void* address = mmap(nullptr, Mapping<T>::bytes(), PROT_READ | PROT_WRITE,
                          copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, copy ? -1 : fd.get(), 0);
@@ -44,68 +50,78 @@ Result<Mapping<T>> open_global(const std::string& path, Access access)
 }
 
 template <class Key, class Value>
-Status open_map(Map<Key, Value>& map, const std::string& path, Access access, bpf_map_type type = BPF_MAP_TYPE_HASH)
+Status open_map(Map<Key, Value>& map, const PinDirectory& directory, const std::string& name, Access access,
+                bpf_map_type type = BPF_MAP_TYPE_HASH)
 {
-    HW_TRY(auto fd, open_map_pin(path, {type, sizeof(Key), sizeof(Value)}, access));
-    map = Map<Key, Value>(std::move(fd), path);
+    HW_TRY(auto fd, open_map_pin(directory, name, {type, sizeof(Key), sizeof(Value)}, access));
+    map = Map<Key, Value>(std::move(fd), directory.path_of(name));
     return {};
 }
 
 // Reads the first word only: its layout is the one thing that every ABI has in common.
-Result<std::uint32_t> abi_of(const std::string& control, Access access)
+Result<std::uint32_t> abi_of(const PinDirectory& directory, Access access)
 {
-    HW_TRY(const auto fd, open_map_pin(control, {BPF_MAP_TYPE_ARRAY, sizeof(__u32), 0}, access));
+    const auto path = directory.path_of(control_pin);
+    HW_TRY(const auto fd, open_map_pin(directory, control_pin, {BPF_MAP_TYPE_ARRAY, sizeof(__u32), 0}, access));
     bpf_map_info info{};
     __u32 size = sizeof(info);
-    if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return fail_errno(errno, "inspect " + control);
+    if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return fail_errno(errno, "inspect " + path);
     std::vector<std::uint32_t> value(info.value_size / sizeof(std::uint32_t) + 1);
     const __u32 zero = 0;
-    if (bpf_map_lookup_elem(fd.get(), &zero, value.data()) != 0) return fail_errno(errno, "read " + control);
+    if (bpf_map_lookup_elem(fd.get(), &zero, value.data()) != 0) return fail_errno(errno, "read " + path);
     return value[0];
 }
 
-Result<Instance> open_directory(const std::string& directory, Access access)
+Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Access access)
 {
     Instance instance;
-    instance.directory = directory;
-    const auto at = [&directory](const char* name) { return directory + "/" + name; };
-    HW_CHECK(is_safe_directory(at("links"), access));
-    HW_CHECK(open_map(instance.entries, at("entries"), access));
-    HW_CHECK(open_map(instance.rules, at("rules"), access));
-    HW_CHECK(open_map(instance.leases, at("leases"), access));
-    HW_CHECK(open_map(instance.stops, at("stops"), access));
-    HW_CHECK(open_map(instance.shares, at("shares"), access));
-    HW_CHECK(open_map(instance.states, at("states"), access));
-    HW_CHECK(open_map(instance.texts, at("texts"), access));
-    HW_CHECK(open_map(instance.timelines, at("timelines"), access, BPF_MAP_TYPE_HASH_OF_MAPS));
+    HW_TRY(auto links, directory.open(links_name, access));
+    if (!links)
+        return fail(ErrorKind::failed, "{} is not there: somebody removed it. {}", directory.path_of(links_name),
+                    removal_by_hand(directory.path()));
+    HW_CHECK(open_map(instance.entries, directory, "entries", access));
+    HW_CHECK(open_map(instance.rules, directory, "rules", access));
+    HW_CHECK(open_map(instance.leases, directory, "leases", access));
+    HW_CHECK(open_map(instance.stops, directory, "stops", access));
+    HW_CHECK(open_map(instance.shares, directory, "shares", access));
+    HW_CHECK(open_map(instance.states, directory, "states", access));
+    HW_CHECK(open_map(instance.texts, directory, "texts", access));
+    HW_CHECK(open_map(instance.timelines, directory, "timelines", access, BPF_MAP_TYPE_HASH_OF_MAPS));
     const MapShape local{BPF_MAP_TYPE_PERCPU_HASH, sizeof(hw_state_key), sizeof(hw_local)};
-    HW_TRY(instance.locals, open_map_pin(at("locals"), local, access));
-    HW_TRY(instance.host, open_global<hw_host>(host_pin, access));
-    HW_TRY(instance.control, open_global<hw_control>(at("control"), access));
-    HW_TRY(instance.held, open_global<hw_held>(at("held"), access));
+    HW_TRY(instance.locals, open_map_pin(directory, "locals", local, access));
+    HW_TRY(instance.host, open_global<hw_host>(root, host_pin, access));
+    HW_TRY(instance.control, open_global<hw_control>(directory, control_pin, access));
+    HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
+    instance.root = std::move(root);
+    instance.directory = std::move(directory);
+    instance.links = std::move(*links);
     if (access == Access::change) HW_CHECK(open_pinned_programs(instance));
     return instance;
 }
 
-Result<std::vector<fs::path>> instance_directories()
+// Without what only bears the name of one.
+Result<std::vector<PinDirectory>> instance_directories(const PinDirectory& root)
 {
-    std::vector<fs::path> out;
-    HW_TRY(const bool any, is_safe_directory(pin_root));
-    if (!any) return out;
-    HW_TRY(const auto entries, entries_of(pin_root));
-    std::error_code error;
-    for (const auto& entry : entries) {
-        const bool numbered = entry.filename().string().find_first_not_of("0123456789") == std::string::npos;
-        if (numbered && fs::symlink_status(entry, error).type() == fs::file_type::directory) out.push_back(entry);
+    std::vector<PinDirectory> out;
+    HW_TRY(const auto names, root.names());
+    for (const auto& name : names) {
+        if (!is_inode(name)) continue;
+        auto directory = root.open(name);
+        if (directory && *directory) out.push_back(std::move(**directory));
     }
     return out;
 }
 
+std::string inode_of(const PinDirectory& directory)
+{
+    return directory.path().substr(directory.path().rfind('/') + 1);
+}
+
 // A tag that no other instance of the host uses, if there is one: packets cross namespaces with their marks.
-Result<std::uint16_t> choose_tag()
+Result<std::uint16_t> choose_tag(const PinDirectory& root)
 {
     std::set<std::uint32_t> taken;
-    HW_TRY(const auto directories, instance_directories());
+    HW_TRY(const auto directories, instance_directories(root));
     for (const auto& directory : directories)
         if (const auto tag = read_tag(directory)) taken.insert(*tag);
     std::uint16_t random = 0;
@@ -117,71 +133,79 @@ Result<std::uint16_t> choose_tag()
     return static_cast<std::uint16_t>(random % tags + 1);
 }
 
-Status pin(int fd, const std::string& path)
-{
-    if (bpf_obj_pin(fd, path.c_str()) != 0) return fail_errno(errno, "pin " + path);
-    return {};
-}
-
 // One host map for all instances: made by the first, reused by the others.
-Status share_host_map(bpf_map* map)
+Status share_host_map(bpf_map* map, const PinDirectory& root)
 {
-    HW_TRY(const bool there, is_pinned(host_pin, Access::change));
-    return there ? reuse_pin(map, host_pin) : Status{};
+    HW_TRY(const bool there, root.has(host_pin));
+    return there ? reuse_pin(map, root, host_pin) : Status{};
 }
 
-Status pin_tag(const std::string& directory, std::uint16_t tag)
+Status pin_tag(const PinDirectory& directory, std::uint16_t tag)
 {
     const Fd fd(bpf_map_create(tag_shape.type, "hw_tag", tag_shape.key_size, tag_shape.value_size, 1, nullptr));
     const __u32 zero = 0, value = tag;
     if (!fd || bpf_map_update_elem(fd.get(), &zero, &value, BPF_ANY) != 0) return fail_errno(errno, "make the tag map");
-    return pin(fd.get(), directory + "/tag");
+    return pin(directory, fd.get(), tag_pin);
 }
 
-Status pin_all(headwind_bpf& skeleton, const std::string& directory)
+Status pin_all(headwind_bpf& skeleton, const PinDirectory& root, const PinDirectory& directory)
 {
-    if (access(host_pin, F_OK) != 0) HW_CHECK(pin(bpf_map__fd(skeleton.maps.hw_host), host_pin));
-    for (const auto& [map, name] : pinned_maps(skeleton)) HW_CHECK(pin(bpf_map__fd(map), directory + "/" + name));
+    HW_TRY(const bool shared, root.has(host_pin));
+    if (!shared) HW_CHECK(pin(root, bpf_map__fd(skeleton.maps.hw_host), host_pin));
+    for (const auto& [map, name] : pinned_maps(skeleton)) HW_CHECK(pin(directory, bpf_map__fd(map), name));
     for (const auto& [program, name] : pinned_programs(skeleton))
-        HW_CHECK(pin(bpf_program__fd(program), directory + "/" + name));
+        HW_CHECK(pin(directory, bpf_program__fd(program), name));
     return {};
 }
 
-Status make_directory(const std::string& path)
+// Of the links in an instance's directory.
+Status remove_links(const PinDirectory& directory)
 {
-    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "create " + path);
-    HW_CHECK(is_safe_directory(path));
-    return {};
+    HW_TRY(const auto links, directory.open(links_name));
+    if (!links) return {};
+    HW_TRY(const auto names, links->names());
+    for (const auto& name : names)
+        if (is_link_name(name)) HW_CHECK(links->remove(name));
+    return directory.remove_directory(links_name);
 }
 
-// `control` first: what is left if this is killed is no instance. Symbolic links are removed, not followed.
-Status remove_pins(const std::string& directory)
+// By name, each: what Headwind did not put there stays, and so does the directory then.
+Status remove_pins(const PinDirectory& root, const PinDirectory& directory)
 {
-    const auto control = directory + "/control";
-    if (unlink(control.c_str()) != 0 && errno != ENOENT && errno != EISDIR)
-        return fail_errno(errno, "remove " + control);
-    std::error_code error;
-    fs::remove_all(directory, error);
-    if (error) return fail_errno(error.value(), "remove " + directory);
-    return {};
+    for (const std::string name : pin_names) {
+        HW_CHECK(directory.remove(name));
+        HW_CHECK(directory.remove(name + fresh_suffix));
+    }
+    HW_CHECK(remove_links(directory));
+    return root.remove_directory(inode_of(directory));
 }
 
 // A tcx link loses its device when the device goes, and the devices go with their namespace. What cannot be read may
 // live.
-bool has_living_link(const std::string& links)
+bool has_living_link(const PinDirectory& directory)
 {
-    const auto safe = is_safe_directory(links);
-    const auto entries = safe && *safe ? entries_of(links) : Result<std::vector<fs::path>>();
-    return !safe || !entries ||
-           std::any_of(entries->begin(), entries->end(), [](const auto& entry) { return is_link_attached(entry); });
+    const auto links = directory.open(links_name);
+    if (!links) return true;
+    if (!*links) return false;
+    const auto names = (*links)->names();
+    return !names || std::any_of(names->begin(), names->end(),
+                                 [&links](const auto& name) { return is_link_attached(**links, name); });
 }
 
 // Is the network namespace of this instance gone? Without tcx links (clsact, nothing attached) it is alive if a process
 // or a mount names its inode.
-bool is_dead(const fs::path& directory)
+bool is_dead(const PinDirectory& directory)
 {
-    const auto safe = is_safe_directory(directory);
-    return safe && *safe && !has_living_link(directory / "links") && is_netns_gone(directory.filename().string());
+    return !has_living_link(directory) && is_netns_gone(inode_of(directory));
+}
+
+// An instance of this namespace is there, whole or not.
+Result<bool> is_finished(const NetnsId& netns, Access access)
+{
+    HW_TRY(const auto root, open_pin_root(access));
+    if (!root) return false;
+    HW_TRY(const auto directory, root->open(name_of(netns), access));
+    return directory ? directory->has(control_pin, access) : false;
 }
 
 }  // namespace
@@ -189,20 +213,19 @@ bool is_dead(const fs::path& directory)
 Status open_pinned_programs(Instance& instance)
 {
     const auto& directory = instance.directory;
-    HW_TRY(instance.programs.egress, open_program_pin(directory + "/egress"));
-    HW_TRY(instance.programs.ingress, open_program_pin(directory + "/ingress"));
-    HW_TRY(instance.programs.cut, open_program_pin(directory + "/cut"));
-    HW_TRY(instance.programs.pace_out, open_program_pin(directory + "/pace_out"));
+    HW_TRY(instance.programs.egress, open_program_pin(directory, "egress"));
+    HW_TRY(instance.programs.ingress, open_program_pin(directory, "ingress"));
+    HW_TRY(instance.programs.cut, open_program_pin(directory, "cut"));
+    HW_TRY(instance.programs.pace_out, open_program_pin(directory, "pace_out"));
     return {};
 }
 
-Result<std::uint16_t> read_tag(const std::string& directory)
+Result<std::uint16_t> read_tag(const PinDirectory& directory)
 {
-    const auto path = directory + "/tag";
-    HW_TRY(const auto fd, open_map_pin(path, tag_shape));
+    HW_TRY(const auto fd, open_map_pin(directory, tag_pin, tag_shape));
     const __u32 zero = 0;
     __u32 tag = 0;
-    if (bpf_map_lookup_elem(fd.get(), &zero, &tag) != 0) return fail_errno(errno, "read " + path);
+    if (bpf_map_lookup_elem(fd.get(), &zero, &tag) != 0) return fail_errno(errno, "read " + directory.path_of(tag_pin));
     return static_cast<std::uint16_t>(tag);
 }
 
@@ -210,25 +233,23 @@ Result<std::optional<Instance>> open_instance(Access access)
 {
     collect_libbpf_words();
     HW_TRY(const auto netns, current_netns());
-    const auto directory = directory_of(netns);
-    const auto control = directory + "/control";
-    for (const auto& path : {std::string(pin_root), directory}) {
-        HW_TRY(const bool there, is_safe_directory(path, access));
-        if (!there) return std::nullopt;
-    }
-    HW_TRY(const bool finished, is_pinned(control, access));
+    HW_TRY(auto root, open_pin_root(access));
+    if (!root) return std::nullopt;
+    HW_TRY(auto directory, root->open(name_of(netns), access));
+    if (!directory) return std::nullopt;
+    HW_TRY(const bool finished, directory->has(control_pin, access));
     if (!finished) return std::nullopt;
-    HW_TRY(const auto abi, abi_of(control, access));
+    HW_TRY(const auto abi, abi_of(*directory, access));
     if (abi == 0) return std::nullopt;
     if (abi != HW_ABI_VERSION)
         return fail(
             ErrorKind::unsupported,
             "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): run `headwind "
             "clear` of that version. {}",
-            abi, HW_ABI_VERSION, removal_by_hand(directory));
-    auto instance = open_directory(directory, access);
+            abi, HW_ABI_VERSION, removal_by_hand(directory->path()));
+    auto instance = open_directory(std::move(*root), std::move(*directory), access);
     if (!instance) {
-        HW_TRY(const bool there, is_pinned(control, access));  // else it was removed meanwhile
+        HW_TRY(const bool there, is_finished(netns, access));  // else it was removed meanwhile
         return there ? Result<std::optional<Instance>>(pass_error(instance)) : std::nullopt;
     }
     if (instance->control->netns_cookie != netns.cookie)
@@ -259,20 +280,19 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
 {
     collect_libbpf_words();
     HW_TRY(const auto netns, current_netns());
-    const auto directory = directory_of(netns);
     if (!kernel_has_btf())
         return fail(
             ErrorKind::unsupported,
             "this kernel has no BTF (/sys/kernel/btf/vmlinux): boot one with CONFIG_DEBUG_INFO_BTF, as Debian's");
-    HW_CHECK(make_directory(pin_root));
+    HW_TRY(auto root, make_pin_root());
 
     ProgramConstants constants;
     if (getrandom(&constants.nonce, sizeof(constants.nonce), 0) != sizeof(constants.nonce))
         return fail_errno(errno, "get a random number");
-    HW_TRY(constants.tag, choose_tag());
+    HW_TRY(constants.tag, choose_tag(root));
     constants.tcx = kernel_has_tcx();
     HW_TRY(const auto skeleton, open_programs(constants));
-    HW_CHECK(share_host_map(skeleton->maps.hw_host));
+    HW_CHECK(share_host_map(skeleton->maps.hw_host, root));
     make_room(*skeleton, max_rules);
     HW_CHECK(load_programs(*skeleton));
     auto& control = skeleton->data_control->hw_control;
@@ -284,54 +304,65 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     control.tcx = constants.tcx ? 1 : 0;
     control.nonce = constants.nonce;
     control.programs = own_programs();
-    HW_CHECK(make_directory(directory));
-    HW_CHECK(make_directory(directory + "/links"));
+    HW_TRY(auto directory, root.make(name_of(netns)));
+    HW_TRY(const auto links, directory.make(links_name));
     HW_CHECK(pin_tag(directory, constants.tag));
-    HW_CHECK(pin_all(*skeleton, directory));
+    HW_CHECK(pin_all(*skeleton, root, directory));
     control.abi = HW_ABI_VERSION;
-    return open_directory(directory, Access::change);
+    return open_directory(std::move(root), std::move(directory), Access::change);
 }
 
 Status remove_instance_pins()
 {
     HW_TRY(const auto netns, current_netns());
-    HW_CHECK(remove_pins(directory_of(netns)));
+    HW_TRY(const auto root, open_pin_root());
+    if (!root) return {};
+    HW_TRY(const auto directory, root->open(name_of(netns)));
+    if (directory) HW_CHECK(remove_pins(*root, *directory));
     HW_TRY(const bool others, other_instances_exist());
-    if (!others) HW_CHECK(remove_pins(pin_root));
-    return {};
+    if (others) return {};
+    HW_CHECK(root->remove(host_pin));
+    HW_TRY(const auto left, root->names());
+    return left.empty() ? remove_pin_root() : Status{};
 }
 
 Result<bool> other_instances_exist()
 {
     HW_TRY(const auto netns, current_netns());
-    HW_TRY(const auto directories, instance_directories());
-    return std::any_of(directories.begin(), directories.end(),
-                       [own = directory_of(netns)](const auto& directory) { return directory != own; });
+    HW_TRY(const auto inodes, instance_inodes());
+    return std::ranges::any_of(inodes, [own = name_of(netns)](const auto& inode) { return inode != own; });
 }
 
 void sweep_dead_instances()
 {
-    const auto directories = instance_directories();
+    const auto root = open_pin_root();
+    if (!root || !*root) return;
+    const auto directories = instance_directories(**root);
     if (!directories) return;
     for (const auto& directory : *directories)
-        if (is_dead(directory)) static_cast<void>(remove_pins(directory));
+        if (is_dead(directory)) static_cast<void>(remove_pins(**root, directory));
 }
 
-std::vector<std::string> instance_inodes()
+Result<std::vector<std::string>> instance_inodes()
 {
-    const auto directories = instance_directories();
     std::vector<std::string> out;
-    if (!directories) return out;
-    for (const auto& directory : *directories) out.push_back(directory.filename());
+    HW_TRY(const auto root, open_pin_root());
+    if (!root) return out;
+    HW_TRY(const auto directories, instance_directories(*root));
+    for (const auto& directory : directories) out.push_back(inode_of(directory));
     return out;
 }
 
 Result<std::vector<std::string>> instance_netns_paths()
 {
     std::vector<std::string> out;
-    HW_TRY(const auto directories, instance_directories());
-    for (const auto& directory : directories) {
-        const auto path = path_of_netns(directory.filename());
+    HW_TRY(const auto root, open_pin_root());
+    if (!root) return out;
+    HW_TRY(const auto names, root->names());
+    for (const auto& name : names) {
+        if (!is_inode(name)) continue;
+        HW_CHECK(root->open(name));
+        const auto path = path_of_netns(name);
         if (!path.empty()) out.push_back(path);
     }
     std::sort(out.begin(), out.end());
@@ -356,11 +387,11 @@ Status grace_period()
 
 Result<std::optional<Mapping<hw_host>>> open_host_map(Access access)
 {
-    HW_TRY(const bool any, is_safe_directory(pin_root, access));
-    if (!any) return std::nullopt;
-    HW_TRY(const bool there, is_pinned(host_pin, access));
+    HW_TRY(const auto root, open_pin_root(access));
+    if (!root) return std::nullopt;
+    HW_TRY(const bool there, root->has(host_pin, access));
     if (!there) return std::nullopt;
-    HW_TRY(auto mapping, open_global<hw_host>(host_pin, access));
+    HW_TRY(auto mapping, open_global<hw_host>(*root, host_pin, access));
     return mapping;
 }
 

@@ -18,6 +18,11 @@ struct headwind_bpf;
 
 namespace headwind {
 
+// What all instances share is pinned in pin_root by this name.
+constexpr const char* host_pin = "host";
+// Of a program's pin, while a new one takes its place.
+constexpr const char* fresh_suffix = "-new";
+
 // Bytes that held packets of one instance may take, unless --max-held says otherwise.
 constexpr std::uint64_t default_max_held = 256ULL << 20;
 
@@ -28,8 +33,8 @@ struct Programs {
 // Everything of an instance by file descriptor. Closing it changes nothing: the pins own it.
 class Instance {
 public:
-    std::string directory;
-    Programs programs;  // only with Access::change
+    PinDirectory root, directory, links;  // pin_root, the namespace's in it, and the latter's "links"
+    Programs programs;                    // only with Access::change
     Map<hw_key, hw_entry> entries;
     Map<__u32, hw_rule> rules;
     Map<__u32, hw_lease> leases;
@@ -57,7 +62,7 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
 Status open_pinned_programs(Instance& instance);
 
 // HW_MARK's tag of the instance that is pinned there.
-Result<std::uint16_t> read_tag(const std::string& directory);
+Result<std::uint16_t> read_tag(const PinDirectory& directory);
 
 // The programs read the kernel's structures at offsets from its BTF (bpf/receiver.h).
 bool kernel_has_btf();
@@ -75,12 +80,12 @@ void sweep_dead_instances();
 // True if there is any instance directory on the host, other than the current namespace's.
 Result<bool> other_instances_exist();
 
-// The names of the instances' directories (none, if those are not Headwind's): inode numbers of network namespaces,
-// some of them gone.
-std::vector<std::string> instance_inodes();
+// The names of the instances' directories, without what only bears the name of one: inode numbers of network
+// namespaces, some of them gone.
+Result<std::vector<std::string>> instance_inodes();
 
 // Paths by which the namespaces of all instances can be entered; those that have none (no process, no mount) are
-// missing.
+// missing. What only bears the name of an instance's directory is refused.
 Result<std::vector<std::string>> instance_netns_paths();
 
 // Waits until no program still runs that started before the call: what it could see may be used again.

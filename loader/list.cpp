@@ -174,6 +174,11 @@ void print_table(const Overview& all)
             if (c.unstampable != 0)
                 fmt::print("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "",
                            width, c.unstampable);
+            if (c.shared != 0)
+                fmt::print(
+                    "{:<{}}  {} packets were only subject to loss and partition: their sender keeps them (pktgen, "
+                    "NC-SI)\n",
+                    "", width, c.shared);
         }
     }
     fmt::print("line: {} packets held, {} of {} bytes, {} dropped by the line itself\n", all.line.held_packets,

@@ -3,7 +3,6 @@
 #include <net/if.h>
 
 #include <atomic>
-#include <cstdio>
 
 #include <bpf/bpf.h>
 
@@ -31,8 +30,8 @@ Result<Skeleton> load_over(const Instance& instance)
     constants.nonce = static_cast<std::uint16_t>(instance.control->nonce);
     constants.tcx = instance.control->tcx != 0;
     HW_TRY(auto skeleton, open_programs(constants));
-    for (const auto& [map, name] : pinned_maps(*skeleton)) HW_CHECK(reuse_pin(map, instance.directory + "/" + name));
-    HW_CHECK(reuse_pin(skeleton->maps.hw_host, instance.directory + "/../host"));
+    for (const auto& [map, name] : pinned_maps(*skeleton)) HW_CHECK(reuse_pin(map, instance.directory, name));
+    HW_CHECK(reuse_pin(skeleton->maps.hw_host, instance.root, host_pin));
     HW_CHECK(load_programs(*skeleton));
     return skeleton;
 }
@@ -40,11 +39,10 @@ Result<Skeleton> load_over(const Instance& instance)
 // The pin is the old program or the new one at any instant. (No dots: bpffs keeps them for itself.)
 Status replace_pin(const Instance& instance, const bpf_program* program, const std::string& name)
 {
-    const auto path = instance.directory + "/" + name, fresh = path + "-new";
-    if (unlink(fresh.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + fresh);  // of a killed one
-    if (bpf_obj_pin(bpf_program__fd(program), fresh.c_str()) != 0) return fail_errno(errno, "pin " + fresh);
-    if (std::rename(fresh.c_str(), path.c_str()) != 0) return fail_errno(errno, "rename " + fresh);
-    return {};
+    const auto fresh = name + fresh_suffix;
+    HW_CHECK(instance.directory.remove(fresh));  // of a killed one
+    HW_CHECK(pin(instance.directory, bpf_program__fd(program), fresh));
+    return instance.directory.rename(fresh, name);
 }
 
 std::string name_of(std::uint32_t ifindex)

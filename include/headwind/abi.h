@@ -13,7 +13,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 7
+#define HW_ABI_VERSION 8
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -253,6 +253,7 @@ struct hw_counters {
 	__u64 delayed;     /* handed to the pacer */
 	__u64 reordered;   /* of these, without their delay */
 	__u64 unstampable; /* passed without delay: the kernel stamps only IP (a second VLAN tag hides it) */
+	__u64 shared;      /* passed, but for loss and partition: the skb had another owner, who reads what is in it */
 };
 
 /* What one rule has on one CPU in one direction. tc programs run with bottom halves off and never interrupt each other
@@ -412,6 +413,7 @@ enum hw_cure {
 	HW_CURE_HANDOVER = 1 << 15,  /* what XDP let pass meets no second fate at tc */
 	HW_CURE_WHOLE = 1 << 16,     /* XDP in generic mode leaves super-packets to tc */
 	HW_CURE_INJECTED = 1 << 17,  /* and what we inject at ingress ourselves */
+	HW_CURE_SHARED = 1 << 18,    /* an skb with another owner is not touched */
 	/* The loader's: */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */
 	HW_CURE_BACKLOG = 1 << 8,  /* netdev_max_backlog */

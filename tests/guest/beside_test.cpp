@@ -119,9 +119,7 @@ TEST(GuestBeside, TheLineDoesNotCareForTheDevicesRootQdisc)
 {
     const Pair pair;
     settle();
-    Flow flow;
-    flow.count = 3000;
-    flow.per_second = 500;
+    Flow flow = sparse(3000);
     flow.sender = 1;
     auto bare = delays(send_and_receive(pair.a, pair.b, target, flow));
     ASSERT_EQ(headwind(pair.a, "add --name d --dev va --delay 20ms").status, 0);

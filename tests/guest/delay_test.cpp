@@ -10,17 +10,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Flow sparse(std::size_t count, unsigned per_second = 500)
-{
-    Flow flow;
-    flow.count = count;
-    flow.per_second = per_second;
-    return flow;
-}
-
 // Not too many packets under way at once: as 500 of them are freed, the kernel's allocator takes 0.4 ms off, within the
 // receiver's recv(), through netem, too.
-Moments measured(const Pair& pair, unsigned per_second = 500)
+Moments measured(const Pair& pair, unsigned per_second = out_of_step)
 {
     send_and_receive(pair.a, pair.b, target, sparse(20), 4s);  // warm up
     const auto arrivals = send_and_receive(pair.a, pair.b, target, sparse(2000, per_second), 4s);

@@ -13,14 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Flow sparse(std::size_t count, unsigned per_second = 500)
-{
-    Flow flow;
-    flow.count = count;
-    flow.per_second = per_second;
-    return flow;
-}
-
 void impair(const Pair& pair, const std::string& words)
 {
     ASSERT_EQ(headwind(pair.b, "add --name in --dev vb --direction in " + words).status, 0);

@@ -42,6 +42,14 @@ std::vector<std::int64_t> delays(const std::vector<Arrival>& arrivals)
     return out;
 }
 
+Flow sparse(std::size_t count, unsigned per_second)
+{
+    Flow flow;
+    flow.count = count;
+    flow.per_second = per_second;
+    return flow;
+}
+
 std::vector<Arrival> send_and_receive(const Namespace& from, const Namespace& to_namespace, const Endpoint& to,
                                       const Flow& flow, std::chrono::milliseconds idle)
 {

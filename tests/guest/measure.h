@@ -27,6 +27,11 @@ std::vector<std::int64_t> delays(const std::vector<Arrival>& arrivals);
 // Costs nothing in virtual time.
 void settle();
 
+// Packets a second that are not in step with the kernel's timer tick of 4 ms: of packets every 2 ms, each second one
+// would meet the tick's work, or none, as chance has it.
+constexpr unsigned out_of_step = 487;
+Flow sparse(std::size_t count, unsigned per_second = out_of_step);
+
 // Sends `flow` to `to` and returns what arrived.
 std::vector<Arrival> send_and_receive(const Namespace& from, const Namespace& to_namespace, const Endpoint& to,
                                       const Flow& flow, std::chrono::milliseconds idle = std::chrono::seconds(2));

@@ -112,7 +112,7 @@ protected:
     }
 
 private:
-    const std::string id = "headwind-node-pod-" + std::to_string(getpid());
+    const std::string id = "headwind-node-pod-" + std::to_string(unique_number());
 
     json spec(const std::filesystem::path& bundle, const std::vector<std::string>& capabilities) const
     {

@@ -5,7 +5,9 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <set>
 
 #include <bpf/bpf.h>
@@ -16,7 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr uid_t nobody = 65534;
 
@@ -66,20 +70,20 @@ protected:
     }
 
     // Every command, with these words. (Those that look open no programs.)
-    void expect_refused(const std::string& path, const std::string& words, bool by_lookers = true) const
+    void expect_refused(const std::string& path, const std::string& words, bool by_lookers = true, int status = 4) const
     {
         const auto before = all_pins();
         const auto devices = footprint(a());
         for (const auto& command : every_command) {
             const bool looks = command == "list --all" || command == "stats" || command == "panic";
             if (looks && !by_lookers) continue;
-            // A symbolic link is no instance among others.
-            if (command == "list --all" && path == directory() && words == "is a symbolic link") continue;
             // `panic` has business with what all instances share, no more.
             if (command == "panic" && path.starts_with(directory())) continue;
             const auto output = headwind(a(), command);
-            EXPECT_EQ(output.status, command.starts_with("run") ? 125 : 1) << command << "\n" << output.out;
+            EXPECT_EQ(output.status, command.starts_with("run") ? 125 : status) << command << "\n" << output.out;
             EXPECT_THAT(output.err, AllOf(HasSubstr(path), HasSubstr(words), HasSubstr("rm "))) << command;
+            if (status != 4) continue;
+            EXPECT_THAT(output.err, ContainsRegex("owner: user (0|65534), mode [0-7]{4}")) << command;
         }
         EXPECT_EQ(all_pins(), before);
         EXPECT_EQ(footprint(a()), devices);
@@ -211,7 +215,7 @@ TEST_F(Pin, WhatIsNoMapIsNotRead)
         expect_refused(path, "is a directory, not a map of Headwind's");
     }
     const Aside moved(pin("texts"));
-    expect_refused(pin("texts"), "is not there");
+    expect_refused(pin("texts"), "is not there", true, 1);
 }
 
 TEST_F(Pin, WhatIsNotItsProgramIsNotAttached)
@@ -258,9 +262,13 @@ TEST_F(Pin, ASymbolicLinkBesideTheInstancesIsLeftAlone)
     change(a(), "add --name two --dev va --partition --proto tcp");
     EXPECT_TRUE(fs::is_symlink(link));
     change(a(), "clear");
-    EXPECT_FALSE(fs::exists(pins)) << "it is no instance that would be left";
+    EXPECT_FALSE(fs::exists(directory()));
+    EXPECT_FALSE(fs::exists(std::string(pins) + "/host")) << "no instance is left";
+    EXPECT_TRUE(fs::is_symlink(link)) << "Headwind did not make it";
     EXPECT_TRUE(fs::exists(elsewhere));
+    ASSERT_EQ(unlink(link.c_str()), 0);
     ASSERT_EQ(rmdir(elsewhere.c_str()), 0);
+    ASSERT_EQ(rmdir(pins), 0);
 }
 
 // A removal that was killed after its first step: what is left is none, and the next command tidies up.
@@ -276,12 +284,171 @@ TEST_F(Pin, AnInstanceWithoutControlIsUnfinished)
     expect_cut();
 }
 
+// ---- what others may have put there leads elsewhere: nothing is followed, written to or removed ---------------------
+
+// A tree that looks as if it were Headwind's, outside of the BPF file system.
+class Decoy {
+public:
+    explicit Decoy(const std::string& instance) : path_(testing::TempDir() + "decoy")
+    {
+        for (const auto& folder :
+             {std::string(), instance + "/links", std::string("4026531840/links"), std::string("links")})
+            fs::create_directories(path_ + "/" + folder);
+        for (const auto& file : {instance + "/control", instance + "/links/2-egress", std::string("host"),
+                                 std::string("control"), std::string("links/2-egress"), std::string("precious")})
+            std::ofstream(path_ + "/" + file) << "do not touch\n";
+        EXPECT_EQ(chown(path_.c_str(), nobody, nobody), 0);
+        before_ = snapshot();
+    }
+    Decoy(const Decoy&) = delete;
+    Decoy& operator=(const Decoy&) = delete;
+    ~Decoy()
+    {
+        std::error_code error;
+        fs::remove_all(path_, error);
+    }
+    const std::string& path() const { return path_; }
+    void expect_untouched() const { EXPECT_EQ(snapshot(), before_); }
+
+private:
+    std::vector<std::string> snapshot() const
+    {
+        std::vector<std::string> out;
+        for (const auto& entry : fs::recursive_directory_iterator(path_)) {
+            struct stat info {};
+            EXPECT_EQ(lstat(entry.path().c_str(), &info), 0);
+            out.push_back(fmt::format("{} {} {:o} {} {} {}.{}", entry.path().string(), info.st_ino, info.st_mode,
+                                      info.st_uid, info.st_size, info.st_ctim.tv_sec, info.st_ctim.tv_nsec));
+        }
+        std::ranges::sort(out);
+        return out;
+    }
+    std::string path_;
+    std::vector<std::string> before_;
+};
+
+class PinDecoy : public Pin, public testing::WithParamInterface<mode_t> {
+protected:
+    void SetUp() override
+    {
+        Pin::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        ASSERT_EQ(chmod("/sys/fs/bpf", GetParam()), 0);
+    }
+    void TearDown() override
+    {
+        EXPECT_EQ(chmod("/sys/fs/bpf", 0700), 0);
+        Pin::TearDown();
+    }
+    // `path` is refused by each command that opens it, and no harm is done by one that does not.
+    void expect_harmless(const std::string& path, const Decoy& decoy, const std::vector<std::string>& commands) const
+    {
+        const auto before = all_pins();
+        for (const auto& command : commands) {
+            // It has business with what all instances share, no more.
+            if (command == "panic" && path.starts_with(directory())) continue;
+            const auto output = headwind(a(), command);
+            decoy.expect_untouched();
+            EXPECT_EQ(all_pins(), before) << command;
+            EXPECT_THAT(output.err, Not(HasSubstr("Sanitizer"))) << command;
+            EXPECT_EQ(output.status, command.starts_with("run") ? 125 : 4) << command << "\n"
+                                                                           << output.out << output.err;
+            EXPECT_THAT(output.err, AllOf(HasSubstr(path), HasSubstr("owner: user 65534, mode "))) << command;
+        }
+        expect_cut();
+    }
+    std::vector<std::string> opened_pins() const
+    {
+        std::vector<std::string> out{std::string(pins) + "/host"};
+        for (const char* name : {"control", "held", "entries", "rules", "leases", "stops", "shares", "states", "locals",
+                                 "texts", "timelines"})
+            out.push_back(pin(name));
+        return out;
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, PinDecoy, testing::Values(0700, 01777),
+                         [](const auto& one) { return fmt::format("Mode{:o}", one.param); });
+
+TEST_P(PinDecoy, LinksOfOthersAreNotFollowed)
+{
+    const Decoy decoy(std::to_string(a().inode()));
+    auto places = opened_pins();
+    places.insert(places.begin(), {std::string(pins), directory(), pin("links")});
+    for (const auto& path : places) {
+        SCOPED_TRACE(path);
+        const Aside moved(path);
+        const auto target = path == directory() ? decoy.path() + "/" + std::to_string(a().inode()) : decoy.path();
+        ASSERT_EQ(symlink(target.c_str(), path.c_str()), 0);
+        ASSERT_EQ(lchown(path.c_str(), nobody, nobody), 0);
+        expect_harmless(path, decoy, every_command);
+    }
+}
+
+TEST_P(PinDecoy, DirectoriesOfOthersAreNotEntered)
+{
+    const Decoy decoy(std::to_string(a().inode()));
+    auto places = opened_pins();
+    places.insert(places.begin(), {std::string(pins), directory(), pin("links")});
+    for (const auto& path : places) {
+        SCOPED_TRACE(path);
+        const Aside moved(path);
+        ASSERT_EQ(mkdir(path.c_str(), 0777), 0);
+        for (const auto* inner : {"/links", "/host", "/1234567"})
+            ASSERT_EQ(symlink(decoy.path().c_str(), (path + inner).c_str()), 0);
+        ASSERT_EQ(chown(path.c_str(), nobody, nobody), 0);
+        expect_harmless(path, decoy, every_command);
+    }
+}
+
+TEST_P(PinDecoy, MapsOfEachOtherTypeAreNotRead)
+{
+    const Decoy decoy(std::to_string(a().inode()));
+    unsigned made = 0;
+    for (__u32 type = BPF_MAP_TYPE_HASH; type <= BPF_MAP_TYPE_BLOOM_FILTER; ++type) {
+        const std::pair<std::string, std::size_t> places[] = {{pin("control"), sizeof(hw_control)},
+                                                              {std::string(pins) + "/host", sizeof(hw_host)},
+                                                              {pin("rules"), sizeof(hw_rule)},
+                                                              {pin("locals"), sizeof(hw_local)},
+                                                              {pin("timelines"), 4}};
+        for (const auto& [path, value] : places) {
+            const auto map = make_map(static_cast<bpf_map_type>(type), 4, value);
+            if (!map) continue;  // takes other sizes
+            const bool right = (type == BPF_MAP_TYPE_HASH && path == pin("rules")) || (type == BPF_MAP_TYPE_ARRAY);
+            if (right) continue;
+            SCOPED_TRACE(fmt::format("type {} at {}", type, path));
+            const Aside moved(path);
+            ASSERT_EQ(bpf_obj_pin(map.get(), path.c_str()), 0) << std::strerror(errno);
+            ASSERT_EQ(chown(path.c_str(), nobody, nobody), 0);
+            expect_harmless(path, decoy, {"list", "clear --all"});
+            ++made;
+        }
+    }
+    EXPECT_GE(made, 20U);
+}
+
+// A pin root of somebody else's takes the place of root's, where it can: what is root's goes on, and none of the
+// commands says that there is nothing.
+TEST_P(PinDecoy, AnotherPinRootHidesNothing)
+{
+    const Decoy decoy(std::to_string(a().inode()));
+    const Aside moved(pins);
+    ASSERT_EQ(mkdir(pins, 0755), 0);
+    ASSERT_EQ(chown(pins, nobody, nobody), 0);
+    for (const std::string command : {"list", "list --json", "stats", "clear --all", "panic", "list --all"}) {
+        const auto output = headwind(a(), command);
+        EXPECT_EQ(output.status, 4) << command << output.out;
+        EXPECT_THAT(output.err, AllOf(HasSubstr(pins), HasSubstr("belongs to user 65534"))) << command;
+    }
+    expect_cut();
+}
+
 TEST_F(Pin, TheAgentTakesNobodyElsesClaim)
 {
     const std::string claim = "/sys/fs/bpf/headwind-agent";
     const auto refused = [&](const std::string& words) {
         const auto output = run(&a(), {headwind_binary(), "agent"}, {}, std::chrono::seconds(20));
-        EXPECT_EQ(output.status, 1) << output.out;
+        EXPECT_EQ(output.status, 4) << output.out;
         EXPECT_THAT(output.err, AllOf(HasSubstr(claim), HasSubstr(words)));
     };
     ASSERT_EQ(mkdir(Aside::aside().c_str(), 0700), 0);

@@ -52,7 +52,7 @@ public:
     Switch(const Switch&) = delete;
     Switch& operator=(const Switch&) = delete;
     void off() const { fs::remove(path()); }
-    std::string path() const { return fmt::format("/tmp/headwind-test-switch-{}", getpid()); }
+    std::string path() const { return fmt::format("/tmp/headwind-test-switch-{}", unique_number()); }
 };
 
 TEST_F(Stop, MaxShareStopsTheRuleAndTheAgentTells)

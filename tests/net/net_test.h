@@ -110,7 +110,7 @@ inline nlohmann::json rule_of(const Namespace& where, const std::string& name)
 
 struct Counters {
     std::uint64_t packets = 0, bytes = 0, loss = 0, partition = 0, queue = 0, held = 0, line = 0, delayed = 0;
-    std::uint64_t reject = 0, corrupted = 0, duplicated = 0, reordered = 0;
+    std::uint64_t reject = 0, corrupted = 0, duplicated = 0, reordered = 0, shared = 0;
 };
 
 inline Counters counters_of(const Namespace& where, const std::string& name, const std::string& direction = "out")
@@ -133,7 +133,8 @@ inline Counters counters_of(const Namespace& where, const std::string& name, con
             dropped["reject"],
             counters["corrupted_packets"],
             counters["duplicated_packets"],
-            counters["reordered_packets"]};
+            counters["reordered_packets"],
+            counters["passed_shared_packets"]};
 }
 
 // The kernel takes a program whose last pin has gone off its hook a moment later.

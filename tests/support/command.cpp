@@ -53,9 +53,9 @@ std::string binary(const char* variable, const char* name)
     return std::filesystem::exists(beside, error) ? beside.string() : std::string("build/release/") + name;
 }
 
-std::string cgroup_prefix(pid_t pid)
+std::string cgroup_prefix()
 {
-    return "headwind-test-" + std::to_string(pid) + "-";
+    return "headwind-test-" + std::to_string(unique_number()) + "-";
 }
 
 void remove_cgroup(const std::filesystem::path& directory)
@@ -79,6 +79,11 @@ Arguments words(const std::string& text)
 }
 
 Process::Process(const Namespace* where, const Arguments& command, const std::vector<std::string>& variables)
+    : Process(where != nullptr ? where->fd() : -1, command, variables)
+{
+}
+
+Process::Process(int netns, const Arguments& command, const std::vector<std::string>& variables)
     : out_(memfd_create("out", MFD_CLOEXEC)), err_(memfd_create("err", MFD_CLOEXEC))
 {
     std::vector<std::string> environment = variables;
@@ -95,7 +100,7 @@ Process::Process(const Namespace* where, const Arguments& command, const std::ve
     dup2(nothing, STDIN_FILENO);
     dup2(out_.get(), STDOUT_FILENO);
     dup2(err_.get(), STDERR_FILENO);
-    if (where != nullptr && setns(where->fd(), CLONE_NEWNET) != 0) _exit(125);
+    if (netns >= 0 && setns(netns, CLONE_NEWNET) != 0) _exit(125);
     execvpe(arguments[0], arguments.data(), settings.data());
     _exit(127);
 }
@@ -189,7 +194,7 @@ TestCgroup::TestCgroup(const std::string& name)
 {
     const auto mount = cgroup2_mount();
     EXPECT_TRUE(mount) << mount.error().message;
-    path_ = "/" + cgroup_prefix(getpid()) + name;
+    path_ = "/" + cgroup_prefix() + name;
     directory_ = (mount ? *mount : "/nowhere") + path_;
     EXPECT_EQ(mkdir(directory_.c_str(), 0755), 0) << directory_ << ": " << std::strerror(errno);
 }
@@ -219,14 +224,14 @@ InCgroup::~InCgroup()
     move_to_cgroup(root_);
 }
 
-void remove_cgroups_of(pid_t test_process)
+void remove_test_cgroups()
 {
     const auto mount = cgroup2_mount();
     if (!mount) return;
     std::error_code error;
     std::vector<std::filesystem::path> found;
     for (const auto& entry : std::filesystem::directory_iterator(*mount, error))
-        if (entry.path().filename().string().starts_with(cgroup_prefix(test_process))) found.push_back(entry.path());
+        if (entry.path().filename().string().starts_with(cgroup_prefix())) found.push_back(entry.path());
     for (const auto& directory : found) remove_cgroup(directory);
 }
 

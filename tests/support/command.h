@@ -27,6 +27,7 @@ class Process {
 public:
     // `where` null: this process's namespace. `variables`: NAME=VALUE, besides ours.
     Process(const Namespace* where, const Arguments& command, const std::vector<std::string>& variables = {});
+    Process(int netns, const Arguments& command, const std::vector<std::string>& variables);  // -1: as null
     Process(const Process&) = delete;
     Process& operator=(const Process&) = delete;
     ~Process();  // SIGKILL, if it still runs
@@ -73,7 +74,7 @@ public:
 private:
     std::string path_, directory_;
 };
-void remove_cgroups_of(pid_t test_process);  // all that TestCgroup made there
+void remove_test_cgroups();  // all that TestCgroup made in this test process (unique_number())
 
 // This process is in the cgroup as long as this lives: sockets it makes belong to it for ever.
 class InCgroup {

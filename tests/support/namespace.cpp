@@ -3,15 +3,18 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -67,54 +70,98 @@ void empty(const std::string& path)
     const auto inode = inode_of(path);
     for (const pid_t pid : processes_in(inode))
         if (pid != getpid()) kill(pid, SIGKILL);
-    if (access((pins_folder + std::string("/headwind/") + std::to_string(inode)).c_str(), F_OK) == 0)
-        run(nullptr, {headwind_binary(), "clear", "--all", "--netns", path});
+    if (access((pins_folder + std::string("/headwind/") + std::to_string(inode)).c_str(), F_OK) != 0) return;
+    const Fd netns(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    Process(netns.get(), {headwind_binary(), "clear", "--all"}, {}).wait(std::chrono::seconds(60));
 }
 
-[[noreturn]] void guard(int alive, pid_t test_process)
+int& number()
 {
-    setsid();
-    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) signal(number, SIG_IGN);
-    const int nothing = open("/dev/null", O_RDWR);
-    for (const int fd : {0, 1, 2}) dup2(nothing, fd);
-    char byte = 0;
-    while (read(alive, &byte, 1) > 0) {
-    }
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(names_folder, error)) empty(entry.path().string());
-    remove_cgroups_of(test_process);
-    _exit(0);
+    static int value = getpid();
+    return value;
 }
 
-// A process of its own kind: the child of a child, so that who kills this one and its children misses it.
-std::string start_guardian()
+std::string mount_own_file_systems()
 {
-    static int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return "pipe";
-    const pid_t test_process = getpid();
-    const pid_t child = fork();
-    if (child == 0) {
-        if (fork() != 0) _exit(0);
-        close(ends[1]);
-        guard(ends[0], test_process);
-    }
-    close(ends[0]);
-    if (child < 0 || waitpid(child, nullptr, 0) != child) return "fork";
+    const auto error = [](const std::string& what) { return what + ": " + std::strerror(errno); };
+    if (unshare(CLONE_NEWNS) != 0) return error("unshare the mounts");
+    if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return error("make the mounts private");
+    if (mount("proc", "/proc", "proc", 0, nullptr) != 0) return error("mount /proc");
+    if (mkdir(names_folder, 0755) != 0 && errno != EEXIST) return error(names_folder);
+    if (mount("tests", names_folder, "tmpfs", 0, "mode=0755") != 0) return error("mount /run/netns");
+    if (mount("bpf", pins_folder, "bpf", 0, "mode=0700") != 0) return error("mount /sys/fs/bpf");
     return {};
 }
 
+int status_of(int waited)
+{
+    return WIFSIGNALED(waited) ? 128 + WTERMSIG(waited) : WEXITSTATUS(waited);
+}
+
+// Process 1, which signals from inside do not reach. With it, all processes of its PID namespace end.
+[[noreturn]] void guard(pid_t test_process, int alive)
+{
+    sigset_t children;
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &children, nullptr);
+    pollfd events[] = {{signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK), POLLIN, 0}, {alive, POLLIN, 0}};
+    int status = 1;
+    for (bool ended = false; !ended;) {
+        int waited = 0;
+        for (pid_t child = 0; (child = waitpid(-1, &waited, WNOHANG)) > 0;) {
+            if (child != test_process) continue;
+            ended = true;
+            status = status_of(waited);
+        }
+        if (ended) break;
+        poll(events, 2, -1);
+        signalfd_siginfo ignored{};
+        while (read(events[0].fd, &ignored, sizeof(ignored)) > 0) {
+        }
+        if (events[1].revents == 0) continue;  // else who started the tests is gone
+        kill(test_process, SIGKILL);
+        events[1].fd = -1;
+    }
+    const int nothing = open("/dev/null", O_RDWR);
+    for (const int fd : {0, 1, 2}) dup2(nothing, fd);
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(names_folder, error)) empty(entry.path().string());
+    remove_test_cgroups();
+    _exit(status);
+}
+
+// In the child that goes on with the tests, or where it failed.
 std::string isolate_once()
 {
     const auto error = [](const std::string& what) { return what + ": " + std::strerror(errno); };
     static const Fd lock(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
     const Fd initial(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC));  // else none of them can change the sysctl
     if (initial && (!lock || flock(lock.get(), LOCK_EX) != 0)) return error("lock the test program");
-    if (unshare(CLONE_NEWNS) != 0) return error("unshare the mounts");
-    if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return error("make the mounts private");
-    if (mkdir(names_folder, 0755) != 0 && errno != EEXIST) return error(names_folder);
-    if (mount("tests", names_folder, "tmpfs", 0, "mode=0755") != 0) return error("mount /run/netns");
-    if (mount("bpf", pins_folder, "bpf", 0, "mode=0700") != 0) return error("mount /sys/fs/bpf");
-    return start_guardian();
+    int alive[2];
+    if (pipe2(alive, O_CLOEXEC) != 0) return error("pipe");
+    number() = getpid();
+    std::fflush(nullptr);
+    if (unshare(CLONE_NEWPID) != 0) return error("unshare the process ids");
+    const pid_t guardian = fork();
+    if (guardian < 0) return error("fork");
+    if (guardian > 0) {
+        close(alive[0]);
+        int waited = 0;
+        while (waitpid(guardian, &waited, 0) < 0 && errno == EINTR) {
+        }
+        _exit(status_of(waited));
+    }
+    close(alive[1]);
+    auto failure = mount_own_file_systems();
+    // Where process 1's network namespace is the host's, it stays so: sysctls are shown nowhere else.
+    if (failure.empty() && !initial && unshare(CLONE_NEWNET) != 0) failure = error("unshare the network");
+    const pid_t test_process = fork();
+    if (test_process > 0) guard(test_process, alive[0]);
+    if (test_process < 0) failure = error("fork");
+    close(alive[0]);
+    if (failure.empty() && unshare(CLONE_NEWNET) != 0) failure = error("unshare the network");
+    return failure;
 }
 
 std::string operstate(const Namespace& where, int index)
@@ -157,6 +204,11 @@ std::string isolate()
 {
     static const std::string error = isolate_once();
     return error;
+}
+
+int unique_number()
+{
+    return number();
 }
 
 Namespace::Namespace(std::string name) : name_(std::move(name)), path_(std::string(names_folder) + "/" + name_)

@@ -1,6 +1,7 @@
-// Network namespaces of a test's own, mounted on a /run/netns that only this process sees, beside a BPF file system of
-// its own: other headwinds of the host share neither lock nor rules with the tests, and nothing outlives the process.
-// What would (netdev_max_backlog, processes) a guardian process puts right if this one is killed.
+// Network namespaces of a test's own, mounted on a /run/netns that only this process sees, beside a BPF file system and
+// a PID namespace of its own: other headwinds of the host share neither lock nor rules with the tests, and nothing
+// outlives the process. Process 1 of that PID namespace is a guardian, which puts right what would (netdev_max_backlog,
+// cgroups), also if this process is killed.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +11,12 @@
 
 namespace headwind::test {
 
-// Gives this process its own /run/netns and /sys/fs/bpf, once; waits for other test processes of this binary, where
-// they share netdev_max_backlog. Empty, or why it failed. Before any thread is started.
+// Goes on, once, as a child process with its own /run/netns, /sys/fs/bpf, PID and network namespace, whose end is this
+// process's; waits for other test processes of this binary, where they share netdev_max_backlog. Empty, or why it
+// failed. Before any thread is started.
 std::string isolate();
+// Differs between all test processes of the host: their process ids need not.
+int unique_number();
 
 class Namespace {
 public:
