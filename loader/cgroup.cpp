@@ -1,8 +1,10 @@
 #include "cgroup.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* root_of_process_1 = "/proc/1/root";
 constexpr std::string_view command_prefix = "headwind-run-";  // then a number
 
 std::string unescape_mount(std::string_view text)  // \040 and friends of /proc/self/mountinfo
@@ -80,11 +83,16 @@ void remove_cgroup(const std::string& directory)
     }
 }
 
-}  // namespace
-
-Result<std::string> cgroup2_mount()
+bool is_cgroup2(const std::string& directory)  // else it is covered
 {
-    std::ifstream mounts("/proc/self/mountinfo");
+    struct statfs info {};
+    return statfs(directory.c_str(), &info) == 0 && static_cast<unsigned long>(info.f_type) == CGROUP2_SUPER_MAGIC;
+}
+
+// The mount point that a process sees, below `root_of_mounts`. Empty: it sees none.
+std::string find_cgroup2(const std::string& mountinfo, const std::string& root_of_mounts)
+{
+    std::ifstream mounts(mountinfo);
     std::string found;
     for (std::string line; std::getline(mounts, line);) {
         const auto dash = line.find(" - ");
@@ -92,10 +100,36 @@ Result<std::string> cgroup2_mount()
         std::istringstream fields(line);
         std::string id, parent, device, root, point;
         fields >> id >> parent >> device >> root >> point;
-        point = unescape_mount(point);
+        point = root_of_mounts + unescape_mount(point);
         if (is_root(point)) return point;
-        if (found.empty()) found = point;
+        if (found.empty() && root_of_mounts.empty() && is_cgroup2(point)) found = point;
     }
+    return found;
+}
+
+bool is_below(const fs::path& root, const fs::path& path)
+{
+    return std::mismatch(root.begin(), root.end(), path.begin(), path.end()).first == root.end();
+}
+
+// What a user calls so: a path in the file system, or one below the root of the hierarchy. Need not be there.
+fs::path find_directory(const fs::path& root, const std::string& text)
+{
+    std::error_code error;
+    const auto shown = is_below(root_of_process_1, root) ? "/" / root.lexically_relative(root_of_process_1) : root;
+    auto named = fs::canonical(text, error);
+    if (!text.starts_with('/') || error) named = fs::path(text).lexically_normal();
+    auto inside = is_below(shown, named) ? named.lexically_relative(shown) : fs::path(text).relative_path();
+    auto out = (root / inside).lexically_normal();
+    return out.has_filename() ? out : out.parent_path();
+}
+
+}  // namespace
+
+Result<std::string> cgroup2_mount()
+{
+    auto found = find_cgroup2("/proc/self/mountinfo", "");
+    if (found.empty()) found = find_cgroup2("/proc/1/mountinfo", root_of_process_1);  // `ip netns exec` hides it
     if (!found.empty()) return found;
     return fail(ErrorKind::unsupported,
                 "no cgroup2 file system is mounted: mount one (mount -t cgroup2 none /sys/fs/cgroup)");
@@ -118,15 +152,10 @@ bool is_gone(const Cgroup& cgroup)
 Result<Cgroup> find_cgroup(const std::string& text, const char* flag)
 {
     HW_TRY(const auto mount, cgroup2_mount());
-    std::error_code error;
-    const auto root = fs::canonical(mount, error);
-    auto directory = fs::canonical(text.starts_with('/') ? fs::path(text) : root / text, error);
-    const auto below = [&root](const fs::path& path) {
-        return std::mismatch(root.begin(), root.end(), path.begin(), path.end()).first == root.end();
-    };
-    if (error || !below(directory)) directory = fs::canonical(root / fs::path(text).relative_path(), error);
+    const fs::path root(mount);
+    const auto directory = find_directory(root, text);
     struct stat info {};
-    if (error || !below(directory) || stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+    if (!is_below(root, directory) || stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
         return fail(ErrorKind::not_found,
                     "{} {}: no such cgroup below {}: write its path there, as in "
                     "/proc/PID/cgroup (the line that starts with 0::)",

@@ -17,7 +17,7 @@ enum class ErrorKind {
     failed,       // the system refused something; exit 1
     usage,        // the input is wrong; nothing was changed; exit 2
     not_found,    // no such rule, device, namespace, cgroup; exit 3
-    permission,   // privileges are missing; exit 4
+    permission,   // privileges are missing, or somebody else put something where ours is; exit 4
     unsupported,  // this kernel or host cannot do it; exit 5
     busy,         // another headwind holds the lock; exit 6
 };
