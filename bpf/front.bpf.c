@@ -80,7 +80,7 @@ HW_INLINE int drop(const struct hw_flight *flight, enum hw_cause cause)
 
 /* The loader adds BPF_F_XDP_HAS_FRAGS where that works. */
 SEC("xdp")
-int front(struct xdp_md *context)
+int headwind_front(struct xdp_md *context)
 {
 	struct hw_flight flight = {.side = HW_IN, .direction = HW_IN, .packets = 1};
 	struct hw_walk walk = {.direction = HW_IN};

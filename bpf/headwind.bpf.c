@@ -272,20 +272,20 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 }
 
 SEC("tc")
-int egress(struct __sk_buff *skb)
+int headwind_egress(struct __sk_buff *skb)
 {
 	return device_hook(skb, HW_OUT);
 }
 
 SEC("tc")
-int ingress(struct __sk_buff *skb)
+int headwind_ingress(struct __sk_buff *skb)
 {
 	return device_hook(skb, HW_IN);
 }
 
 /* headwind0 egress: what comes from headwind2, as wire packets. */
 SEC("tc")
-int cut(struct __sk_buff *skb)
+int headwind_cut(struct __sk_buff *skb)
 {
 	struct hw_flight flight = {.packets = 1, .bytes = skb->len};
 	struct hw_crossing *over = crossing();
@@ -310,7 +310,7 @@ int cut(struct __sk_buff *skb)
 
 /* headwind0 ingress: packets whose time has come. */
 SEC("tc")
-int pace_out(struct __sk_buff *skb)
+int headwind_pace_out(struct __sk_buff *skb)
 {
 	if (!has_our_tag(skb) || !has_our_nonce(skb))
 		return NEXT;

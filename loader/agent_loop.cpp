@@ -268,7 +268,8 @@ void Agent::sweep_the_host()
 {
     const auto host = open_host_map();
     const auto inodes = instance_inodes();
-    if (!host || !*host || !inodes || !inodes->empty()) {
+    const bool only_panic = host && *host && (**host)->panic != 0 && (**host)->backlog_changed == 0;  // it stays
+    if (!host || !*host || only_panic || !inodes || !inodes->empty()) {
         host_ = {};
         return;
     }

@@ -1,4 +1,5 @@
 // headwind change
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "agree.h"
@@ -27,6 +28,8 @@ Result<int> change(const ChangeOptions& options)
     HW_TRY(auto views, apply_changes(changes));
     report_guards(views);
     tell_confirm(changes.confirm);
+    if (std::ranges::any_of(views, [](const auto& view) { return view.state == RuleState::panicked; }))
+        fmt::print(stderr, "headwind: panic is on: no rule has an effect until `headwind panic --off`\n");
     if (options.common.json) {
         auto json = nlohmann::json::array();
         for (const auto& view : views) json.push_back(to_json(view));

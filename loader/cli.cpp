@@ -68,6 +68,13 @@ void add_namespace_options(CLI::App* command, CommonOptions& options)
     pid->type_name("N")->group(group)->excludes(netns)->excludes(container)->excludes(pod);
 }
 
+CLI::Option* add_everywhere_flag(CLI::App* command, bool& everywhere, const std::string& names)
+{
+    auto* flag = command->add_flag(names, everywhere, "in every network namespace of the host");
+    for (const char* one : {"--netns", "--container", "--pod", "--pid"}) flag->excludes(command->get_option(one));
+    return flag;
+}
+
 Status enter(const CommonOptions& options)
 {
     use_host_root(options.host_root);

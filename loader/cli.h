@@ -48,6 +48,8 @@ struct CommonOptions {
 void add_common_options(CLI::App* command, CommonOptions& options, bool json);
 // --container, --pod and --pid, beside --netns: for commands on the rules of a network namespace.
 void add_namespace_options(CLI::App* command, CommonOptions& options);
+// --everywhere, beside add_namespace_options().
+CLI::Option* add_everywhere_flag(CLI::App* command, bool& everywhere, const std::string& names = "--everywhere");
 // Enters the network namespace named, if any. With --host-root: the BPF file system must be the host's.
 Status enter(const CommonOptions& options);
 

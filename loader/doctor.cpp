@@ -12,12 +12,13 @@
 #include <fstream>
 #include <future>
 #include <iterator>
-#include <set>
+#include <map>
 
 #include <bpf/bpf.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "attached.h"
 #include "bpffs.h"
 #include "cgroup.h"
 #include "cli.h"
@@ -34,9 +35,6 @@ namespace {
 using netlink::Link;
 using Links = std::vector<Link>;
 
-// Not in the 6.1 headers that Debian 12 builds with (Linux 6.6, uapi/linux/bpf.h).
-constexpr std::array tcx_hooks{std::pair{"ingress", static_cast<bpf_attach_type>(46)},
-                               std::pair{"egress", static_cast<bpf_attach_type>(47)}};
 constexpr std::uint32_t backlog_with_line = 100'000;  // packets: what a line raises it to
 
 std::string read_file(const char* path)
@@ -206,71 +204,26 @@ std::optional<Check> check_names(const Links& links)
     return std::nullopt;
 }
 
-std::uint32_t program_id(const Fd& program)
+std::string name_and_id(const AttachedProgram& program)
 {
-    bpf_prog_info info{};
-    __u32 size = sizeof(info);
-    return bpf_obj_get_info_by_fd(program.get(), &info, &size) == 0 ? info.id : 0;
-}
-
-std::string program_name(std::uint32_t id)
-{
-    const Fd program(bpf_prog_get_fd_by_id(id));
-    bpf_prog_info info{};
-    __u32 size = sizeof(info);
-    if (!program || bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0 || info.name[0] == '\0')
-        return fmt::format("program {}", id);
-    return fmt::format("{} (program {})", info.name, id);
-}
-
-std::set<std::uint32_t> own_programs(const Instance* instance)
-{
-    if (instance == nullptr) return {};
-    return {program_id(instance->programs.egress), program_id(instance->programs.ingress)};
-}
-
-Status add_tcx_programs(std::vector<HookProgram>& out, const Link& link, const std::set<std::uint32_t>& own)
-{
-    for (const auto& [hook, type] : tcx_hooks) {
-        std::array<__u32, 64> ids{};
-        __u32 count = ids.size(), flags = 0;
-        const bool failed = bpf_prog_query(link.index, type, 0, &flags, ids.data(), &count) != 0;
-        if (failed && errno == ENOENT) continue;
-        if (failed && errno != ENOSPC)
-            return fail_errno(errno, fmt::format("list the programs on {} {}", link.name, hook));
-        for (std::size_t i = 0; i < std::min<std::size_t>(count, ids.size()); ++i)
-            out.push_back({link.name, hook, program_name(ids[i]), own.contains(ids[i])});
-    }
-    return {};
-}
-
-unsigned own_filters(const Instance* instance, const Link& link)
-{
-    if (instance == nullptr || instance->control->tcx != 0) return 0;
-    for (const auto& device : instance->control->devices)
-        if (device.ifindex == static_cast<__u32>(link.index))
-            return (device.flags & HW_DEVICE_EGRESS ? 1U : 0U) + (device.flags & HW_DEVICE_INGRESS ? 1U : 0U);
-    return 0;
-}
-
-Status add_clsact_filters(std::vector<HookProgram>& out, const Link& link, unsigned own)
-{
-    HW_TRY(const unsigned count, netlink::count_clsact_filters(link.index));
-    if (own > 0) out.push_back({link.name, "clsact", "Headwind", true});
-    if (count > own) out.push_back({link.name, "clsact", fmt::format("{} tc filters", count - own), false});
-    return {};
+    return program.name.empty() ? fmt::format("program {}", program.id)
+                                : fmt::format("{} (program {})", program.name, program.id);
 }
 
 Result<std::vector<HookProgram>> programs_on(const Links& links)
 {
-    const bool tcx = kernel_has_tcx();
-    const auto opened = open_instance();  // one that cannot be opened is told of by probe_rules
-    const Instance* const instance = opened && *opened ? &**opened : nullptr;
-    const auto own = own_programs(instance);
     std::vector<HookProgram> out;
+    HW_TRY(const auto programs, programs_at(links));
+    std::map<int, unsigned> own_filters;
+    for (const auto& program : programs) {
+        if (program.hook == "xdp") continue;  // see probe_xdp()
+        if (program.link == 0 && program.ours) ++own_filters[program.ifindex];
+        out.push_back({program.device, program.hook, name_and_id(program), program.ours});
+    }
     for (const auto& link : links) {
-        if (tcx) HW_CHECK(add_tcx_programs(out, link, own));
-        HW_CHECK(add_clsact_filters(out, link, own_filters(instance, link)));
+        HW_TRY(const unsigned count, netlink::count_clsact_filters(link.index));
+        const auto others = count - std::min(count, own_filters[link.index]);
+        if (others > 0) out.push_back({link.name, "clsact", fmt::format("{} tc filters", others), false});
     }
     return out;
 }

@@ -16,7 +16,9 @@
 #include "follow.h"
 #include "hooks.h"
 #include "local_time.h"
+#include "panic_state.h"
 #include "plan.h"
+#include "reclaim.h"
 #include "session.h"
 #include "stops.h"
 #include "takeover.h"
@@ -180,6 +182,24 @@ Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, c
     return out;
 }
 
+// Without what is pinned, which cannot be opened.
+Result<Removed> clear_by_devices(const Progress& progress, std::chrono::nanoseconds drain)
+{
+    Removed out;
+    const auto lock = lock_host();
+    if (!lock && lock.error().kind == ErrorKind::busy) return tl::unexpected(lock.error());
+    HW_TRY(auto reclaimed, reclaim(drain, progress));
+    out.programs = std::move(reclaimed.programs);
+    out.packets_lost = reclaimed.packets_lost;
+    out.instance_gone = true;
+    if (const auto removed = remove_instance_pins(); !removed)
+        return fail(removed.error().kind, "{}, but of the pins there is left: {}",
+                    out.programs.empty() ? "no program of Headwind's is at a device of this network namespace"
+                                         : "programs taken off: " + describe(out.programs),
+                    removed.error().message);
+    return out;
+}
+
 tl::unexpected<Error> no_rule(const std::string& name)
 {
     return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
@@ -261,12 +281,12 @@ Result<std::vector<Links>> find_devices(const Plan& plan, bool may_wait)
 
 Result<Overview> overview()
 {
-    HW_TRY(const auto host, open_host_map(Access::read));
-    const bool panic = host && std::atomic_ref((*host)->panic).load() != 0;
+    HW_TRY(const bool panic, is_panic_on());
     // No lock is taken: what a transaction changed meanwhile is looked at again.
     for (int looks = 1;; ++looks) {
         HW_TRY(const auto instance, open_instance(Access::read));
         if (!instance) {
+            HW_CHECK(check_no_programs());
             Overview nothing;
             nothing.panic = panic;
             return nothing;
@@ -292,6 +312,7 @@ Result<std::vector<RuleView>> change_rules(const Decide& decide)
     std::erase_if(in_force, [](const auto& record) { return record.former; });
     HW_TRY(const auto changes, decide(in_force));
     if (changes.empty()) return std::vector<RuleView>{};
+    if (!changes.add.empty()) HW_CHECK(refuse_in_panic());
     HW_TRY(auto plan, make_plan(session, changes));
     HW_TRY(const auto devices, find_devices(plan, changes.may_wait));
     if (!session.instance) HW_CHECK(start_instance(session, plan));
@@ -348,11 +369,19 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
 
 Result<Removed> clear(const std::optional<std::string>& owner, const Progress& progress, std::chrono::nanoseconds drain)
 {
-    HW_TRY(auto session, begin(Sweep::all));
+    auto session = begin(Sweep::all);
+    if (!session && !owner && session.error().kind != ErrorKind::busy) return clear_by_devices(progress, drain);
+    if (!session) return pass_error(session);
     std::vector<RuleRecord> gone;
-    for (const auto& record : session.records)
+    for (const auto& record : session->records)
         if (!owner || (record.owner == *owner && record.guard == Guard::no)) gone.push_back(record);
-    return remove_records(session, gone, progress, drain);
+    HW_TRY(auto out, remove_records(*session, gone, progress, drain));
+    if (!owner) {
+        HW_TRY(auto rest, reclaim(drain, progress));
+        out.programs = std::move(rest.programs);
+        out.packets_lost += rest.packets_lost;
+    }
+    return out;
 }
 
 Status renew_lease(std::uint32_t state, std::uint64_t lease)
@@ -378,18 +407,6 @@ Status renew_leases(const std::vector<std::string>& names)
     }
     for (const auto& record : named) HW_CHECK(renew(*instance, record.state, record.lease));
     return {};
-}
-
-Result<bool> set_panic(bool on)
-{
-    HW_TRY(const auto host, open_host_map());
-    if (!host) return false;
-    const bool was_on = std::atomic_ref((*host)->panic).exchange(on ? 1 : 0) != 0;
-    Changed changed;
-    if (was_on != on) changed.words = on ? "every rule is off" : "the rules have their effect again";
-    changed.everywhere = true;
-    tell(changed);
-    return true;
 }
 
 }  // namespace headwind

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "attached.h"
 #include "front.h"
 #include "line.h"
 #include "records.h"
@@ -120,14 +121,17 @@ using Progress = std::function<void(std::uint32_t left)>;
 constexpr std::chrono::seconds default_drain{15};
 
 struct Removed {
-    std::vector<std::string> rules;  // names
-    std::vector<RuleRecord> left;    // what is still there
-    std::uint32_t packets_lost = 0;  // still in the line when the drain limit had passed
-    bool instance_gone = false;      // the last rule went, and with it everything Headwind had on this namespace
+    std::vector<std::string> rules;         // names
+    std::vector<RuleRecord> left;           // what is still there
+    std::uint32_t packets_lost = 0;         // still in the line when the drain limit had passed
+    bool instance_gone = false;             // the last rule went, and with it everything Headwind had on this namespace
+    std::vector<AttachedProgram> programs;  // of rules that could not be told any more: see clear()
 };
 Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,
                              std::chrono::nanoseconds drain = default_drain);
-// The rules of this owner, or of everyone; with the last one the instance goes, and what killed commands left.
+// The rules of this owner, or of everyone; with the last one the instance goes, and what killed commands left. Of
+// everyone also where the pins are gone or not to be trusted: what is found at devices goes, then the pins, as far as
+// they are Headwind's.
 Result<Removed> clear(const std::optional<std::string>& owner, const Progress& progress,
                       std::chrono::nanoseconds drain = default_drain);
 
@@ -142,9 +146,5 @@ struct Settled {
 };
 // The change that waits is there to stay or, `undo`, is undone at once. not_found: none waits.
 Result<Settled> settle_pending(bool undo, const Progress& progress);
-
-// Every rule of every instance of the host, with one write. No lock, so that it works when all else is stuck.
-// False: there is no instance.
-Result<bool> set_panic(bool on);
 
 }  // namespace headwind

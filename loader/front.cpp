@@ -44,7 +44,7 @@ Result<Skeleton> load(const Instance& instance, Xdp mode)
     for (const auto& [map, name] : shared) HW_CHECK(reuse_pin(map, instance.directory, name));
     HW_CHECK(reuse_pin(skeleton->maps.hw_host, instance.root, host_pin));
     bpf_map__set_autocreate(skeleton->maps.hw_crossings, false);
-    bpf_program__set_flags(skeleton->progs.front, mode == Xdp::native ? BPF_F_XDP_HAS_FRAGS : 0);
+    bpf_program__set_flags(skeleton->progs.headwind_front, mode == Xdp::native ? BPF_F_XDP_HAS_FRAGS : 0);
     skeleton->rodata->hw_without = cures_taken_out();
     if (const int error = front_bpf__load(skeleton.get()); error != 0)
         return fail_errno(-error, "load the XDP program");
@@ -121,7 +121,7 @@ Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xd
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = mode == Xdp::generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
-    const Fd made(bpf_link_create(bpf_program__fd(skeleton->progs.front), link.index, BPF_XDP, &options));
+    const Fd made(bpf_link_create(bpf_program__fd(skeleton->progs.headwind_front), link.index, BPF_XDP, &options));
     if (!made)
         return fail_errno(errno,
                           fmt::format("--xdp {}: attach to {} (--xdp off decides at tc)", format_xdp(mode), link.name));
@@ -199,7 +199,7 @@ Result<bool> replace_front(Instance& instance, std::uint16_t slot)
     if (mode == Xdp::off) return false;
     HW_TRY(const auto skeleton, load(instance, mode));
     const auto name = link_name(static_cast<int>(instance.control->devices[slot].ifindex), "xdp");
-    return replace_link(instance.links, name, bpf_program__fd(skeleton->progs.front));
+    return replace_link(instance.links, name, bpf_program__fd(skeleton->progs.headwind_front));
 }
 
 Xdp front_on(const Instance& instance, std::uint16_t slot)

@@ -63,19 +63,6 @@ Status attach_clsact(int ifindex, hw_direction direction, const Fd& program)
     return {};
 }
 
-Status detach_clsact(int ifindex, hw_direction direction)
-{
-    const auto hook = clsact_hook(ifindex, direction);
-    bpf_tc_opts options{};
-    options.sz = sizeof(options);
-    options.handle = filter_handle;
-    options.priority = filter_priority;
-    const int error = bpf_tc_detach(&hook, &options);
-    if (error != 0 && error != -ENOENT && error != -ENODEV && error != -EINVAL)
-        return fail_errno(-error, fmt::format("detach from device {}", ifindex));
-    return {};
-}
-
 Result<std::uint16_t> find_slot(Instance& instance, int ifindex)
 {
     auto& devices = instance.control->devices;
@@ -91,17 +78,49 @@ Result<std::uint16_t> find_slot(Instance& instance, int ifindex)
     return static_cast<std::uint16_t>(free_slot);
 }
 
-bool is_attached_clsact(int ifindex, hw_direction direction)
+// `program` is of this hook, or not open: then any of ours will do. A filter that an instance left whose pins are gone
+// is not this one's.
+bool is_attached_clsact(int ifindex, hw_direction direction, const Fd& program)
+{
+    const auto filter = own_filter(ifindex, direction);
+    bpf_prog_info info{};
+    __u32 size = sizeof(info);
+    if (filter == 0 || !program) return filter != 0;
+    return bpf_obj_get_info_by_fd(program.get(), &info, &size) == 0 && info.id == filter;
+}
+
+const Fd& program_at(const Instance& instance, int ifindex, hw_direction direction)
+{
+    const auto& programs = instance.programs;
+    if (static_cast<__u32>(ifindex) == instance.control->line_return)
+        return direction == HW_OUT ? programs.cut : programs.pace_out;
+    return direction == HW_OUT ? programs.egress : programs.ingress;
+}
+
+}  // namespace
+
+std::uint32_t own_filter(int ifindex, hw_direction direction)
 {
     const auto hook = clsact_hook(ifindex, direction);
     bpf_tc_opts options{};
     options.sz = sizeof(options);
     options.handle = filter_handle;
     options.priority = filter_priority;
-    return bpf_tc_query(&hook, &options) == 0;
+    return bpf_tc_query(&hook, &options) == 0 ? options.prog_id : 0;
 }
 
-}  // namespace
+Status remove_filter(int ifindex, hw_direction direction)
+{
+    const auto hook = clsact_hook(ifindex, direction);
+    bpf_tc_opts options{};
+    options.sz = sizeof(options);
+    options.handle = filter_handle;
+    options.priority = filter_priority;
+    const int error = bpf_tc_detach(&hook, &options);
+    if (error != 0 && error != -ENOENT && error != -ENODEV && error != -EINVAL)
+        return fail_errno(-error, fmt::format("detach from device {}", ifindex));
+    return {};
+}
 
 std::string link_name(int ifindex, std::string_view hook)
 {
@@ -152,14 +171,15 @@ bool kernel_has_tcx()
 
 bool is_attached(const Instance& instance, int ifindex, hw_direction direction)
 {
-    if (instance.control->tcx == 0) return is_attached_clsact(ifindex, direction);
+    if (instance.control->tcx == 0)
+        return is_attached_clsact(ifindex, direction, program_at(instance, ifindex, direction));
     return is_link_attached(instance.links, link_name(ifindex, direction));
 }
 
 Status attach(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
 {
     if (instance.control->tcx != 0) return attach_tcx(instance, ifindex, direction, program);
-    if (is_attached_clsact(ifindex, direction)) return {};
+    if (is_attached_clsact(ifindex, direction, program)) return {};
     return attach_clsact(ifindex, direction, program);
 }
 
@@ -176,14 +196,14 @@ Result<bool> replace_link(const PinDirectory& links, const std::string& name, in
 Result<bool> replace(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
 {
     if (instance.control->tcx != 0) return replace_link(instance.links, link_name(ifindex, direction), program.get());
-    if (!is_attached_clsact(ifindex, direction)) return false;
+    if (!is_attached_clsact(ifindex, direction, {})) return false;
     HW_CHECK(attach_clsact(ifindex, direction, program));
     return true;
 }
 
 Status detach(const Instance& instance, int ifindex, hw_direction direction)
 {
-    if (instance.control->tcx == 0) return detach_clsact(ifindex, direction);
+    if (instance.control->tcx == 0) return remove_filter(ifindex, direction);
     return detach_link(instance.links, link_name(ifindex, direction));
 }
 

@@ -22,6 +22,11 @@ bool is_link_name(std::string_view name);
 // Takes a link's program off its hook now, and unpins it. One that is gone is no error.
 Status detach_link(const PinDirectory& links, const std::string& name);
 
+// Of a filter at clsact with our handle and priority: the id of its program; 0: there is none.
+std::uint32_t own_filter(int ifindex, hw_direction direction);
+// A device or filter that is gone is no error.
+Status remove_filter(int ifindex, hw_direction direction);
+
 // Is one of our programs at the device's hook?
 bool is_attached(const Instance& instance, int ifindex, hw_direction direction);
 // Puts `program` first at the device's hook. Already there: nothing is done.

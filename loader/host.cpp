@@ -69,26 +69,6 @@ std::uint64_t time_namespace_offset()
     return 0;
 }
 
-// As path_of_netns(); an error if it could not be found out.
-Result<std::string> find_netns(const std::string& inode)
-{
-    struct stat info {};
-    for (const char* mounts : {"/run/netns", "/run/docker/netns"}) {
-        HW_TRY(const auto entries, entries_of(host_root_slot() + mounts));
-        for (const auto& entry : entries)
-            if (stat(entry.c_str(), &info) == 0 && std::to_string(info.st_ino) == inode) return entry.string();
-    }
-    const auto name = "net:[" + inode + "]";
-    HW_TRY(const auto processes, entries_of(host_root_slot() + "/proc"));
-    for (const auto& process : processes) {
-        if (process.filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
-        std::error_code error;
-        if (fs::read_symlink(process / "ns/net", error) == name) return (process / "ns/net").string();
-        if (error == std::errc::not_enough_memory) return fail_errno(error.value(), "read " + process.string());
-    }
-    return std::string();
-}
-
 }  // namespace
 
 Result<std::vector<fs::path>> entries_of(const std::string& directory)
@@ -136,15 +116,37 @@ Status in_netns(int netns, const std::function<Status()>& work)
     return status;
 }
 
+Result<std::map<std::string, std::string>> netns_paths()
+{
+    std::map<std::string, std::string> out;
+    struct stat info {};
+    for (const char* mounts : {"/run/netns", "/run/docker/netns"}) {
+        HW_TRY(const auto entries, entries_of(host_root_slot() + mounts));
+        for (const auto& entry : entries)
+            if (stat(entry.c_str(), &info) == 0) out.emplace(std::to_string(info.st_ino), entry.string());
+    }
+    HW_TRY(const auto processes, entries_of(host_root_slot() + "/proc"));
+    for (const auto& process : processes) {
+        if (process.filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
+        std::error_code error;
+        const auto name = fs::read_symlink(process / "ns/net", error).string();  // net:[4026531840]
+        if (error == std::errc::not_enough_memory) return fail_errno(error.value(), "read " + process.string());
+        if (!error && name.size() > 6) out.emplace(name.substr(5, name.size() - 6), (process / "ns/net").string());
+    }
+    return out;
+}
+
 std::string path_of_netns(const std::string& inode)
 {
-    return find_netns(inode).value_or("");
+    const auto paths = netns_paths();
+    const auto found = paths ? paths->find(inode) : decltype(paths->begin())();
+    return paths && found != paths->end() ? found->second : "";
 }
 
 bool is_netns_gone(const std::string& inode)
 {
-    const auto path = find_netns(inode);
-    return path && path->empty();
+    const auto paths = netns_paths();
+    return paths && !paths->contains(inode);
 }
 
 Result<NetnsId> current_netns()

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ Status enter_netns(const std::string& name);
 Status enter_netns(int netns, const std::string& what);
 // Runs `work` in another network namespace and comes back.
 Status in_netns(int netns, const std::function<Status()>& work);
+// Paths that name network namespaces, of a mount or else of a process, by inode.
+Result<std::map<std::string, std::string>> netns_paths();
 // A path that names the network namespace of this inode, of a mount or else of a process; empty: there is none.
 std::string path_of_netns(const std::string& inode);
 // For certain: where it could not be found out, it is taken for alive.

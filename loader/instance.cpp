@@ -16,12 +16,13 @@ namespace {
 
 constexpr MapShape tag_shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(__u32)};
 constexpr unsigned tags = 31;  // 5 bits of skb->tc_index, 0 is nobody's
-constexpr const char *tag_pin = "tag", *control_pin = "control", *links_name = "links";
+constexpr MapShape netns_shape{BPF_MAP_TYPE_DEVMAP, sizeof(__u32), sizeof(__u32)};
+constexpr const char *netns_pin = "netns", *tag_pin = "tag", *control_pin = "control", *links_name = "links";
 // All that an instance pins in its directory, or ever did, in the order in which it is removed: what is left if that is
 // cut short is no instance.
-constexpr auto pin_names = std::to_array<const char*>({control_pin, "egress", "ingress", "cut", "pace_out", "held",
-                                                       "entries", "rules", "leases", "stops", "shares", "states",
-                                                       "locals", "crossings", "texts", "timelines", "hooks", tag_pin});
+constexpr auto pin_names = std::to_array<const char*>(
+    {control_pin, "egress", "ingress", "cut", "pace_out", "held", "entries", "rules", "leases", "stops", "shares",
+     "states", "locals", "crossings", "texts", "timelines", "hooks", tag_pin, netns_pin});
 
 std::string name_of(const NetnsId& netns)
 {
@@ -33,20 +34,11 @@ bool is_inode(const std::string& name)
     return name.find_first_not_of("0123456789") == std::string::npos;
 }
 
-// To read only, it is a copy: Linux (6.18) maps a map for those who may write to it.
 template <class T>
 Result<Mapping<T>> open_global(const PinDirectory& directory, const std::string& name, Access access)
 {
     HW_TRY(const auto fd, open_map_pin(directory, name, {BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(T)}, access));
-    const auto path = directory.path_of(name);
-    const bool copy = access == Access::read;
-    void* address = mmap(nullptr, Mapping<T>::bytes(), PROT_READ | PROT_WRITE,
-                         copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, copy ? -1 : fd.get(), 0);
-    if (address == MAP_FAILED) return fail_errno(errno, "map " + path);
-    Mapping<T> mapping(address);
-    const __u32 zero = 0;
-    if (copy && bpf_map_lookup_elem(fd.get(), &zero, address) != 0) return fail_errno(errno, "read " + path);
-    return mapping;
+    return map_global<T>(fd, directory.path_of(name), access);
 }
 
 template <class Key, class Value>
@@ -78,7 +70,7 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     HW_TRY(auto links, directory.open(links_name, access));
     if (!links)
         return fail(ErrorKind::failed, "{} is not there: somebody removed it. {}", directory.path_of(links_name),
-                    removal_by_hand(directory.path()));
+                    way_out);
     HW_CHECK(open_map(instance.entries, directory, "entries", access));
     HW_CHECK(open_map(instance.rules, directory, "rules", access));
     HW_CHECK(open_map(instance.leases, directory, "leases", access));
@@ -180,6 +172,16 @@ Status remove_pins(const PinDirectory& root, const PinDirectory& directory)
     return root.remove_directory(inode_of(directory));
 }
 
+// The kernel takes a device out of a devmap when it goes, and lo goes with its network namespace alone: whether that
+// still lives is read off the map, whoever holds it (a mount, a process, an open descriptor).
+Status pin_netns(const PinDirectory& directory)
+{
+    const Fd fd(bpf_map_create(netns_shape.type, "hw_netns", netns_shape.key_size, netns_shape.value_size, 1, nullptr));
+    const __u32 zero = 0, lo = 1;  // in every namespace
+    if (!fd || bpf_map_update_elem(fd.get(), &zero, &lo, BPF_ANY) != 0) return fail_errno(errno, "make the netns map");
+    return pin(directory, fd.get(), netns_pin);
+}
+
 // A tcx link loses its device when the device goes, and the devices go with their namespace. What cannot be read may
 // live.
 bool has_living_link(const PinDirectory& directory)
@@ -192,10 +194,14 @@ bool has_living_link(const PinDirectory& directory)
                                  [&links](const auto& name) { return is_link_attached(**links, name); });
 }
 
-// Is the network namespace of this instance gone? Without tcx links (clsact, nothing attached) it is alive if a process
-// or a mount names its inode.
+// Is the network namespace of this instance gone? Of one that was never finished it is, if no process or mount names
+// its inode.
 bool is_dead(const PinDirectory& directory)
 {
+    const __u32 zero = 0;
+    __u32 device = 0;
+    if (const auto map = open_map_pin(directory, netns_pin, netns_shape))
+        return bpf_map_lookup_elem(map->get(), &zero, &device) != 0 && errno == ENOENT;
     return !has_living_link(directory) && is_netns_gone(inode_of(directory));
 }
 
@@ -246,7 +252,7 @@ Result<std::optional<Instance>> open_instance(Access access)
             ErrorKind::unsupported,
             "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): run `headwind "
             "clear` of that version. {}",
-            abi, HW_ABI_VERSION, removal_by_hand(directory->path()));
+            abi, HW_ABI_VERSION, way_out);
     auto instance = open_directory(std::move(*root), std::move(*directory), access);
     if (!instance) {
         HW_TRY(const bool there, is_finished(netns, access));  // else it was removed meanwhile
@@ -255,6 +261,18 @@ Result<std::optional<Instance>> open_instance(Access access)
     if (instance->control->netns_cookie != netns.cookie)
         return std::nullopt;  // a dead namespace's; the inode came back
     return std::move(*instance);
+}
+
+std::optional<Mapping<hw_control>> find_control()
+{
+    const auto netns = current_netns();
+    const auto root = open_pin_root();
+    if (!netns || !root || !*root) return std::nullopt;
+    const auto directory = (*root)->open(name_of(*netns));
+    if (!directory || !*directory) return std::nullopt;
+    auto control = open_global<hw_control>(**directory, control_pin, Access::change);
+    if (!control || (*control)->abi != HW_ABI_VERSION || (*control)->netns_cookie != netns->cookie) return std::nullopt;
+    return std::move(*control);
 }
 
 bool kernel_has_btf()
@@ -306,6 +324,7 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     control.programs = own_programs();
     HW_TRY(auto directory, root.make(name_of(netns)));
     HW_TRY(const auto links, directory.make(links_name));
+    HW_CHECK(pin_netns(directory));
     HW_CHECK(pin_tag(directory, constants.tag));
     HW_CHECK(pin_all(*skeleton, root, directory));
     control.abi = HW_ABI_VERSION;
@@ -319,11 +338,7 @@ Status remove_instance_pins()
     if (!root) return {};
     HW_TRY(const auto directory, root->open(name_of(netns)));
     if (directory) HW_CHECK(remove_pins(*root, *directory));
-    HW_TRY(const bool others, other_instances_exist());
-    if (others) return {};
-    HW_CHECK(root->remove(host_pin));
-    HW_TRY(const auto left, root->names());
-    return left.empty() ? remove_pin_root() : Status{};
+    return remove_unused_host_map();
 }
 
 Result<bool> other_instances_exist()
@@ -359,11 +374,11 @@ Result<std::vector<std::string>> instance_netns_paths()
     HW_TRY(const auto root, open_pin_root());
     if (!root) return out;
     HW_TRY(const auto names, root->names());
+    HW_TRY(const auto paths, netns_paths());
     for (const auto& name : names) {
         if (!is_inode(name)) continue;
         HW_CHECK(root->open(name));
-        const auto path = path_of_netns(name);
-        if (!path.empty()) out.push_back(path);
+        if (const auto found = paths.find(name); found != paths.end()) out.push_back(found->second);
     }
     std::sort(out.begin(), out.end());
     return out;
@@ -393,6 +408,31 @@ Result<std::optional<Mapping<hw_host>>> open_host_map(Access access)
     if (!there) return std::nullopt;
     HW_TRY(auto mapping, open_global<hw_host>(*root, host_pin, access));
     return mapping;
+}
+
+Result<Mapping<hw_host>> make_host_map()
+{
+    bpf_map_create_opts options{};
+    options.sz = sizeof(options);
+    options.map_flags = BPF_F_MMAPABLE;
+    const Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "hw_host", sizeof(__u32), sizeof(hw_host), 1, &options));
+    if (!map) return denied_or_failed(errno, "make the map that all instances share", Access::change);
+    HW_TRY(const auto root, make_pin_root());
+    HW_CHECK(pin(root, map.get(), host_pin));
+    return map_global<hw_host>(map, root.path_of(host_pin), Access::change);
+}
+
+Status remove_unused_host_map()
+{
+    HW_TRY(const auto root, open_pin_root());
+    if (!root) return {};
+    HW_TRY(const auto instances, instance_directories(*root));
+    if (!instances.empty()) return {};
+    const auto host = open_global<hw_host>(*root, host_pin, Access::read);
+    if (host && (*host)->panic != 0) return {};
+    HW_CHECK(root->remove(host_pin));
+    HW_TRY(const auto left, root->names());
+    return left.empty() ? remove_pin_root() : Status{};
 }
 
 }  // namespace headwind

@@ -58,6 +58,10 @@ Result<std::optional<Instance>> open_instance(Access access = Access::change);
 // found none.
 Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules);
 
+// The pinned control map of this network namespace, where the rest of the instance may be gone; nullopt: it is not
+// there either, or of another ABI.
+std::optional<Mapping<hw_control>> find_control();
+
 // The programs as they are pinned now take the place of those that were opened.
 Status open_pinned_programs(Instance& instance);
 
@@ -91,7 +95,11 @@ Result<std::vector<std::string>> instance_netns_paths();
 // Waits until no program still runs that started before the call: what it could see may be used again.
 Status grace_period();
 
-// The map that all instances share (abi.h, hw_host); nullopt: there is no instance on this host.
+// The map that all instances share (abi.h, hw_host); nullopt: there is no instance on this host, and no panic.
 Result<std::optional<Mapping<hw_host>>> open_host_map(Access access = Access::change);
+// Made and pinned before there is an instance, which will take it.
+Result<Mapping<hw_host>> make_host_map();
+// Unless there is an instance, or panic is on, which holds for those to come.
+Status remove_unused_host_map();
 
 }  // namespace headwind

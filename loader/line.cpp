@@ -151,6 +151,27 @@ Status forget_lost_line(Instance& instance)
     return {};
 }
 
+// Of headwind1: waits for its fq.
+Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
+                            const std::function<void(std::uint32_t left)>& progress)
+{
+    using namespace std::chrono_literals;
+    const auto end = std::chrono::steady_clock::now() + limit;
+    for (auto next_word = std::chrono::steady_clock::now() + 200ms;;) {
+        HW_TRY(const auto stats, netlink::root_qdisc_stats(pace));
+        const auto now = std::chrono::steady_clock::now();
+        if (!stats || stats->backlog_packets == 0 || now >= end) {
+            std::this_thread::sleep_for(2ms);  // what has left fq is still on its way through the softirq
+            return stats ? stats->backlog_packets : 0U;
+        }
+        if (now >= next_word) {
+            progress(stats->backlog_packets);
+            next_word += 200ms;
+        }
+        std::this_thread::sleep_for(5ms);
+    }
+}
+
 }  // namespace
 
 Status ensure_line(Instance& instance, const LineNeeds& needs)
@@ -185,24 +206,26 @@ Result<bool> is_line_intact(const Instance& instance)
 Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,
                                  const std::function<void(std::uint32_t left)>& progress)
 {
-    using namespace std::chrono_literals;
     if (instance.control->line_pace == 0) return 0U;
     HW_TRY(const bool there, exist({instance.control->line_pace}));
-    if (!there) return 0U;
-    const auto end = std::chrono::steady_clock::now() + limit;
-    for (auto next_word = std::chrono::steady_clock::now() + 200ms;;) {
-        HW_TRY(const auto stats, netlink::root_qdisc_stats(static_cast<int>(instance.control->line_pace)));
-        const auto now = std::chrono::steady_clock::now();
-        if (!stats || stats->backlog_packets == 0 || now >= end) {
-            std::this_thread::sleep_for(2ms);  // what has left fq is still on its way through the softirq
-            return stats ? stats->backlog_packets : 0U;
-        }
-        if (now >= next_word) {
-            progress(stats->backlog_packets);
-            next_word += 200ms;
-        }
-        std::this_thread::sleep_for(5ms);
+    return there ? drain(static_cast<int>(instance.control->line_pace), limit, progress) : 0U;
+}
+
+Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,
+                                            const std::function<void(std::uint32_t left)>& progress)
+{
+    std::uint32_t lost = 0;
+    if (const auto pace = find_pace()) {
+        HW_TRY(lost, drain(*pace, limit, progress));
     }
+    HW_CHECK(remove_devices());
+    return lost;
+}
+
+Status restore_sysctls(hw_control& control)
+{
+    HW_CHECK(restore_sysctl(route_localnet, control.route_localnet));
+    return restore_sysctl(accept_local, control.accept_local);
 }
 
 Status remove_line(Instance* instance)
@@ -211,8 +234,7 @@ Status remove_line(Instance* instance)
     if (instance == nullptr) return {};
     auto& control = *instance->control;
     control.line_cut = control.line_return = control.line_pace = 0;
-    HW_CHECK(restore_sysctl(route_localnet, control.route_localnet));
-    return restore_sysctl(accept_local, control.accept_local);
+    return restore_sysctls(control);
 }
 
 Status restore_host(hw_host& host)

@@ -32,6 +32,11 @@ Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseco
 
 // Removes the line and gives the sysctls back. Also what a killed command left (`instance` null: only the devices).
 Status remove_line(Instance* instance);
+// The same where only the devices are known: drained as drain_line() does, then removed. Returns the packets left.
+Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,
+                                            const std::function<void(std::uint32_t left)>& progress);
+// The sysctls of the namespace that the line changed.
+Status restore_sysctls(hw_control& control);
 // When the last instance of the host goes: netdev_max_backlog, unless somebody else changed it meanwhile.
 Status restore_host(hw_host& host);
 

@@ -11,7 +11,7 @@
 
 #include "cli.h"
 #include "host.h"
-#include "instance.h"
+#include "reclaim.h"
 
 namespace headwind {
 namespace {
@@ -20,7 +20,7 @@ struct ListOptions {
     CommonOptions common;
     std::vector<std::string> names;  // stats: empty: all
     bool watch = false;
-    bool everywhere = false;  // list: of every network namespace
+    bool everywhere = false;  // of every network namespace
 };
 
 nlohmann::json to_json(const Overview& all)
@@ -87,39 +87,50 @@ void print_list(const Overview& all)
         fmt::print("The programs that run are another version's: `headwind upgrade` puts this one's in their place.\n");
 }
 
+void say_panic(const Overview& all)
+{
+    if (all.panic) fmt::print("panic is on: no rule has an effect; `headwind panic --off` goes on\n");
+}
+
 // Rules of containers and pods are in namespaces of their own.
-Result<int> list_everywhere(const ListOptions& options)
+Result<int> show_everywhere(const ListOptions& options, void (*print)(const Overview&))
 {
     auto json = nlohmann::json::array();
     bool any = false;
-    HW_TRY(const auto paths, instance_netns_paths());
+    HW_TRY(const auto paths, namespaces_in_use(false));
+    std::optional<Error> trouble;
     for (const auto& path : paths) {
         if (!enter_netns(path)) continue;  // it ended meanwhile
-        HW_TRY(const auto all, overview());
-        any = any || !all.rules.empty();
-        json.push_back(to_json(all));
+        const auto all = overview();
+        if (!all) {
+            trouble = all.error();
+            fmt::print(stderr, "headwind: in {}: {}\n", path, all.error().message);
+            continue;
+        }
+        any = any || !all->rules.empty();
+        json.push_back(to_json(*all));
         json.back()["netns"] = path;
-        if (options.common.json || all.rules.empty()) continue;
+        if (options.common.json || all->rules.empty()) continue;
         fmt::print("in {}:\n", path);
-        print_list(all);
+        print(*all);
     }
     if (options.common.json)
         fmt::print("{}\n", nlohmann::json{{"namespaces", json}}.dump(2));
-    else if (!any)
+    else if (!any && !trouble)
         fmt::print("no rules\n");
-    return 0;
+    return trouble ? exit_code(trouble->kind) : 0;
 }
 
 Result<int> list(const ListOptions& options)
 {
     HW_CHECK(enter(options.common));
-    if (options.everywhere) return list_everywhere(options);
+    if (options.everywhere) return show_everywhere(options, print_list);
     HW_TRY(const auto all, overview());
     if (options.common.json) {
         fmt::print("{}\n", to_json(all).dump(2));
         return 0;
     }
-    if (all.panic) fmt::print("panic is on: no rule has an effect; `headwind panic --off` goes on\n");
+    say_panic(all);
     if (all.rules.empty()) fmt::print("no rules\n");
     print_list(all);
     return 0;
@@ -197,19 +208,27 @@ Status keep_named(Overview& all, const std::vector<std::string>& names)
     return {};
 }
 
+void print_stats(const Overview& all)
+{
+    say_panic(all);
+    if (all.rules.empty())
+        fmt::print("no rules\n");
+    else
+        print_table(all);
+}
+
 Result<int> stats(const ListOptions& options)
 {
     HW_CHECK(enter(options.common));
+    if (options.everywhere) return show_everywhere(options, print_table);
     for (;;) {
         HW_TRY(auto all, overview());
         HW_CHECK(keep_named(all, options.names));
         if (options.watch && isatty(STDOUT_FILENO) && !options.common.json) fmt::print("\033[H\033[2J");
         if (options.common.json)
             fmt::print("{}\n", to_json(all).dump(options.watch ? -1 : 2));
-        else if (all.rules.empty())
-            fmt::print("no rules\n");
         else
-            print_table(all);
+            print_stats(all);
         if (!options.watch) return 0;
         std::fflush(stdout);
         std::this_thread::sleep_for(std::chrono::seconds(1));
@@ -224,11 +243,11 @@ void register_list(CLI::App& app, Cli& cli)
     auto* command = app.add_subcommand("list", "show the rules, the one that wins first");
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
-    command->add_flag("--all", options->everywhere, "of every network namespace that has rules");
+    add_everywhere_flag(command, options->everywhere, "--everywhere,--all");
     command->footer(
         "What comes in is decided at tc, unless the list says: in XDP. --json: ingress_hooks.\n\n"
         "Examples:\n  headwind list\n  headwind list --json --netns blue\n  headwind list --pod default/shop\n"
-        "  headwind list --all");
+        "  headwind list --everywhere");
     command->callback([options, &cli] { cli.chosen = [options] { return list(*options); }; });
 }
 
@@ -236,10 +255,11 @@ void register_stats(CLI::App& app, Cli& cli)
 {
     auto options = std::make_shared<ListOptions>();
     auto* command = app.add_subcommand("stats", "show what the rules did: wire packets by rule and direction");
-    command->add_option("name", options->names, "only these rules");
-    command->add_flag("--watch", options->watch, "again every second, until interrupted");
+    auto* names = command->add_option("name", options->names, "only these rules");
+    auto* watch = command->add_flag("--watch", options->watch, "again every second, until interrupted");
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
+    add_everywhere_flag(command, options->everywhere)->excludes(names)->excludes(watch);
     command->footer(
         "packets, bytes: matched (frames without FCS). Dropped: loss (--loss), partition, reject (either of them,\n"
         "and answered), queue (full in front of --rate), held (--max-held reached), line (refused by the pacer).\n"

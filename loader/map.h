@@ -9,6 +9,7 @@
 
 #include <bpf/bpf.h>
 
+#include "bpffs.h"
 #include "fd.h"
 #include "result.h"
 
@@ -72,5 +73,20 @@ private:
     Fd fd_;
     std::string name_;
 };
+
+// The one value of an array (a global of the BPF programs), shared with the kernel or, to read only, a copy as it is
+// now: Linux (6.18) maps a map for those who may write to it.
+template <class T>
+Result<Mapping<T>> map_global(const Fd& map, const std::string& name, Access access)
+{
+    const bool copy = access == Access::read;
+    void* address = mmap(nullptr, Mapping<T>::bytes(), PROT_READ | PROT_WRITE,
+                         copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, copy ? -1 : map.get(), 0);
+    if (address == MAP_FAILED) return fail_errno(errno, "map " + name);
+    Mapping<T> mapping(address);
+    const std::uint32_t zero = 0;
+    if (copy && bpf_map_lookup_elem(map.get(), &zero, address) != 0) return fail_errno(errno, "read " + name);
+    return mapping;
+}
 
 }  // namespace headwind

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli.h"
-#include "host.h"
+#include "panic_state.h"
 
 namespace headwind {
 namespace {
@@ -15,15 +15,17 @@ Result<int> panic(const PanicOptions& options)
 {
     HW_TRY(const bool found, set_panic(!options.off));
     if (options.json)
-        fmt::print("{}\n", nlohmann::json{{"instances", found}, {"panic", found && !options.off}}.dump());
+        fmt::print("{}\n", nlohmann::json{{"instances", found}, {"panic", !options.off}}.dump());
     else if (!found)
-        fmt::print("there are no rules on this host\n");
+        fmt::print("there are no rules on this host{}\n",
+                   options.off ? "" : ", and none can be added until `headwind panic --off`");
     else if (options.off)
         fmt::print("rules of every namespace have their effect again\n");
     else
         fmt::print(
-            "every rule of every namespace is off. Go on with `headwind panic --off`, or remove the rules with "
-            "`headwind clear` in each namespace\n");
+            "every rule of every namespace is off, and none can be added. Go on with `headwind panic --off`, or remove "
+            "the "
+            "rules with `headwind clear --everywhere --anyone`\n");
     return 0;
 }
 
@@ -36,7 +38,8 @@ void register_panic(CLI::App& app, Cli& cli)
     command->add_flag("--off", options->off, "end the panic: the rules have their effect again");
     command->add_flag("--json", options->json, "print JSON");
     command->footer(
-        "One write to a map that all instances share; packets already held are still delivered in time.\n\n"
+        "One write to a map that all instances share; packets already held are still delivered in time. Until it is\n"
+        "ended nothing is added (add, batch, apply, run).\n\n"
         "Examples:\n  headwind panic\n  headwind panic --off");
     command->callback([options, &cli] { cli.chosen = [options] { return panic(*options); }; });
 }

@@ -5,8 +5,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "hooks.h"
-
 namespace headwind {
 namespace {
 
@@ -33,16 +31,14 @@ tl::unexpected<Error> refuse(const PinDirectory& directory, const std::string& n
 {
     const auto found = directory.look_at(name, Access::read);
     return fail(ErrorKind::permission, "{} is {}, not {} of Headwind's {}: somebody put it there. {}",
-                directory.path_of(name), is, expected, found && *found ? (*found)->owner : "",
-                removal_by_hand(directory.path()));
+                directory.path_of(name), is, expected, found && *found ? (*found)->owner : "", way_out);
 }
 
 Result<Fd> open_pin(const PinDirectory& directory, const std::string& name, const char* expected, Access access)
 {
     HW_TRY(const auto found, directory.look_at(name, access));
     if (!found)
-        return fail(ErrorKind::failed, "{} is not there: somebody removed it. {}", directory.path_of(name),
-                    removal_by_hand(directory.path()));
+        return fail(ErrorKind::failed, "{} is not there: somebody removed it. {}", directory.path_of(name), way_out);
     if (!found->kind.empty()) return refuse(directory, name, found->kind, expected);
     struct bpf_obj_get_opts options {};
     options.sz = sizeof(options);
@@ -118,13 +114,6 @@ Status reuse_pin(bpf_map* map, const PinDirectory& directory, const std::string&
     HW_TRY(const auto fd, open_map_pin(directory, name, shape));
     if (bpf_map__reuse_fd(map, fd.get()) != 0) return fail_errno(errno, "reuse " + directory.path_of(name));
     return {};
-}
-
-std::string removal_by_hand(const std::string& directory)
-{
-    return fmt::format("To remove all of it, as root: rm -r {} && ip link del headwind0; ip link del headwind2{}",
-                       directory,
-                       kernel_has_tcx() ? "" : "; tc qdisc del dev DEVICE clsact, for each device that a rule was at");
 }
 
 }  // namespace headwind

@@ -28,7 +28,7 @@ Status pin(const PinDirectory& directory, int object, const std::string& name);
 // A map that is not loaded yet becomes the one pinned there, which must have its shape.
 Status reuse_pin(bpf_map* map, const PinDirectory& directory, const std::string& name);
 
-// How root removes by hand what is pinned in a directory: an end of a sentence.
-std::string removal_by_hand(const std::string& directory);
+// What to do where the pins of a network namespace are not as they were made: a sentence.
+constexpr const char* way_out = "`headwind clear --all` in that network namespace removes all that Headwind has there";
 
 }  // namespace headwind

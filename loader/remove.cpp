@@ -4,6 +4,9 @@
 #include <functional>
 
 #include "cli.h"
+#include "host.h"
+#include "reclaim.h"
+#include "text.h"
 
 namespace headwind {
 namespace {
@@ -12,7 +15,7 @@ struct RemoveOptions {
     CommonOptions common;
     std::vector<std::string> names;
     std::string owner, confirm;
-    bool if_exists = false, all = false;
+    bool if_exists = false, anyone = false, all = false, everywhere = false;
 };
 
 std::vector<std::string> names_of(const std::vector<RuleRecord>& records)
@@ -22,18 +25,29 @@ std::vector<std::string> names_of(const std::vector<RuleRecord>& records)
     return names;
 }
 
+nlohmann::json to_json(const Removed& removed)
+{
+    auto programs = nlohmann::json::array();
+    for (const auto& program : removed.programs)
+        programs.push_back({{"device", program.device}, {"hook", program.hook}, {"id", program.id}});
+    return {{"removed", removed.rules},
+            {"left", names_of(removed.left)},
+            {"packets_lost", removed.packets_lost},
+            {"instance_gone", removed.instance_gone},
+            {"programs_taken_off", programs}};
+}
+
 int report(const Removed& removed, bool as_json)
 {
     if (as_json) {
-        fmt::print("{}\n", nlohmann::json{{"removed", removed.rules},
-                                          {"left", names_of(removed.left)},
-                                          {"packets_lost", removed.packets_lost},
-                                          {"instance_gone", removed.instance_gone}}
-                               .dump(2));
+        fmt::print("{}\n", to_json(removed).dump(2));
         return 0;
     }
     for (const auto& name : removed.rules) fmt::print("removed {}\n", name);
-    if (removed.rules.empty()) fmt::print("no rules to remove\n");
+    if (!removed.programs.empty())
+        fmt::print("took programs without rules off {}\n", describe(removed.programs));
+    else if (removed.rules.empty())
+        fmt::print("no rules to remove\n");
     if (removed.packets_lost != 0)
         fmt::print(stderr, "headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
                    default_drain.count());
@@ -72,13 +86,52 @@ Result<int> del(const RemoveOptions& options)
     return report(removed, options.common.json);
 }
 
+void say_what_stays(const Removed& removed)
+{
+    for (const auto& record : removed.left)
+        if (record.guard == Guard::no)
+            fmt::print(stderr, "headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", record.rule.name,
+                       record.owner, record.owner);
+}
+
+// One after the other, each to its end: what cannot be cleared is told, and the rest goes on.
+Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_json)
+{
+    HW_TRY(const auto paths, namespaces_in_use(!owner));
+    auto json = nlohmann::json::array();
+    int code = 0;
+    for (const auto& path : paths) {
+        if (!enter_netns(path)) continue;  // it ended meanwhile
+        const auto removed = clear(owner, drain_progress());
+        if (!removed) {
+            fmt::print(stderr, "headwind: in {}: {}\n", path, harmless(removed.error().message));
+            code = exit_code(removed.error().kind);
+            continue;
+        }
+        if (as_json) {
+            json.push_back(to_json(*removed));
+            json.back()["netns"] = path;
+            continue;
+        }
+        fmt::print("in {}:\n", path);
+        say_what_stays(*removed);
+        report(*removed, false);
+    }
+    if (as_json)
+        fmt::print("{}\n", nlohmann::json{{"namespaces", json}}.dump(2));
+    else if (paths.empty())
+        fmt::print("no rules to remove\n");
+    return code;
+}
+
 Result<int> clear_rules(const RemoveOptions& options)
 {
     std::optional<std::string> owner;
-    if (!options.all) {
+    if (!options.all && !options.anyone) {
         HW_TRY(owner, owner_or_user(options.owner));
     }
     HW_CHECK(enter(options.common));
+    if (options.everywhere) return clear_everywhere(owner, options.common.json);
     HW_TRY(const auto confirm, parse_confirm(options.confirm));
     if (confirm != 0) {
         HW_TRY(const auto gone, remove_for_a_while(confirm, false, [&owner](const auto& records) {
@@ -91,11 +144,7 @@ Result<int> clear_rules(const RemoveOptions& options)
         return report(gone, options.common.json);
     }
     HW_TRY(const auto removed, clear(owner, drain_progress()));
-    if (!options.common.json)
-        for (const auto& record : removed.left)
-            if (record.guard == Guard::no)
-                fmt::print(stderr, "headwind: {} stays, it is of {} (clear --owner {}, or --all)\n", record.rule.name,
-                           record.owner, record.owner);
+    if (!options.common.json) say_what_stays(removed);
     return report(removed, options.common.json);
 }
 
@@ -121,12 +170,17 @@ void register_clear(CLI::App& app, Cli& cli)
         "clear", "remove your rules of this namespace; with the last one, everything Headwind has there");
     add_common_options(command, options->common, true);
     add_owner_flag(command, options->owner, "whose rules (default: the user's)");
-    command->add_flag("--all", options->all, "everyone's rules")->excludes(command->get_option("--owner"));
+    command->add_flag("--anyone", options->anyone, "everyone's rules")->excludes(command->get_option("--owner"));
+    command
+        ->add_flag("--all", options->all, "everyone's rules, and all else of Headwind's, also where its pins are gone")
+        ->excludes(command->get_option("--owner"));
     add_namespace_options(command, options->common);
     add_confirm_flag(command, options->confirm);
+    add_everywhere_flag(command, options->everywhere)->excludes(command->get_option("--confirm"));
     command->footer(
         "Also cleans up after commands that were killed.\n\n"
-        "Examples:\n  headwind clear\n  headwind clear --owner ci-1234\n  headwind clear --all --netns blue");
+        "Examples:\n  headwind clear\n  headwind clear --owner ci-1234\n  headwind clear --all --netns blue\n"
+        "  headwind clear --everywhere --anyone");
     command->callback([options, &cli] { cli.chosen = [options] { return clear_rules(*options); }; });
 }
 

@@ -9,6 +9,7 @@
 #include "devices.h"
 #include "front.h"
 #include "hooks.h"
+#include "reclaim.h"
 #include "stops.h"
 #include "transaction.h"
 
@@ -106,7 +107,10 @@ Result<Session> begin(Sweep sweep)
     sweep_dead_instances();
     sweep_command_cgroups(sweep);
     HW_TRY(session.instance, open_instance());
-    if (!session.instance) return session;
+    if (!session.instance) {
+        HW_CHECK(check_no_programs());
+        return session;
+    }
     HW_CHECK(repair(*session.instance));
     HW_TRY(session.records, load_records(*session.instance));
     HW_TRY(session.swept, stale_rules(*session.instance, session.records));

@@ -59,14 +59,25 @@ TEST_F(Host, DeadlinesAndLeasesDoNotHeedTheWallClock)
 {
     if (!slow_machine()) GTEST_SKIP() << "would step this machine's clock; runs in the guests";
     SteppedClock clock;
+    std::int64_t length = 5;  // s
     for (const std::int64_t seconds : {86'400, -3 * 86'400}) {
-        change(a(), "add --name timed --replace --proto udp --remote-port 5000 --partition --for 5s");
-        change(a(), "add --name leased --replace --proto udp --remote-port 5001 --partition --lease 5s");
-        const auto end = monotonic_ns() + 5'000'000'000;
-        clock.step(seconds);
-        EXPECT_EQ(state("timed"), "live");
-        EXPECT_EQ(state("leased"), "live");
-        EXPECT_EQ(arrive({.count = 20}) + arrive({.count = 20}, {Pair::b4, 5001}), 0U);
+        for (bool in_time = false; !in_time; length *= in_time ? 1 : 2) {
+            const auto start = monotonic_ns();
+            change(a(), fmt::format("add --name timed --replace --proto udp --remote-port 5000 --partition --for {}s",
+                                    length));
+            change(a(),
+                   fmt::format("add --name leased --replace --proto udp --remote-port 5001 --partition --lease {}s",
+                               length));
+            clock.step(seconds);
+            const auto timed = state("timed"), leased = state("leased");
+            const auto arrived = arrive({.count = 20}) + arrive({.count = 20}, {Pair::b4, 5001});
+            in_time = monotonic_ns() < start + length * 1'000'000'000;  // else the machine is too busy for it
+            if (!in_time) continue;
+            EXPECT_EQ(timed, "live");
+            EXPECT_EQ(leased, "live");
+            EXPECT_EQ(arrived, 0U);
+        }
+        const auto end = monotonic_ns() + length * 1'000'000'000;
         while (monotonic_ns() < end) usleep(10'000);
         EXPECT_EQ(state("timed"), "expired");
         EXPECT_EQ(state("leased"), "lease ended");

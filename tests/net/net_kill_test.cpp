@@ -79,19 +79,13 @@ std::string backlog()
     return value;
 }
 
-std::vector<std::string> cgroups_of(const std::vector<pid_t>& pids)
-{
-    std::vector<std::string> found;
-    const auto mount = cgroup2_mount();
-    std::error_code error;
-    for (const auto& entry : fs::recursive_directory_iterator(mount ? *mount : "/nowhere", error))
-        for (const pid_t pid : pids)
-            if (entry.path().filename() == "headwind-run-" + std::to_string(pid)) found.push_back(entry.path());
-    return found;
-}
-
 class Kill : public PairTest {
 protected:
+    void SetUp() override
+    {
+        PairTest::SetUp();
+        if (!IsSkipped() && !HasFatalFailure()) home_.emplace();
+    }
     // Starts the command, kills it after `instant`; true: it had not ended before.
     bool kill_at(const std::string& arguments, std::chrono::microseconds instant)
     {
@@ -100,7 +94,6 @@ protected:
         const bool was_running = process.running();
         process.signal(SIGKILL);
         process.wait();
-        if (arguments.starts_with("run")) runs_.push_back(process.pid());
         objects_.collect();
         return was_running;
     }
@@ -134,7 +127,7 @@ protected:
     }
 
     Objects objects_;
-    std::vector<pid_t> runs_;  // of `headwind run`
+    std::optional<HomeCgroup> home_;
 };
 
 TEST_F(Kill, AtRandomInstantsThenClearLeavesNothing)
@@ -163,7 +156,7 @@ TEST_F(Kill, AtRandomInstantsThenClearLeavesNothing)
     expect_footprint(a(), before);
     EXPECT_FALSE(fs::exists(pins));
     EXPECT_EQ(backlog(), backlog_before);
-    EXPECT_THAT(cgroups_of(runs_), testing::IsEmpty());
+    EXPECT_THAT(home_->of_run_commands(), testing::IsEmpty());
     EXPECT_TRUE(eventually(std::chrono::seconds(5), [this] { return objects_.alive() == 0; })) << objects_.alive();
     EXPECT_EQ(arrive(), 100U);
 }

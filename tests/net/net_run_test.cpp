@@ -15,6 +15,7 @@ namespace headwind::test {
 namespace {
 
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
 
 // A bash script's words for: send this many packets to b, this far apart.
@@ -29,7 +30,9 @@ protected:
     void SetUp() override
     {
         PairTest::SetUp();
-        if (!IsSkipped() && !HasFatalFailure()) before_ = footprint(a());
+        if (IsSkipped() || HasFatalFailure()) return;
+        before_ = footprint(a());
+        home_.emplace();
     }
 
     static Arguments command(const std::string& options, const Arguments& what)
@@ -45,22 +48,11 @@ protected:
         return test::run(&a(), command(options, what));
     }
 
-    // Directories of `run` commands with this pid, anywhere.
-    static std::vector<std::string> cgroups_of(pid_t pid)
-    {
-        std::vector<std::string> found;
-        const auto mount = cgroup2_mount();
-        std::error_code error;
-        for (const auto& entry : std::filesystem::recursive_directory_iterator(mount ? *mount : "/nowhere", error))
-            if (entry.path().filename() == "headwind-run-" + std::to_string(pid)) found.push_back(entry.path());
-        return found;
-    }
-
-    void expect_nothing_left(pid_t pid = 0) const
+    void expect_nothing_left() const
     {
         expect_footprint(a(), before_);
         EXPECT_EQ(headwind(a(), "list").out, "no rules\n");
-        EXPECT_THAT(cgroups_of(pid), testing::IsEmpty());
+        EXPECT_THAT(home_->of_run_commands(), IsEmpty());
     }
 
     bool rule_is_live() const { return headwind(a(), "list").out.find("  live  ") != std::string::npos; }
@@ -74,6 +66,8 @@ protected:
         })) << process->err();
         return process;
     }
+
+    std::optional<HomeCgroup> home_;
 
 private:
     std::string before_;
@@ -112,7 +106,7 @@ TEST_F(Run, OnlyTheCommandIsImpaired)
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("by cgroup "));
     EXPECT_EQ(process->wait().status, 3);
     EXPECT_EQ(sink.finish().size(), 0U);
-    expect_nothing_left(process->pid());
+    expect_nothing_left();
 }
 
 TEST_F(Run, PassesOutputOn)
@@ -133,7 +127,7 @@ TEST_F(Run, ChildrenAndDaemonsAreImpairedAsLongAsItRuns)
     process->signal(SIGTERM);
     EXPECT_EQ(process->wait().status, 128 + SIGTERM);
     EXPECT_TRUE(eventually(std::chrono::seconds(30), [&] { return sink.count() > 5; })) << "then it is free";
-    expect_nothing_left(process->pid());
+    expect_nothing_left();
 }
 
 TEST_F(Run, SignalsReachTheCommand)
@@ -147,7 +141,7 @@ TEST_F(Run, SignalsReachTheCommand)
         EXPECT_FALSE(output.timed_out) << number;
         EXPECT_EQ(output.status, 9) << number;
         EXPECT_THAT(output.out, HasSubstr("got")) << number;
-        expect_nothing_left(process->pid());
+        expect_nothing_left();
     }
 }
 
@@ -156,7 +150,7 @@ TEST_F(Run, ASignalThatEndsTheCommandIsItsExitCode)
     const auto process = start("--partition", "echo ready; exec sleep 100");
     process->signal(SIGTERM);
     EXPECT_EQ(process->wait(std::chrono::seconds(20)).status, 128 + SIGTERM);
-    expect_nothing_left(process->pid());
+    expect_nothing_left();
 }
 
 // The lease: 3 s, renewed each second.
@@ -179,9 +173,9 @@ TEST_F(Run, SigkillEndsTheImpairmentWithin3Seconds)
     // The next change sweeps up.
     change(a(), "add --name other --partition --remote-port 9");
     EXPECT_THAT(headwind(a(), "list").out, Not(HasSubstr("run-")));
-    EXPECT_THAT(cgroups_of(process->pid()), testing::IsEmpty());
+    EXPECT_THAT(home_->of_run_commands(), IsEmpty());
     change(a(), "clear");
-    expect_nothing_left(process->pid());
+    expect_nothing_left();
 }
 
 TEST_F(Run, AsAnotherUser)
@@ -209,7 +203,7 @@ TEST_F(Run, TwoAtOnceAreImpairedEachByItsOwn)
     EXPECT_TRUE(rule_is_live());
     split->signal(SIGTERM);
     EXPECT_EQ(split->wait().status, 128 + SIGTERM);
-    expect_nothing_left(split->pid());
+    expect_nothing_left();
 }
 
 TEST_F(Run, WhereItsRuleIsTakenAwayTheCommandGoesOn)
@@ -226,7 +220,7 @@ TEST_F(Run, WhereItsRuleIsTakenAwayTheCommandGoesOn)
     EXPECT_EQ(output.status, 4);
     EXPECT_THAT(output.err, HasSubstr("goes on unimpaired"));
     EXPECT_EQ(sink.finish().size(), 30U);
-    expect_nothing_left(process->pid());
+    expect_nothing_left();
 }
 
 }  // namespace

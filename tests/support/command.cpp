@@ -224,6 +224,15 @@ InCgroup::~InCgroup()
     move_to_cgroup(root_);
 }
 
+std::vector<std::string> HomeCgroup::of_run_commands() const
+{
+    std::vector<std::string> found;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(cgroup_.directory(), error))
+        if (entry.path().filename().string().starts_with("headwind-run-")) found.push_back(entry.path());
+    return found;
+}
+
 void remove_test_cgroups()
 {
     const auto mount = cgroup2_mount();

@@ -88,6 +88,16 @@ private:
     std::string root_;
 };
 
+// A cgroup of the test's own that this process is in as long as this lives: `headwind run` makes its own below.
+class HomeCgroup {
+public:
+    std::vector<std::string> of_run_commands() const;  // that are there now
+
+private:
+    TestCgroup cgroup_{"home"};
+    InCgroup inside_{cgroup_};
+};
+
 // Software emulation (QEMU TCG): some ten times slower.
 bool slow_machine();
 

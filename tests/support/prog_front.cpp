@@ -33,7 +33,7 @@ Front::Front(Datapath& datapath, bool fed) : skeleton_(front_bpf__open())
         if (bpf_map__reuse_fd(map, bpf_map__fd(shares)) != 0) throw std::runtime_error("share a map");
     bpf_map__set_autocreate(ours.hw_crossings, false);
     skeleton_->rodata->hw_fed = fed;
-    bpf_program__set_flags(skeleton_->progs.front, BPF_F_XDP_HAS_FRAGS);
+    bpf_program__set_flags(skeleton_->progs.headwind_front, BPF_F_XDP_HAS_FRAGS);
     if (front_bpf__load(skeleton_) != 0) throw std::runtime_error("load the XDP program (root?)");
 }
 
@@ -44,7 +44,7 @@ Front::~Front()
 
 int Front::program() const
 {
-    return bpf_program__fd(skeleton_->progs.front);
+    return bpf_program__fd(skeleton_->progs.headwind_front);
 }
 
 Front::Outcome Front::run(const packets::Bytes& packet, unsigned repeat) const

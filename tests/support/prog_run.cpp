@@ -48,10 +48,10 @@ Mapping<T> memory_of(const bpf_map* map)
 Instance instance_of(const headwind_bpf& skeleton)
 {
     Instance out;
-    out.programs.egress = duplicate(bpf_program__fd(skeleton.progs.egress));
-    out.programs.ingress = duplicate(bpf_program__fd(skeleton.progs.ingress));
-    out.programs.cut = duplicate(bpf_program__fd(skeleton.progs.cut));
-    out.programs.pace_out = duplicate(bpf_program__fd(skeleton.progs.pace_out));
+    out.programs.egress = duplicate(bpf_program__fd(skeleton.progs.headwind_egress));
+    out.programs.ingress = duplicate(bpf_program__fd(skeleton.progs.headwind_ingress));
+    out.programs.cut = duplicate(bpf_program__fd(skeleton.progs.headwind_cut));
+    out.programs.pace_out = duplicate(bpf_program__fd(skeleton.progs.headwind_pace_out));
     out.entries = map_of<hw_key, hw_entry>(skeleton.maps.hw_entries);
     out.rules = map_of<__u32, hw_rule>(skeleton.maps.hw_rules);
     out.leases = map_of<__u32, hw_lease>(skeleton.maps.hw_leases);
