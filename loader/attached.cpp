@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 #include <fmt/ranges.h>
 
+#include "bpffs.h"
 #include "hooks.h"
 
 namespace headwind {
@@ -59,7 +60,7 @@ Status add_tcx(std::vector<AttachedProgram>& out, const netlink::Link& link)
         if (failed && (errno == ENOENT || errno == EINVAL || errno == E2BIG))
             continue;  // none; or the kernel knows no tcx
         if (failed && errno != ENOSPC)
-            return fail_errno(errno, fmt::format("list the programs on {} {}", link.name, hook));
+            return denied_or_failed(errno, fmt::format("list the programs on {} {}", link.name, hook), Access::change);
         for (std::size_t i = 0; i < std::min<std::size_t>(query.count, programs.size()); ++i) {
             out.push_back(describe_program(link, hook, programs[i]));
             out.back().link = links[i];

@@ -182,15 +182,16 @@ Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, c
     return out;
 }
 
-// Without what is pinned, which cannot be opened.
-Result<Removed> clear_by_devices(const Progress& progress, std::chrono::nanoseconds drain)
+// Without what is pinned, which cannot be opened: `why`.
+Result<Removed> clear_by_devices(const Error& why, const Progress& progress, std::chrono::nanoseconds drain)
 {
     Removed out;
     const auto lock = lock_host();
     if (!lock && lock.error().kind == ErrorKind::busy) return tl::unexpected(lock.error());
-    HW_TRY(auto reclaimed, reclaim(drain, progress));
-    out.programs = std::move(reclaimed.programs);
-    out.packets_lost = reclaimed.packets_lost;
+    auto reclaimed = reclaim(drain, progress);
+    if (!reclaimed) return tl::unexpected(why);
+    out.programs = std::move(reclaimed->programs);
+    out.packets_lost = reclaimed->packets_lost;
     out.instance_gone = true;
     if (const auto removed = remove_instance_pins(); !removed)
         return fail(removed.error().kind, "{}, but of the pins there is left: {}",
@@ -370,7 +371,8 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
 Result<Removed> clear(const std::optional<std::string>& owner, const Progress& progress, std::chrono::nanoseconds drain)
 {
     auto session = begin(Sweep::all);
-    if (!session && !owner && session.error().kind != ErrorKind::busy) return clear_by_devices(progress, drain);
+    if (!session && !owner && session.error().kind != ErrorKind::busy)
+        return clear_by_devices(session.error(), progress, drain);
     if (!session) return pass_error(session);
     std::vector<RuleRecord> gone;
     for (const auto& record : session->records)

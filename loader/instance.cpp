@@ -410,16 +410,18 @@ Result<std::optional<Mapping<hw_host>>> open_host_map(Access access)
     return mapping;
 }
 
-Result<Mapping<hw_host>> make_host_map()
+Result<Mapping<hw_host>> pin_host_map(const Fd& map)
 {
     bpf_map_create_opts options{};
     options.sz = sizeof(options);
     options.map_flags = BPF_F_MMAPABLE;
-    const Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "hw_host", sizeof(__u32), sizeof(hw_host), 1, &options));
-    if (!map) return denied_or_failed(errno, "make the map that all instances share", Access::change);
+    const Fd made(map ? -1
+                      : bpf_map_create(BPF_MAP_TYPE_ARRAY, "hw_host", sizeof(__u32), sizeof(hw_host), 1, &options));
+    if (!map && !made) return denied_or_failed(errno, "make the map that all instances share", Access::change);
+    const auto& shared = map ? map : made;
     HW_TRY(const auto root, make_pin_root());
-    HW_CHECK(pin(root, map.get(), host_pin));
-    return map_global<hw_host>(map, root.path_of(host_pin), Access::change);
+    HW_CHECK(pin(root, shared.get(), host_pin));
+    return map_global<hw_host>(shared, root.path_of(host_pin), Access::change);
 }
 
 Status remove_unused_host_map()

@@ -97,8 +97,8 @@ Status grace_period();
 
 // The map that all instances share (abi.h, hw_host); nullopt: there is no instance on this host, and no panic.
 Result<std::optional<Mapping<hw_host>>> open_host_map(Access access = Access::change);
-// Made and pinned before there is an instance, which will take it.
-Result<Mapping<hw_host>> make_host_map();
+// Pins it: `map` or, if that is none, a new one, for instances to come.
+Result<Mapping<hw_host>> pin_host_map(const Fd& map);
 // Unless there is an instance, or panic is on, which holds for those to come.
 Status remove_unused_host_map();
 

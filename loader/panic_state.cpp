@@ -1,68 +1,82 @@
 #include "panic_state.h"
 
 #include <atomic>
-#include <optional>
 #include <vector>
 
 #include "attached.h"
 #include "changed.h"
+#include "host.h"
 #include "instance.h"
 
 namespace headwind {
 namespace {
 
-// The pinned one, if it is there, and those of programs whose pins are gone.
+// What the programs at devices read: the pinned map, unless pins were lost.
 struct Switches {
     std::vector<Mapping<hw_host>> maps;
+    Fd first;  // of these
     bool any_program = false;
-    bool pinned = false;
-    std::optional<Error> trouble;  // what is where the pin should be
 };
 
-Switches find_switches()
+// Of this network namespace.
+Status add_switches(Switches& out)
+{
+    HW_TRY(const auto programs, own_programs_here());
+    for (const auto& program : programs) {
+        out.any_program = true;
+        auto map = map_of_program(program.id, "hw_host", sizeof(hw_host));
+        if (!map) continue;
+        HW_TRY(auto mapping, map_global<hw_host>(map, "the map that all instances share", Access::change));
+        out.maps.push_back(std::move(mapping));
+        if (!out.first) out.first = std::move(map);
+    }
+    return {};
+}
+
+Result<Switches> find_switches()
 {
     Switches out;
-    auto host = open_host_map();
-    out.pinned = host && *host;
-    if (out.pinned) out.maps.push_back(std::move(**host));
-    if (!host) out.trouble = host.error();
-    for (const auto program : loaded_programs()) {
-        out.any_program = true;
-        const auto map = map_of_program(program, "hw_host", sizeof(hw_host));
-        auto mapping =
-            map ? map_global<hw_host>(map, "the map that all instances share", Access::change) : fail_errno(ENOENT, "");
-        if (mapping) out.maps.push_back(std::move(*mapping));
+    HW_TRY(const auto paths, netns_paths());
+    for (const auto& [inode, path] : paths) {
+        const auto netns = open_netns(path);
+        if (netns) HW_CHECK(in_netns(netns->get(), [&out] { return add_switches(out); }));  // else it ended meanwhile
     }
     return out;
+}
+
+// True: it was so.
+bool turn(const Mapping<hw_host>& map, bool on)
+{
+    return (std::atomic_ref(map->panic).exchange(on ? 1 : 0) != 0) == on;
 }
 
 }  // namespace
 
 Result<bool> set_panic(bool on)
 {
-    auto switches = find_switches();
-    if (switches.maps.empty() && switches.any_program)
-        return fail(ErrorKind::failed,
-                    "Headwind's programs are loaded, and what turns them off is not to be had: `headwind clear "
-                    "--everywhere --all` takes them off");
-    if (!switches.pinned && !switches.trouble && on) {
-        HW_TRY(auto made, make_host_map());
-        switches.maps.push_back(std::move(made));
+    auto pinned = open_host_map();
+    bool changed = pinned && *pinned && !turn(**pinned, on);  // this is all, unless pins were lost
+    HW_TRY(const auto switches, find_switches());
+    for (const auto& map : switches.maps) changed = !turn(map, on) || changed;
+    if (pinned && !*pinned && on) {
+        if (switches.any_program && !switches.first)
+            return fail(ErrorKind::failed,
+                        "Headwind's programs are at devices, and what turns them off is not to be had: `headwind clear "
+                        "--everywhere --all` takes them off");
+        HW_TRY(const auto made, pin_host_map(switches.first));
+        changed = !turn(made, on) || changed;
     }
-    bool was_on = !switches.maps.empty();
-    for (const auto& map : switches.maps) was_on = (std::atomic_ref(map->panic).exchange(on ? 1 : 0) != 0) && was_on;
-    if (!on && !switches.trouble) HW_CHECK(remove_unused_host_map());
-    Changed changed;
-    if (was_on != on) changed.words = on ? "every rule is off" : "the rules have their effect again";
-    changed.everywhere = true;
-    tell(changed);
-    if (switches.trouble)
-        return fail(switches.trouble->kind, "{}{}",
-                    switches.maps.empty() ? ""
-                    : on                  ? "every rule is off that was in force, but "
-                                          : "panic is over, but ",
-                    switches.trouble->message);
-    return switches.any_program;
+    if (pinned && !on) HW_CHECK(remove_unused_host_map());
+    Changed told;
+    if (changed) told.words = on ? "every rule is off" : "the rules have their effect again";
+    told.everywhere = true;
+    tell(told);
+    if (pinned) return switches.any_program;
+    return fail(pinned.error().kind, "{}{}",
+                switches.maps.empty() ? ""
+                : on                  ? "every rule is off that was in force, but "
+                                      : "panic is over, but ",
+                pinned.error().message);
 }
 
 Result<bool> is_panic_on()

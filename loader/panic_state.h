@@ -5,9 +5,9 @@
 
 namespace headwind {
 
-// With one write. No lock, so that it works when all else is stuck, and without pins, too: then the map is found by the
-// programs that read it. Before there is any rule, it holds for those to come. False: there is no rule now, neither.
-// Fails if there are programs, and what turns them off is not to be had.
+// With one write. No lock, so that it works when all else is stuck, and without the pin, too: then the map is found by
+// the programs at the devices of each namespace, which read it. Before there is any rule, it holds for those to come.
+// False: there is no rule now, neither. Fails if there are programs, and what turns them off is not to be had.
 Result<bool> set_panic(bool on);
 
 Result<bool> is_panic_on();
