@@ -111,11 +111,15 @@ void Agent::heed(const Checks::Outcome& outcome)
 void Agent::take_in(const HostEvents::News& news)
 {
     const auto before = dirty_;
-    dirty_ = dirty_ || news.all;
+    const auto is_instance = [](const auto& name) { return inode_of_lock(name).empty(); };
+    const bool all = news.all || std::ranges::any_of(news.came_or_went, is_instance);
+    std::set<std::string> changed;  // by a command that has given its lock back
+    for (const auto& name : news.closed) changed.insert(inode_of_lock(name));
+    dirty_ = dirty_ || all;
     for (auto& instance : instances_) {
         auto& one = instance.second;
         const auto happened = [&one](const std::string& directory) { return one.watched.contains(directory); };
-        const bool hit = news.all || (one.id && news.namespaces.contains(*one.id)) ||
+        const bool hit = all || changed.contains(instance.first) || (one.id && news.namespaces.contains(*one.id)) ||
                          std::any_of(news.directories.begin(), news.directories.end(), happened);
         one.dirty = one.dirty || hit;
         dirty_ = dirty_ || hit;

@@ -1,6 +1,6 @@
 #include "agree.h"
 
-#include <linux/if.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <unistd.h>
 

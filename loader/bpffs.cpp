@@ -24,7 +24,6 @@ namespace headwind {
 namespace {
 
 constexpr const char* path_by_process_1 = "/proc/1/root/sys/fs/bpf";
-constexpr const char* root_name = "headwind";  // of pin_root
 constexpr int lock_wait_ms = 5'000;
 constexpr int lock_poll_ms = 20;
 
@@ -311,6 +310,13 @@ Status PinDirectory::rename(const std::string& from, const std::string& to) cons
     return {};
 }
 
+Result<PinDirectory> PinDirectory::duplicate() const
+{
+    Fd fd(fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!fd) return fail_errno(errno, "open " + path_);
+    return PinDirectory(std::move(fd), path_);
+}
+
 Result<Fd> PinDirectory::reopen() const
 {
     Fd fd(openat(fd_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -354,18 +360,42 @@ tl::unexpected<Error> denied_or_failed(int error, const std::string& what, Acces
     return failure;
 }
 
-Result<Fd> lock_host()
+Result<PinLock> PinLock::take(const std::string& name)
 {
-    HW_TRY(const auto mount, PinDirectory::make_mount());
-    HW_TRY(auto fd, mount.reopen());
-    for (int waited = 0; flock(fd.get(), LOCK_EX | LOCK_NB) != 0; waited += lock_poll_ms) {
-        if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(errno, "lock " + mount.path());
-        if (waited >= lock_wait_ms)
-            return fail(ErrorKind::busy, "{} is changing rules and has not finished in {} s: try again, or end it",
-                        lock_holder(fd), lock_wait_ms / 1000);
-        usleep(lock_poll_ms * 1000);
+    for (int waited = 0;;) {
+        HW_TRY(const auto mount, PinDirectory::make_mount());
+        HW_TRY(auto root, mount.make(root_name));
+        HW_TRY(const auto directory, root.open(name));
+        if (!directory) {
+            const auto made = root.make(name);
+            if (!made && root.is_in(mount, root_name)) return tl::unexpected(made.error());
+            continue;  // the root was removed meanwhile, or all is well
+        }
+        auto fd = directory->reopen();
+        if (!fd && directory->is_in(root, name)) return tl::unexpected(fd.error());
+        if (!fd) continue;
+        for (; flock(fd->get(), LOCK_EX | LOCK_NB) != 0; waited += lock_poll_ms) {
+            if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(errno, "lock " + directory->path());
+            if (waited >= lock_wait_ms)
+                return fail(ErrorKind::busy, "{} is changing rules and has not finished in {} s: try again, or end it",
+                            lock_holder(*fd), lock_wait_ms / 1000);
+            usleep(lock_poll_ms * 1000);
+        }
+        if (root.is_in(mount, root_name) && directory->is_in(root, name))
+            return PinLock(std::move(root), std::move(*fd));
+        // else who held it removed it
     }
-    return fd;
+}
+
+std::optional<PinLock> PinLock::try_take(const PinDirectory& root, const std::string& name)
+{
+    const auto directory = root.open(name);
+    if (!directory || !*directory) return std::nullopt;
+    auto fd = (*directory)->reopen();
+    auto same = root.duplicate();
+    if (!fd || !same || flock(fd->get(), LOCK_EX | LOCK_NB) != 0 || !(*directory)->is_in(root, name))
+        return std::nullopt;
+    return PinLock(std::move(*same), std::move(*fd));
 }
 
 Result<Claim> Claim::take(const std::string& name, const std::string& what)

@@ -14,6 +14,7 @@ namespace headwind {
 
 constexpr const char* bpffs_mount = "/sys/fs/bpf";
 // All pins are below this directory, one directory per network namespace.
+constexpr const char* root_name = "headwind";
 constexpr const char* pin_root = "/sys/fs/bpf/headwind";
 
 // read: takes CAP_BPF and read access to the pins, no more.
@@ -61,6 +62,7 @@ public:
     Status remove_directory(const std::string& name) const;
     // `to` is the old file or the new one at any instant.
     Status rename(const std::string& from, const std::string& to) const;
+    Result<PinDirectory> duplicate() const;
     // Opened once more, for flock(2).
     Result<Fd> reopen() const;
     // It still bears its name in `parent`.
@@ -79,9 +81,22 @@ Status remove_pin_root();  // which is empty
 // `error`: of a pin.
 tl::unexpected<Error> denied_or_failed(int error, const std::string& what, Access access);
 
-// One change at a time on a host. Waits up to 5 s, then fails with ErrorKind::busy and says who holds it. Given back
-// when the value is destroyed or the process dies.
-Result<Fd> lock_host();
+// A lock on a directory of the pin root, which root alone can open: made, if it is not there, and given back when the
+// value is destroyed or the process dies. (flock(2); a BPF file system takes no regular files.) Who removes the
+// directory holds it: others then make it anew.
+class PinLock {
+public:
+    // Waits up to 5 s, then fails with ErrorKind::busy and says who holds it.
+    static Result<PinLock> take(const std::string& name);
+    // Nothing, if it is held. Does not make the directory.
+    static std::optional<PinLock> try_take(const PinDirectory& root, const std::string& name);
+    const PinDirectory& root() const { return root_; }
+
+private:
+    PinLock(PinDirectory root, Fd lock) : root_(std::move(root)), lock_(std::move(lock)) {}
+    PinDirectory root_;
+    Fd lock_;
+};
 
 // A directory that is one process's until it ends, however it ends; made, if it is not there, and removed by the
 // destructor.

@@ -2,7 +2,7 @@
 // away with the thread that made it.
 #include "doctor.h"
 
-#include <linux/if.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/utsname.h>
 #include <unistd.h>

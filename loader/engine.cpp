@@ -133,12 +133,11 @@ Result<Links> devices_for(const std::vector<std::string>& names, const Links& li
 // From nothing, or from what a killed command left, to an instance without rules.
 Status start_instance(Session& session, const Plan& plan)
 {
-    const auto ignore = [](std::uint32_t) {};
-    HW_TRY(const auto lost, tear_down(session.instance, {}, ignore));
+    HW_TRY(const auto lost, tear_down(session.instance));
     static_cast<void>(lost);
     auto created = create_instance(plan.max_held != 0 ? plan.max_held : default_max_held, plan.max_rules);
     if (!created) {
-        static_cast<void>(tear_down(session.instance, {}, ignore));
+        static_cast<void>(tear_down(session.instance));
         return pass_error(created);
     }
     session.instance = std::move(*created);
@@ -151,7 +150,7 @@ void undo(Session& session, const std::vector<RuleRecord>& gone)
     session.records.insert(session.records.end(), gone.begin(), gone.end());
     if (!session.instance) return;
     if (session.records.empty())
-        static_cast<void>(tear_down(session.instance, default_drain, [](std::uint32_t) {}));
+        static_cast<void>(drain_and_tear_down(session, default_drain, [](std::uint32_t) {}));
     else
         static_cast<void>(trim_hooks(*session.instance, session.records));
 }
@@ -174,8 +173,8 @@ Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, c
     done.gone = std::move(gone);
     tell(changes_of(done, {}));
     if (session.records.empty()) {
-        HW_TRY(out.packets_lost, tear_down(session.instance, drain, progress));
-        out.instance_gone = true;
+        HW_TRY(out.packets_lost, drain_and_tear_down(session, drain, progress));
+        out.instance_gone = !session.instance;
     } else {
         HW_CHECK(trim_hooks(*session.instance, session.records));
     }
@@ -186,7 +185,7 @@ Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, c
 Result<Removed> clear_by_devices(const Error& why, const Progress& progress, std::chrono::nanoseconds drain)
 {
     Removed out;
-    const auto lock = lock_host();
+    const auto lock = InstanceLock::take();
     if (!lock && lock.error().kind == ErrorKind::busy) return tl::unexpected(lock.error());
     auto reclaimed = reclaim(drain, progress);
     if (!reclaimed) return tl::unexpected(why);
@@ -322,7 +321,7 @@ Result<std::vector<RuleView>> change_rules(const Decide& decide)
         return pass_error(status);
     }
     if (session.records.empty()) {
-        HW_TRY(const auto lost, tear_down(session.instance, default_drain, [](std::uint32_t) {}));
+        HW_TRY(const auto lost, drain_and_tear_down(session, default_drain, [](std::uint32_t) {}));
         static_cast<void>(lost);
         tell(changes_of(plan, {}));
         return std::vector<RuleView>{};
@@ -378,7 +377,7 @@ Result<Removed> clear(const std::optional<std::string>& owner, const Progress& p
     for (const auto& record : session->records)
         if (!owner || (record.owner == *owner && record.guard == Guard::no)) gone.push_back(record);
     HW_TRY(auto out, remove_records(*session, gone, progress, drain));
-    if (!owner) {
+    if (!owner && !session->instance) {
         HW_TRY(auto rest, reclaim(drain, progress));
         out.programs = std::move(rest.programs);
         out.packets_lost += rest.packets_lost;

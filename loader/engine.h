@@ -1,7 +1,7 @@
 // What the commands do, for the network namespace of the calling thread. Hides pins, locks, hooks, line and
 // transactions: a caller sees rules and counters.
 //
-// Every function that changes something takes the host lock, repairs what a killed command left, removes rules whose
+// Every function that changes something takes the InstanceLock, repairs what a killed command left, removes rules whose
 // owner is gone, and either does all it was asked or leaves things as they were.
 #pragma once
 

@@ -1,6 +1,6 @@
 #include "follow.h"
 
-#include <linux/if.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <set>
@@ -317,7 +317,7 @@ Result<Followed> follow()
     }
     HW_TRY(const auto line, line_stats(*session.instance));
     if (line.held_packets != 0) return out;
-    HW_TRY(const auto lost, tear_down(session.instance, {}, [](std::uint32_t) {}));
+    HW_TRY(const auto lost, tear_down(session.instance));
     static_cast<void>(lost);
     out.instance_gone = true;
     return out;
@@ -335,7 +335,7 @@ Status sweep_host()
     HW_TRY(const bool others, other_instances_exist());
     HW_TRY(const auto host, open_host_map());
     if (session.instance || others || !host) return {};
-    HW_TRY(const auto lost, tear_down(session.instance, {}, [](std::uint32_t) {}));
+    HW_TRY(const auto lost, tear_down(session.instance));
     static_cast<void>(lost);
     return {};
 }

@@ -47,7 +47,7 @@ struct Followed {
     bool mended = false;                // the line: somebody had taken it apart
     bool instance_gone = false;         // the last rule went, and with it everything Headwind had on this namespace
 };
-// Takes the host lock. Never waits for packets in the line: what they hold up stays due.
+// Takes the InstanceLock. Never waits for packets in the line: what they hold up stays due.
 Result<Followed> follow();
 
 // The part of follow() that keeps rules, for commands that then do what they were told. Best effort: a device that

@@ -1,6 +1,6 @@
 #include "hooks.h"
 
-#include <linux/if.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <array>

@@ -81,12 +81,12 @@ Result<HostEvents> HostEvents::open()
 
 void HostEvents::watch(const std::set<std::string>& directories)
 {
-    // Commands open the mount point to lock it: its closing is the end of a change.
     const auto mount = find_bpffs();
     const auto path = mount && *mount ? **mount : bpffs_mount;
-    bpffs_ = inotify_add_watch(inotify_.get(), path.c_str(), IN_CREATE | IN_DELETE | IN_CLOSE | IN_ONLYDIR);
-    pins_ = inotify_add_watch(inotify_.get(), (path + "/headwind").c_str(),
-                              IN_CREATE | IN_DELETE | IN_ONLYDIR | IN_DONT_FOLLOW);
+    bpffs_ = inotify_add_watch(inotify_.get(), path.c_str(), IN_CREATE | IN_DELETE | IN_ONLYDIR);
+    // A command that changes an instance closes its lock at the end.
+    pins_ = inotify_add_watch(inotify_.get(), (path + "/" + root_name).c_str(),
+                              IN_CREATE | IN_DELETE | IN_CLOSE | IN_ONLYDIR | IN_DONT_FOLLOW);
     for (auto place = watches_.begin(); place != watches_.end();) {
         const auto one = place++;
         if (directories.contains(one->first)) continue;
@@ -134,12 +134,12 @@ void HostEvents::read_inotify(News& news)
         for (const char* at = buffer.data(); at < buffer.data() + length;) {
             inotify_event event{};
             std::memcpy(&event, at, sizeof(event));
+            const std::string name = event.len != 0 ? at + sizeof(event) : "";
             at += sizeof(event) + event.len;
             const auto place = std::find_if(watches_.begin(), watches_.end(),
                                             [wd = event.wd](const auto& watch) { return watch.second == wd; });
-            const bool looked_into = (event.mask & IN_CLOSE) != 0 && event.len != 0;  // by ourselves, too
-            const bool ours = (event.wd == bpffs_ && !looked_into) || event.wd == pins_;
-            news.all = news.all || ours || (event.mask & IN_Q_OVERFLOW) != 0;
+            if (event.wd == pins_) (event.mask & IN_CLOSE ? news.closed : news.came_or_went).insert(name);
+            news.all = news.all || (event.wd == bpffs_ && name == root_name) || (event.mask & IN_Q_OVERFLOW) != 0;
             if (place == watches_.end()) continue;
             news.directories.insert(place->first);
             if (event.mask & IN_IGNORED) watches_.erase(place);  // it is gone

@@ -1,5 +1,5 @@
 // What happens on the host that rules may have to follow, as file descriptors tell it: netlink (devices, network
-// namespaces), inotify (cgroups, instances, the end of a command that held the host lock), signals.
+// namespaces), inotify (cgroups, instances, the end of a command that held the lock of one), signals.
 #pragma once
 
 #include <chrono>
@@ -21,10 +21,11 @@ public:
     static Result<HostEvents> open();
 
     struct News {
-        bool ending = false;                // SIGINT, SIGTERM
-        bool all = false;                   // anything may have changed
-        std::set<int> namespaces;           // ids of those whose devices changed
-        std::set<std::string> directories;  // of watch(): something appeared there or went
+        bool ending = false;                         // SIGINT, SIGTERM
+        bool all = false;                            // anything may have changed
+        std::set<int> namespaces;                    // ids of those whose devices changed
+        std::set<std::string> directories;           // of watch(): something appeared there or went
+        std::set<std::string> came_or_went, closed;  // names in the pin root
     };
     // wait() ends, too, when this one becomes readable.
     void heed(int fd) { other_ = fd; }

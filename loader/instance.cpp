@@ -8,6 +8,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "backlog.h"
 #include "hooks.h"
 #include "programs.h"
 
@@ -17,7 +18,8 @@ namespace {
 constexpr MapShape tag_shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(__u32)};
 constexpr unsigned tags = 31;  // 5 bits of skb->tc_index, 0 is nobody's
 constexpr MapShape netns_shape{BPF_MAP_TYPE_DEVMAP, sizeof(__u32), sizeof(__u32)};
-constexpr const char *netns_pin = "netns", *tag_pin = "tag", *control_pin = "control", *links_name = "links";
+constexpr const char *netns_pin = "netns", *tag_pin = "tag", *control_pin = "control", *links_name = "links",
+                     *host_lock_name = "lock";
 // All that an instance pins in its directory, or ever did, in the order in which it is removed: what is left if that is
 // cut short is no instance.
 constexpr auto pin_names = std::to_array<const char*>(
@@ -27,6 +29,12 @@ constexpr auto pin_names = std::to_array<const char*>(
 std::string name_of(const NetnsId& netns)
 {
     return std::to_string(netns.inode);
+}
+
+// Of an instance's lock, beside its directory, which need not be there yet.
+std::string lock_name(const std::string& inode)
+{
+    return "lock-" + inode;
 }
 
 bool is_inode(const std::string& name)
@@ -125,11 +133,23 @@ Result<std::uint16_t> choose_tag(const PinDirectory& root)
     return static_cast<std::uint16_t>(random % tags + 1);
 }
 
-// One host map for all instances: made by the first, reused by the others.
+Fd make_host_map()
+{
+    bpf_map_create_opts options{};
+    options.sz = sizeof(options);
+    options.map_flags = BPF_F_MMAPABLE;
+    return Fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "hw_host", sizeof(__u32), sizeof(hw_host), 1, &options));
+}
+
+// One host map for all instances: made by the first, or in a panic, reused by the others.
 Status share_host_map(bpf_map* map, const PinDirectory& root)
 {
     HW_TRY(const bool there, root.has(host_pin));
-    return there ? reuse_pin(map, root, host_pin) : Status{};
+    if (there) return reuse_pin(map, root, host_pin);
+    const auto made = make_host_map();
+    if (!made || bpf_map__reuse_fd(map, made.get()) != 0)
+        return fail_errno(errno, "make the map that all instances share");
+    return pin(root, made.get(), host_pin);
 }
 
 Status pin_tag(const PinDirectory& directory, std::uint16_t tag)
@@ -140,10 +160,8 @@ Status pin_tag(const PinDirectory& directory, std::uint16_t tag)
     return pin(directory, fd.get(), tag_pin);
 }
 
-Status pin_all(headwind_bpf& skeleton, const PinDirectory& root, const PinDirectory& directory)
+Status pin_all(headwind_bpf& skeleton, const PinDirectory& directory)
 {
-    HW_TRY(const bool shared, root.has(host_pin));
-    if (!shared) HW_CHECK(pin(root, bpf_map__fd(skeleton.maps.hw_host), host_pin));
     for (const auto& [map, name] : pinned_maps(skeleton)) HW_CHECK(pin(directory, bpf_map__fd(map), name));
     for (const auto& [program, name] : pinned_programs(skeleton))
         HW_CHECK(pin(directory, bpf_program__fd(program), name));
@@ -212,6 +230,17 @@ Result<bool> is_finished(const NetnsId& netns, Access access)
     if (!root) return false;
     HW_TRY(const auto directory, root->open(name_of(netns), access));
     return directory ? directory->has(control_pin, access) : false;
+}
+
+void sweep_if_dead(const PinDirectory& root, const std::string& inode)
+{
+    const auto directory = root.open(inode);
+    if (!directory || !*directory || !is_dead(**directory)) return;
+    static_cast<void>(root.make(lock_name(inode)));
+    const auto lock = PinLock::try_take(root, lock_name(inode));
+    if (!lock || !is_dead(**directory)) return;
+    static_cast<void>(remove_pins(root, **directory));
+    static_cast<void>(root.remove_directory(lock_name(inode)));
 }
 
 }  // namespace
@@ -303,14 +332,24 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
             ErrorKind::unsupported,
             "this kernel has no BTF (/sys/kernel/btf/vmlinux): boot one with CONFIG_DEBUG_INFO_BTF, as Debian's");
     HW_TRY(auto root, make_pin_root());
+    HW_TRY(auto directory, root.make(name_of(netns)));
+    HW_TRY(const auto links, directory.make(links_name));
+    HW_CHECK(pin_netns(directory));
 
     ProgramConstants constants;
     if (getrandom(&constants.nonce, sizeof(constants.nonce), 0) != sizeof(constants.nonce))
         return fail_errno(errno, "get a random number");
-    HW_TRY(constants.tag, choose_tag(root));
     constants.tcx = kernel_has_tcx();
+    {
+        HW_TRY(const auto lock, lock_host());
+        HW_TRY(constants.tag, choose_tag(root));
+        HW_CHECK(pin_tag(directory, constants.tag));
+    }
     HW_TRY(const auto skeleton, open_programs(constants));
-    HW_CHECK(share_host_map(skeleton->maps.hw_host, root));
+    {
+        HW_TRY(const auto lock, lock_host());
+        HW_CHECK(share_host_map(skeleton->maps.hw_host, root));
+    }
     make_room(*skeleton, max_rules);
     HW_CHECK(load_programs(*skeleton));
     auto& control = skeleton->data_control->hw_control;
@@ -322,13 +361,40 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     control.tcx = constants.tcx ? 1 : 0;
     control.nonce = constants.nonce;
     control.programs = own_programs();
-    HW_TRY(auto directory, root.make(name_of(netns)));
-    HW_TRY(const auto links, directory.make(links_name));
-    HW_CHECK(pin_netns(directory));
-    HW_CHECK(pin_tag(directory, constants.tag));
-    HW_CHECK(pin_all(*skeleton, root, directory));
+    HW_CHECK(pin_all(*skeleton, directory));
     control.abi = HW_ABI_VERSION;
     return open_directory(std::move(root), std::move(directory), Access::change);
+}
+
+InstanceLock::InstanceLock(InstanceLock&& other) noexcept
+    : lock_(std::exchange(other.lock_, std::nullopt)), inode_(std::move(other.inode_))
+{
+}
+
+InstanceLock::~InstanceLock()
+{
+    const auto there = lock_ ? lock_->root().has(inode_) : true;
+    if (!there || *there) return;
+    static_cast<void>(lock_->root().remove_directory(lock_name(inode_)));
+    static_cast<void>(remove_unused_root());
+}
+
+Result<InstanceLock> InstanceLock::take()
+{
+    HW_TRY(const auto netns, current_netns());
+    HW_TRY(auto lock, PinLock::take(lock_name(name_of(netns))));
+    return InstanceLock(std::move(lock), name_of(netns));
+}
+
+std::string inode_of_lock(const std::string& name)
+{
+    if (name == host_lock_name) return "-";
+    return name.starts_with(lock_name("")) ? name.substr(lock_name("").size()) : "";
+}
+
+Result<PinLock> lock_host()
+{
+    return PinLock::take(host_lock_name);
 }
 
 Status remove_instance_pins()
@@ -338,7 +404,7 @@ Status remove_instance_pins()
     if (!root) return {};
     HW_TRY(const auto directory, root->open(name_of(netns)));
     if (directory) HW_CHECK(remove_pins(*root, *directory));
-    return remove_unused_host_map();
+    return remove_unused_root();
 }
 
 Result<bool> other_instances_exist()
@@ -352,10 +418,16 @@ void sweep_dead_instances()
 {
     const auto root = open_pin_root();
     if (!root || !*root) return;
-    const auto directories = instance_directories(**root);
-    if (!directories) return;
-    for (const auto& directory : *directories)
-        if (is_dead(directory)) static_cast<void>(remove_pins(**root, directory));
+    const auto names = (*root)->names();
+    if (!names) return;
+    for (const auto& name : *names)
+        if (is_inode(name)) sweep_if_dead(**root, name);
+    for (const auto& name : *names) {  // of commands that were killed before they made an instance
+        if (!name.starts_with(lock_name(""))) continue;
+        const auto there = (*root)->has(inode_of_lock(name));
+        if (!there || *there) continue;
+        if (const auto lock = PinLock::try_take(**root, name)) static_cast<void>((*root)->remove_directory(name));
+    }
 }
 
 Result<std::vector<std::string>> instance_inodes()
@@ -412,28 +484,32 @@ Result<std::optional<Mapping<hw_host>>> open_host_map(Access access)
 
 Result<Mapping<hw_host>> pin_host_map(const Fd& map)
 {
-    bpf_map_create_opts options{};
-    options.sz = sizeof(options);
-    options.map_flags = BPF_F_MMAPABLE;
-    const Fd made(map ? -1
-                      : bpf_map_create(BPF_MAP_TYPE_ARRAY, "hw_host", sizeof(__u32), sizeof(hw_host), 1, &options));
+    const auto made = map ? Fd() : make_host_map();
     if (!map && !made) return denied_or_failed(errno, "make the map that all instances share", Access::change);
     const auto& shared = map ? map : made;
-    HW_TRY(const auto root, make_pin_root());
-    HW_CHECK(pin(root, shared.get(), host_pin));
-    return map_global<hw_host>(shared, root.path_of(host_pin), Access::change);
+    HW_TRY(const auto lock, lock_host());
+    HW_CHECK(pin(lock.root(), shared.get(), host_pin));
+    return map_global<hw_host>(shared, lock.root().path_of(host_pin), Access::change);
 }
 
-Status remove_unused_host_map()
+Status remove_unused_root()
 {
-    HW_TRY(const auto root, open_pin_root());
-    if (!root) return {};
-    HW_TRY(const auto instances, instance_directories(*root));
-    if (!instances.empty()) return {};
-    const auto host = open_global<hw_host>(*root, host_pin, Access::read);
+    HW_TRY(const auto there, open_pin_root());
+    if (!there) return {};
+    HW_TRY(const auto lock, lock_host());
+    const auto& root = lock.root();
+    HW_TRY(const auto names, root.names());
+    const auto in_use = [&root](const std::string& name) {  // by an instance, or one that is being made
+        const auto directory = is_inode(name) || name.starts_with(lock_name("")) ? root.open(name) : std::nullopt;
+        return directory && *directory;
+    };
+    if (std::ranges::any_of(names, in_use)) return {};
+    const auto host = open_global<hw_host>(root, host_pin, Access::change);
+    if (host) HW_CHECK(restore_backlog(**host));
     if (host && (*host)->panic != 0) return {};
-    HW_CHECK(root->remove(host_pin));
-    HW_TRY(const auto left, root->names());
+    HW_CHECK(root.remove(host_pin));
+    HW_CHECK(root.remove_directory(host_lock_name));
+    HW_TRY(const auto left, root.names());
     return left.empty() ? remove_pin_root() : Status{};
 }
 

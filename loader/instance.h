@@ -54,7 +54,30 @@ public:
 // Access::read: without the programs, and with copies of what else would be mapped, as they are then.
 Result<std::optional<Instance>> open_instance(Access access = Access::change);
 
-// Loads and pins a new one with room for `max_rules` (at most HW_MAX_RULES). The caller holds the host lock and has
+// What a command holds that changes the rules of a network namespace: of the calling thread's. Other namespaces' go on.
+// Given back when the value is destroyed, together with what was made for it if there is no instance, or when the
+// process dies.
+class InstanceLock {
+public:
+    // Waits up to 5 s, then fails with ErrorKind::busy and says who holds it.
+    static Result<InstanceLock> take();
+    InstanceLock(InstanceLock&& other) noexcept;
+    InstanceLock& operator=(InstanceLock&&) = delete;
+    ~InstanceLock();
+
+private:
+    InstanceLock(PinLock lock, std::string inode) : lock_(std::move(lock)), inode_(std::move(inode)) {}
+    std::optional<PinLock> lock_;
+    std::string inode_;
+};
+// Whose InstanceLock a name in the pin root is, by the inode of its network namespace; "-": the host's; empty: it is
+// none.
+std::string inode_of_lock(const std::string& name);
+// For what is one per host (the map that all instances share, their tags, netdev_max_backlog): held for milliseconds,
+// and taken after an InstanceLock, never before.
+Result<PinLock> lock_host();
+
+// Loads and pins a new one with room for `max_rules` (at most HW_MAX_RULES). The caller holds the InstanceLock and has
 // found none.
 Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules);
 
@@ -74,7 +97,8 @@ bool kernel_has_btf();
 // Before the skeleton is loaded: room for that many rules. (240 bytes of kernel memory each, used or not.)
 void make_room(headwind_bpf& skeleton, std::uint32_t max_rules);
 
-// Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left.
+// Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left. With
+// the last instance of the host, what they shared goes, too.
 Status remove_instance_pins();
 
 // Directories of instances whose network namespace no longer exists: the kernel removed their devices, the pins are
@@ -99,7 +123,8 @@ Status grace_period();
 Result<std::optional<Mapping<hw_host>>> open_host_map(Access access = Access::change);
 // Pins it: `map` or, if that is none, a new one, for instances to come.
 Result<Mapping<hw_host>> pin_host_map(const Fd& map);
-// Unless there is an instance, or panic is on, which holds for those to come.
-Status remove_unused_host_map();
+// If there is no instance: netdev_max_backlog as it was, and the pin root removed, unless panic is on, which holds for
+// those to come.
+Status remove_unused_root();
 
 }  // namespace headwind

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <thread>
 
+#include "backlog.h"
 #include "cures.h"
 #include "devices.h"
 #include "hooks.h"
@@ -14,9 +15,6 @@ namespace {
 const std::string return_name(line_names[0]);  // cut() at its egress, pace_out() at its ingress
 const std::string pace_name(line_names[1]);
 const std::string bridge_name(line_names[2]);
-// What the pacer lets go at once, or comes back at ingress, overruns the default of 1000 packets per CPU.
-constexpr std::uint32_t backlog_packets = 100'000;
-constexpr const char* backlog_sysctl = "net/core/netdev_max_backlog";
 constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
 constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
 constexpr std::uint32_t gso_max_bytes = 65536, gso_max_segments = 65535;
@@ -37,16 +35,6 @@ Status restore_sysctl(const char* path, hw_saved& saved)
     HW_CHECK(write_sysctl(path, saved.before));
     saved.changed = 0;
     return {};
-}
-
-// Best effort: where process 1's namespace is out of reach (a container), bursts may be lost and are counted.
-void raise_backlog(hw_host& host)
-{
-    const auto before = read_initial_sysctl(backlog_sysctl);
-    if (!before || *before >= backlog_packets || host.backlog_changed != 0) return;
-    host.backlog_before = *before;
-    std::atomic_ref(host.backlog_changed).store(1);
-    static_cast<void>(write_initial_sysctl(backlog_sysctl, backlog_packets));
 }
 
 Status remove_devices()
@@ -178,7 +166,10 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
 {
     auto& control = *instance.control;
     HW_CHECK(forget_lost_line(instance));
-    if (cured(HW_CURE_BACKLOG)) raise_backlog(*instance.host);
+    if (cured(HW_CURE_BACKLOG) && instance.host->backlog_changed == 0) {
+        HW_TRY(const auto lock, lock_host());
+        raise_backlog(*instance.host);
+    }
     if (control.line_cut == 0) HW_CHECK(make_line(instance));
     HW_CHECK(attach_programs(instance));
     if (needs.time) {
@@ -235,15 +226,6 @@ Status remove_line(Instance* instance)
     auto& control = *instance->control;
     control.line_cut = control.line_return = control.line_pace = 0;
     return restore_sysctls(control);
-}
-
-Status restore_host(hw_host& host)
-{
-    if (host.backlog_changed == 0) return {};
-    const auto now = read_initial_sysctl(backlog_sysctl);
-    if (now && *now == backlog_packets) HW_CHECK(write_initial_sysctl(backlog_sysctl, host.backlog_before));
-    host.backlog_changed = 0;
-    return {};
 }
 
 Result<LineStats> line_stats(const Instance& instance)

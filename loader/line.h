@@ -37,8 +37,6 @@ Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,
                                             const std::function<void(std::uint32_t left)>& progress);
 // The sysctls of the namespace that the line changed.
 Status restore_sysctls(hw_control& control);
-// When the last instance of the host goes: netdev_max_backlog, unless somebody else changed it meanwhile.
-Status restore_host(hw_host& host);
 
 // What the line as a whole lost: refused by fq, or dropped between the two ends (netdev_max_backlog).
 struct LineStats {

@@ -51,7 +51,7 @@ public:
         if (bpf_map_delete_elem(fd(), &key) == 0 || errno == ENOENT) return {};
         return fail_errno(errno, "remove from " + name_);
     }
-    // The caller holds the host lock: nobody else adds or removes elements meanwhile.
+    // The caller holds the InstanceLock: nobody else adds or removes elements meanwhile.
     std::vector<Key> keys() const
     {
         std::vector<Key> out;

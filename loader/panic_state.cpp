@@ -66,7 +66,7 @@ Result<bool> set_panic(bool on)
         HW_TRY(const auto made, pin_host_map(switches.first));
         changed = !turn(made, on) || changed;
     }
-    if (pinned && !on) HW_CHECK(remove_unused_host_map());
+    if (pinned && !on) HW_CHECK(remove_unused_root());
     Changed told;
     if (changed) told.words = on ? "every rule is off" : "the rules have their effect again";
     told.everywhere = true;

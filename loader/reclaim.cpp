@@ -4,6 +4,7 @@
 
 #include <headwind/abi.h>
 
+#include "backlog.h"
 #include "devices.h"
 #include "host.h"
 #include "instance.h"
@@ -98,9 +99,10 @@ Result<Reclaimed> reclaim(std::chrono::nanoseconds limit, const std::function<vo
         HW_CHECK(remove_own_clsact(*control));
         HW_CHECK(restore_sysctls(*control));
     }
+    const auto lock = lock_host();
     const auto others = other_instances_exist();
     for (const auto& host : hosts)
-        if (others && !*others) HW_CHECK(restore_host(*host));
+        if (others && !*others) HW_CHECK(restore_backlog(*host));
     return out;
 }
 

@@ -101,9 +101,9 @@ void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone
 
 Result<Session> begin(Sweep sweep)
 {
-    HW_CHECK(ensure_bpffs());
     Session session;
-    HW_TRY(session.lock, lock_host());
+    HW_TRY(auto lock, InstanceLock::take());
+    session.lock.emplace(std::move(lock));
     sweep_dead_instances();
     sweep_command_cgroups(sweep);
     HW_TRY(session.instance, open_instance());
@@ -155,24 +155,34 @@ Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
 }
 
 // Order matters: what still uses something goes before it, and the pins that know of it go last.
-Result<std::uint32_t> tear_down(std::optional<Instance>& instance, std::chrono::nanoseconds drain,
-                                const Progress& progress)
+Result<std::uint32_t> tear_down(std::optional<Instance>& instance)
 {
     std::uint32_t lost = 0;
     if (instance) {
         for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot)
             if (instance->control->devices[slot].ifindex != 0) HW_CHECK(detach_device(*instance, slot));
-        HW_TRY(lost, drain_line(*instance, drain, progress));
+        HW_TRY(lost, drain_line(*instance, {}, [](std::uint32_t) {}));
     }
     HW_CHECK(remove_line(instance ? &*instance : nullptr));
-    HW_TRY(const bool others, other_instances_exist());
-    if (!others) {
-        HW_TRY(const auto host, open_host_map());
-        if (host) HW_CHECK(restore_host(**host));
-    }
     HW_CHECK(remove_instance_pins());
     instance.reset();
     return lost;
+}
+
+Result<std::uint32_t> drain_and_tear_down(Session& session, std::chrono::nanoseconds drain, const Progress& progress)
+{
+    if (!session.instance) return tear_down(session.instance);  // what a killed command left
+    HW_CHECK(trim_hooks(*session.instance, {}));
+    session.lock.reset();
+    HW_TRY(const auto left, drain_line(*session.instance, drain, progress));
+    static_cast<void>(left);
+    session.instance.reset();
+    HW_TRY(auto now, begin());
+    session.lock.emplace(std::move(*now.lock));
+    session.instance = std::move(now.instance);
+    session.records = std::move(now.records);
+    if (!session.instance || !session.records.empty()) return 0U;
+    return tear_down(session.instance);
 }
 
 }  // namespace headwind

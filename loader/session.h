@@ -15,15 +15,15 @@ struct Swept {
     RuleState why = RuleState::orphaned;
 };
 
-// What every changing function starts with: the host lock, and the rules in force.
+// What every changing function starts with: the lock, and the rules in force.
 struct Session {
-    Fd lock;
+    std::optional<InstanceLock> lock;
     std::optional<Instance> instance;
     std::vector<RuleRecord> records;
     std::vector<Swept> swept;  // by begin()
 };
 
-// Takes the lock, repairs what a killed command left and removes rules whose owner is gone.
+// Takes the InstanceLock, repairs what a killed command left and removes rules whose owner is gone.
 Result<Session> begin(Sweep sweep = Sweep::empty);
 
 // The network namespace of the calling thread has no such device (any more).
@@ -53,9 +53,11 @@ void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone
 // Hooks that no rule needs any more are taken off; a slot is freed once nothing in the line can come back to it.
 Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records);
 
-// Removes the instance, if there is one, and all that Headwind has in this namespace. Returns the packets that the line
-// still held when `drain` had passed.
-Result<std::uint32_t> tear_down(std::optional<Instance>& instance, std::chrono::nanoseconds drain,
-                                const Progress& progress);
+// Removes the instance, if there is one, and all that Headwind has in this namespace, at once. Returns the packets that
+// the line still held.
+Result<std::uint32_t> tear_down(std::optional<Instance>& instance);
+// The same once what the line holds has gone out, or `drain` has passed: meanwhile the lock is given back, and nothing
+// is taken down if somebody else has added rules then.
+Result<std::uint32_t> drain_and_tear_down(Session& session, std::chrono::nanoseconds drain, const Progress& progress);
 
 }  // namespace headwind

@@ -33,7 +33,7 @@ Result<Settled> settle_pending(bool undo, const Progress& progress)
     changed.about = out.rules;
     tell(changed);
     if (only_guards(session.records)) {
-        HW_TRY(out.packets_lost, tear_down(session.instance, default_drain, progress));
+        HW_TRY(out.packets_lost, drain_and_tear_down(session, default_drain, progress));
     } else {
         HW_CHECK(trim_hooks(*session.instance, session.records));
     }

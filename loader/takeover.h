@@ -18,7 +18,7 @@ struct TakenOver {
     bool replaced = false;             // its programs were another version's
     std::vector<std::string> devices;  // names of those whose programs were replaced, the line's last
 };
-// For the network namespace of the calling thread; takes the host lock. Killed at any instant, it leaves programs of
+// For the network namespace of the calling thread; takes the InstanceLock. Killed at any instant, it leaves programs of
 // both versions, which work side by side, and the next take-over does the rest. Only `headwind upgrade` and the start
 // of an agent do it: two versions that are both in use must not take over from each other for ever.
 Result<TakenOver> take_over();

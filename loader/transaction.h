@@ -20,7 +20,7 @@ struct Transaction {
     std::vector<RuleRecord> remove;  // in force before
 };
 
-// The caller holds the host lock. On failure the old set is in force.
+// The caller holds the InstanceLock. On failure the old set is in force.
 Status commit(Instance& instance, const Transaction& transaction);
 
 // Removes what a killed command left of a transaction. Cheap if there is nothing (hw_control.dirty).

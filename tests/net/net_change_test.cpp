@@ -259,7 +259,8 @@ protected:
     {
         UdpSink first(b(), {Pair::b4, first_port}), second(b(), {Pair::b4, second_port});
         std::atomic<bool> stop{false};
-        std::uint32_t sent = 0;
+        auto& sent = sent_;
+        sent = 0;
         std::thread sender([&] {
             const Fd sockets[] = {connected_udp(a(), {Pair::b4, first_port}),
                                   connected_udp(a(), {Pair::b4, second_port})};
@@ -270,9 +271,9 @@ protected:
                 if (sent % 500 == 499) usleep(slow_machine() ? 20'000 : 500);  // let the receiver keep up
             }
         });
-        usleep(20'000);
+        wait_for_packets();
         swaps();
-        usleep(20'000);
+        wait_for_packets();
         stop = true;
         sender.join();
         std::vector<bool> passed(sent);
@@ -286,6 +287,14 @@ protected:
         RecordProperty("packets", static_cast<int>(sent));
         return changes;
     }
+    // Until some have been sent with the rules as they are now.
+    void wait_for_packets() const
+    {
+        EXPECT_TRUE(eventually(std::chrono::seconds(60), [this, from = sent_.load()] { return sent_ > from + 10; }));
+    }
+
+private:
+    mutable std::atomic<std::uint32_t> sent_{0};
 };
 
 TEST_F(Swap, PacketsSeeTheRulesBeforeOrAfterABatch)
@@ -293,7 +302,10 @@ TEST_F(Swap, PacketsSeeTheRulesBeforeOrAfterABatch)
     start();
     const std::size_t times = scaled(200, 16);
     const auto changes = changes_seen([&] {
-        for (std::size_t i = 0; i < times; ++i) expect_ok(batch(i % 2 == 0 ? to_second() : to_first()));
+        for (std::size_t i = 0; i < times; ++i) {
+            expect_ok(batch(i % 2 == 0 ? to_second() : to_first()));
+            wait_for_packets();
+        }
     });
     EXPECT_EQ(changes, times);
 }

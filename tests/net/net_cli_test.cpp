@@ -2,7 +2,6 @@
 #include "net_test.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 
 #include <filesystem>
 
@@ -236,28 +235,6 @@ TEST_F(CommandLine, CommandsAtOnceTakeTurns)
     for (const char* name : {"x", "y", "z"}) processes.push_back(add(name));
     for (const auto& process : processes) expect_ok(process->wait());
     EXPECT_EQ(parse_json(headwind(a(), "list --json"))["rules"].size(), 3U);
-    EXPECT_EQ(arrive(), 0U);
-}
-
-TEST_F(CommandLine, TheOneWhoHoldsTheLockIsNamed)
-{
-    const Fd lock(open("/sys/fs/bpf", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    ASSERT_EQ(flock(lock.get(), LOCK_EX), 0);
-    const auto start = monotonic_ns();
-    expect_refused("add --name x --partition", 6, "process " + std::to_string(getpid()) + " (");
-    EXPECT_GT(monotonic_ns() - start, 4'900'000'000);
-    EXPECT_EQ(headwind(a(), "list").status, 0) << "looking needs no lock";
-}
-
-TEST_F(CommandLine, ALockThatIsSoonReleasedIsWaitedFor)
-{
-    Fd lock(open("/sys/fs/bpf", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    ASSERT_EQ(flock(lock.get(), LOCK_EX), 0);
-    Process add(&a(), words(headwind_binary() + " add --name x --partition"));
-    usleep(700'000);
-    EXPECT_TRUE(add.running());
-    lock = Fd();
-    expect_ok(add.wait());
     EXPECT_EQ(arrive(), 0U);
 }
 

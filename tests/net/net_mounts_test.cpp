@@ -120,8 +120,8 @@ TEST_F(Elsewhere, AContainerThatSharesOnlyTheHostsNetworkIsRefused)
 }
 
 // Where process 1 is in the host's network namespace.
-RUNS_IN("*/Mounts.*:Elsewhere.*", native | linux_6_12 | linux_6_1);
-RUNS_IN("Elsewhere.AContainerThatSharesOnlyTheHostsNetworkIsRefused", linux_6_12 | linux_6_1);
+RUNS_IN("*/Mounts.*:Elsewhere.*", native, linux_6_12 | linux_6_1);
+RUNS_IN("Elsewhere.AContainerThatSharesOnlyTheHostsNetworkIsRefused", linux_6_12, linux_6_1);
 
 }  // namespace
 }  // namespace headwind::test

@@ -105,7 +105,9 @@ protected:
     }
 };
 
-RUNS_IN("Shared.*", linux_6_12 | linux_6_1);
+RUNS_IN("Shared.*", nowhere, linux_6_12 | linux_6_1);
+RUNS_IN("Shared.Sent*", linux_6_12, linux_6_1);
+RUNS_IN("Shared.Arriving*", linux_6_1, linux_6_12);
 
 TEST_F(Shared, SentThroughTheQdiscIsNotTouched)
 {

@@ -146,9 +146,12 @@ private:
     std::string before_;
 };
 
-RUNS_IN("WayOut*:*/WayOutOf*", native | linux_6_12 | linux_6_1, sanitized);
+RUNS_IN("WayOut*:*/WayOutOf*", native, linux_6_12 | linux_6_1 | sanitized);
 
 class WayOutOf : public WayOut, public testing::WithParamInterface<Damage> {};
+
+// Where filters at clsact outlive the pins.
+RUNS_IN("*/WayOutOf.*/AllPins:WayOut.ANamespaceThat*", native | linux_6_1, linux_6_12 | sanitized);
 
 INSTANTIATE_TEST_SUITE_P(Damages, WayOutOf, testing::ValuesIn(damages), [](const auto& one) { return one.param.name; });
 
@@ -160,6 +163,11 @@ TEST_P(WayOutOf, LeavesHealthyTraffic)
     expect_told();
     expect_panic_works_or_says_so();
     const bool read_only = std::string(GetParam().name) == "ReadOnly";
+    if (std::string(GetParam().name) == "AbiOfAnotherVersion" && !kernel_has_tcx()) {
+        change(a(), "clear --all");  // whose clsact it is, nobody can tell: it may stay
+        EXPECT_FALSE(is_impaired());
+        return;
+    }
     expect_way_out(read_only);
     GetParam().undone(instance);
     if (read_only) change(a(), "clear --all");

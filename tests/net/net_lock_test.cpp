@@ -1,0 +1,178 @@
+// One change at a time in a network namespace; other namespaces go on, and nobody waits while a line drains.
+#include "net_test.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+namespace headwind::test {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+using testing::HasSubstr;
+using testing::Not;
+
+// A lock of the pin root, as a command holds it, by this process.
+class HeldLock {
+public:
+    explicit HeldLock(const std::string& name) : path_(std::string(pins) + "/" + name)
+    {
+        for (const auto& path : {std::string(pins), path_})
+            EXPECT_TRUE(mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) << path;
+        lock_ = Fd(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        EXPECT_EQ(flock(lock_.get(), LOCK_EX), 0);
+    }
+    HeldLock(const HeldLock&) = delete;
+    HeldLock& operator=(const HeldLock&) = delete;
+    ~HeldLock() { give_back(); }
+    void give_back() { lock_ = Fd(); }
+
+private:
+    std::string path_;
+    Fd lock_;
+};
+
+class Lock : public PairTest {
+protected:
+    void TearDown() override
+    {
+        if (!IsSkipped()) {
+            for (const auto* where : {&a(), &b()}) change(*where, "clear");
+            EXPECT_FALSE(fs::exists(pins));
+        }
+        PairTest::TearDown();
+    }
+    static std::string lock_of(const Namespace& where) { return "lock-" + std::to_string(where.inode()); }
+    static std::unique_ptr<Process> start(const Namespace& where, const std::string& arguments)
+    {
+        return std::make_unique<Process>(&where, words(headwind_binary() + " " + arguments));
+    }
+};
+
+RUNS_IN("Lock.*", native, linux_6_12 | sanitized);
+RUNS_IN("Lock.WhileALine*", native | linux_6_12);
+
+TEST_F(Lock, WhoHoldsItIsNamedAndOthersGoOn)
+{
+    const HeldLock held(lock_of(a()));
+    const auto start = monotonic_ns();
+    const auto refused = headwind(a(), "add --name x --partition");
+    EXPECT_EQ(refused.status, 6);
+    EXPECT_THAT(refused.err, HasSubstr("process " + std::to_string(getpid()) + " ("));
+    EXPECT_GT(monotonic_ns() - start, 4'900'000'000) << "it is waited for";
+    EXPECT_EQ(headwind(a(), "list").status, 0) << "looking needs no lock";
+    change(b(), "add --name y --dev vb --direction in --partition --proto udp");
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+}
+
+TEST_F(Lock, ThatIsSoonReleasedIsWaitedFor)
+{
+    HeldLock held(lock_of(a()));
+    const auto add = start(a(), "add --name x --partition --dev va");
+    usleep(700'000);
+    EXPECT_TRUE(add->running());
+    held.give_back();
+    expect_ok(add->wait());
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+}
+
+TEST_F(Lock, TheHostsIsWaitedForToo)
+{
+    HeldLock held("lock");
+    const auto add = start(a(), "add --name x --partition --dev va");
+    usleep(700'000);
+    EXPECT_TRUE(add->running());
+    held.give_back();
+    expect_ok(add->wait());
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+}
+
+// A command that was stopped while it held it.
+TEST_F(Lock, AStoppedHolderHoldsUpItsOwnNamespaceOnly)
+{
+    const auto file = testing::TempDir() + "headwind-lock";
+    std::ofstream lines(file);
+    for (int i = 0; i < 2'000; ++i)
+        lines << "add --name r" << i << " --partition --proto udp --remote-port " << 6000 + i << "\n";
+    lines.close();
+    const auto batch = start(a(), "batch " + file);
+    ASSERT_TRUE(eventually(60s, [this] { return fs::exists(fmt::format("{}/{}/control", pins, a().inode())); }));
+    batch->signal(SIGSTOP);
+    change(b(), "add --name y --dev vb --direction in --partition --proto udp");
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+    EXPECT_EQ(headwind(a(), "add --name x --partition").status, 6);
+    batch->signal(SIGCONT);
+    expect_ok(batch->wait(120s));
+    change(a(), "clear");
+    fs::remove(file);
+}
+
+// Any user may lock what he can open.
+TEST_F(Lock, OthersCannotHoldUpAnybody)
+{
+    ASSERT_EQ(chmod("/sys/fs/bpf", 01777), 0);
+    change(a(), "add --name x --partition --dev va");
+    Process nobody(&a(), {"setpriv", "--reuid", "65534", "--clear-groups", "flock", "/sys/fs/bpf", "sleep", "100"});
+    usleep(300'000);
+    EXPECT_TRUE(nobody.running()) << nobody.err();
+    const auto theirs = run(&a(), {"setpriv", "--reuid", "65534", "--clear-groups", "flock", "-n",
+                                   std::string(pins) + "/" + lock_of(a()), "true"});
+    EXPECT_THAT(theirs.err, HasSubstr("Permission denied"));
+    const auto start = monotonic_ns();
+    change(a(), "add --name y --partition --dev va --remote-port 1");
+    EXPECT_LT(monotonic_ns() - start, 4'900'000'000);
+    EXPECT_EQ(chmod("/sys/fs/bpf", 0700), 0);
+}
+
+TEST_F(Lock, WhileALineDrainsRulesCanBeAddedAndStay)
+{
+    SKIP_WITHOUT_FQ();
+    change(a(), "add --name slow --dev va --delay 10s --proto udp");
+    send_udp(a(), {Pair::b4, 5000}, {.count = 20});
+    const auto del = start(a(), "del slow");
+    ASSERT_TRUE(eventually(60s, [this] { return parse_json(headwind(a(), "list --json"))["rules"].empty(); }));
+    EXPECT_TRUE(del->running()) << "it waits for what is held";
+    change(a(), "add --name next --dev va --partition --proto udp");
+    change(b(), "add --name other --dev vb --partition --proto tcp");
+    EXPECT_TRUE(del->running());
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+    expect_ok(del->wait(120s));
+    EXPECT_EQ(rule_of(a(), "next")["state"], "live");
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+}
+
+// In as many namespaces at once as a node has pods, while one clears many rules.
+TEST_F(Lock, FortyNamespacesAtOnce)
+{
+    const std::size_t many = takes_long() && !slow_machine() ? 100'000 : 3'000;
+    std::vector<std::unique_ptr<Namespace>> all;
+    for (int i = 0; i < 40; ++i) all.push_back(std::make_unique<Namespace>(fmt::format("n{}", i)));
+    const auto file = testing::TempDir() + "headwind-many";
+    std::ofstream lines(file);
+    for (std::size_t i = 0; i < many; ++i)
+        lines << fmt::format("add --name r{} --partition --dev va --proto udp --remote 10.{}.{}.{}\n", i,
+                             100 + i / 65536, i / 256 % 256, i % 256);
+    lines.close();
+    expect_ok(Process(&a(), words(headwind_binary() + " batch " + file)).wait(600s));
+    const auto clear = start(a(), "clear");
+    for (const std::string arguments :
+         {"add --name x --dev lo --partition --proto udp", "change x --proto tcp", "del x"}) {
+        std::vector<std::unique_ptr<Process>> commands;
+        for (const auto& one : all) commands.push_back(start(*one, arguments));
+        for (std::size_t i = 0; i < all.size(); ++i)
+            expect_ok(commands[i]->wait(120s), arguments + " in " + all[i]->name());
+    }
+    expect_ok(clear->wait(600s));
+    fs::remove(file);
+    for (const auto& one : all) EXPECT_FALSE(fs::exists(fmt::format("{}/{}", pins, one->inode())));
+}
+
+}  // namespace
+}  // namespace headwind::test
