@@ -65,7 +65,8 @@ protected:
         std::vector<std::string> found;
         std::error_code error;
         for (const auto& entry : std::filesystem::directory_iterator("/sys/fs/bpf/headwind", error))
-            if (entry.is_directory()) found.push_back(entry.path().filename());
+            if (entry.is_directory() && !entry.path().filename().string().starts_with("lock"))
+                found.push_back(entry.path().filename());
         return found;
     }
 
