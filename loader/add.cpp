@@ -9,6 +9,7 @@
 #include "agree.h"
 #include "cli.h"
 #include "lease.h"
+#include "output.h"
 #include "protect.h"
 #include "text.h"
 #include "trace.h"
@@ -56,20 +57,19 @@ Result<int> add(const AddOptions& options)
     if (options.common.json) {
         auto json = to_json(view);
         if (place) json["placement"] = place->reason;
-        fmt::print("{}\n", json.dump(2));
+        print_json(json);
     } else {
-        fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
+        put("{}: {}\n", view.record.rule.name, rule_sentence(view));
         for (const auto& words : {opening_words(view), ingress_words(view)})
-            if (!words.empty()) fmt::print("{}: {}\n", view.record.rule.name, words);
+            if (!words.empty()) put("{}: {}\n", view.record.rule.name, words);
         if (view.state == RuleState::waiting)
-            fmt::print(
-                "{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else "
+            put("{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else "
                 "with the next command that changes something\n",
                 view.record.rule.name);
-        if (place) fmt::print("{}: it sits {}\n", view.record.rule.name, place->reason);
+        if (place) put("{}: it sits {}\n", view.record.rule.name, place->reason);
     }
     if (!options.hold) return 0;
-    if (isatty(STDOUT_FILENO)) fmt::print("held: Ctrl-C ends it\n");
+    if (isatty(STDOUT_FILENO)) put("held: Ctrl-C ends it\n");
     std::fflush(stdout);
     HW_CHECK(hold(view.record));
     HW_TRY(const auto removed, delete_rules({view.record.rule.name}, true, drain_progress()));
@@ -96,8 +96,8 @@ void report_guards(std::vector<RuleView>& views)
 {
     for (const auto& view : views)
         if (view.record.guard != Guard::no)
-            fmt::print(stderr, "headwind: {}: {}\n", view.record.guard == Guard::ssh ? "spared" : view.record.rule.name,
-                       rule_sentence(view));
+            say("headwind: {}: {}\n", view.record.guard == Guard::ssh ? "spared" : view.record.rule.name,
+                rule_sentence(view));
     std::erase_if(views, [](const RuleView& view) { return view.record.guard != Guard::no; });
 }
 

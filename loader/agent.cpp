@@ -9,6 +9,7 @@
 #include "exporter.h"
 #include "instance.h"
 #include "metrics_server.h"
+#include "text.h"
 
 namespace headwind {
 namespace {
@@ -55,7 +56,8 @@ void tell_start(const AgentLog& log, const AgentOptions& options, std::size_t in
     event.event = "serving";
     event.text = fmt::format(
         "serving {}: {} with rules now",
-        options.common.netns.empty() ? "all network namespaces" : "--netns " + options.common.netns, instances);
+        options.common.netns.empty() ? "all network namespaces" : "--netns " + printable(options.common.netns),
+        instances);
     if (!address.empty()) event.text += fmt::format("; metrics on http://{}/metrics", address);
     log.tell(event);
 }

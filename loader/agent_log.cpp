@@ -1,4 +1,5 @@
 #include "agent_log.h"
+#include "output.h"
 
 #include <unistd.h>
 
@@ -41,7 +42,7 @@ AgentLog::AgentLog(bool json) : json_(json), priorities_(isatty(STDERR_FILENO) =
 void AgentLog::tell(const AgentEvent& event) const
 {
     if (json_) {
-        fmt::print("{}\n", as_json(event));
+        put("{}\n", as_json(event));
         std::fflush(stdout);
         return;
     }
@@ -50,7 +51,7 @@ void AgentLog::tell(const AgentEvent& event) const
     auto line = as_text(event);
     for (auto& character : line)
         if (character == '\n') character = ' ';
-    fmt::print(stderr, "{}{}\n", priority, line);
+    say("{}{}\n", priority, line);
 }
 
 }  // namespace headwind

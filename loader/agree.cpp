@@ -11,6 +11,7 @@
 
 #include "devices.h"
 #include "guards.h"
+#include "output.h"
 
 namespace headwind {
 namespace {
@@ -99,7 +100,7 @@ Status agree(const Changes& changes, bool yes)
     if (!isatty(STDIN_FILENO))
         return fail(ErrorKind::usage, "{}: give it an end (--for 10m, --lease 10s), narrow it, or agree with --yes",
                     text);
-    fmt::print(stderr, "{}.\nIt can be ended with --for 10m. Go on without an end? [y/N] ", text);
+    say("{}.\nIt can be ended with --for 10m. Go on without an end? [y/N] ", text);
     std::string answer;
     std::getline(std::cin, answer);
     if (answer == "y" || answer == "Y" || answer == "yes") return {};

@@ -12,6 +12,8 @@
 #include "agree.h"
 #include "cli.h"
 #include "host.h"
+#include "output.h"
+#include "panic_state.h"
 #include "rule_file.h"
 #include "rule_set.h"
 #include "text.h"
@@ -84,7 +86,7 @@ private:
 Result<std::vector<DeclaredRule>> read_declared(const ApplyOptions& options, const std::string& owner)
 {
     HW_TRY(const auto lines, read_rule_file(options.file, options.common));
-    const char* environment = std::getenv("HEADWIND_OWNER");  // is every line's, if it says nothing
+    const auto environment = owner_in_environment();  // is every line's, if it says nothing
     std::vector<DeclaredRule> out;
     for (const auto& line : lines) {
         if (line.changes.add.size() != 1)
@@ -93,7 +95,7 @@ Result<std::vector<DeclaredRule>> read_declared(const ApplyOptions& options, con
                         line.place);
         auto request = line.changes.add.front();
         const bool said = request.owner != invoking_user() && request.owner != owner &&
-                          (environment == nullptr || request.owner != environment);
+                          (environment.empty() || request.owner != environment);
         if (said)
             return fail(ErrorKind::usage, "{}: --owner {}: all rules of the set are of {} (headwind apply --owner)",
                         line.place, request.owner, owner);
@@ -114,20 +116,19 @@ void print(const Report& report)
 {
     const auto tell = [](const char* what, const std::vector<RuleView>& views) {
         for (const auto& view : views) {
-            fmt::print("{} {}: {}\n", what, view.record.rule.name, rule_sentence(view));
-            if (const auto words = opening_words(view); !words.empty())
-                fmt::print("{}: {}\n", view.record.rule.name, words);
+            put("{} {}: {}\n", what, view.record.rule.name, rule_sentence(view));
+            if (const auto words = opening_words(view); !words.empty()) put("{}: {}\n", view.record.rule.name, words);
             if (view.state == RuleState::waiting)
-                fmt::print("{}: no such device is there yet; `headwind agent` takes it when it comes\n",
-                           view.record.rule.name);
+                put("{}: no such device is there yet; `headwind agent` takes it when it comes\n",
+                    view.record.rule.name);
         }
     };
     tell("added", report.added);
     tell("changed", report.changed);
-    for (const auto& name : report.unchanged) fmt::print("unchanged {}\n", name);
+    for (const auto& name : report.unchanged) put("unchanged {}\n", name);
     for (const auto& name : report.ended)
-        fmt::print("ended {}: it ended since the host was started, and --again does not say to begin it anew\n", name);
-    for (const auto& name : report.removed) fmt::print("removed {}\n", name);
+        put("ended {}: it ended since the host was started, and --again does not say to begin it anew\n", name);
+    for (const auto& name : report.removed) put("removed {}\n", name);
 }
 
 nlohmann::json in_json(const Report& report, const std::string& owner)
@@ -183,6 +184,7 @@ Result<int> apply(const ApplyOptions& options)
     };
     HW_TRY(const auto seen, records_now());
     HW_TRY(const auto intended, decide(seen));
+    if (!intended.add.empty() || !intended.change.empty()) HW_CHECK(refuse_in_panic());
     HW_CHECK(agree(intended, options.yes));
     HW_TRY(auto views, change_rules(decide));  // also where nothing is to change: devices may have come
     HW_TRY(const auto now, records_now());
@@ -190,7 +192,7 @@ Result<int> apply(const ApplyOptions& options)
                                          : remember_set(declared, owner, applied, now)));
     const auto report = report_of(done, std::move(views));
     if (options.common.json)
-        fmt::print("{}\n", in_json(report, owner).dump(2));
+        print_json(in_json(report, owner));
     else
         print(report);
     return 0;

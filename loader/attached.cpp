@@ -135,20 +135,13 @@ Status take_off(const AttachedProgram& program)
     return {};
 }
 
-std::vector<std::uint32_t> loaded_programs()
-{
-    std::vector<std::uint32_t> out;
-    std::uint32_t id = 0;
-    while (bpf_prog_get_next_id(id, &id) == 0)
-        if (program_name(id).starts_with(own_prefix)) out.push_back(id);
-    return out;
-}
-
 std::size_t count_loaded_instances()
 {
-    const auto programs = loaded_programs();
-    return static_cast<std::size_t>(
-        std::ranges::count_if(programs, [](auto id) { return program_name(id) == "headwind_egress"; }));
+    std::size_t count = 0;
+    std::uint32_t id = 0;
+    while (bpf_prog_get_next_id(id, &id) == 0)
+        if (program_name(id) == "headwind_egress") ++count;
+    return count;
 }
 
 Fd map_of_program(std::uint32_t id, std::string_view name_end, std::uint32_t value_size)

@@ -30,9 +30,8 @@ std::string describe(const std::vector<AttachedProgram>& programs);
 // Takes the program off its hook now. One that is gone is no error.
 Status take_off(const AttachedProgram& program);
 
-// All programs of Headwind's that the kernel has, of whatever namespace, attached or not: their ids.
-std::vector<std::uint32_t> loaded_programs();
-// How many of them are for packets that are sent: each instance has one (two, while another version takes over).
+// How many of Headwind's programs for packets that are sent the kernel has, of whatever namespace, attached or not:
+// each instance has one (two, while another version takes over).
 std::size_t count_loaded_instances();
 // The map that a program uses whose name ends so and whose values have this size. Nothing: it uses none, or may not be
 // looked at.

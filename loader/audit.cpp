@@ -15,6 +15,7 @@
 
 #include "cli.h"
 #include "host.h"
+#include "output.h"
 #include "text.h"
 
 namespace headwind {
@@ -41,7 +42,7 @@ std::string who()
     const passwd* entry = getpwuid(uid);
     const char* sudo = std::getenv("SUDO_USER");
     return fmt::format("user {} (uid {}{})", entry != nullptr ? entry->pw_name : "?", uid,
-                       sudo != nullptr && *sudo != '\0' ? fmt::format(", by sudo from {}", sudo) : "");
+                       sudo != nullptr && *sudo != '\0' ? fmt::format(", by sudo from {}", printable(sudo)) : "");
 }
 
 // Of the calling thread, as lsns and /proc/PID/ns/net name it; empty: not known.
@@ -122,7 +123,7 @@ void audit(const std::string& command, const Changed& changed)
                                        {"HEADWIND_RULES", fmt::format("{}", fmt::join(names_in(changed), " "))},
                                        {"HEADWIND_NETNS", netns_of("thread-self")}});
     // In one write, so that it stays whole beside what others write.
-    if (!sent) fmt::print(stderr, "{}", fmt::format("headwind: audit: {} {}\n", now_in_utc(), line));
+    if (!sent) say("headwind: audit: {} {}\n", now_in_utc(), line);
 }
 
 }  // namespace headwind

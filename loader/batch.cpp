@@ -3,6 +3,8 @@
 
 #include "agree.h"
 #include "cli.h"
+#include "output.h"
+#include "panic_state.h"
 #include "rule_file.h"
 
 namespace headwind {
@@ -32,6 +34,7 @@ Result<int> batch(const BatchOptions& options)
     HW_CHECK(enter(options.common));
     HW_TRY(auto changes, read_changes(options));
     HW_TRY(changes.confirm, parse_confirm(options.confirm));
+    if (!changes.add.empty() || !changes.change.empty()) HW_CHECK(refuse_in_panic());
     HW_CHECK(agree(changes, options.yes));
     HW_TRY(auto views, apply_changes(changes));
     report_guards(views);
@@ -39,11 +42,11 @@ Result<int> batch(const BatchOptions& options)
     if (options.common.json) {
         auto json = nlohmann::json::array();
         for (const auto& view : views) json.push_back(to_json(view));
-        fmt::print("{}\n", nlohmann::json{{"rules", json}, {"removed", changes.remove}}.dump(2));
+        print_json(nlohmann::json{{"rules", json}, {"removed", changes.remove}});
         return 0;
     }
-    for (const auto& view : views) fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
-    for (const auto& name : changes.remove) fmt::print("removed {}\n", name);
+    for (const auto& view : views) put("{}: {}\n", view.record.rule.name, rule_sentence(view));
+    for (const auto& name : changes.remove) put("removed {}\n", name);
     return 0;
 }
 

@@ -362,7 +362,8 @@ tl::unexpected<Error> denied_or_failed(int error, const std::string& what, Acces
 
 Result<PinLock> PinLock::take(const std::string& name)
 {
-    for (int waited = 0;;) {
+    std::string holder;
+    for (int waited = 0;;) {  // for this holder
         HW_TRY(const auto mount, PinDirectory::make_mount());
         HW_TRY(auto root, mount.make(root_name));
         HW_TRY(const auto directory, root.open(name));
@@ -376,9 +377,13 @@ Result<PinLock> PinLock::take(const std::string& name)
         if (!fd) continue;
         for (; flock(fd->get(), LOCK_EX | LOCK_NB) != 0; waited += lock_poll_ms) {
             if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno(errno, "lock " + directory->path());
+            if (auto now = lock_holder(*fd); now != holder) {
+                holder = std::move(now);
+                waited = 0;
+            }
             if (waited >= lock_wait_ms)
                 return fail(ErrorKind::busy, "{} is changing rules and has not finished in {} s: try again, or end it",
-                            lock_holder(*fd), lock_wait_ms / 1000);
+                            holder, lock_wait_ms / 1000);
             usleep(lock_poll_ms * 1000);
         }
         if (root.is_in(mount, root_name) && directory->is_in(root, name))

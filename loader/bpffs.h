@@ -86,7 +86,7 @@ tl::unexpected<Error> denied_or_failed(int error, const std::string& what, Acces
 // directory holds it: others then make it anew.
 class PinLock {
 public:
-    // Waits up to 5 s, then fails with ErrorKind::busy and says who holds it.
+    // Waits as long as it changes hands. One holder is waited for up to 5 s: then ErrorKind::busy says who it is.
     static Result<PinLock> take(const std::string& name);
     // Nothing, if it is held. Does not make the directory.
     static std::optional<PinLock> try_take(const PinDirectory& root, const std::string& name);

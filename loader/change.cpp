@@ -4,6 +4,7 @@
 
 #include "agree.h"
 #include "cli.h"
+#include "output.h"
 #include "protect.h"
 #include "trace.h"
 
@@ -29,17 +30,17 @@ Result<int> change(const ChangeOptions& options)
     report_guards(views);
     tell_confirm(changes.confirm);
     if (std::ranges::any_of(views, [](const auto& view) { return view.state == RuleState::panicked; }))
-        fmt::print(stderr, "headwind: panic is on: no rule has an effect until `headwind panic --off`\n");
+        say("headwind: panic is on: no rule has an effect until `headwind panic --off`\n");
     if (options.common.json) {
         auto json = nlohmann::json::array();
         for (const auto& view : views) json.push_back(to_json(view));
-        fmt::print("{}\n", json.dump(2));
+        print_json(json);
         return 0;
     }
     for (const auto& view : views) {
-        fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
+        put("{}: {}\n", view.record.rule.name, rule_sentence(view));
         for (const auto& words : {opening_words(view), ingress_words(view)})
-            if (!words.empty()) fmt::print("{}: {}\n", view.record.rule.name, words);
+            if (!words.empty()) put("{}: {}\n", view.record.rule.name, words);
     }
     return 0;
 }

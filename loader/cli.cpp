@@ -12,6 +12,8 @@
 #include "bpffs.h"
 #include "host.h"
 #include "local_time.h"
+#include "output.h"
+#include "text.h"
 
 namespace headwind {
 namespace {
@@ -26,6 +28,32 @@ const std::string& zone_name()
 }  // namespace
 
 // "14:05" today, "2026-11-24 14:05" otherwise; "14:05:07" if it is less than ten minutes away.
+namespace {
+
+constexpr const char* no_value = "has no value (a variable that is not set?): leave it out, or give it one";
+
+// "--hold", "-y"; not "-", and no negative number.
+bool looks_like_option(const std::string& word)
+{
+    return word.size() > 1 && word[0] == '-' &&
+           (word[1] == '-' || std::isalpha(static_cast<unsigned char>(word[1])) != 0);
+}
+
+void refuse_missing_values(const CLI::App& app)
+{
+    for (const auto* option : app.get_options()) {
+        if (option->count() == 0) continue;
+        for (const auto& value : option->results()) {
+            if (value.empty()) throw CLI::ValidationError(option->get_name(), no_value);
+            if (looks_like_option(value) && option->nonpositional())
+                throw CLI::ValidationError(option->get_name(), "has no value: " + printable(value) + " follows");
+        }
+    }
+    for (const auto* command : app.get_subcommands()) refuse_missing_values(*command);
+}
+
+}  // namespace
+
 std::string clock_text(std::int64_t until)
 {
     const time_t then = until, now = wall_seconds();
@@ -37,6 +65,16 @@ std::string clock_text(std::int64_t until)
     char text[32];
     strftime(text, sizeof(text), format, &local);
     return text;
+}
+
+void parse_words(CLI::App& app, std::vector<std::string> words)
+{
+    for (const auto& word : words)
+        if (word.starts_with("--") && word.find('=') + 1 == word.size())
+            throw CLI::ValidationError(word.substr(0, word.size() - 1), no_value);
+    std::reverse(words.begin(), words.end());  // CLI11 takes the last one first
+    app.parse(std::move(words));
+    refuse_missing_values(app);
 }
 
 void add_common_options(CLI::App* command, CommonOptions& options, bool json)
@@ -51,7 +89,10 @@ void add_common_options(CLI::App* command, CommonOptions& options, bool json)
             "are read there")
         ->type_name("PATH")
         ->envname("HEADWIND_HOST_ROOT")
-        ->transform([](const std::string& path) { return path.substr(0, path.find_last_not_of('/') + 1); });
+        ->transform([](const std::string& path) {
+            const auto end = path.find_last_not_of('/') + 1;
+            return end == 0 && !path.empty() ? "/." : path.substr(0, end);  // /./proc: an empty one is none
+        });
     if (json) command->add_flag("--json", options.json, "print JSON");
 }
 
@@ -87,13 +128,19 @@ Status enter(const CommonOptions& options)
 Progress drain_progress()
 {
     return [](std::uint32_t left) {
-        if (isatty(STDERR_FILENO)) fmt::print(stderr, "headwind: waiting for {} packets in the line ...\n", left);
+        if (isatty(STDERR_FILENO)) say("headwind: waiting for {} packets in the line ...\n", left);
     };
+}
+
+std::string owner_in_environment()
+{
+    const char* owner = std::getenv("HEADWIND_OWNER");
+    return owner != nullptr ? owner : "";
 }
 
 std::string invoking_user()
 {
-    if (const char* user = std::getenv("SUDO_USER"); user != nullptr && *user != '\0') return user;
+    if (const char* user = std::getenv("SUDO_USER"); user != nullptr && *user != '\0') return printable(user);
     static const std::string name = [] {  // a file of rules asks for each line
         const passwd* entry = getpwuid(getuid());
         return entry != nullptr ? entry->pw_name : std::to_string(getuid());

@@ -16,7 +16,12 @@ namespace headwind {
 
 struct Cli {
     std::function<Result<int>()> chosen;  // returns the exit code
+    std::vector<std::string> command;     // of `run`: what came behind the first --
 };
+
+// Parses words as a command line has them. Also throws CLI::ValidationError where a variable that is not set left no
+// value: an empty word, `--owner=`, or the next option in a value's place.
+void parse_words(CLI::App& app, std::vector<std::string> words);
 
 void register_add(CLI::App& app, Cli& cli);
 void register_del(CLI::App& app, Cli& cli);
@@ -98,6 +103,7 @@ void tell_confirm(std::uint64_t confirm);
 
 // The user who is responsible: $SUDO_USER, else the name of the real user id.
 std::string invoking_user();
+std::string owner_in_environment();  // $HEADWIND_OWNER; empty: none
 // --owner, by default the user.
 void add_owner_flag(CLI::App* command, std::string& owner, const char* help);
 Result<std::string> owner_or_user(const std::string& owner);

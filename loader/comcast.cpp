@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli.h"
+#include "output.h"
 
 namespace headwind {
 namespace {
@@ -14,9 +15,9 @@ struct ComcastCommand {
     bool stop = false, dry_run = false;
 };
 
-void print_json(const std::vector<std::string>& commands, const nlohmann::json& rules)
+void print_commands(const std::vector<std::string>& commands, const nlohmann::json& rules)
 {
-    fmt::print("{}\n", nlohmann::json{{"commands", commands}, {"rules", rules}}.dump(2));
+    print_json(nlohmann::json{{"commands", commands}, {"rules", rules}});
 }
 
 // ---- --stop ----
@@ -24,14 +25,14 @@ void print_json(const std::vector<std::string>& commands, const nlohmann::json& 
 int report_stopped(const Removed& removed, bool json)
 {
     if (json) {
-        fmt::print("{}\n", nlohmann::json{{"removed", removed.rules}, {"packets_lost", removed.packets_lost}}.dump(2));
+        print_json(nlohmann::json{{"removed", removed.rules}, {"packets_lost", removed.packets_lost}});
         return 0;
     }
-    for (const auto& name : removed.rules) fmt::print("removed {}\n", name);
-    if (removed.rules.empty()) fmt::print("no rules of comcast's to remove\n");
+    for (const auto& name : removed.rules) put("removed {}\n", name);
+    if (removed.rules.empty()) put("no rules of comcast's to remove\n");
     if (removed.packets_lost != 0)
-        fmt::print(stderr, "headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
-                   default_drain.count());
+        say("headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
+            default_drain.count());
     return 0;
 }
 
@@ -41,9 +42,9 @@ Result<int> stop(const ComcastCommand& options)
     if (options.dry_run) {
         const auto command = delete_command(names, options.common.netns);
         if (options.common.json)
-            print_json({command}, nlohmann::json::array());
+            print_commands({command}, nlohmann::json::array());
         else
-            fmt::print("{}\n", command);
+            put("{}\n", command);
         return 0;
     }
     HW_CHECK(enter(options.common));
@@ -89,12 +90,12 @@ Result<int> start(const ComcastCommand& options)
     if (options.common.json) {
         auto json = nlohmann::json::array();
         for (const auto& view : views) json.push_back(to_json(view));
-        print_json(commands, json);
+        print_commands(commands, json);
         return 0;
     }
-    for (const auto& view : views) fmt::print("{}: {}\n", view.record.rule.name, rule_sentence(view));
-    if (!views.empty()) fmt::print("The same in Headwind's words:\n");
-    for (const auto& command : commands) fmt::print("{}{}\n", views.empty() ? "" : "  ", command);
+    for (const auto& view : views) put("{}: {}\n", view.record.rule.name, rule_sentence(view));
+    if (!views.empty()) put("The same in Headwind's words:\n");
+    for (const auto& command : commands) put("{}{}\n", views.empty() ? "" : "  ", command);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli.h"
+#include "output.h"
 #include "units.h"
 
 namespace headwind {
@@ -17,17 +18,16 @@ Result<int> confirm(const ConfirmOptions& options)
     HW_CHECK(enter(options.common));
     HW_TRY(const auto settled, settle_pending(options.undo, drain_progress()));
     if (options.common.json) {
-        fmt::print("{}\n", nlohmann::json{{options.undo ? "undone" : "confirmed", true},
-                                          {"rules", settled.rules},
-                                          {"packets_lost", settled.packets_lost}}
-                               .dump(2));
+        print_json(nlohmann::json{{options.undo ? "undone" : "confirmed", true},
+                                  {"rules", settled.rules},
+                                  {"packets_lost", settled.packets_lost}});
         return 0;
     }
-    fmt::print("{}; ", options.undo ? "undone" : "confirmed");
+    put("{}; ", options.undo ? "undone" : "confirmed");
     if (settled.rules.empty())
-        fmt::print("of the rules it was about none is left\n");
+        put("of the rules it was about none is left\n");
     else
-        fmt::print("in force: {}\n", fmt::join(settled.rules, ", "));
+        put("in force: {}\n", fmt::join(settled.rules, ", "));
     return 0;
 }
 
@@ -48,8 +48,7 @@ Result<std::uint64_t> parse_confirm(const std::string& text)
 
 void tell_confirm(std::uint64_t confirm)
 {
-    if (confirm != 0)
-        fmt::print(stderr, "headwind: undone in {} unless `headwind confirm` comes first\n", format_duration(confirm));
+    if (confirm != 0) say("headwind: undone in {} unless `headwind confirm` comes first\n", format_duration(confirm));
 }
 
 void register_confirm(CLI::App& app, Cli& cli)

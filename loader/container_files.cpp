@@ -1,15 +1,19 @@
 #include "container_files.h"
 
+#include <fcntl.h>
 #include <glob.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
 
 #include "cgroup.h"
+#include "fd.h"
 
 namespace headwind {
 namespace {
@@ -23,6 +27,7 @@ using Reader = Status (*)(std::string_view, ContainerState&);
 constexpr const char* runtime_folders[] = {
     "/run/runc",        "/run/runc-*",     "/run/crun", "/run/containerd/runc/*", "/run/docker/runtime-*/*",
     "/run/user/*/runc", "/run/user/*/crun"};
+constexpr std::size_t max_state_bytes = 16 << 20;
 constexpr const char* docker_folder = "/var/lib/docker/containers";
 // Of containers/storage, whose driver (overlay, vfs, …) is in the name. CRI-O and Podman.
 constexpr const char* storage_folders[] = {"/var/lib/containers/storage/*-containers",
@@ -51,6 +56,13 @@ void read_file(const std::string& path, Reader read, ContainerState& into)
     if (const auto text = read_host_file(path); !text.empty() && read(text, next)) into = std::move(next);
 }
 
+// A user's own containers (rootless) do not stand for others of the same id.
+bool is_of_user(const std::string& folder)
+{
+    struct stat info {};
+    return lstat(folder.c_str(), &info) != 0 || info.st_uid != 0;
+}
+
 void add_runtime_states(const std::string& root, Containers& all)
 {
     for (const char* folders : runtime_folders) {
@@ -61,6 +73,7 @@ void add_runtime_states(const std::string& root, Containers& all)
             read_file(folder + "/status", read_crun_status, one);
             if (one.bundle.empty()) continue;  // neither could be read
             read_file(in_root(root, one.bundle) + "/config.json", read_bundle_config, one);
+            if (const auto there = all.find(one.id); there != all.end() && is_of_user(folder)) continue;
             all[one.id] = std::move(one);
         }
     }
@@ -176,8 +189,17 @@ std::string in_root(const std::string& root, const std::string& path)
 
 std::string read_host_file(const std::string& path)
 {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
+    // Others may have put anything there: a FIFO is not waited for, a device not read.
+    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    struct stat info {};
+    if (!fd || fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
+    std::string text;
+    std::array<char, 65536> some{};
+    for (ssize_t length = 0; (length = read(fd.get(), some.data(), some.size())) > 0;) {
+        text.append(some.data(), static_cast<std::size_t>(length));
+        if (text.size() > max_state_bytes) return {};
+    }
+    return text;
 }
 
 std::vector<int> processes_of(const std::string& root, const std::string& cgroup)

@@ -28,6 +28,8 @@
 #include "host.h"
 #include "instance.h"
 #include "netlink.h"
+#include "output.h"
+#include "programs.h"
 
 namespace headwind {
 namespace {
@@ -61,9 +63,9 @@ Check probe_bpf()
     code[0].code = BPF_ALU64 | BPF_MOV | BPF_K;  // r0 = 0
     code[1].code = BPF_JMP | BPF_EXIT;
     const Fd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "hw_probe", "GPL", code, 2, nullptr));
-    if (program) return check_ok("bpf", "programs can be loaded");
-    const auto error = fail_errno(errno, "load a BPF program");
-    return check_failed("bpf", Lacks::everything, error.value());
+    if (!program) return check_failed("bpf", Lacks::everything, fail_errno(errno, "load a BPF program").value());
+    const auto open = check_lockdown();
+    return open ? check_ok("bpf", "programs can be loaded") : check_failed("bpf", Lacks::everything, open.error());
 }
 
 // Shown in the host's first namespace only. The thread may be in it even where process 1 cannot be asked for it.
@@ -293,10 +295,10 @@ Result<int> doctor(const CommonOptions& options)
     add_devices(checks, privileged);
     checks.push_back(privileged ? probe_rules() : not_tried("rules"));
     if (options.json) {
-        fmt::print("{}\n", to_json(checks).dump(2));
+        print_json(to_json(checks));
     } else {
-        for (const auto& check : checks) fmt::print("{}\n", format_check(check, isatty(STDOUT_FILENO) != 0));
-        fmt::print("{}\n", conclusion(checks));
+        for (const auto& check : checks) write_out(format_check(check, isatty(STDOUT_FILENO) != 0) + "\n");
+        put("{}\n", conclusion(checks));
     }
     return doctor_exit_code(checks);
 }

@@ -188,7 +188,8 @@ std::string format_check(const Check& check, bool colour)
     const auto padded = fmt::format("{:<4}", format_status(check.status));
     const auto status = colour ? fmt::format(fmt::fg(colour_of(check.status)), "{}", padded) : padded;
     const auto* const separator = check.advice.empty() ? "" : "; ";
-    return fmt::format("{}  {:<11} {}{}{}", status, check.name, check.detail, separator, check.advice);
+    return fmt::format("{}  {:<11} {}{}{}", status, check.name, harmless(check.detail), separator,
+                       harmless(check.advice));
 }
 
 nlohmann::json to_json(const std::vector<Check>& checks)

@@ -5,6 +5,8 @@
 #include "cli.h"
 #include "exporter.h"
 #include "metrics_server.h"
+#include "output.h"
+#include "text.h"
 
 namespace headwind {
 namespace {
@@ -47,8 +49,8 @@ Result<int> serve(const ExporterOptions& options)
     };
     HW_TRY(const auto server, MetricsServer::start(options.listen, scrape));
     const auto& netns = options.common.netns;
-    fmt::print("metrics of {} on http://{}/metrics\n", netns.empty() ? "this network namespace" : "--netns " + netns,
-               server.address());
+    put("metrics of {} on http://{}/metrics\n",
+        netns.empty() ? "this network namespace" : "--netns " + printable(netns), server.address());
     std::fflush(stdout);
     int signal = 0;
     sigwait(&signals, &signal);

@@ -155,7 +155,7 @@ std::vector<MetricFamily> metric_families(const std::vector<NamedOverview>& name
                 continue;
             }
             for (auto& metric : families[i].metric) {
-                metric.label.insert(metric.label.begin(), {"netns", netns});
+                metric.label.insert(metric.label.begin(), {"netns", harmless(netns)});
                 out[i].metric.push_back(std::move(metric));
             }
         }

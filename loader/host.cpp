@@ -1,7 +1,9 @@
 #include "host.h"
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -10,6 +12,8 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+
+#include "text.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -81,21 +85,27 @@ Result<std::vector<fs::path>> entries_of(const std::string& directory)
     return out;
 }
 
+bool is_netns(const Fd& fd)
+{
+    return ioctl(fd.get(), NS_GET_NSTYPE) == CLONE_NEWNET;
+}
+
 Result<Fd> open_netns(const std::string& name)
 {
     const bool pid = !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
     const auto path = name.starts_with('/') ? name : pid ? "/proc/" + name + "/ns/net" : "/run/netns/" + name;
-    Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));  // a FIFO is not waited for
     if (!fd)
         return fail(ErrorKind::not_found, "--netns {}: {}: {} (a name of `ip netns list`, a process id, or a path)",
-                    name, path, std::strerror(errno));
+                    printable(name), printable(path), std::strerror(errno));
+    if (!is_netns(fd)) return fail(ErrorKind::usage, "--netns {}: this is no network namespace", printable(name));
     return fd;
 }
 
 Status enter_netns(const std::string& name)
 {
     HW_TRY(const auto fd, open_netns(name));
-    return enter_netns(fd.get(), "--netns " + name);
+    return enter_netns(fd.get(), "--netns " + printable(name));
 }
 
 Status enter_netns(int netns, const std::string& what)

@@ -18,6 +18,7 @@ Result<std::vector<std::filesystem::path>> entries_of(const std::string& directo
 
 // Opens a network namespace: a name of `ip netns`, a process id, or a path.
 Result<Fd> open_netns(const std::string& name);
+bool is_netns(const Fd& fd);  // not another kind of namespace, not the empty file where one was mounted
 // Moves the calling thread into a network namespace: a name of `ip netns`, a process id, or a path. Mount namespaces
 // stay as they are (`ip netns exec` would hide the BPF file system).
 Status enter_netns(const std::string& name);

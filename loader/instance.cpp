@@ -266,7 +266,6 @@ Result<std::uint16_t> read_tag(const PinDirectory& directory)
 
 Result<std::optional<Instance>> open_instance(Access access)
 {
-    collect_libbpf_words();
     HW_TRY(const auto netns, current_netns());
     HW_TRY(auto root, open_pin_root(access));
     if (!root) return std::nullopt;
@@ -325,7 +324,6 @@ void make_room(headwind_bpf& skeleton, std::uint32_t max_rules)
 
 Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules)
 {
-    collect_libbpf_words();
     HW_TRY(const auto netns, current_netns());
     if (!kernel_has_btf())
         return fail(
@@ -488,6 +486,8 @@ Result<Mapping<hw_host>> pin_host_map(const Fd& map)
     if (!map && !made) return denied_or_failed(errno, "make the map that all instances share", Access::change);
     const auto& shared = map ? map : made;
     HW_TRY(const auto lock, lock_host());
+    HW_TRY(const bool there, lock.root().has(host_pin));  // the first instance of the host may have come meanwhile
+    if (there) return open_global<hw_host>(lock.root(), host_pin, Access::change);
     HW_CHECK(pin(lock.root(), shared.get(), host_pin));
     return map_global<hw_host>(shared, lock.root().path_of(host_pin), Access::change);
 }

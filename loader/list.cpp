@@ -11,6 +11,7 @@
 
 #include "cli.h"
 #include "host.h"
+#include "output.h"
 #include "reclaim.h"
 
 namespace headwind {
@@ -69,34 +70,35 @@ void print_list(const Overview& all)
     const auto me = invoking_user();
     const auto width = name_width(all);
     for (const auto& rule : all.rules) {
-        fmt::print("{:<{}}  {}  {}{}\n", rule.record.rule.name, width, coloured(rule.state), rule_sentence(rule),
-                   rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
-        if (!rule.trouble.empty()) fmt::print("{:<{}}  {}\n", "", width, rule.trouble);
+        put("{:<{}}  ", rule.record.rule.name, width);
+        write_out(coloured(rule.state));
+        put("  {}{}\n", rule_sentence(rule), rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
+        if (!rule.trouble.empty()) put("{:<{}}  {}\n", "", width, rule.trouble);
         for (const auto& words : {opening_words(rule), ingress_words(rule)})
-            if (!words.empty()) fmt::print("{:<{}}  {}\n", "", width, words);
+            if (!words.empty()) put("{:<{}}  {}\n", "", width, words);
     }
     if (all.pending) {
-        fmt::print("A change waits for `headwind confirm` until {}: {}.\n", clock_text(all.pending->until),
-                   all.pending->comes_back.empty()
-                       ? "else what it added goes"
-                       : fmt::format("else these are as before: {}", fmt::join(all.pending->comes_back, ", ")));
+        put("A change waits for `headwind confirm` until {}: {}.\n", clock_text(all.pending->until),
+            all.pending->comes_back.empty()
+                ? "else what it added goes"
+                : fmt::format("else these are as before: {}", fmt::join(all.pending->comes_back, ", ")));
     }
     if (has_several_devices(all))
-        fmt::print("A packet that passes several of these devices is impaired at the first of them only.\n");
+        put("A packet that passes several of these devices is impaired at the first of them only.\n");
     if (!all.own_programs)
-        fmt::print("The programs that run are another version's: `headwind upgrade` puts this one's in their place.\n");
+        put("The programs that run are another version's: `headwind upgrade` puts this one's in their place.\n");
 }
 
 void say_panic(const Overview& all)
 {
-    if (all.panic) fmt::print("panic is on: no rule has an effect; `headwind panic --off` goes on\n");
+    if (all.panic) put("panic is on: no rule has an effect; `headwind panic --off` goes on\n");
 }
 
 // Rules of containers and pods are in namespaces of their own.
-Result<int> show_everywhere(const ListOptions& options, void (*print)(const Overview&))
+Result<int> show_everywhere(const ListOptions& options, void (*show)(const Overview&))
 {
     auto json = nlohmann::json::array();
-    bool any = false;
+    bool any = false, said_panic = false;
     HW_TRY(const auto paths, namespaces_in_use(false));
     std::optional<Error> trouble;
     for (const auto& path : paths) {
@@ -104,20 +106,22 @@ Result<int> show_everywhere(const ListOptions& options, void (*print)(const Over
         const auto all = overview();
         if (!all) {
             trouble = all.error();
-            fmt::print(stderr, "headwind: in {}: {}\n", path, all.error().message);
+            say("headwind: in {}: {}\n", printable(path), all.error().message);
             continue;
         }
+        if (!options.common.json && !said_panic) say_panic(*all);
+        said_panic = true;
         any = any || !all->rules.empty();
         json.push_back(to_json(*all));
         json.back()["netns"] = path;
         if (options.common.json || all->rules.empty()) continue;
-        fmt::print("in {}:\n", path);
-        print(*all);
+        put("in {}:\n", printable(path));
+        show(*all);
     }
     if (options.common.json)
-        fmt::print("{}\n", nlohmann::json{{"namespaces", json}}.dump(2));
+        print_json(nlohmann::json{{"namespaces", json}});
     else if (!any && !trouble)
-        fmt::print("no rules\n");
+        put("no rules\n");
     return trouble ? exit_code(trouble->kind) : 0;
 }
 
@@ -127,11 +131,11 @@ Result<int> list(const ListOptions& options)
     if (options.everywhere) return show_everywhere(options, print_list);
     HW_TRY(const auto all, overview());
     if (options.common.json) {
-        fmt::print("{}\n", to_json(all).dump(2));
+        print_json(to_json(all));
         return 0;
     }
     say_panic(all);
-    if (all.rules.empty()) fmt::print("no rules\n");
+    if (all.rules.empty()) put("no rules\n");
     print_list(all);
     return 0;
 }
@@ -174,26 +178,25 @@ void print_table(const Overview& all)
 {
     const auto width = name_width(all);
     const auto shown = columns_for(all);
-    fmt::print("{:<{}}  {:<4}", "rule", width, "dir");
-    for (const Column& column : shown) fmt::print("{:>{}}", column.title, column.width);
-    fmt::print("\n");
+    put("{:<{}}  {:<4}", "rule", width, "dir");
+    for (const Column& column : shown) put("{:>{}}", column.title, column.width);
+    put("\n");
     for (const auto& rule : all.rules) {
         for (const auto& [direction, c] : rule.counters) {
-            fmt::print("{:<{}}  {:<4}", rule.record.rule.name, width, format_direction(direction));
-            for (const Column& column : shown) fmt::print("{:>{}}", column.value(c), column.width);
-            fmt::print("\n");
+            put("{:<{}}  {:<4}", rule.record.rule.name, width, format_direction(direction));
+            for (const Column& column : shown) put("{:>{}}", column.value(c), column.width);
+            put("\n");
             if (c.unstampable != 0)
-                fmt::print("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "",
-                           width, c.unstampable);
+                put("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "", width,
+                    c.unstampable);
             if (c.shared != 0)
-                fmt::print(
-                    "{:<{}}  {} packets were only subject to loss and partition: their sender keeps them (pktgen, "
+                put("{:<{}}  {} packets were only subject to loss and partition: their sender keeps them (pktgen, "
                     "NC-SI)\n",
                     "", width, c.shared);
         }
     }
-    fmt::print("line: {} packets held, {} of {} bytes, {} dropped by the line itself\n", all.line.held_packets,
-               all.line.held_bytes, all.max_held, all.line.dropped_packets);
+    put("line: {} packets held, {} of {} bytes, {} dropped by the line itself\n", all.line.held_packets,
+        all.line.held_bytes, all.max_held, all.line.dropped_packets);
 }
 
 Status keep_named(Overview& all, const std::vector<std::string>& names)
@@ -212,7 +215,7 @@ void print_stats(const Overview& all)
 {
     say_panic(all);
     if (all.rules.empty())
-        fmt::print("no rules\n");
+        put("no rules\n");
     else
         print_table(all);
 }
@@ -224,13 +227,13 @@ Result<int> stats(const ListOptions& options)
     for (;;) {
         HW_TRY(auto all, overview());
         HW_CHECK(keep_named(all, options.names));
-        if (options.watch && isatty(STDOUT_FILENO) && !options.common.json) fmt::print("\033[H\033[2J");
+        if (options.watch && isatty(STDOUT_FILENO) && !options.common.json) write_out("\033[H\033[2J");
         if (options.common.json)
-            fmt::print("{}\n", to_json(all).dump(options.watch ? -1 : 2));
+            print_json(to_json(all), options.watch ? -1 : 2);
         else
             print_stats(all);
         if (!options.watch) return 0;
-        std::fflush(stdout);
+        if (!is_output_written()) return 0;
         std::this_thread::sleep_for(std::chrono::seconds(1));
     }
 }

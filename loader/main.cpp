@@ -1,10 +1,13 @@
 // headwind: command line entry point. The only place that prints errors.
-#include <cstdio>
+#include <algorithm>
 #include <exception>
+#include <sstream>
 
 #include "audit.h"
 #include "cli.h"
 #include "comcast.h"
+#include "output.h"
+#include "programs.h"
 #include "text.h"
 
 namespace {
@@ -14,6 +17,24 @@ constexpr const char* exit_codes =
     "5 not possible on this kernel or host, 6 another headwind is changing rules. `run`: the command's own, or\n"
     "125 headwind failed, 126 the command cannot be run, 127 it was not found.\n\n"
     "Start with: headwind doctor; headwind run --delay 250ms --loss 10% -- curl http://example.org/";
+
+// `run`: the first -- ends our options, whatever comes behind it.
+void take_command(std::vector<std::string>& words, headwind::Cli& cli)
+{
+    const auto end = std::find(words.begin(), words.end(), "--");
+    if (words.empty() || words.front() != "run" || end == words.end()) return;
+    cli.command.assign(end + 1, words.end());
+    words.erase(end, words.end());
+}
+
+// The exit code, now that all is done.
+int finish(int code)
+{
+    if (headwind::is_output_written()) return code;
+    headwind::end_like_a_pipe();
+    headwind::say("headwind: not all output could be written\n");
+    return code == 0 ? headwind::exit_code(headwind::ErrorKind::failed) : code;
+}
 
 int run(int argc, char** argv)
 {
@@ -29,31 +50,35 @@ int run(int argc, char** argv)
           register_comcast, register_verify, register_renew, register_upgrade, register_apply})
         enlist(app, cli);
     try {
-        const auto words = with_double_dashes({argv + 1, argv + argc});
-        app.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes the last one first
+        auto words = with_double_dashes({argv + 1, argv + argc});
+        take_command(words, cli);
+        parse_words(app, std::move(words));
     } catch (const CLI::ParseError& error) {
-        const int code = app.exit(error);
-        if (code == 0) return 0;
-        return app.got_subcommand("run") ? 125 : exit_code(ErrorKind::usage);
+        std::ostringstream out, err;
+        const int code = app.exit(error, out, err);
+        put("{}", out.str());
+        say("{}", err.str());
+        return finish(code == 0 ? 0 : app.got_subcommand("run") ? 125 : exit_code(ErrorKind::usage));
     }
     // The agent has a log of its own, and what verify changes is in namespaces that it makes.
     const auto command = app.get_subcommands().front()->get_name();
     if (command != "agent" && command != "verify")
         observe_changes([command](const Changed& changed) { audit(command, changed); });
+    collect_libbpf_words();
     const auto result = cli.chosen();
-    if (result) return *result;
-    fmt::print(stderr, "headwind: {}\n", harmless(result.error().message));
-    return exit_code(result.error().kind);
+    if (!result) say("headwind: {}\n", result.error().message);
+    return finish(result ? *result : exit_code(result.error().kind));
 }
 
 }  // namespace
 
 int main(int argc, char** argv)
 {
+    headwind::prepare_output();
     try {
         return run(argc, argv);
     } catch (const std::exception& error) {  // out of memory and the like: nothing of ours throws
-        std::fprintf(stderr, "headwind: %s\n", error.what());
-        return 1;
+        headwind::say("headwind: {}\n", error.what());
+        return headwind::exit_code(headwind::ErrorKind::failed);
     }
 }

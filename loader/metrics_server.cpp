@@ -7,6 +7,7 @@
 
 #include "exporter.h"
 #include "fd.h"
+#include "output.h"
 
 namespace headwind {
 namespace {
@@ -44,7 +45,7 @@ private:
     void tell(const std::string& message) const
     {
         if (message == last_error_) return;
-        fmt::print(stderr, "headwind: scrape failed: {}\n", message);
+        say("headwind: scrape failed: {}\n", message);
         last_error_ = message;
     }
 
@@ -104,8 +105,11 @@ Result<std::string> free_address(const std::string& text)
 
 Result<std::unique_ptr<prometheus::Exposer>> start_server(const std::string& address)
 {
+    // Who sends his request byte by byte takes a thread for two seconds at most, and does not take the last one.
+    const std::vector<std::string> options{"listening_ports",    address, "num_threads", "16",
+                                           "request_timeout_ms", "2000"};
     try {
-        return std::make_unique<prometheus::Exposer>(address);
+        return std::make_unique<prometheus::Exposer>(options);
     } catch (const std::exception& error) {
         return fail(ErrorKind::failed, "--listen {}: the web server does not start: {}", address, error.what());
     }

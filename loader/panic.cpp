@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli.h"
+#include "output.h"
 #include "panic_state.h"
 
 namespace headwind {
@@ -15,15 +16,14 @@ Result<int> panic(const PanicOptions& options)
 {
     HW_TRY(const bool found, set_panic(!options.off));
     if (options.json)
-        fmt::print("{}\n", nlohmann::json{{"instances", found}, {"panic", !options.off}}.dump());
+        print_json(nlohmann::json{{"instances", found}, {"panic", !options.off}}, -1);
     else if (!found)
-        fmt::print("there are no rules on this host{}\n",
-                   options.off ? "" : ", and none can be added until `headwind panic --off`");
+        put("there are no rules on this host{}\n",
+            options.off ? "" : ", and none can be added until `headwind panic --off`");
     else if (options.off)
-        fmt::print("rules of every namespace have their effect again\n");
+        put("rules of every namespace have their effect again\n");
     else
-        fmt::print(
-            "every rule of every namespace is off, and none can be added. Go on with `headwind panic --off`, or remove "
+        put("every rule of every namespace is off, and none can be added. Go on with `headwind panic --off`, or remove "
             "the "
             "rules with `headwind clear --everywhere --anyone`\n");
     return 0;

@@ -1,9 +1,7 @@
 #include "placement.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include <fmt/ranges.h>
 
@@ -38,21 +36,14 @@ Party party_of(const Found& found)
     return party;
 }
 
-// Not the empty file that is left where one was mounted.
-bool is_namespace(const Fd& fd)
-{
-    struct statfs info {};
-    return fstatfs(fd.get(), &info) == 0 && static_cast<unsigned long>(info.f_type) == NSFS_MAGIC;
-}
-
 // The first of the paths that can be opened.
 Status open_netns(const Found& found, const std::string& flag, Place& into)
 {
     int error = ENOENT;
     for (const auto& path : found.netns) {
-        into.netns = Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        into.netns = Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
         into.netns_path = path;
-        if (into.netns && is_namespace(into.netns)) return {};
+        if (into.netns && is_netns(into.netns)) return {};
         error = into.netns ? EINVAL : errno;
     }
     return fail(error == EACCES || error == EPERM ? ErrorKind::permission : ErrorKind::not_found,

@@ -4,9 +4,13 @@
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+#include <iterator>
 #include <span>
 
+#include <bpf/bpf.h>
+
 #include "cures.h"
+#include "fd.h"
 #include "front.skel.h"
 #include "laws.h"
 
@@ -40,6 +44,16 @@ tl::unexpected<Error> fail_libbpf(int error, const std::string& what)
     return failure;
 }
 
+bpf_insn instruction(std::uint8_t code, std::uint8_t to, std::int32_t value, std::uint8_t from = 0)
+{
+    bpf_insn out{};
+    out.code = code;
+    out.dst_reg = to & 0xf;
+    out.src_reg = from & 0xf;
+    out.imm = value;
+    return out;
+}
+
 // FNV-1a.
 std::uint64_t hashed(std::uint64_t hash, const void* bytes, std::size_t size)
 {
@@ -64,9 +78,28 @@ Result<Skeleton> open_programs(const ProgramConstants& constants)
 
 Status load_programs(headwind_bpf& skeleton)
 {
-    if (const int error = headwind_bpf__load(&skeleton); error != 0)
-        return fail_libbpf(-error, "load the BPF programs");
-    return {};
+    libbpf_words().clear();
+    const int error = headwind_bpf__load(&skeleton);
+    if (error == 0) return {};
+    HW_CHECK(check_lockdown());
+    return fail_libbpf(-error, "load the BPF programs");
+}
+
+Status check_lockdown()
+{
+    // bpf_probe_read_kernel(fp - 8, 8, nullptr), which is no helper of such a kernel
+    const bpf_insn code[] = {instruction(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, 0, BPF_REG_10),
+                             instruction(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_1, -8),
+                             instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 8),
+                             instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0),
+                             instruction(BPF_JMP | BPF_CALL, 0, BPF_FUNC_probe_read_kernel),
+                             instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0),
+                             instruction(BPF_JMP | BPF_EXIT, 0, 0)};
+    const Fd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "hw_probe", "GPL", code, std::size(code), nullptr));
+    if (program || errno != EINVAL) return {};
+    return fail(ErrorKind::unsupported,
+                "this kernel is locked down: BPF programs may not read its memory (/sys/kernel/security/lockdown says "
+                "confidentiality): boot it with lockdown=integrity, or none");
 }
 
 std::uint64_t own_programs()

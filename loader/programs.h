@@ -28,6 +28,10 @@ struct ProgramConstants {
 Result<Skeleton> open_programs(const ProgramConstants& constants);
 Status load_programs(headwind_bpf& skeleton);
 
+// unsupported where the kernel is locked down so far that programs may not read its memory: they look there whether a
+// packet has other owners (see is_shared() in bpf/headwind.bpf.c). Another failure is not told apart from success.
+Status check_lockdown();
+
 // Tells the programs of one build of headwind, XDP's included, from those of another. Never 0.
 std::uint64_t own_programs();
 

@@ -34,12 +34,26 @@ bool may_guard(const Rule& rule)
            !selector.remote_ports.empty();
 }
 
+// Names of devices need not be UTF-8, as JSON's text: one that is not is told by its bytes.
+json name_in_json(const std::string& name)
+{
+    if (is_plain_text(name)) return name;
+    return std::vector<std::uint8_t>(name.begin(), name.end());
+}
+
+std::string name_of(const json& value)
+{
+    if (!value.is_array()) return value.get<std::string>();
+    const auto bytes = value.get<std::vector<std::uint8_t>>();
+    return {bytes.begin(), bytes.end()};
+}
+
 Status read_record(const json& value, RuleRecord& record)
 {
     HW_TRY(record.rule, rule_from_json(value.at("rule")));
     for (const auto& one : value.at("devices")) {
         AttachedDevice device;
-        HW_CHECK(read(one, "name", device.name));
+        device.name = name_of(one.at("name"));
         HW_CHECK(read(one, "ifindex", device.ifindex));
         HW_CHECK(read(one, "slot", device.slot));
         if (device.slot >= HW_MAX_DEVICES) return fail(ErrorKind::failed, "slot is {}", device.slot);
@@ -103,7 +117,7 @@ std::string encode_record(const RuleRecord& record)
 {
     json devices = json::array(), cgroups = json::array();
     for (const auto& device : record.devices)
-        devices.push_back({{"name", device.name}, {"ifindex", device.ifindex}, {"slot", device.slot}});
+        devices.push_back({{"name", name_in_json(device.name)}, {"ifindex", device.ifindex}, {"slot", device.slot}});
     for (const auto& cgroup : record.cgroups)
         cgroups.push_back({{"path", cgroup.path}, {"id", cgroup.id}, {"level", cgroup.level}});
     return json{{"rule", to_json(record.rule)},

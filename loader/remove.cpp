@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "host.h"
+#include "output.h"
 #include "reclaim.h"
 #include "text.h"
 
@@ -40,17 +41,17 @@ nlohmann::json to_json(const Removed& removed)
 int report(const Removed& removed, bool as_json)
 {
     if (as_json) {
-        fmt::print("{}\n", to_json(removed).dump(2));
+        print_json(to_json(removed));
         return 0;
     }
-    for (const auto& name : removed.rules) fmt::print("removed {}\n", name);
+    for (const auto& name : removed.rules) put("removed {}\n", name);
     if (!removed.programs.empty())
-        fmt::print("took programs without rules off {}\n", describe(removed.programs));
+        put("took programs without rules off {}\n", describe(removed.programs));
     else if (removed.rules.empty())
-        fmt::print("no rules to remove\n");
+        put("no rules to remove\n");
     if (removed.packets_lost != 0)
-        fmt::print(stderr, "headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
-                   default_drain.count());
+        say("headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
+            default_drain.count());
     return 0;
 }
 
@@ -90,8 +91,8 @@ void say_what_stays(const Removed& removed)
 {
     for (const auto& record : removed.left)
         if (record.guard == Guard::no)
-            fmt::print(stderr, "headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", record.rule.name,
-                       record.owner, record.owner);
+            say("headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", record.rule.name, record.owner,
+                record.owner);
 }
 
 // One after the other, each to its end: what cannot be cleared is told, and the rest goes on.
@@ -104,7 +105,7 @@ Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_js
         if (!enter_netns(path)) continue;  // it ended meanwhile
         const auto removed = clear(owner, drain_progress());
         if (!removed) {
-            fmt::print(stderr, "headwind: in {}: {}\n", path, harmless(removed.error().message));
+            say("headwind: in {}: {}\n", printable(path), removed.error().message);
             code = exit_code(removed.error().kind);
             continue;
         }
@@ -113,14 +114,14 @@ Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_js
             json.back()["netns"] = path;
             continue;
         }
-        fmt::print("in {}:\n", path);
+        put("in {}:\n", printable(path));
         say_what_stays(*removed);
         report(*removed, false);
     }
     if (as_json)
-        fmt::print("{}\n", nlohmann::json{{"namespaces", json}}.dump(2));
+        print_json(nlohmann::json{{"namespaces", json}});
     else if (paths.empty())
-        fmt::print("no rules to remove\n");
+        put("no rules to remove\n");
     return code;
 }
 
@@ -128,7 +129,7 @@ Result<int> clear_rules(const RemoveOptions& options)
 {
     std::optional<std::string> owner;
     if (!options.all && !options.anyone) {
-        HW_TRY(owner, owner_or_user(options.owner));
+        HW_TRY(owner, owner_or_user(options.owner.empty() ? owner_in_environment() : options.owner));
     }
     HW_CHECK(enter(options.common));
     if (options.everywhere) return clear_everywhere(owner, options.common.json);
@@ -169,7 +170,9 @@ void register_clear(CLI::App& app, Cli& cli)
     auto* command = app.add_subcommand(
         "clear", "remove your rules of this namespace; with the last one, everything Headwind has there");
     add_common_options(command, options->common, true);
-    add_owner_flag(command, options->owner, "whose rules (default: the user's)");
+    // The variable is asked for later: it must not keep --all and --anyone from what they are for.
+    add_owner_flag(command, options->owner, "whose rules (default: $HEADWIND_OWNER, or the user's)");
+    command->get_option("--owner")->envname("");
     command->add_flag("--anyone", options->anyone, "everyone's rules")->excludes(command->get_option("--owner"));
     command
         ->add_flag("--all", options->all, "everyone's rules, and all else of Headwind's, also where its pins are gone")

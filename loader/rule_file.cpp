@@ -41,6 +41,7 @@ Result<std::vector<FileLine>> read_lines(std::istream& input, const std::string&
     std::vector<FileLine> lines;
     RuleLine grammar;
     std::string text;
+    errno = 0;
     for (int number = 1; std::getline(input, text); ++number) {
         FileLine line{fmt::format("{}:{}", name, number), std::string(trimmed(text)), {}};
         if (line.words.empty() || line.words.front() == '#') continue;
@@ -49,6 +50,9 @@ Result<std::vector<FileLine>> read_lines(std::istream& input, const std::string&
         if (!status) return fail(status.error().kind, "{}: {}", line.place, status.error().message);
         lines.push_back(std::move(line));
     }
+    if (input.bad() || !input.eof())
+        return fail(ErrorKind::failed, "{} cannot be read to its end{}: nothing was changed", name,
+                    errno != 0 ? fmt::format(" ({})", std::strerror(errno)) : "");
     return lines;
 }
 
@@ -56,7 +60,10 @@ Result<std::vector<FileLine>> read_lines(std::istream& input, const std::string&
 
 Result<std::vector<FileLine>> read_rule_file(const std::string& file, const CommonOptions& common)
 {
-    if (file == "-") return read_lines(std::cin, "standard input", common);
+    if (file == "-") {
+        std::ios::sync_with_stdio(false);  // a std::cin in step with stdio takes an error of reading for the end
+        return read_lines(std::cin, "standard input", common);
+    }
     std::ifstream input(file);
     if (!input) return fail_errno(errno, "open " + file);
     return read_lines(input, file, common);

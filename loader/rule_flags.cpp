@@ -184,7 +184,8 @@ Result<LineWords> RuleLine::parse(const std::string& line)
 {
     words_ = {};
     try {
-        app_.parse(line);
+        HW_TRY(auto words, split_words(line));
+        parse_words(app_, std::move(words));
     } catch (const CLI::Error& error) {
         return fail(ErrorKind::usage, "{}: write a line as `headwind add`, `change` or `del` have it, without headwind",
                     error.what());

@@ -12,6 +12,7 @@
 #include "cgroup.h"
 #include "cli.h"
 #include "lease.h"
+#include "output.h"
 #include "protect.h"
 #include "text.h"
 #include "trace.h"
@@ -44,9 +45,11 @@ Result<std::optional<User>> choose_user(const std::string& asked)
     if (name.empty()) return std::nullopt;
     const passwd* entry = getpwnam(name.c_str());
     unsigned uid = 0;
-    if (entry == nullptr && std::from_chars(name.data(), name.data() + name.size(), uid).ec == std::errc{})
+    const auto* const end = name.data() + name.size();
+    if (const auto read = std::from_chars(name.data(), end, uid);
+        entry == nullptr && read.ptr == end && read.ec == std::errc())
         entry = getpwuid(uid);
-    if (entry == nullptr) return fail(ErrorKind::not_found, "--user {}: no such user", name);
+    if (entry == nullptr) return fail(ErrorKind::not_found, "--user {}: no such user", printable(name));
     return User{entry->pw_uid, entry->pw_gid, entry->pw_name, entry->pw_dir};
 }
 
@@ -71,12 +74,13 @@ bool join_cgroup(const std::string& directory)
                                  const sigset_t& signals)
 {
     const auto give_up = [](int code, const std::string& what) {
-        fmt::print(stderr, "headwind run: {}: {}\n", what, std::strerror(errno));
+        say("headwind run: {}: {}\n", what, std::strerror(errno));
         _exit(code);
     };
     if (!join_cgroup(cgroup)) give_up(exit_failed, "join cgroup " + cgroup);
     if (user && !become(*user)) give_up(exit_failed, "become user " + user->name);
     sigprocmask(SIG_SETMASK, &signals, nullptr);
+    restore_sigpipe();
     std::vector<char*> arguments;
     for (const auto& argument : options.command) arguments.push_back(const_cast<char*>(argument.c_str()));
     arguments.push_back(nullptr);
@@ -112,7 +116,7 @@ int wait_for(pid_t child, const RuleRecord& rule, const sigset_t& watched)
         if (!impaired) continue;
         if (const auto renewed = renew_lease(rule.state, rule.lease); !renewed) {
             impaired = false;
-            fmt::print(stderr, "headwind run: {}: the command goes on unimpaired\n", renewed.error().message);
+            say("headwind run: {}: the command goes on unimpaired\n", renewed.error().message);
         }
     }
 }
@@ -141,9 +145,9 @@ Result<int> run_in_cgroup(const RunOptions& options)
     const pid_t child = fork();
     if (child == 0) become_command(options, user, cgroup.directory(), before);
     const int code = child > 0 ? wait_for(child, rule.record, watched) : exit_failed;
-    if (child < 0) fmt::print(stderr, "headwind run: fork: {}\n", std::strerror(errno));
+    if (child < 0) say("headwind run: fork: {}\n", std::strerror(errno));
     const auto removed = delete_rules({text.name}, true, drain_progress());
-    if (!removed) fmt::print(stderr, "headwind run: {}\n", removed.error().message);
+    if (!removed) say("headwind run: {}\n", removed.error().message);
     return code;
 }
 
@@ -152,7 +156,7 @@ Result<int> run(const RunOptions& options)
 {
     auto result = run_in_cgroup(options);
     if (result) return result;
-    fmt::print(stderr, "headwind run: {}\n", harmless(result.error().message));
+    say("headwind run: {}\n", harmless(result.error().message));
     return exit_failed;
 }
 
@@ -161,7 +165,8 @@ Result<int> run(const RunOptions& options)
 void register_run(CLI::App& app, Cli& cli)
 {
     auto options = std::make_shared<RunOptions>();
-    auto* command = app.add_subcommand("run", "run a command whose traffic is impaired, and nothing else's");
+    auto* command = app.add_subcommand(
+        "run", "run a command whose traffic is impaired, and nothing else's: headwind run [OPTIONS] -- COMMAND...");
     add_rule_flags(command, options->text);
     command->remove_option(command->get_option("--cgroup"));
     command->add_option("--name", options->text.name, "what list and stats call the rule (default: run-PID)");
@@ -171,7 +176,6 @@ void register_run(CLI::App& app, Cli& cli)
         ->type_name("TIME");
     add_protect_flag(command, options->protect);
     add_common_options(command, options->common, false);
-    command->add_option("command", options->command, "the command and its arguments, after --")->required();
     command->footer(
         "The command runs in a cgroup of its own; the exit code is the command's (125: headwind failed, 126: it cannot "
         "be\n"
@@ -183,7 +187,13 @@ void register_run(CLI::App& app, Cli& cli)
         "  headwind run --delay 250ms --loss 10% --rate 1mbit -- curl http://example.org/\n"
         "  headwind run --remote-port 5432 --delay 50ms -- ./server --port 8080\n"
         "  sudo headwind run --partition --remote 10.0.0.0/8 -- make integration-test");
-    command->callback([options, &cli] { cli.chosen = [options] { return run(*options); }; });
+    command->callback([options, &cli] {
+        if (cli.command.empty())
+            throw CLI::RequiredError(
+                "-- and the command behind it (headwind run --loss 10% -- curl http://example.org/)");
+        options->command = cli.command;
+        cli.chosen = [options] { return run(*options); };
+    });
 }
 
 }  // namespace headwind

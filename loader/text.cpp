@@ -47,6 +47,35 @@ std::string take_character(std::string_view& text)
 
 }  // namespace
 
+Result<std::vector<std::string>> split_words(std::string_view line)
+{
+    std::vector<std::string> words;
+    bool inside = false;  // a word, which may be empty: ''
+    char quote = 0;
+    for (std::size_t i = 0; i < line.size(); ++i) {
+        const char c = line[i];
+        if (quote == 0 && is_blank(c)) {
+            inside = false;
+            continue;
+        }
+        if (!inside) words.emplace_back();
+        inside = true;
+        const char next = i + 1 < line.size() ? line[i + 1] : 0;
+        if (c == quote) {
+            quote = 0;
+        } else if (quote == 0 && (c == '\'' || c == '"')) {
+            quote = c;
+        } else if (c == '\\' && next != 0 && (quote == 0 || (quote == '"' && (next == '"' || next == '\\')))) {
+            words.back() += next;
+            ++i;
+        } else {
+            words.back() += c;
+        }
+    }
+    if (quote != 0) return fail(ErrorKind::usage, "a {} is not closed", quote);
+    return words;
+}
+
 std::string_view trimmed(std::string_view text)
 {
     while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);

@@ -3,9 +3,15 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "result.h"
 
 namespace headwind {
 
+// As a shell splits a line: '...', "..." with \" and \\ in it, and \ before any other character. An error says what is
+// not closed.
+Result<std::vector<std::string>> split_words(std::string_view line);
 std::string_view trimmed(std::string_view text);  // without blanks (space, tab) around it
 // Valid UTF-8 without control characters: safe on a terminal and in JSON.
 bool is_plain_text(std::string_view text);

@@ -1,9 +1,11 @@
 #include "trace.h"
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <optional>
-#include <sstream>
 
 #include <headwind/abi.h>
 
@@ -14,6 +16,7 @@
 namespace headwind {
 namespace {
 
+constexpr std::size_t max_trace_bytes = 64 << 20;
 constexpr std::string_view header_example = "name the columns, time first, like time,delay,loss,rate";
 
 struct Column {
@@ -173,17 +176,33 @@ Result<Timeline> parse_trace(std::string_view text, const std::string& file, boo
     return reader.finish(file, repeat);
 }
 
+namespace {
+
+Result<std::string> read_whole(const std::string& file)
+{
+    errno = 0;
+    std::ifstream stream(file);
+    std::string out;
+    for (std::array<char, 65536> some{}; stream;) {
+        stream.read(some.data(), some.size());
+        out.append(some.data(), static_cast<std::size_t>(stream.gcount()));
+        if (out.size() > max_trace_bytes)
+            return fail(ErrorKind::usage, "--trace {}: is larger than {} MiB", file, max_trace_bytes >> 20);
+    }
+    if (!stream.eof())
+        return fail(ErrorKind::not_found, "--trace {}: cannot be read to its end: {}", file, std::strerror(errno));
+    return out;
+}
+
+}  // namespace
+
 Status load_trace(RuleText& text)
 {
     if (!text.trace || trimmed(*text.trace) == "off") return {};
     const auto& file = *text.trace;
     if (!is_plain_text(file)) return fail(ErrorKind::usage, "--trace {}: write a name in plain text", printable(file));
-    std::ifstream stream(file);
-    std::ostringstream words;
-    if (stream) words << stream.rdbuf();
-    if (!stream || stream.bad())
-        return fail(ErrorKind::not_found, "--trace {}: cannot be read: {}", file, std::strerror(errno));
-    HW_TRY(text.timeline, parse_trace(words.str(), file, text.repeat));
+    HW_TRY(const auto words, read_whole(file));
+    HW_TRY(text.timeline, parse_trace(words, file, text.repeat));
     return {};
 }
 

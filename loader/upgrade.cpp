@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "host.h"
 #include "instance.h"
+#include "output.h"
 #include "takeover.h"
 
 namespace headwind {
@@ -37,17 +38,17 @@ Result<int> upgrade_everywhere(const UpgradeOptions& options)
         if (!enter_netns(path)) continue;  // it ended meanwhile
         auto done = take_over();
         if (!done) {
-            if (first) first = fail(done.error().kind, "in {}: {}", path, done.error().message);
+            if (first) first = fail(done.error().kind, "in {}: {}", printable(path), done.error().message);
             continue;
         }
         namespaces.push_back(in_json(*done));
         namespaces.back()["netns"] = path;
-        if (!options.common.json) fmt::print("in {}: {}\n", path, in_words(*done));
+        if (!options.common.json) put("in {}: {}\n", printable(path), in_words(*done));
     }
     if (options.common.json)
-        fmt::print("{}\n", nlohmann::json{{"namespaces", namespaces}}.dump(2));
+        print_json(nlohmann::json{{"namespaces", namespaces}});
     else if (namespaces.empty() && first)
-        fmt::print("no rules on this host\n");
+        put("no rules on this host\n");
     HW_CHECK(first);
     return 0;
 }
@@ -58,9 +59,9 @@ Result<int> upgrade(const UpgradeOptions& options)
     if (options.everywhere) return upgrade_everywhere(options);
     HW_TRY(const auto done, take_over());
     if (options.common.json)
-        fmt::print("{}\n", in_json(done).dump(2));
+        print_json(in_json(done));
     else
-        fmt::print("{}\n", in_words(done));
+        put("{}\n", in_words(done));
     return 0;
 }
 

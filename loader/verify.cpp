@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "netlink.h"
+#include "output.h"
 #include "verify_judge.h"
 #include "verify_law.h"
 #include "verify_measure.h"
@@ -98,7 +99,7 @@ FloodPace flood_pace(const Impairment& asked, const Bed& bed)
 void tell(const std::string& what, std::int64_t duration)
 {
     if (duration < 2000 * ms || isatty(STDERR_FILENO) == 0) return;
-    fmt::print(stderr, "headwind verify: {}, about {} s ...\n", what, (duration + 999 * ms) / (1000 * ms));
+    say("headwind verify: {}, about {} s ...\n", what, (duration + 999 * ms) / (1000 * ms));
 }
 
 Result<Stream> stream(const Bed& bed, const Pace& pace, const char* what)
@@ -164,7 +165,7 @@ Result<Samples> measure(const Impairment& asked, const Bed& bed, std::uint32_t p
     } else {
         HW_TRY(samples.counting, stream(bed, counting_pace(asked, bed, packets), "counting"));
     }
-    if (asked.rate != 0 && probability_of(asked.loss) < 0.99) {
+    if (asked.rate != 0) {
         const auto pace = flood_pace(asked, bed);
         tell("rate: a flood", pace.duration + pace.wait);
         HW_TRY(samples.flood, measure_flood(bed, pace));
@@ -200,6 +201,9 @@ Result<Verdict> verify_one(RuleText text, const Bed& bed, const VerifyOptions& o
     text.direction = "out";
     HW_TRY(auto bare, measure_bare(bed));
     HW_TRY(auto rule, InForce::add(text));
+    if (rule.impairment.rate != 0 && probability_of(rule.impairment.loss) >= 0.99)
+        return fail(ErrorKind::usage,
+                    "--rate: too little arrives to measure it at such a --loss: verify them one by one");
     HW_TRY(const auto samples, measure(rule.impairment, bed, options.packets, std::move(bare)));
     HW_CHECK(rule.end());
     return Verdict{describe(rule.impairment), judge(rule.impairment, samples)};
@@ -241,15 +245,15 @@ std::string allowed(const Row& row)
 
 void print(const Verdict& verdict)
 {
-    fmt::print("{}\n", verdict.what);
-    fmt::print("  {:<14} {:>14} {:>14}  {:<26} {}\n", "", "asked", "measured", "allowed", "ok");
+    put("{}\n", verdict.what);
+    put("  {:<14} {:>14} {:>14}  {:<26} {}\n", "", "asked", "measured", "allowed", "ok");
     for (const auto& row : verdict.rows)
-        fmt::print("  {:<14} {:>14} {:>14}  {:<26} {}\n", row.what, text_of(row.asked, row.unit),
-                   row.ok ? text_of(row.measured, row.unit) : "-", allowed(row),
-                   (!row.ok   ? "not measured: "
-                    : *row.ok ? "yes  "
-                              : "NO   ") +
-                       row.note);
+        put("  {:<14} {:>14} {:>14}  {:<26} {}\n", row.what, text_of(row.asked, row.unit),
+            row.ok ? text_of(row.measured, row.unit) : "-", allowed(row),
+            (!row.ok   ? "not measured: "
+             : *row.ok ? "yes  "
+                       : "NO   ") +
+                row.note);
 }
 
 nlohmann::json json_of(const Verdict& verdict)
@@ -287,14 +291,14 @@ int report(const std::vector<Verdict>& verdicts, const std::vector<std::string>&
         auto rules = nlohmann::json::array();
         for (const auto& verdict : verdicts) rules.push_back(json_of(verdict));
         const nlohmann::json out{{"ok", code == 0}, {"rules", std::move(rules)}, {"left_out", left_out}};
-        fmt::print("{}\n", out.dump(2));
+        print_json(out);
         return code;
     }
     for (const auto& verdict : verdicts) print(verdict);
-    for (const auto& text : left_out) fmt::print("left out: {}\n", text);
-    fmt::print("{}\n", code == 0          ? "What was asked is what the traffic got."
-                       : code == exit_off ? "What the traffic got is not what was asked."
-                                          : "Not all of it could be measured here.");
+    for (const auto& text : left_out) put("left out: {}\n", text);
+    put("{}\n", code == 0          ? "What was asked is what the traffic got."
+                : code == exit_off ? "What the traffic got is not what was asked."
+                                   : "Not all of it could be measured here.");
     return code;
 }
 
@@ -329,19 +333,41 @@ Result<std::vector<RuleText>> standard_rules(std::vector<std::string>& left_out)
     return std::vector{line, chance};
 }
 
+// Anything else than what is measured would be called right unseen.
+Status refuse_unmeasured(const RuleText& asked)
+{
+    constexpr const char* lasting = "verify measures what stays as it is: give it single values, at all times";
+    constexpr const char* stopping = "verify measures what an impairment does, not when it stops";
+    const struct {
+        const char* flag;
+        bool given;
+        const char* why;
+    } unmeasured[] = {
+        {"--flap", asked.flap.has_value(), lasting},
+        {"--between", asked.between.has_value(), lasting},
+        {"--days", asked.days.has_value(), lasting},
+        {"--ramp", asked.ramp.has_value(), lasting},
+        {"--trace", asked.trace.has_value(), lasting},
+        {"--repeat", asked.repeat, lasting},
+        {"--max-share", asked.max_share.has_value(), stopping},
+        {"--stop-if", asked.stop_if.has_value(), stopping},
+        {"--queue", asked.queue.has_value(), "verify measures the rate, not the queue in front of it"},
+        {"--xdp", asked.xdp.has_value(), "verify measures what is sent, and XDP sees what comes in"},
+        {"--pass", asked.pass, "verify measures impairments: it has none"},
+    };
+    for (const auto& [flag, given, why] : unmeasured)
+        if (given) return fail(ErrorKind::usage, "{}: {}", flag, why);
+    return {};
+}
+
 Result<int> verify_all(const VerifyOptions& options)
 {
+    HW_CHECK(refuse_unmeasured(options.text));
     std::vector<std::string> left_out;
     std::vector rules{options.text};
     if (!names_impairment(options.text)) {
         HW_TRY(rules, standard_rules(left_out));
     }
-    const auto& asked = options.text;
-    if (asked.ramp || asked.trace || asked.repeat || asked.flap || asked.between || asked.days)
-        return fail(ErrorKind::usage,
-                    "--flap, --between, --days, --ramp, --trace: verify measures what stays as it is: give it single "
-                    "values, at all times");
-    if (asked.pass) return fail(ErrorKind::usage, "--pass: verify measures impairments: it has none");
     for (auto text : rules) {  // wrong input is refused before anything is made
         text.name = "verify";
         text.direction = "out";

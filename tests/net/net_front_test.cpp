@@ -3,10 +3,12 @@
 #include <linux/if_link.h>
 
 #include <filesystem>
+#include <memory>
 #include <thread>
 
 #include "foreign_program.h"
 #include "net_test.h"
+#include "nic_test.h"
 #include "statistics.h"
 
 namespace headwind::test {
@@ -44,70 +46,33 @@ struct Setting {
     friend void PrintTo(const Setting& setting, std::ostream* out) { *out << setting.name; }
 };
 
-// The two NICs that `tools/guest --nics` has.
-std::vector<std::string> find_nics()
-{
-    std::vector<std::string> found;
-    const auto links = netlink::list_links();
-    for (const auto& link : links ? *links : std::vector<netlink::Link>())
-        if (netlink::driver_of(link.name) == "virtio_net") found.push_back(link.name);
-    return found;
-}
-
 class Front : public FrontBase, public testing::WithParamInterface<Setting> {
 protected:
     void SetUp() override
     {
-        std::vector<std::string> nics;
-        if (GetParam().nic) {
-            nics = find_nics();
-            if (nics.size() != 2) GTEST_SKIP() << "two virtio-net NICs on one cable: tools/guest --nics has them";
-        }
+        const auto found = GetParam().nic ? Nics::find() : std::vector<std::string>();
+        if (GetParam().nic && found.empty()) GTEST_SKIP() << no_nics;
         FrontBase::SetUp();
-        if (!IsSkipped() && !HasFatalFailure() && GetParam().nic) take(nics);
+        if (!IsSkipped() && !HasFatalFailure() && GetParam().nic) nics_ = std::make_unique<Nics>(found, a(), b());
     }
     void TearDown() override
     {
-        if (taken_) {
-            headwind(b(), "clear");
-            ip(a(), "link set va netns 1 name nic1");
-            ip(b(), "link set vb netns 1 name nic2");
-        }
+        if (nics_) headwind(b(), "clear");
+        nics_.reset();
         FrontBase::TearDown();
     }
     void add(const std::string& rule, unsigned without = 0) const { FrontBase::add(GetParam().mode, rule, without); }
     static std::string hook() { return GetParam().hook; }
 
 private:
-    // They take the place of the veth pair.
-    void take(const std::vector<std::string>& nics)
-    {
-        ip(a(), "link del va");
-        taken_ = true;
-        hand_over(nics[0], a(), Pair::device_a);
-        hand_over(nics[1], b(), Pair::device_b);
-        set_up(a(), Pair::device_a, Pair::a4, Pair::a6);
-        set_up(b(), Pair::device_b, Pair::b4, Pair::b6);
-    }
-    static void hand_over(const std::string& nic, const Namespace& to, const std::string& name)
-    {
-        Process moved(nullptr, {"ip", "link", "set", nic, "netns", to.name(), "name", name});
-        ASSERT_EQ(moved.wait().status, 0) << moved.err();
-    }
-    static void set_up(const Namespace& where, const std::string& device, const std::string& v4, const std::string& v6)
-    {
-        ip(where, "addr add " + v4 + "/24 dev " + device + "\naddr add " + v6 + "/64 dev " + device +
-                      " nodad\nlink set " + device + " up");
-        wait_until_operational(where, device);
-    }
-
-    bool taken_ = false;
+    std::unique_ptr<Nics> nics_;
 };
 
 class FrontOnVeth : public Front {};
 
 // The NICs are there in the guests only.
-RUNS_IN("Nics/*", linux_6_12, linux_6_1);
+RUNS_IN("Nics/*/nic_auto", linux_6_12, linux_6_1);
+RUNS_IN("Nics/*/nic_generic", nowhere, linux_6_12 | linux_6_1);
 RUNS_IN("Veth/Front.EachPacket*", native, linux_6_12 | linux_6_1);
 
 TEST_P(Front, EachPacketMeetsOneFate)

@@ -33,6 +33,18 @@ public:
     HeldLock& operator=(const HeldLock&) = delete;
     ~HeldLock() { give_back(); }
     void give_back() { lock_ = Fd(); }
+    // How many processes wait for it.
+    unsigned waiting() const
+    {
+        struct stat info {};
+        EXPECT_EQ(fstat(lock_.get(), &info), 0);
+        const auto inode = fmt::format(":{} ", info.st_ino);
+        std::ifstream locks("/proc/locks");
+        unsigned count = 0;
+        for (std::string line; std::getline(locks, line);)
+            if (line.find("->") != std::string::npos && line.find(inode) != std::string::npos) ++count;
+        return count;
+    }
 
 private:
     std::string path_;
@@ -72,26 +84,37 @@ TEST_F(Lock, WhoHoldsItIsNamedAndOthersGoOn)
     EXPECT_EQ(arrive({.count = 20}), 0U);
 }
 
+// The instance's own, and that of the host.
 TEST_F(Lock, ThatIsSoonReleasedIsWaitedFor)
 {
-    HeldLock held(lock_of(a()));
-    const auto add = start(a(), "add --name x --partition --dev va");
-    usleep(700'000);
-    EXPECT_TRUE(add->running());
-    held.give_back();
-    expect_ok(add->wait());
-    EXPECT_EQ(arrive({.count = 20}), 0U);
+    for (const auto& name : {lock_of(a()), std::string("lock")}) {
+        SCOPED_TRACE(name);
+        HeldLock held(name);
+        const auto add = start(a(), "add --name x --partition --dev va");
+        usleep(700'000);
+        EXPECT_TRUE(add->running());
+        held.give_back();
+        expect_ok(add->wait());
+        EXPECT_EQ(arrive({.count = 20}), 0U);
+        change(a(), "clear");
+    }
 }
 
-TEST_F(Lock, TheHostsIsWaitedForToo)
+// Many commands at once, on a slow machine: each is soon done, all of them together are not.
+TEST_F(Lock, ThatChangesHandsIsWaitedFor)
 {
-    HeldLock held("lock");
-    const auto add = start(a(), "add --name x --partition --dev va");
-    usleep(700'000);
-    EXPECT_TRUE(add->running());
-    held.give_back();
-    expect_ok(add->wait());
-    EXPECT_EQ(arrive({.count = 20}), 0U);
+    for (const auto& name : {lock_of(a()), std::string("lock")}) {
+        SCOPED_TRACE(name);
+        HeldLock made(name);
+        std::vector<std::unique_ptr<Process>> holders;
+        for (int i = 0; i < 2; ++i)
+            holders.push_back(
+                std::make_unique<Process>(&a(), Arguments{"flock", fmt::format("{}/{}", pins, name), "sleep", "3.5"}));
+        ASSERT_TRUE(eventually(60s, [&made] { return made.waiting() == 2; }));
+        made.give_back();
+        expect_ok(headwind(a(), "add --name x --partition --dev va"));
+        change(a(), "clear");
+    }
 }
 
 // A command that was stopped while it held it.
@@ -148,7 +171,8 @@ TEST_F(Lock, WhileALineDrainsRulesCanBeAddedAndStay)
     EXPECT_EQ(arrive({.count = 20}), 0U);
 }
 
-// In as many namespaces at once as a node has pods, while one clears many rules.
+// In as many namespaces at once as a node has pods, while one clears many rules and one drains for a minute. A command
+// that has to wait for those is refused after five seconds.
 TEST_F(Lock, FortyNamespacesAtOnce)
 {
     const std::size_t many = takes_long() && !slow_machine() ? 100'000 : 3'000;
@@ -161,6 +185,12 @@ TEST_F(Lock, FortyNamespacesAtOnce)
                              100 + i / 65536, i / 256 % 256, i % 256);
     lines.close();
     expect_ok(Process(&a(), words(headwind_binary() + " batch " + file)).wait(600s));
+    std::unique_ptr<Process> drain;
+    if (has_fq()) {
+        change(b(), "add --name slow --dev vb --delay 60s --proto udp");
+        send_udp(b(), {Pair::a4, 5000}, {.count = 20});
+        drain = start(b(), "del slow");
+    }
     const auto clear = start(a(), "clear");
     for (const std::string arguments :
          {"add --name x --dev lo --partition --proto udp", "change x --proto tcp", "del x"}) {
@@ -170,6 +200,7 @@ TEST_F(Lock, FortyNamespacesAtOnce)
             expect_ok(commands[i]->wait(120s), arguments + " in " + all[i]->name());
     }
     expect_ok(clear->wait(600s));
+    if (drain) expect_ok(drain->wait(600s));
     fs::remove(file);
     for (const auto& one : all) EXPECT_FALSE(fs::exists(fmt::format("{}/{}", pins, one->inode())));
 }

@@ -119,6 +119,30 @@ TEST_F(Elsewhere, AContainerThatSharesOnlyTheHostsNetworkIsRefused)
     }
 }
 
+// With mounts and processes of its own, in a network namespace that others are in, too: what it pins is its own, and
+// who is outside is told that there is something, and can take it off.
+TEST_F(Elsewhere, WhatAContainerDoesCanBeEndedFromOutside)
+{
+    Process container(&a(), {"unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c",
+                             "mount -t sysfs none /sys && \"$0\" add --name cut --dev va --partition --proto udp && "
+                             "\"$0\" list && echo ready && sleep 1000",
+                             headwind_binary()});
+    ASSERT_TRUE(eventually(std::chrono::seconds(60), [&] {
+        return container.out().find("ready") != std::string::npos;
+    })) << container.err();
+    EXPECT_THAT(container.out(), HasSubstr("live"));
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+    for (const std::string command : {"list", "add --name x --dev va --partition", "clear"}) {
+        const auto output = headwind(a(), command);
+        EXPECT_EQ(output.status, 1) << command << output.out;
+        EXPECT_THAT(output.err, AllOf(HasSubstr("programs without rules"), HasSubstr("va (egress, ingress)")))
+            << command;
+    }
+    EXPECT_THAT(headwind(a(), "list --everywhere").err, HasSubstr("programs without rules"));
+    expect_ok(headwind(a(), "clear --all"));
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+}
+
 // Where process 1 is in the host's network namespace.
 RUNS_IN("*/Mounts.*:Elsewhere.*", native, linux_6_12 | linux_6_1);
 RUNS_IN("Elsewhere.AContainerThatSharesOnlyTheHostsNetworkIsRefused", linux_6_12, linux_6_1);

@@ -140,6 +140,8 @@ Fd make_program(bpf_prog_type type)
     return Fd(bpf_prog_load(type, "hostile", "GPL", code, 2, nullptr));
 }
 
+RUNS_IN("Pin.*:*/PinDecoy.*", native, sanitized);
+
 TEST_F(Pin, ARootThatIsASymbolicLinkIsNotFollowed)
 {
     const Aside moved(pins);
@@ -399,6 +401,22 @@ protected:
             out.push_back(pin(name));
         return out;
     }
+    // In the place of each pin and directory that commands open: what `put` puts there, of another owner.
+    void at_each_place(const std::function<void(const std::string&, const Decoy&)>& put) const
+    {
+        const Decoy decoy(std::to_string(a().inode()));
+        auto places = opened_pins();
+        places.insert(places.begin(), {std::string(pins), directory(), pin("links")});
+        for (const auto& path : places) {
+            SCOPED_TRACE(path);
+            begin_again();
+            const Aside moved(path);
+            put(path, decoy);
+            ASSERT_EQ(lchown(path.c_str(), nobody, nobody), 0);
+            expect_harmless(path, decoy, every_command);
+            expect_cleared(path, decoy);
+        }
+    }
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, PinDecoy, testing::Values(0700, 01777),
@@ -406,37 +424,19 @@ INSTANTIATE_TEST_SUITE_P(Modes, PinDecoy, testing::Values(0700, 01777),
 
 TEST_P(PinDecoy, LinksOfOthersAreNotFollowed)
 {
-    const Decoy decoy(std::to_string(a().inode()));
-    auto places = opened_pins();
-    places.insert(places.begin(), {std::string(pins), directory(), pin("links")});
-    for (const auto& path : places) {
-        SCOPED_TRACE(path);
-        begin_again();
-        const Aside moved(path);
+    at_each_place([this](const std::string& path, const Decoy& decoy) {
         const auto target = path == directory() ? decoy.path() + "/" + std::to_string(a().inode()) : decoy.path();
         ASSERT_EQ(symlink(target.c_str(), path.c_str()), 0);
-        ASSERT_EQ(lchown(path.c_str(), nobody, nobody), 0);
-        expect_harmless(path, decoy, every_command);
-        expect_cleared(path, decoy);
-    }
+    });
 }
 
 TEST_P(PinDecoy, DirectoriesOfOthersAreNotEntered)
 {
-    const Decoy decoy(std::to_string(a().inode()));
-    auto places = opened_pins();
-    places.insert(places.begin(), {std::string(pins), directory(), pin("links")});
-    for (const auto& path : places) {
-        SCOPED_TRACE(path);
-        begin_again();
-        const Aside moved(path);
+    at_each_place([](const std::string& path, const Decoy& decoy) {
         ASSERT_EQ(mkdir(path.c_str(), 0777), 0);
         for (const auto* inner : {"/links", "/host", "/1234567"})
             ASSERT_EQ(symlink(decoy.path().c_str(), (path + inner).c_str()), 0);
-        ASSERT_EQ(chown(path.c_str(), nobody, nobody), 0);
-        expect_harmless(path, decoy, every_command);
-        expect_cleared(path, decoy);
-    }
+    });
 }
 
 TEST_P(PinDecoy, MapsOfEachOtherTypeAreNotRead)

@@ -4,8 +4,10 @@
 #include "net_test.h"
 
 #include <fstream>
+#include <memory>
 
 #include "lane.h"
+#include "nic_test.h"
 #include "statistics.h"
 
 namespace headwind::test {
@@ -77,24 +79,36 @@ protected:
     // Nobody listens at port 9: the stack counts what arrives.
     std::uint64_t arrived() const { return stack_count(b(), "UdpNoPorts"); }
 
+    // Of all packets that the rule has seen, as many as it says. Returns them.
+    static std::uint64_t expect_law(const Counters& counters, const std::string& impairment)
+    {
+        const auto lost = counters.loss + counters.partition + counters.reject;
+        if (impairment.find("partition") != std::string::npos) {
+            EXPECT_EQ(lost, counters.packets);
+        } else if (impairment.find("loss") != std::string::npos) {
+            EXPECT_GT(statistics::binomial_p_value(lost, counters.packets, 0.3), 1e-6) << lost;
+        } else {
+            EXPECT_EQ(lost, 0U);
+        }
+        return lost;
+    }
+    static void add_rule(const Namespace& where, const std::string& device, const std::string& direction,
+                         const std::string& impairment)
+    {
+        change(where, "add --name all --dev " + device + " --direction " + direction + " --proto udp " + impairment);
+    }
+
     // `shared`: of all packets, for certain.
     void expect_exact(const Namespace& where, const std::string& device, const std::string& direction,
                       const std::string& impairment, bool shared, const std::function<void()>& send)
     {
         SCOPED_TRACE(impairment + " " + direction);
-        change(where, "add --name all --dev " + device + " --direction " + direction + " --proto udp " + impairment);
+        add_rule(where, device, direction, impairment);
         const auto before = arrived();
         send();
         const auto counters = counters_of(where, "all", direction);
         EXPECT_EQ(counters.packets, count);
-        const auto lost = counters.loss + counters.partition + counters.reject;
-        if (impairment.find("partition") != std::string::npos) {
-            EXPECT_EQ(lost, count);
-        } else if (impairment.find("loss") != std::string::npos) {
-            EXPECT_GT(statistics::binomial_p_value(lost, count, 0.3), 1e-6) << lost;
-        } else {
-            EXPECT_EQ(lost, 0U);
-        }
+        const auto lost = expect_law(counters, impairment);
         if (shared) {
             EXPECT_EQ(counters.shared, count - lost);
             EXPECT_EQ(counters.duplicated + counters.corrupted + counters.delayed, 0U);
@@ -105,7 +119,8 @@ protected:
     }
 };
 
-RUNS_IN("Shared.*", nowhere, linux_6_12 | linux_6_1);
+RUNS_IN("Shared.*:OneSkb.*", nowhere, linux_6_12 | linux_6_1);
+RUNS_IN("OneSkb.*ReceivingEnd", linux_6_12, linux_6_1);
 RUNS_IN("Shared.Sent*", linux_6_12, linux_6_1);
 RUNS_IN("Shared.Arriving*", linux_6_1, linux_6_12);
 
@@ -134,7 +149,17 @@ TEST_F(Shared, ArrivingThroughAVethIsNotTouchedWhileItIsShared)
 }
 
 // One skb, a hundred times.
-TEST_F(Shared, OnePacketSentAHundredTimesIsDecidedEachTime)
+class OneSkb : public Shared {
+protected:
+    void TearDown() override
+    {
+        nics_.reset();
+        Shared::TearDown();
+    }
+    std::unique_ptr<Nics> nics_;  // veth lets nobody send an skb twice
+};
+
+TEST_F(OneSkb, SentAHundredTimesIsDecidedEachTime)
 {
     ip(a(), "link add dummy0 type dummy\nlink set dummy0 up");
     const Pktgen sender(a(), "dummy0");
@@ -142,13 +167,36 @@ TEST_F(Shared, OnePacketSentAHundredTimesIsDecidedEachTime)
     sender.set("xmit_mode queue_xmit");
     for (const auto& impairment : impairments()) {
         SCOPED_TRACE(impairment);
-        change(a(), "add --name all --dev dummy0 --proto udp " + impairment);
+        add_rule(a(), "dummy0", "out", impairment);
         sender.run();
         const auto counters = counters_of(a(), "all", "out");
-        const auto lost = counters.loss + counters.partition + counters.reject;
+        const auto lost = expect_law(counters, impairment);
         EXPECT_EQ(counters.packets, count);
         EXPECT_EQ(counters.shared, count - lost);
         change(a(), "del all");
+    }
+}
+
+TEST_F(OneSkb, SentAHundredTimesMeetsARuleAtTheReceivingEnd)
+{
+    const auto found = Nics::find();
+    if (found.empty()) GTEST_SKIP() << no_nics;
+    nics_ = std::make_unique<Nics>(found, a(), b());
+    const Pktgen sender(a(), "va");
+    ASSERT_TRUE(sender.may("clone_skb 100"));
+    sender.set("xmit_mode start_xmit");
+    sender.set("delay 20000");  // ns between packets: QEMU's cable loses what comes too fast
+    for (const auto& impairment : impairments()) {
+        SCOPED_TRACE(impairment);
+        add_rule(b(), "vb", "in", impairment);
+        sender.run();
+        Counters counters;
+        eventually(std::chrono::seconds(5),
+                   [&] { return (counters = counters_of(b(), "all", "in")).packets == count; });
+        EXPECT_GT(counters.packets, count * 9 / 10) << "QEMU's cable loses some, sometimes";
+        EXPECT_LE(counters.packets, count);
+        expect_law(counters, impairment);
+        change(b(), "del all");
     }
 }
 

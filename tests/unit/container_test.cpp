@@ -1,6 +1,9 @@
 // Containers and pods in made-up hosts of every engine, under both cgroup drivers.
 #include "container.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <fstream>
 #include <string>
 #include <vector>
@@ -195,6 +198,24 @@ TEST_F(Containers, AnIdOfTheUsersOwnIsFoundByWhatTheRuntimeWrote)
     const auto found = find_container(host.path(), "my-box");
     ASSERT_TRUE(found) << found.error().message;
     EXPECT_EQ(found->cgroup, "/tests/my-box");
+}
+
+// What users may write themselves: nothing there is waited for, read without end, or taken for root's.
+TEST_F(Containers, WhatAUserPutThereStandsInNobodysWay)
+{
+    host.run(docker, {web, "web", 10});
+    const auto evil = [this](const std::string& name) { return host.path() + "/run/user/1000/runc/" + name; };
+    for (const char* name : {"fifo", "device"}) host.write("/run/user/1000/runc/" + std::string(name) + "/x", "");
+    ASSERT_EQ(mkfifo((evil("fifo") + "/state.json").c_str(), 0600), 0);
+    ASSERT_EQ(symlink("/dev/zero", (evil("device") + "/state.json").c_str()), 0);
+    const auto state = runc_state({web, "", 77}, "/user.slice/mine", "/b", {}).dump();
+    host.write("/run/user/1000/runc/" + web + "/state.json", state);
+    const bool root = geteuid() == 0 && chown(evil(web).c_str(), 1000, 1000) == 0;
+    const auto found = find_container(host.path(), "web");
+    ASSERT_TRUE(found) << found.error().message;
+    if (!root) GTEST_SKIP() << "needs root, to make another user's folder";
+    EXPECT_NE(found->cgroup, "/user.slice/mine");
+    EXPECT_EQ(found->container.pid, 10);
 }
 
 TEST_F(Containers, OnAHostWithoutAny)

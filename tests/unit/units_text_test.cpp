@@ -16,6 +16,20 @@ TEST(Text, Trims)
     EXPECT_EQ(trimmed("\na"), "\na");
 }
 
+TEST(Text, SplitsALineAsAShellDoes)
+{
+    const auto words = [](std::string_view line) { return split_words(line).value_or(std::vector{"refused"s}); };
+    using Words = std::vector<std::string>;
+    EXPECT_EQ(words(""), Words());
+    EXPECT_EQ(words(" a\tb  c "), (Words{"a", "b", "c"}));
+    EXPECT_EQ(words("--owner '' \"\""), (Words{"--owner", "", ""}));
+    EXPECT_EQ(words("--stop-if 'test x -foo=\"x y\"'"), (Words{"--stop-if", "test x -foo=\"x y\""}));
+    EXPECT_EQ(words("a'b c'd\"e f\""), (Words{"ab cde f"}));
+    EXPECT_EQ(words(R"(a\ b "c\"d\\e\f" 'g\h')"), (Words{"a b", R"(c"d\e\f)", R"(g\h)"}));
+    EXPECT_EQ(words("a\\"), (Words{"a\\"}));
+    for (const char* open : {"'a", "\"a", "a'b\""}) EXPECT_FALSE(split_words(open)) << open;
+}
+
 TEST(Text, Plain)
 {
     for (const std::string& text : {""s, "a b"s, "\xc2\xb5s"s, "\xc2\xa0"s, "\xe2\x82\xac"s, "\xf0\x9f\x8c\xac"s,

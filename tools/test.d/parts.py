@@ -28,6 +28,7 @@ PARTS = {
     "guest-6.12": ("the binary on Debian's 6.12, two CPUs", False, True),
     "guest-6.1": ("the binary on Debian's 6.1, two CPUs", False, True),
     "verify": ("`headwind verify` on 6.12 and 6.1", True, True),
+    "lockdown": ("a kernel that is locked down: 6.12 and 6.1", True, True),
     "bed": ("the guest itself: virtual time is exact and repeats", True, True),
     "asan": ("unit and net tests, user space built with the sanitizers", True, False),
     "fuzz": ("the parsers' fuzz targets, 10 s each", True, False),
@@ -80,7 +81,7 @@ def prog(options, built):
 
 def shards(part, count, cpus, program, arguments, after, env):
     """Several processes of a test program that share its tests. Each isolates itself (tests/support/namespace.h)."""
-    return [Job(part, f"{part}-{index + 1}", [program, *arguments], GoogleTest(), cpus=cpus, after=[after],
+    return [Job(part, f"{part}-{index + 1}", [program, *arguments], GoogleTest(), cpus=cpus, after=after,
                 env={**env, "GTEST_TOTAL_SHARDS": str(count), "GTEST_SHARD_INDEX": str(index)})
             for index in range(count)]
 
@@ -89,7 +90,7 @@ def net(options, built):
     fetch(SSH, "usr/bin/sudo", "openssh-server", "libwrap0", "libnsl2", "libtirpc3", "sudo")
     # They wait more than they work.
     count, cpus = (6, 0.3) if options.only == "*" else (1, 1)
-    return shards("net", count, cpus, RELEASE + "/tests/net_tests", options.arguments("native"), built, HEADWIND)
+    return shards("net", count, cpus, RELEASE + "/tests/net_tests", options.arguments("native"), [built], HEADWIND)
 
 
 def style(_options, _built):
@@ -155,7 +156,8 @@ def virtual(options, built):
 
 def guest(kernel):
     def jobs(options, built):
-        command = [GUEST, "--kernel", kernel, "--nics", "--timeout", "2400", *guest_arguments(HEADWIND), "--",
+        env = {**HEADWIND, "HEADWIND_NICS": "2"}  # tests that want NICs fail without them
+        command = [GUEST, "--kernel", kernel, "--nics", "--timeout", "2400", *guest_arguments(env), "--",
                    RELEASE + "/tests/net_tests", *options.arguments("linux-" + kernel)]
         return [Job("guest-" + kernel, "guest-" + kernel, command, GoogleTest(), after=[built], limit=2700)]
     return jobs
@@ -167,17 +169,24 @@ def verify(_options, built):
                 Command(), after=[built]) for kernel in ("6.12", "6.1")]
 
 
+def lockdown(_options, built):
+    return [Job("lockdown", "lockdown-" + kernel, [GUEST, "--kernel", kernel, "--", REPO + "/tests/guest/lockdown_test.sh",
+                                                   RELEASE + "/headwind"], Command(), after=[built])
+            for kernel in ("6.12", "6.1")]
+
+
 def bed(_options, built):
     return [Job("bed", "bed", [REPO + "/tests/guest/bed_test.sh", "6.12", "6.1"], Command(), after=[built],
                 env={"HEADWIND_BUILD": BUILD})]
 
 
-def asan(options, _built):
-    built = build("asan", "unit_tests", "headwind")
+def asan(options, built):
+    sanitized = build("asan", "unit_tests", "headwind")
     env = {**HEADWIND, "HEADWIND": ASAN + "/headwind"}
-    return [built, Job("asan", "asan-unit", [ASAN + "/tests/unit_tests", *options.arguments()], GoogleTest(),
-                       after=[built]),
-            *shards("asan-net", 3, 0.5, RELEASE + "/tests/net_tests", options.arguments("sanitized"), built, env)]
+    return [sanitized, Job("asan", "asan-unit", [ASAN + "/tests/unit_tests", *options.arguments()], GoogleTest(),
+                           after=[sanitized]),
+            *shards("asan-net", 3, 0.5, RELEASE + "/tests/net_tests", options.arguments("sanitized"),
+                    [built, sanitized], env)]
 
 
 def fuzz(_options, _built):
@@ -185,7 +194,7 @@ def fuzz(_options, _built):
 
 
 MAKERS = {"unit": unit, "prog": prog, "net": net, "style": style, "lint": lint, "install": install, "virtual": virtual,
-          "guest-6.12": guest("6.12"), "guest-6.1": guest("6.1"), "verify": verify, "bed": bed, "asan": asan,
+          "guest-6.12": guest("6.12"), "guest-6.1": guest("6.1"), "verify": verify, "lockdown": lockdown, "bed": bed, "asan": asan,
           "fuzz": fuzz}
 NEED_NO_BUILD = {"style", "lint", "fuzz"}
 
