@@ -42,7 +42,7 @@ std::string who()
     const passwd* entry = getpwuid(uid);
     const char* sudo = std::getenv("SUDO_USER");
     return fmt::format("user {} (uid {}{})", entry != nullptr ? entry->pw_name : "?", uid,
-                       sudo != nullptr && *sudo != '\0' ? fmt::format(", by sudo from {}", printable(sudo)) : "");
+                       sudo != nullptr && *sudo != '\0' ? fmt::format(", by sudo from {}", sudo) : "");
 }
 
 // Of the calling thread, as lsns and /proc/PID/ns/net name it; empty: not known.

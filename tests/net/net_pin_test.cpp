@@ -141,6 +141,7 @@ Fd make_program(bpf_prog_type type)
 }
 
 RUNS_IN("Pin.*:*/PinDecoy.*", native, sanitized);
+RUNS_IN("Modes/PinDecoy.*/Mode700", nowhere, native | sanitized);
 
 TEST_F(Pin, ARootThatIsASymbolicLinkIsNotFollowed)
 {
