@@ -50,7 +50,7 @@ protected:
     }
 };
 
-RUNS_IN("*/GuestRate.HoldsForTcp/100mbit:*/GuestRate.HoldsForUdp/10mbit", nowhere, virtual_6_12);
+RUNS_IN("*/GuestRate.*/100mbit:*/GuestRate.HoldsForUdp/10mbit", nowhere, virtual_6_12);
 
 TEST_P(GuestRate, HoldsForUdp)
 {

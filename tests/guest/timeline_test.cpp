@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "instance.h"
+#include "lane.h"
 #include "measure.h"
 #include "records.h"
 
@@ -27,8 +28,9 @@ std::int64_t beginning(const Namespace& where)
 
 TEST(GuestTrace, TenThousandStepsDeliverTheirBytes)
 {
-    constexpr std::size_t steps = 10'000, seconds = 100, frame = 1000, headers = 42;
+    constexpr std::size_t steps = 10'000, frame = 1000, headers = 42;
     constexpr double tolerance = 0.01;
+    const std::size_t seconds = takes_long() ? 100 : 20;  // of the trace's 100 that are played
     const auto file = testing::TempDir() + "headwind-trace.csv";
     std::vector<double> expected(seconds);  // bytes of each second
     {
@@ -39,7 +41,7 @@ TEST(GuestTrace, TenThousandStepsDeliverTheirBytes)
             const auto kbit =
                 static_cast<unsigned>(2000 + 1600 * std::sin(static_cast<double>(i) / 500)) + i * 7919 % 400;
             rows << i * 10 << ',' << kbit << '\n';
-            expected[i / 100] += static_cast<double>(kbit) * 1000 / 8 / 100;
+            if (i / 100 < seconds) expected[i / 100] += static_cast<double>(kbit) * 1000 / 8 / 100;
         }
     }
     const Pair pair;

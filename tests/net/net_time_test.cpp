@@ -55,6 +55,7 @@ protected:
 RUNS_IN("Time.*", native, linux_6_12);
 RUNS_IN("Time.Delay*:Time.ManyPacketsInFlight:Time.RulesThat*:Time.WithoutItsSysctls*", native | linux_6_12, linux_6_1);
 RUNS_IN("Time.DelayOnAVeth", native | linux_6_12 | linux_6_1);
+RUNS_IN("Time.DelayBeyondTheHorizon", native | linux_6_1, linux_6_12);
 
 TEST_F(Time, DelayOnAVeth)
 {

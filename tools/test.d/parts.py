@@ -89,7 +89,7 @@ def shards(part, count, cpus, program, arguments, after, env):
 def net(options, built):
     fetch(SSH, "usr/bin/sudo", "openssh-server", "libwrap0", "libnsl2", "libtirpc3", "sudo")
     # They wait more than they work.
-    count, cpus = (6, 0.3) if options.only == "*" else (1, 1)
+    count, cpus = (6, 0.2) if options.only == "*" else (1, 1)
     return shards("net", count, cpus, RELEASE + "/tests/net_tests", options.arguments("native"), [built], HEADWIND)
 
 
@@ -150,7 +150,8 @@ def virtual(options, built):
         for path in copies:
             command += ["--copy", path]
         command += ["--", RELEASE + "/tests/guest_tests", *options.arguments("virtual-6.12")]
-        out.append(Job("virtual", f"virtual-{index + 1}", command, GoogleTest(), after=[built], limit=2700))
+        out.append(Job("virtual", f"virtual-{index + 1}", command, GoogleTest(), cpus=0.8, after=[built],
+                       limit=2700))
     return out
 
 
