@@ -160,6 +160,26 @@ Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
     }
 }
 
+// All but the bytes that are held.
+Result<LineStats> read_devices(const hw_control& control)
+{
+    LineStats out;
+    if (control.line_pace != 0) {
+        HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
+        if (qdisc) {
+            out.held_packets = qdisc->backlog_packets;
+            out.dropped_packets += qdisc->drops;
+        }
+        HW_TRY(const auto pace, netlink::link_stats(static_cast<int>(control.line_pace)));
+        out.dropped_packets += pace.tx_dropped;
+    }
+    for (const auto device : {control.line_cut, control.line_return}) {
+        HW_TRY(const auto stats, netlink::link_stats(static_cast<int>(device)));
+        out.dropped_packets += stats.tx_dropped;
+    }
+    return out;
+}
+
 }  // namespace
 
 Status ensure_line(Instance& instance, const LineNeeds& needs)
@@ -230,25 +250,13 @@ Status remove_line(Instance* instance)
 
 Result<LineStats> line_stats(const Instance& instance)
 {
-    LineStats out;
     const auto& control = *instance.control;
-    if (control.line_cut == 0) return out;
+    if (control.line_cut == 0) return LineStats{};
     HW_TRY(const bool whole, is_whole(control));
-    if (!whole) return out;
-    if (control.line_pace != 0) {
-        HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
-        if (qdisc) {
-            out.held_packets = qdisc->backlog_packets;
-            out.dropped_packets += qdisc->drops;
-        }
-        HW_TRY(const auto pace, netlink::link_stats(static_cast<int>(control.line_pace)));
-        out.dropped_packets += pace.tx_dropped;
-    }
-    for (const auto device : {control.line_cut, control.line_return}) {
-        HW_TRY(const auto stats, netlink::link_stats(static_cast<int>(device)));
-        out.dropped_packets += stats.tx_dropped;
-    }
-    out.held_bytes = std::max<std::int64_t>(0, std::atomic_ref(instance.held->bytes).load());
+    if (!whole) return LineStats{};
+    auto out = read_devices(control);
+    if (!out && out.error().kind == ErrorKind::not_found) return LineStats{};  // it goes at this very moment
+    if (out) out->held_bytes = std::max<std::int64_t>(0, std::atomic_ref(instance.held->bytes).load());
     return out;
 }
 
