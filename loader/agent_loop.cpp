@@ -22,6 +22,7 @@ constexpr std::uint64_t ms = 1'000'000;  // ns
 constexpr std::uint64_t gather = 20 * ms;
 // Everything is looked at this often, whether something happened or not.
 constexpr std::uint64_t safety_net = 10'000 * ms;
+constexpr std::uint64_t stuck = 60'000 * ms;
 constexpr std::uint64_t first_pause = 50 * ms;
 
 bool is_inode(const std::string& path, const std::string& inode)
@@ -222,10 +223,25 @@ Status Agent::upgrade(Served& one) const
     return {};
 }
 
+// Other namespaces do not wait for a command that is at work in this one. It is trouble if that takes too long.
+Result<bool> Agent::is_locked(Served& one)
+{
+    if (!InstanceLock::is_held()) {
+        one.locked = 0;
+        return false;
+    }
+    if (one.locked == 0) one.locked = boottime_ns();
+    if (boottime_ns() - one.locked < stuck) return true;
+    return fail(ErrorKind::busy, "another command has been changing rules for {} s and more: is it stopped?",
+                stuck / (1'000 * ms));
+}
+
 Result<Outlook> Agent::tend_inside(Served& one)
 {
     HW_TRY(auto outlook, look_ahead());
     if (outlook.due) {
+        HW_TRY(const bool locked, is_locked(one));
+        if (locked) return outlook;
         HW_TRY(const auto done, follow());
         tell(one, done);
         HW_TRY(outlook, look_ahead());
@@ -284,7 +300,7 @@ void Agent::sweep_the_host()
 
 void Agent::put_off(Served& one) const
 {
-    one.pause = std::clamp(2 * one.pause, first_pause, safety_net);
+    one.pause = std::clamp(2 * one.pause, first_pause, one.locked != 0 ? 1'000 * ms : safety_net);
     one.not_before = boottime_ns() + one.pause;
     one.next = one.not_before;
     one.dirty = true;

@@ -40,6 +40,7 @@ private:
         std::uint64_t next = 0;         // CLOCK_BOOTTIME ns; 0: not by time alone
         std::uint64_t not_before = 0;   // after work that could not be finished
         std::uint64_t pause = 0;        // ns, of the last such wait
+        std::uint64_t locked = 0;       // CLOCK_BOOTTIME ns, since when another command changes its rules; 0: none does
         std::set<std::string> watched;  // directories
         bool take_over = false;         // it was there when the agent started: our programs are to take over
         std::string trouble;            // last told
@@ -55,6 +56,7 @@ private:
     Result<Outlook> tend_inside(Served& one);
     Status tell_stops(const Served& one, const Outlook& outlook) const;
     Status upgrade(Served& one) const;
+    static Result<bool> is_locked(Served& one);
     void bury(const std::string& inode, Served& one);
     void sweep_the_host();
     void put_off(Served& one) const;

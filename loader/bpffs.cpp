@@ -360,6 +360,18 @@ tl::unexpected<Error> denied_or_failed(int error, const std::string& what, Acces
     return failure;
 }
 
+namespace {
+
+// By whoever: the lock is tried, and given back at once.
+bool is_locked(const Result<std::optional<PinDirectory>>& directory)
+{
+    if (!directory || !*directory) return false;
+    const auto fd = (*directory)->reopen();
+    return fd && flock(fd->get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+}  // namespace
+
 Result<PinLock> PinLock::take(const std::string& name)
 {
     std::string holder;
@@ -403,6 +415,14 @@ std::optional<PinLock> PinLock::try_take(const PinDirectory& root, const std::st
     return PinLock(std::move(*same), std::move(*fd));
 }
 
+bool PinLock::is_held(const std::string& name)
+{
+    const auto mount = PinDirectory::open_mount(Access::change);
+    if (!mount || !*mount) return false;
+    const auto root = (*mount)->open(root_name);
+    return root && *root && is_locked((*root)->open(name));
+}
+
 Result<Claim> Claim::take(const std::string& name, const std::string& what)
 {
     HW_TRY(auto mount, PinDirectory::make_mount());
@@ -421,10 +441,7 @@ bool Claim::is_taken(const std::string& name)
 {
     const auto mount = PinDirectory::open_mount(Access::change);
     if (!mount || !*mount) return false;
-    const auto directory = (*mount)->open(name);
-    if (!directory || !*directory) return false;
-    const auto fd = (*directory)->reopen();
-    return fd && flock(fd->get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    return is_locked((*mount)->open(name));
 }
 
 Claim::~Claim()

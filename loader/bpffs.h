@@ -90,6 +90,8 @@ public:
     static Result<PinLock> take(const std::string& name);
     // Nothing, if it is held. Does not make the directory.
     static std::optional<PinLock> try_take(const PinDirectory& root, const std::string& name);
+    // Some process has it now.
+    static bool is_held(const std::string& name);
     const PinDirectory& root() const { return root_; }
 
 private:

@@ -384,6 +384,12 @@ Result<InstanceLock> InstanceLock::take()
     return InstanceLock(std::move(lock), name_of(netns));
 }
 
+bool InstanceLock::is_held()
+{
+    const auto netns = current_netns();
+    return netns && PinLock::is_held(lock_name(name_of(*netns)));
+}
+
 std::string inode_of_lock(const std::string& name)
 {
     if (name == host_lock_name) return "-";

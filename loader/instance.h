@@ -59,8 +59,9 @@ Result<std::optional<Instance>> open_instance(Access access = Access::change);
 // process dies.
 class InstanceLock {
 public:
-    // Waits up to 5 s, then fails with ErrorKind::busy and says who holds it.
+    // Waits as PinLock::take() does.
     static Result<InstanceLock> take();
+    static bool is_held();
     InstanceLock(InstanceLock&& other) noexcept;
     InstanceLock& operator=(InstanceLock&&) = delete;
     ~InstanceLock();

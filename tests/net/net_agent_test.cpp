@@ -1,5 +1,6 @@
 // The agent: rules follow devices, cgroups, namespaces and time without another command.
 #include "agent_test.h"
+#include "lock_test.h"
 
 #include <filesystem>
 
@@ -186,6 +187,33 @@ TEST_F(Agent, ALeaseThatEndsIsSwept)
     EXPECT_EQ(agent.all("removed")[0]["why"], "its lease ended: who held it is gone");
     expect_footprint(a(), before);
     EXPECT_FALSE(fs::exists(pins));
+}
+
+// It is put off, and other namespaces are not.
+TEST_F(Agent, ACommandAtWorkHoldsUpItsOwnNamespaceOnly)
+{
+    const auto make = [](const Namespace& where) { ip(where, "link add d0 type veth peer name d1\nlink set d0 up"); };
+    RunningAgent agent(home());
+    for (const auto* where : {&a(), &b()}) {
+        make(*where);
+        change(*where, "add --name x --dev d0 --loss 1%");
+    }
+    HeldLock held(lock_of(a()));
+    for (const auto* where : {&a(), &b()}) {
+        ip(*where, "link del d0");
+        make(*where);
+    }
+    const auto moved = [&agent](const Namespace& where) {
+        return std::ranges::any_of(agent.all("moved"), [&where](const auto& event) {
+            return event["netns"].template get<std::string>().ends_with("/" + where.name());
+        });
+    };
+    EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return moved(b()); }));
+    sleep(7);  // longer than a command is waited for
+    EXPECT_FALSE(moved(a()));
+    EXPECT_THAT(agent.all("trouble"), testing::IsEmpty());
+    held.give_back();
+    EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return moved(a()); }));
 }
 
 // As if the rule had expired when the machine was started.

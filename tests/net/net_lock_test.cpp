@@ -1,4 +1,5 @@
 // One change at a time in a network namespace; other namespaces go on, and nobody waits while a line drains.
+#include "lock_test.h"
 #include "net_test.h"
 
 #include <fcntl.h>
@@ -19,38 +20,6 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing::Not;
 
-// A lock of the pin root, as a command holds it, by this process.
-class HeldLock {
-public:
-    explicit HeldLock(const std::string& name) : path_(std::string(pins) + "/" + name)
-    {
-        for (const auto& path : {std::string(pins), path_})
-            EXPECT_TRUE(mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) << path;
-        lock_ = Fd(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        EXPECT_EQ(flock(lock_.get(), LOCK_EX), 0);
-    }
-    HeldLock(const HeldLock&) = delete;
-    HeldLock& operator=(const HeldLock&) = delete;
-    ~HeldLock() { give_back(); }
-    void give_back() { lock_ = Fd(); }
-    // How many processes wait for it.
-    unsigned waiting() const
-    {
-        struct stat info {};
-        EXPECT_EQ(fstat(lock_.get(), &info), 0);
-        const auto inode = fmt::format(":{} ", info.st_ino);
-        std::ifstream locks("/proc/locks");
-        unsigned count = 0;
-        for (std::string line; std::getline(locks, line);)
-            if (line.find("->") != std::string::npos && line.find(inode) != std::string::npos) ++count;
-        return count;
-    }
-
-private:
-    std::string path_;
-    Fd lock_;
-};
-
 class Lock : public PairTest {
 protected:
     void TearDown() override
@@ -61,7 +30,6 @@ protected:
         }
         PairTest::TearDown();
     }
-    static std::string lock_of(const Namespace& where) { return "lock-" + std::to_string(where.inode()); }
     static std::unique_ptr<Process> start(const Namespace& where, const std::string& arguments)
     {
         return std::make_unique<Process>(&where, words(headwind_binary() + " " + arguments));
