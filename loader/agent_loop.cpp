@@ -239,6 +239,7 @@ Result<bool> Agent::is_locked(Served& one)
 Result<Outlook> Agent::tend_inside(Served& one)
 {
     HW_TRY(auto outlook, look_ahead());
+    if (!outlook.due) one.locked = 0;
     if (outlook.due) {
         HW_TRY(const bool locked, is_locked(one));
         if (locked) return outlook;

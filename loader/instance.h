@@ -99,8 +99,7 @@ bool kernel_has_btf();
 void make_room(headwind_bpf& skeleton, std::uint32_t max_rules);
 
 // Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left. With
-// the last instance of the host, what they shared goes, too, when the
-// InstanceLock is given back.
+// the last instance of the host, what they shared goes, too, when the InstanceLock is given back.
 Status remove_instance_pins();
 
 // Directories of instances whose network namespace no longer exists: the kernel removed their devices, the pins are

@@ -47,6 +47,7 @@ void restore_sigpipe()
 bool is_output_written()
 {
     if (std::fflush(stdout) != 0 && lost_by == 0) lost_by = errno;
+    if (std::ferror(stdout) != 0 && lost_by == 0) lost_by = EIO;  // somebody else flushed
     return lost_by == 0;
 }
 
