@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0-only)
 /*
  * Headwind's tc programs. (In the kernel each one's name begins with headwind_, by which the loader finds them at
- * devices: loader/attached.h.) The way of a packet:
+ * devices: loader/datapath/attached.h.) The way of a packet:
  *
  *            device D, egress or ingress                    egress() ingress()
  *                 │ came back from the line, or was impaired at another hook ─► go on

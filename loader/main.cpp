@@ -3,12 +3,12 @@
 #include <exception>
 #include <sstream>
 
-#include "audit.h"
-#include "cli.h"
-#include "comcast.h"
-#include "output.h"
-#include "programs.h"
-#include "text.h"
+#include "commands/audit.h"
+#include "commands/cli.h"
+#include "datapath/programs.h"
+#include "rule/comcast.h"
+#include "util/output.h"
+#include "util/text.h"
 
 namespace {
 

@@ -12,7 +12,7 @@
 
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
- * meanwhile (loader/takeover.h): the maps and the marks on packets are all that they know of each other. */
+ * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
 #define HW_ABI_VERSION 8
 
 enum hw_limits {

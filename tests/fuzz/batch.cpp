@@ -3,8 +3,8 @@
 
 #include <fmt/ranges.h>
 
+#include "commands/rule_line.h"
 #include "fuzz.h"
-#include "rule_line.h"
 #include "rule_properties.h"
 
 using namespace headwind;

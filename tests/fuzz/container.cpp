@@ -1,6 +1,6 @@
 // What engines and runtimes wrote about containers. Images choose their labels: nothing of a container's name may reach
 // a terminal as more than text.
-#include "container_state.h"
+#include "container/state.h"
 
 #include "fuzz.h"
 

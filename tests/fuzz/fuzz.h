@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "result.h"
-#include "text.h"
+#include "util/result.h"
+#include "util/text.h"
 
 #define REQUIRE(condition, shown)                                                           \
     do {                                                                                    \

@@ -1,5 +1,5 @@
 // netem's words: what is understood is a rule, or is refused as the flags that it stands for would be.
-#include "netem.h"
+#include "rule/netem.h"
 
 #include "fuzz.h"
 #include "rule_properties.h"

@@ -1,5 +1,5 @@
 // What the texts map keeps of a rule, damaged: refused, or a record that is stored and read as itself and compiles.
-#include "records.h"
+#include "ruleset/records.h"
 
 #include "fuzz.h"
 #include "rule_properties.h"

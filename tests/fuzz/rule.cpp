@@ -2,9 +2,9 @@
 // "+" before it: for a change of the rule that the other lines make. "-": comcast's flag.
 #include <map>
 
-#include "comcast.h"
 #include "fuzz.h"
-#include "protect.h"
+#include "rule/comcast.h"
+#include "rule/protect.h"
 #include "rule_properties.h"
 
 using namespace headwind;

@@ -3,9 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "compile.h"
 #include "fuzz.h"
-#include "rule.h"
+#include "rule/rule.h"
+#include "ruleset/compile.h"
 
 namespace headwind::fuzz {
 

@@ -1,5 +1,5 @@
 // $SSH_CONNECTION, and lines of /proc/net/tcp: whoever types a command keeps the connection it is typed on.
-#include "ssh_session.h"
+#include "engine/ssh_session.h"
 
 #include "fuzz.h"
 #include "rule_properties.h"

@@ -1,5 +1,5 @@
 // Traces (--trace FILE) and ramps (--ramp).
-#include "trace.h"
+#include "rule/trace.h"
 
 #include "fuzz.h"
 #include "rule_properties.h"

@@ -2,8 +2,8 @@
 #include <cstring>
 
 #include "fuzz.h"
-#include "rule.h"
-#include "units.h"
+#include "rule/rule.h"
+#include "util/units.h"
 
 using namespace headwind;
 

@@ -1,5 +1,5 @@
 // Time zone files: what is read is in order, and makes a clock that the datapath can count with.
-#include "zone.h"
+#include "util/zone.h"
 
 #include <algorithm>
 

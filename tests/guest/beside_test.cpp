@@ -7,7 +7,7 @@
 
 #include "measure.h"
 
-namespace headwind::test {
+namespace headwind::test::beside_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -146,4 +146,4 @@ TEST(GuestBeside, TheLineDoesNotCareForTheDevicesRootQdisc)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::beside_test

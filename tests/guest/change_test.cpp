@@ -4,10 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "measure.h"
 
-namespace headwind::test {
+namespace headwind::test::change_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -74,4 +74,4 @@ TEST(GuestChange, EachPacketMeetsOneSettingOrTheOther)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::change_test

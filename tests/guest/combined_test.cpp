@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "measure.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::test {
+namespace headwind::test::combined_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -86,4 +86,4 @@ TEST(GuestCombined, DelayLossAndRateHoldAtOnce)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::combined_test

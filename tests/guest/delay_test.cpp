@@ -5,7 +5,7 @@
 
 #include "measure.h"
 
-namespace headwind::test {
+namespace headwind::test::delay_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -81,4 +81,4 @@ TEST(GuestDelay, OnLoopback)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::delay_test

@@ -4,11 +4,11 @@
 
 #include <gtest/gtest.h>
 
-#include "instance.h"
+#include "datapath/instance.h"
 #include "measure.h"
-#include "records.h"
+#include "ruleset/records.h"
 
-namespace headwind::test {
+namespace headwind::test::flap_test {
 namespace {
 
 TEST(GuestFlap, EdgesAreWhereTheyBelongAndDoNotDrift)
@@ -77,4 +77,4 @@ TEST(GuestFor, TheFirstPacketAfterTheDeadlinePasses)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::flap_test

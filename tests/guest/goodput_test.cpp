@@ -8,7 +8,7 @@
 
 #include "measure.h"
 
-namespace headwind::test {
+namespace headwind::test::goodput_test {
 namespace {
 
 double megabits(const Pair& pair, std::uint64_t bytes)
@@ -106,4 +106,4 @@ TEST(GuestGoodput, NeedsPacketsWithoutOwner)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::goodput_test

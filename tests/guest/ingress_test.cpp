@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 
 #include "measure.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::test {
+namespace headwind::test::ingress_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -149,4 +149,4 @@ TEST(GuestIngress, TcpIsAsFastAsThroughNetemOnAnIfb)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::ingress_test

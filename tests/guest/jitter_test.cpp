@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "measure.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::test {
+namespace headwind::test::jitter_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -146,4 +146,4 @@ TEST(GuestDuplicate, CopiesAreDelayedToo)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::jitter_test

@@ -9,7 +9,7 @@
 
 #include "measure.h"
 
-namespace headwind::test {
+namespace headwind::test::line_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -177,4 +177,4 @@ TEST(GuestLine, FloodStaysUnderMaxHeld)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::line_test

@@ -7,7 +7,7 @@
 
 #include "measure.h"
 
-namespace headwind::test {
+namespace headwind::test::rate_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -113,4 +113,4 @@ TEST(GuestQueue, LimitIsRespected)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::rate_test

@@ -9,7 +9,7 @@
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 
-#include "fd.h"
+#include "util/fd.h"
 
 namespace headwind::test {
 

@@ -12,7 +12,7 @@
 #include "measure.h"
 #include "soak.h"
 
-namespace headwind::test {
+namespace headwind::test::soak_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -342,4 +342,4 @@ TEST(GuestSoak, EveryPacketIsAccountedForAndNothingGrows)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::soak_test

@@ -6,12 +6,12 @@
 
 #include <fmt/format.h>
 
-#include "instance.h"
+#include "datapath/instance.h"
 #include "lane.h"
 #include "measure.h"
-#include "records.h"
+#include "ruleset/records.h"
 
-namespace headwind::test {
+namespace headwind::test::timeline_test {
 namespace {
 
 constexpr std::int64_t timeline_ms = 1'000'000, timeline_second = 1000 * timeline_ms;
@@ -98,4 +98,4 @@ TEST(GuestRamp, DelaysFollowTheLine)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::timeline_test

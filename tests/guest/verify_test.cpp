@@ -1,6 +1,6 @@
 // The judge of `headwind verify` with netem as the implementation, which has all the impairments: what netem does is
 // found to be right, and a little more of it wrong. In virtual time.
-#include "verify_measure.h"
+#include "verify/measure.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -8,9 +8,9 @@
 #include <gtest/gtest.h>
 
 #include "measure.h"
-#include "verify_judge.h"
+#include "verify/judge.h"
 
-namespace headwind::test {
+namespace headwind::test::verify_test {
 namespace {
 
 using verify::Bed;
@@ -126,4 +126,4 @@ TEST_F(GuestVerify, Reordering)
 }
 
 }  // namespace
-}  // namespace headwind::test
+}  // namespace headwind::test::verify_test

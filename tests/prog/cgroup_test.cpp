@@ -3,11 +3,11 @@
 
 #include <fstream>
 
-#include "cgroup.h"
+#include "host/cgroup.h"
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::cgroup_test {
 namespace {
 
 using packets::usual_packet;
@@ -95,4 +95,4 @@ TEST_F(InCgroup, TogetherWithOtherSelectors)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::cgroup_test

@@ -6,9 +6,9 @@
 #include "packets.h"
 #include "prog_run.h"
 #include "replay.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::prog {
+namespace headwind::prog::corrupt_test {
 namespace {
 
 using packets::Bytes;
@@ -172,4 +172,4 @@ TEST(Corrupt, WhatIsLostIsNotCorrupted)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::corrupt_test

@@ -1,5 +1,5 @@
 // What a packet costs that no rule matches. Measured against an empty program in the same minute: the clock speed and
-// the neighbours of this machine cancel out.
+// the neighbours of this machine cancel out, mostly: --long only.
 #include <algorithm>
 #include <cstdio>
 
@@ -7,11 +7,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "lane.h"
 #include "packets.h"
 #include "prog_front.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::cost_test {
 namespace {
 
 using packets::frame;
@@ -62,6 +63,8 @@ packets::Bytes unmatched_packet()
 {
     return frame(ipv4({.destination = "192.0.2.1"}, udp(1000, 2001, payload(100))));
 }
+
+RUNS_IN("Cost.*", test::nowhere, test::native);
 
 void report(const char* what, const Cost& cost)
 {
@@ -153,4 +156,4 @@ TEST(Cost, OfManyKinds)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::cost_test

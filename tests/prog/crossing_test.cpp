@@ -5,7 +5,7 @@
 #include "prog_run.h"
 #include "replay.h"
 
-namespace headwind::prog {
+namespace headwind::prog::crossing_test {
 namespace {
 
 using packets::frame;
@@ -212,4 +212,4 @@ TEST_F(Crossing, AChangeDoesNotLetPacketsOvertake)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::crossing_test

@@ -5,7 +5,7 @@
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::delay_test {
 namespace {
 
 using packets::frame;
@@ -227,4 +227,4 @@ TEST_F(Delay, APacketImpairedAtAnotherHookPasses)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::delay_test

@@ -4,13 +4,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "laws.h"
+#include "datapath/distribution.h"
 #include "packets.h"
 #include "prog_prelude.h"
 #include "prog_run.h"
 #include "replay.h"
 
-namespace headwind::prog {
+namespace headwind::prog::duplicate_test {
 namespace {
 
 using packets::frame;
@@ -206,4 +206,4 @@ TEST_F(DuplicateAtOnce, WhatIsLostHasNoCopy)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::duplicate_test

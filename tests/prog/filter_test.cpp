@@ -10,9 +10,9 @@
 
 #include "packets.h"
 #include "prog_run.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::prog {
+namespace headwind::prog::filter_test {
 namespace {
 
 using packets::Bytes;
@@ -182,4 +182,4 @@ TEST(Filter, SavesMostLookupsOfPacketsThatDoNotMatch)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::filter_test

@@ -4,9 +4,9 @@
 
 #include "packets.h"
 #include "prog_run.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::prog {
+namespace headwind::prog::flows_test {
 namespace {
 
 using packets::Bytes;
@@ -96,4 +96,4 @@ TEST_F(Flows, AllOfThemAndWhatIsNotChosenMeetsTheNextRule)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::flows_test

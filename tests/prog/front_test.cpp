@@ -4,9 +4,9 @@
 
 #include "prog_front.h"
 #include "replay.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::prog {
+namespace headwind::prog::front_test {
 namespace {
 
 using packets::arp;
@@ -163,4 +163,4 @@ TEST_F(FrontTest, DropsNothingByRulesThatAreNotLive)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::front_test

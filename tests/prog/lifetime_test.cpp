@@ -7,7 +7,7 @@
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::lifetime_test {
 namespace {
 
 using packets::usual_packet;
@@ -239,4 +239,4 @@ TEST_F(Lifetime, PacketsSeeTheOldSetOrTheNewOne)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::lifetime_test

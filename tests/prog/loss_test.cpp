@@ -6,9 +6,9 @@
 #include "packets.h"
 #include "prog_run.h"
 #include "replay.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::prog {
+namespace headwind::prog::loss_test {
 namespace {
 
 using packets::frame;
@@ -149,4 +149,4 @@ TEST(Drops, AreSilentInEachWayOfAttaching)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::loss_test

@@ -4,7 +4,7 @@
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::match_test {
 namespace {
 
 using packets::Bytes;
@@ -237,4 +237,4 @@ TEST(MatchDevice, IsFoundAmongNeighboursInTheTable)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::match_test

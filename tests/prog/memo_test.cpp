@@ -5,7 +5,7 @@
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::memo_test {
 namespace {
 
 using packets::Bytes;
@@ -158,4 +158,4 @@ TEST_F(Memo, FollowsTheDevice)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::memo_test

@@ -5,12 +5,12 @@
 
 #include <headwind/model.h>
 
-#include "laws.h"
+#include "datapath/distribution.h"
 #include "packets.h"
 #include "prog_run.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::prog {
+namespace headwind::prog::order_test {
 namespace {
 
 using packets::frame;
@@ -128,4 +128,4 @@ TEST_F(Order, AReorderedPacketStillWaitsForTheRate)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::order_test

@@ -5,7 +5,7 @@
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::parse_test {
 namespace {
 
 using packets::Bytes;
@@ -249,4 +249,4 @@ TEST_F(Parse, ANamedClassCanBeNarrowed)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::parse_test

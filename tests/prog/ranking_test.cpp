@@ -5,7 +5,7 @@
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::ranking_test {
 namespace {
 
 using packets::frame;
@@ -185,4 +185,4 @@ TEST(RankingOfMany, RulesOfOneKindAreOneShape)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::ranking_test

@@ -7,7 +7,7 @@
 #include "prog_run.h"
 #include "replay.h"
 
-namespace headwind::prog {
+namespace headwind::prog::rate_test {
 namespace {
 
 using packets::frame;
@@ -240,4 +240,4 @@ TEST_F(Cut, WhatThePacerLetsGoIsNoLongerHeld)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::rate_test

@@ -5,7 +5,7 @@
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::reject_test {
 namespace {
 
 using packets::Bytes;
@@ -262,4 +262,4 @@ TEST_F(RejectTest, AtTheDeviceOnlyWhatIsToBeAnsweredIsCutFirst)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::reject_test

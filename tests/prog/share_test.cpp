@@ -3,9 +3,9 @@
 
 #include "packets.h"
 #include "prog_run.h"
-#include "stops.h"
+#include "ruleset/stops.h"
 
-namespace headwind::prog {
+namespace headwind::prog::share_test {
 namespace {
 
 using packets::frame;
@@ -145,4 +145,4 @@ TEST_F(Share, EndsWithItsRule)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::share_test

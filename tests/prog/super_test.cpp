@@ -4,7 +4,7 @@
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::super_test {
 namespace {
 
 using packets::frame;
@@ -175,4 +175,4 @@ TEST(SuperPacket, WhatTheLineRefusesIsCounted)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::super_test

@@ -9,9 +9,9 @@
 
 #include "packets.h"
 #include "prog_run.h"
-#include "statistics.h"
+#include "verify/statistics.h"
 
-namespace headwind::prog {
+namespace headwind::prog::timeline_test {
 namespace {
 
 constexpr std::uint64_t ms = 1'000'000, second = 1000 * ms, since = 12'345'678'901, now = 1'000'000 * second;
@@ -220,4 +220,4 @@ TEST_F(Timelines, StepsGoWithTheirRule)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::timeline_test

@@ -15,7 +15,7 @@
 #include "packets.h"
 #include "prog_run.h"
 
-namespace headwind::prog {
+namespace headwind::prog::truncated_test {
 namespace {
 
 using packets::Bytes;
@@ -188,4 +188,4 @@ TEST_F(Scattered, HeadersInFragmentsAreFound)
 }
 
 }  // namespace
-}  // namespace headwind::prog
+}  // namespace headwind::prog::truncated_test

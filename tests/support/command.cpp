@@ -20,7 +20,7 @@
 
 #include <gtest/gtest.h>
 
-#include "cgroup.h"
+#include "host/cgroup.h"
 
 extern char** environ;
 

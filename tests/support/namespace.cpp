@@ -27,8 +27,8 @@
 #include <linux/rtnetlink.h>
 
 #include "command.h"
-#include "netlink.h"
-#include "netlink_request.h"
+#include "host/netlink.h"
+#include "host/netlink_request.h"
 
 namespace headwind::test {
 namespace {
@@ -37,12 +37,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* names_folder = "/run/netns";
 constexpr const char* pins_folder = "/sys/fs/bpf";
-
-// Without what a test stands on there is no point in going on: gtest reports the exception.
-void require(bool fulfilled, const std::string& otherwise)
-{
-    if (!fulfilled) throw std::runtime_error(otherwise);
-}
 
 std::uint64_t inode_of(const std::string& path)
 {
@@ -199,6 +193,18 @@ std::string tcx_programs(int index)
 }
 
 }  // namespace
+
+void require(bool fulfilled, const std::string& otherwise)
+{
+    if (!fulfilled) throw std::runtime_error(otherwise);
+}
+
+std::string temporary_folder(const std::string& name)
+{
+    auto pattern = fs::temp_directory_path().string() + "/headwind-" + name + "-XXXXXX";
+    require(mkdtemp(pattern.data()) != nullptr, "make " + pattern);
+    return pattern;
+}
 
 std::string isolate()
 {

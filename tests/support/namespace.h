@@ -7,9 +7,14 @@
 #include <cstdint>
 #include <string>
 
-#include "fd.h"
+#include "util/fd.h"
 
 namespace headwind::test {
+
+// Without what a test stands on there is no point in going on: throws std::runtime_error, which gtest reports.
+void require(bool fulfilled, const std::string& otherwise);
+// Made anew under the folder for temporary files; to be removed by the caller.
+std::string temporary_folder(const std::string& name);
 
 // Goes on, once, as a child process with its own /run/netns, /sys/fs/bpf, PID and network namespace, whose end is this
 // process's; waits for other test processes of this binary, where they share netdev_max_backlog. Empty, or why it

@@ -20,12 +20,7 @@ using nlohmann::json;
 constexpr const char* plugins = "/usr/lib/cni";
 constexpr const char* runtime_folder = "/run/runc";
 
-void require(bool fulfilled, const std::string& otherwise)
-{
-    if (!fulfilled) throw std::runtime_error(otherwise);
-}
-
-void require(const Output& output, const std::string& what)
+void require_success(const Output& output, const std::string& what)
 {
     require(output.status == 0, what + ": " + output.out + output.err);
 }
@@ -42,13 +37,6 @@ std::string new_id()
     std::string id;
     for (int i = 0; i < 64; ++i) id += "0123456789abcdef"[random() % 16];
     return id;
-}
-
-fs::path temporary_folder()
-{
-    std::string pattern = fs::temp_directory_path() / "headwind-pods-XXXXXX";
-    require(mkdtemp(pattern.data()) != nullptr, "make " + pattern);
-    return pattern;
 }
 
 // As small as a root can be: busybox, and the places where the rest is mounted.
@@ -116,7 +104,7 @@ std::string Node::missing()
     return access(container_probe().c_str(), R_OK) == 0 ? "" : "no " + container_probe();
 }
 
-Node::Node() : folder_(temporary_folder())
+Node::Node() : folder_(temporary_folder("pods"))
 {
     static const bool mounted = (mkdir(runtime_folder, 0755) == 0 || errno == EEXIST) &&
                                 mount("tests", runtime_folder, "tmpfs", 0, "mode=0755") == 0;
@@ -165,7 +153,7 @@ void Pod::plug(const std::string& command)
         test::run(&node_.host(), {"sh", "-c", std::string(plugins) + "/bridge < " + file.string()},
                   {"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + sandbox_, "CNI_NETNS=" + netns_.path(),
                    "CNI_IFNAME=eth0", std::string("CNI_PATH=") + plugins});
-    require(output, "CNI " + command);
+    require_success(output, "CNI " + command);
     if (command != "ADD") return;
     const auto result = json::parse(output.out, nullptr, false);
     require(result.is_object() && result.contains("ips") && result["ips"].size() == 2, "CNI: " + output.out);
@@ -187,10 +175,11 @@ void Pod::run(const std::string& id, const std::string& container, const Argumen
     if (!container.empty()) annotations["io.kubernetes.cri.container-name"] = container;
     std::ofstream(bundle / "config.json")
         << spec_of(id, command, node_.folder() / "rootfs", netns_.path(), annotations);
-    require(test::run(nullptr, {"sh", "-c",
-                                "runc run --detach --bundle " + bundle.string() + " " + id + " </dev/null >" +
-                                    bundle.string() + "/out 2>&1 || { cat " + bundle.string() + "/out; exit 1; }"}),
-            "runc run");
+    require_success(
+        test::run(nullptr, {"sh", "-c",
+                            "runc run --detach --bundle " + bundle.string() + " " + id + " </dev/null >" +
+                                bundle.string() + "/out 2>&1 || { cat " + bundle.string() + "/out; exit 1; }"}),
+        "runc run");
 }
 
 void Pod::remove(const std::string& id) const
@@ -230,7 +219,7 @@ std::size_t Pod::ask(const std::string& container, const std::string& address, u
                                   {"runc", "exec", id(container), "/usr/bin/python3", "/probe.py", "ask", address,
                                    std::to_string(to_port), std::to_string(count), all_at_once ? "0" : "10"},
                                   {}, std::chrono::seconds(120));
-    require(output, "runc exec");
+    require_success(output, "runc exec");
     return std::stoul(output.out);
 }
 

@@ -6,8 +6,8 @@
 
 #include <linux/bpf.h>
 
-#include "fd.h"
 #include "prog_run.h"
+#include "util/fd.h"
 
 namespace headwind::prog {
 

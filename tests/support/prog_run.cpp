@@ -9,22 +9,20 @@
 #include <bpf/libbpf.h>
 #include <CLI/CLI.hpp>
 
-#include "cli.h"
-#include "counters.h"
+#include "commands/cli.h"
+#include "datapath/distribution.h"
 #include "headwind.skel.h"
-#include "laws.h"
-#include "netlink.h"
+#include "host/netlink.h"
+#include "namespace.h"
 #include "prog_prelude.h"
-#include "trace.h"
-#include "transaction.h"
+#include "rule/trace.h"
+#include "ruleset/counters.h"
+#include "ruleset/transaction.h"
 
 namespace headwind::prog {
 namespace {
 
-void require(bool fulfilled, const std::string& otherwise)
-{
-    if (!fulfilled) throw std::runtime_error(otherwise);
-}
+using test::require;
 
 Fd duplicate(int fd)
 {

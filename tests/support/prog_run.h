@@ -16,10 +16,10 @@
 
 #include <headwind/abi.h>
 
-#include "instance.h"
+#include "datapath/instance.h"
 #include "packets.h"
-#include "records.h"
-#include "rule.h"
+#include "rule/rule.h"
+#include "ruleset/records.h"
 
 struct headwind_bpf;
 

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "namespace.h"
 #include "pod.h"
 
 namespace headwind::test {
@@ -23,14 +24,6 @@ std::string packages()
 {
     const char* given = std::getenv("HEADWIND_SSH");
     return given != nullptr ? given : repository_file("build/ssh");
-}
-
-std::string temporary_folder()
-{
-    std::string pattern = fs::temp_directory_path() / "headwind-ssh-XXXXXX";
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("make " + pattern);
-    fs::permissions(pattern, static_cast<fs::perms>(0755));
-    return pattern;
 }
 
 }  // namespace
@@ -47,8 +40,9 @@ std::string SshHost::missing()
     return tried.status == 0 ? "" : "this machine mounts no overlay on its root: " + tried.err;
 }
 
-SshHost::SshHost(const Namespace& where) : folder_(temporary_folder())
+SshHost::SshHost(const Namespace& where) : folder_(temporary_folder("ssh"))
 {
+    fs::permissions(folder_, static_cast<fs::perms>(0755));
     fs::create_directory(folder_ + "/layers");
     server_.emplace(&where, Arguments{"unshare", "--mount", "bash", repository_file("tests/support/ssh_host.sh"),
                                       folder_, packages(), headwind_binary(), user});

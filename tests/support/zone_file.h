@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "zone.h"
+#include "util/zone.h"
 
 namespace headwind::test {
 

@@ -21,7 +21,7 @@ PARTS = {
     "unit": ("pure code, no root", False, False),
     "prog": ("the BPF programs alone (BPF_PROG_TEST_RUN)", False, False),
     "net": ("the binary, on this kernel", False, False),
-    "style": ("clang-format, shellcheck", False, False),
+    "style": ("clang-format, shellcheck, what may include what", False, False),
     "lint": ("clang-tidy", True, False),
     "install": ("what is installed works without the build folder", False, False),
     "virtual": ("what is measured in time: Debian's 6.12 in virtual time", False, True),
@@ -76,7 +76,7 @@ def unit(options, built):
 
 
 def prog(options, built):
-    return [Job("prog", "prog", [RELEASE + "/tests/prog_tests", *options.arguments()], GoogleTest(), after=[built])]
+    return [Job("prog", "prog", [RELEASE + "/tests/prog_tests", *options.arguments("native")], GoogleTest(), after=[built])]
 
 
 def shards(part, count, cpus, program, arguments, after, env):
@@ -97,13 +97,14 @@ def style(_options, _built):
     script = r"""
       clang-format --dry-run -Werror $(git ls-files '*.cpp' '*.h' '*.c') &&
       shellcheck -x $(git grep -lE '^#!(/usr/bin/env bash|/bin/bash|/bin/sh)') &&
+      tools/test.d/arrows.py &&
       ! git grep -n 'remove_all' -- loader  # root removes nothing recursively: see PinDirectory"""
     return [Job("style", "style", ["bash", "-c", script], Command(), cwd=REPO)]
 
 
 # In a build folder of its own: clang cannot read the compiler's precompiled headers. Several files at once, as they are
 # compiled: most of the time goes into headers. Without clang's static analyzer, which takes longer than all other checks
-# together: `clang-tidy -p build/lint loader/FILE.cpp` runs it, too.
+# together: `clang-tidy -p build/lint loader/MODULE/FILE.cpp` runs it, too.
 def lint(_options, _built):
     configure = """
       cmake -S . -B build/lint -G Ninja -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DCMAKE_UNITY_BUILD=ON &&
@@ -111,7 +112,7 @@ def lint(_options, _built):
     configured = Job("build", "build-lint", ["bash", "-c", configure], Command(), cwd=REPO)
     check = r"""
       set -o pipefail
-      grep -oE '"file": "[^"]*(headwind_loader.dir/Unity/|/loader/)[^"]*' build/lint/compile_commands.json |
+      grep -oE '"file": "[^"]*/loader/[^"]*' build/lint/compile_commands.json |
         cut -d'"' -f4 | sort -u | awk "NR % $2 == $1" | xargs -n 1 clang-tidy -p build/lint --quiet \
         --checks='-clang-analyzer-*,-bugprone-suspicious-include' --extra-arg=-Wno-unknown-warning-option"""
     count = os.cpu_count()

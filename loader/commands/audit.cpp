@@ -1,0 +1,130 @@
+#include "commands/audit.h"
+
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <pwd.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <systemd/sd-journal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <utility>
+
+#include <fmt/ranges.h>
+
+#include "commands/cli.h"
+#include "commands/print.h"
+#include "host/host.h"
+#include "util/output.h"
+#include "util/text.h"
+
+namespace headwind {
+namespace {
+
+constexpr const char* journal_socket = "/run/systemd/journal/socket";
+constexpr std::size_t most_told = 20;  // rules in the line; HEADWIND_RULES has all
+
+std::string one_line(std::string_view text)
+{
+    std::string out;
+    for (const char c : harmless(text)) {
+        if (c == '\n')
+            out += "\\x0a";
+        else
+            out += c;
+    }
+    return out;
+}
+
+std::string who()
+{
+    const auto uid = getuid();
+    const passwd* entry = getpwuid(uid);
+    const char* sudo = std::getenv("SUDO_USER");
+    return fmt::format("user {} (uid {}{})", entry != nullptr ? entry->pw_name : "?", uid,
+                       sudo != nullptr && *sudo != '\0' ? fmt::format(", by sudo from {}", sudo) : "");
+}
+
+// Of the calling thread, as lsns and /proc/PID/ns/net name it; empty: not known.
+std::string netns_of(const char* process)
+{
+    struct stat info {};
+    if (stat(fmt::format("/proc/{}/ns/net", process).c_str(), &info) != 0) return {};
+    return fmt::format("net:[{}]", info.st_ino);
+}
+
+std::vector<std::string> names_in(const Changed& changed)
+{
+    std::vector<std::string> out;
+    for (const auto* views : {&changed.added, &changed.replaced, &changed.changed})
+        for (const auto& view : *views) out.push_back(view.record.rule.name);
+    for (const auto* names : {&changed.removed, &changed.about}) out.insert(out.end(), names->begin(), names->end());
+    return out;
+}
+
+std::string what(const Changed& changed)
+{
+    std::vector<std::string> parts;
+    const auto add = [&parts](const char* verb, const std::vector<RuleView>& views) {
+        for (const auto& view : views)
+            parts.push_back(fmt::format("{} {}: {}", view.record.guard == Guard::no ? verb : "left alone",
+                                        view.record.rule.name, rule_sentence(view)));
+    };
+    if (!changed.words.empty()) parts.push_back(changed.words);
+    add("added", changed.added);
+    add("replaced", changed.replaced);
+    add("changed", changed.changed);
+    for (const auto& name : changed.removed) parts.push_back("removed " + name);
+    const auto more = parts.size() > most_told ? parts.size() - most_told : 0;
+    parts.resize(parts.size() - more);
+    if (more != 0) parts.push_back(fmt::format("and {} more", more));
+    if (changed.confirm != 0)
+        parts.push_back(fmt::format("undone in {} unless confirmed", format_duration(changed.confirm)));
+    return fmt::format("{}", fmt::join(parts, "; "));
+}
+
+bool send_to_journal(const std::vector<std::pair<const char*, std::string>>& fields)
+{
+    if (access(journal_socket, F_OK) != 0) return false;  // sd_journal_sendv() says then that all went well
+    std::vector<std::string> texts;
+    for (const auto& [name, value] : fields) texts.push_back(fmt::format("{}={}", name, value));
+    std::vector<iovec> pieces;
+    for (auto& text : texts) pieces.push_back({text.data(), text.size()});
+    return sd_journal_sendv(pieces.data(), static_cast<int>(pieces.size())) >= 0;
+}
+
+std::string now_in_utc()
+{
+    const time_t now = wall_seconds();
+    tm utc{};
+    gmtime_r(&now, &utc);
+    char text[32];
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return text;
+}
+
+}  // namespace
+
+std::string audit_line(const std::string& command, const Changed& changed)
+{
+    const auto here = netns_of("thread-self");
+    const auto place = changed.everywhere || here == netns_of("1") ? "" : " in " + here;
+    return one_line(fmt::format("{}, headwind {}{}: {}", who(), command, place, what(changed)));
+}
+
+void audit(const std::string& command, const Changed& changed)
+{
+    const auto line = audit_line(command, changed);
+    const bool sent = send_to_journal({{"MESSAGE", line},
+                                       {"PRIORITY", "5"},
+                                       {"SYSLOG_IDENTIFIER", "headwind"},
+                                       {"HEADWIND_USER", one_line(invoking_user())},
+                                       {"HEADWIND_COMMAND", command},
+                                       {"HEADWIND_RULES", fmt::format("{}", fmt::join(names_in(changed), " "))},
+                                       {"HEADWIND_NETNS", netns_of("thread-self")}});
+    // In one write, so that it stays whole beside what others write.
+    if (!sent) say("headwind: audit: {} {}\n", now_in_utc(), line);
+}
+
+}  // namespace headwind

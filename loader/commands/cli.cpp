@@ -1,0 +1,126 @@
+#include "commands/cli.h"
+
+#include <pwd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <nlohmann/json.hpp>
+
+#include "host/bpffs.h"
+#include "host/clock.h"
+#include "host/host.h"
+#include "util/output.h"
+#include "util/text.h"
+
+namespace headwind {
+namespace {
+
+constexpr const char* no_value = "has no value (a variable that is not set?): leave it out, or give it one";
+
+// "--hold", "-y"; not "-", and no negative number.
+bool looks_like_option(const std::string& word)
+{
+    return word.size() > 1 && word[0] == '-' &&
+           (word[1] == '-' || std::isalpha(static_cast<unsigned char>(word[1])) != 0);
+}
+
+void refuse_missing_values(const CLI::App& app)
+{
+    for (const auto* option : app.get_options()) {
+        if (option->count() == 0) continue;
+        for (const auto& value : option->results()) {
+            if (value.empty()) throw CLI::ValidationError(option->get_name(), no_value);
+            if (looks_like_option(value) && option->nonpositional())
+                throw CLI::ValidationError(option->get_name(), "has no value: " + printable(value) + " follows");
+        }
+    }
+    for (const auto* command : app.get_subcommands()) refuse_missing_values(*command);
+}
+
+}  // namespace
+
+void parse_words(CLI::App& app, std::vector<std::string> words)
+{
+    for (const auto& word : words)
+        if (word.starts_with("--") && word.find('=') + 1 == word.size())
+            throw CLI::ValidationError(word.substr(0, word.size() - 1), no_value);
+    std::reverse(words.begin(), words.end());  // CLI11 takes the last one first
+    app.parse(std::move(words));
+    refuse_missing_values(app);
+}
+
+void add_common_options(CLI::App* command, CommonOptions& options, bool json)
+{
+    command
+        ->add_option("--netns", options.netns, "network namespace: a name of `ip netns list`, a process id, or a path")
+        ->type_name("NAME|PID|PATH");
+    command
+        ->add_option(
+            "--host-root", options.host_root,
+            "in a container: where the host's / is mounted, as /host; /proc, /run, /sys/fs/cgroup and /var/lib "
+            "are read there")
+        ->type_name("PATH")
+        ->envname("HEADWIND_HOST_ROOT")
+        ->transform([](const std::string& path) {
+            const auto end = path.find_last_not_of('/') + 1;
+            return end == 0 && !path.empty() ? "/." : path.substr(0, end);  // /./proc: an empty one is none
+        });
+    if (json) command->add_flag("--json", options.json, "print JSON");
+}
+
+void add_namespace_options(CLI::App* command, CommonOptions& options)
+{
+    constexpr const char* group = "The network namespace of";
+    auto* netns = command->get_option("--netns");
+    auto* container =
+        command->add_option("--container", options.party.container, "a container: id, 6 digits of it, name");
+    auto* pod = command->add_option("--pod", options.party.pod, "a pod");
+    auto* pid = command->add_option("--pid", options.party.pid, "a process");
+    container->type_name("ID|NAME")->group(group)->excludes(netns);
+    pod->type_name("NAMESPACE/NAME")->group(group)->excludes(netns)->excludes(container);
+    pid->type_name("N")->group(group)->excludes(netns)->excludes(container)->excludes(pod);
+}
+
+CLI::Option* add_everywhere_flag(CLI::App* command, bool& everywhere, const std::string& names)
+{
+    auto* flag = command->add_flag(names, everywhere, "in every network namespace of the host");
+    for (const char* one : {"--netns", "--container", "--pod", "--pid"}) flag->excludes(command->get_option(one));
+    return flag;
+}
+
+Status enter(const CommonOptions& options)
+{
+    use_host_root(options.host_root);
+    HW_CHECK(find_bpffs());
+    if (options.party.given()) return enter_netns_of(options.party, options.host_root);
+    if (options.netns.empty()) return {};
+    return enter_netns(options.netns);
+}
+
+Progress drain_progress()
+{
+    return [](std::uint32_t left) {
+        if (isatty(STDERR_FILENO)) say("headwind: waiting for {} packets in the line ...\n", left);
+    };
+}
+
+std::string owner_in_environment()
+{
+    const char* owner = std::getenv("HEADWIND_OWNER");
+    return owner != nullptr ? owner : "";
+}
+
+std::string invoking_user()
+{
+    if (const char* user = std::getenv("SUDO_USER"); user != nullptr && *user != '\0') return printable(user);
+    static const std::string name = [] {  // a file of rules asks for each line
+        const passwd* entry = getpwuid(getuid());
+        return entry != nullptr ? entry->pw_name : std::to_string(getuid());
+    }();
+    return name;
+}
+
+}  // namespace headwind

@@ -1,0 +1,74 @@
+// What `headwind doctor` concludes from what it sees, and how it says so. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "engine/engine.h"
+#include "util/result.h"
+
+namespace headwind {
+
+enum class CheckStatus { ok, no, note };
+
+// What cannot be done because of it. Anything but `nothing` makes the status `no`.
+enum class Lacks {
+    nothing,
+    privilege,  // as this user
+    time,       // delay and rate
+    everything,
+};
+
+struct Check {
+    std::string name;
+    CheckStatus status = CheckStatus::ok;
+    std::string detail;
+    std::string advice;  // empty: nothing to do
+    Lacks lacks = Lacks::nothing;
+};
+
+Check check_ok(std::string name, std::string detail);
+Check check_note(std::string name, std::string detail, std::string advice = {});
+Check check_no(std::string name, Lacks lacks, std::string detail, std::string advice);
+// Of a probe that failed: missing privileges if that is what it says, else `lacks`.
+Check check_failed(std::string name, Lacks lacks, const Error& error);
+
+// `release` as uname says it: "6.1.0-31-amd64".
+Check check_kernel(std::string_view release);
+
+// Bits of CapEff in /proc/<pid>/status; nullopt: there is no such line.
+std::optional<std::uint64_t> effective_capabilities(std::string_view status_file);
+std::vector<std::string> missing_capabilities(std::uint64_t effective);
+Check check_privileges(std::uint64_t effective);
+
+// Programs on the hooks of the devices that rules go to.
+struct HookProgram {
+    std::string device, hook;  // "eth0", "egress"
+    std::string name;          // of the program; clsact filters: how many, "2 tc filters"
+    bool ours = false;
+};
+Check check_hook_programs(const std::vector<HookProgram>& programs);
+
+// Devices that rules go to, and who drives them.
+struct XdpDevice {
+    std::string device, driver;
+    std::uint32_t other = 0;  // id of an XDP program that is not ours; 0: none
+};
+Check check_xdp(const std::vector<XdpDevice>& devices);
+
+Check check_instance(const Overview& all);
+
+// 0: delays are possible; else exit_code() of what is missing, the kernel's faults before those of the user.
+int doctor_exit_code(const std::vector<Check>& checks);
+std::string conclusion(const std::vector<Check>& checks);
+
+// "no    sch_fq     this kernel has none: delay and rate need it; do this". `colour`: of the status, for a terminal.
+std::string format_check(const Check& check, bool colour);
+nlohmann::json to_json(const std::vector<Check>& checks);
+
+}  // namespace headwind

@@ -1,0 +1,276 @@
+// headwind list, headwind stats
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <set>
+#include <thread>
+
+#include <fmt/color.h>
+#include <nlohmann/json.hpp>
+
+#include "commands/cli.h"
+#include "commands/print.h"
+#include "engine/reclaim.h"
+#include "host/host.h"
+#include "util/output.h"
+
+namespace headwind {
+namespace {
+
+struct ListOptions {
+    CommonOptions common;
+    std::vector<std::string> names;  // stats: empty: all
+    bool watch = false;
+    bool everywhere = false;  // of every network namespace
+};
+
+nlohmann::json to_json(const Overview& all)
+{
+    nlohmann::json out{{"panic", all.panic}, {"rules", nlohmann::json::array()}};
+    for (const auto& rule : all.rules) out["rules"].push_back(headwind::to_json(rule));
+    if (all.pending) out["pending"] = {{"until_unix_s", all.pending->until}, {"comes_back", all.pending->comes_back}};
+    if (all.exists) {
+        out["hooks"] = all.tcx ? "tcx" : "clsact";
+        out["own_programs"] = all.own_programs;
+        out["line"] = {{"held_packets", all.line.held_packets},
+                       {"held_bytes", all.line.held_bytes},
+                       {"max_held_bytes", all.max_held},
+                       {"dropped_packets", all.line.dropped_packets}};
+    }
+    return out;
+}
+
+std::string coloured(RuleState state)
+{
+    auto text = fmt::format("{:<11}", format_state(state));
+    if (!isatty(STDOUT_FILENO)) return text;
+    const auto colour = state == RuleState::live ? fmt::terminal_color::green : fmt::terminal_color::yellow;
+    return fmt::format(fmt::fg(colour), "{}", text);
+}
+
+std::size_t name_width(const Overview& all)
+{
+    std::size_t width = 4;
+    for (const auto& rule : all.rules) width = std::max(width, rule.record.rule.name.size());
+    return width;
+}
+
+// A packet can come past two of them: a pod's veth, then the network card.
+bool has_several_devices(const Overview& all)
+{
+    std::set<std::string> names;
+    for (const auto& rule : all.rules) names.insert(rule.devices.begin(), rule.devices.end());
+    names.erase("lo");
+    return names.size() > 1;
+}
+
+// Whose a rule is, is said of others'.
+void print_list(const Overview& all)
+{
+    const auto me = invoking_user();
+    const auto width = name_width(all);
+    for (const auto& rule : all.rules) {
+        put("{:<{}}  ", rule.record.rule.name, width);
+        write_out(coloured(rule.state));
+        put("  {}{}\n", rule_sentence(rule), rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
+        if (!rule.trouble.empty()) put("{:<{}}  {}\n", "", width, rule.trouble);
+        for (const auto& words : {opening_words(rule), ingress_words(rule)})
+            if (!words.empty()) put("{:<{}}  {}\n", "", width, words);
+    }
+    if (all.pending) {
+        put("A change waits for `headwind confirm` until {}: {}.\n", clock_text(all.pending->until),
+            all.pending->comes_back.empty()
+                ? "else what it added goes"
+                : fmt::format("else these are as before: {}", fmt::join(all.pending->comes_back, ", ")));
+    }
+    if (has_several_devices(all))
+        put("A packet that passes several of these devices is impaired at the first of them only.\n");
+    if (!all.own_programs)
+        put("The programs that run are another version's: `headwind upgrade` puts this one's in their place.\n");
+}
+
+void say_panic(const Overview& all)
+{
+    if (all.panic) put("panic is on: no rule has an effect; `headwind panic --off` goes on\n");
+}
+
+// Rules of containers and pods are in namespaces of their own.
+Result<int> show_everywhere(const ListOptions& options, void (*show)(const Overview&))
+{
+    auto json = nlohmann::json::array();
+    bool any = false, said_panic = false;
+    HW_TRY(const auto paths, namespaces_in_use(false));
+    std::optional<Error> trouble;
+    for (const auto& path : paths) {
+        if (!enter_netns(path)) continue;  // it ended meanwhile
+        const auto all = overview();
+        if (!all) {
+            trouble = all.error();
+            say("headwind: in {}: {}\n", printable(path), all.error().message);
+            continue;
+        }
+        if (!options.common.json && !said_panic) say_panic(*all);
+        said_panic = true;
+        any = any || !all->rules.empty();
+        json.push_back(to_json(*all));
+        json.back()["netns"] = path;
+        if (options.common.json || all->rules.empty()) continue;
+        put("in {}:\n", printable(path));
+        show(*all);
+    }
+    if (options.common.json)
+        print_json(nlohmann::json{{"namespaces", json}});
+    else if (!any && !trouble)
+        put("no rules\n");
+    return trouble ? exit_code(trouble->kind) : 0;
+}
+
+Result<int> list(const ListOptions& options)
+{
+    HW_CHECK(enter(options.common));
+    if (options.everywhere) return show_everywhere(options, print_list);
+    HW_TRY(const auto all, overview());
+    if (options.common.json) {
+        print_json(to_json(all));
+        return 0;
+    }
+    say_panic(all);
+    if (all.rules.empty()) put("no rules\n");
+    print_list(all);
+    return 0;
+}
+
+struct Column {
+    const char* title;
+    int width;
+    bool always;  // else only if a rule has something to show there
+    __u64 (*value)(const hw_counters&);
+};
+
+constexpr Column columns[] = {
+    {"packets", 12, true, [](const hw_counters& c) { return c.packets; }},
+    {"bytes", 15, true, [](const hw_counters& c) { return c.bytes; }},
+    {"loss", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_LOSS]; }},
+    {"partition", 11, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_PARTITION]; }},
+    {"reject", 10, false, [](const hw_counters& c) { return c.dropped[HW_CAUSE_REJECT]; }},
+    {"queue", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_QUEUE]; }},
+    {"held", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_HELD]; }},
+    {"line", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_LINE]; }},
+    {"corrupted", 11, false, [](const hw_counters& c) { return c.corrupted; }},
+    {"duplicated", 12, false, [](const hw_counters& c) { return c.duplicated; }},
+    {"delayed", 12, true, [](const hw_counters& c) { return c.delayed; }},
+    {"reordered", 11, false, [](const hw_counters& c) { return c.reordered; }},
+};
+
+std::vector<Column> columns_for(const Overview& all)
+{
+    std::vector<Column> shown;
+    for (const Column& column : columns) {
+        bool filled = column.always;
+        for (const auto& rule : all.rules)
+            for (const auto& [direction, c] : rule.counters) filled = filled || column.value(c) != 0;
+        if (filled) shown.push_back(column);
+    }
+    return shown;
+}
+
+void print_table(const Overview& all)
+{
+    const auto width = name_width(all);
+    const auto shown = columns_for(all);
+    put("{:<{}}  {:<4}", "rule", width, "dir");
+    for (const Column& column : shown) put("{:>{}}", column.title, column.width);
+    put("\n");
+    for (const auto& rule : all.rules) {
+        for (const auto& [direction, c] : rule.counters) {
+            put("{:<{}}  {:<4}", rule.record.rule.name, width, format_direction(direction));
+            for (const Column& column : shown) put("{:>{}}", column.value(c), column.width);
+            put("\n");
+            if (c.unstampable != 0)
+                put("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "", width,
+                    c.unstampable);
+            if (c.shared != 0)
+                put("{:<{}}  {} packets were only subject to loss and partition: their sender keeps them (pktgen, "
+                    "NC-SI)\n",
+                    "", width, c.shared);
+        }
+    }
+    put("line: {} packets held, {} of {} bytes, {} dropped by the line itself\n", all.line.held_packets,
+        all.line.held_bytes, all.max_held, all.line.dropped_packets);
+}
+
+Status keep_named(Overview& all, const std::vector<std::string>& names)
+{
+    for (const auto& name : names)
+        if (std::none_of(all.rules.begin(), all.rules.end(), [&](const auto& r) { return r.record.rule.name == name; }))
+            return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+    if (!names.empty())
+        std::erase_if(all.rules, [&names](const auto& rule) {
+            return std::find(names.begin(), names.end(), rule.record.rule.name) == names.end();
+        });
+    return {};
+}
+
+void print_stats(const Overview& all)
+{
+    say_panic(all);
+    if (all.rules.empty())
+        put("no rules\n");
+    else
+        print_table(all);
+}
+
+Result<int> stats(const ListOptions& options)
+{
+    HW_CHECK(enter(options.common));
+    if (options.everywhere) return show_everywhere(options, print_table);
+    for (;;) {
+        HW_TRY(auto all, overview());
+        HW_CHECK(keep_named(all, options.names));
+        if (options.watch && isatty(STDOUT_FILENO) && !options.common.json) write_out("\033[H\033[2J");
+        if (options.common.json)
+            print_json(to_json(all), options.watch ? -1 : 2);
+        else
+            print_stats(all);
+        if (!options.watch) return 0;
+        if (!is_output_written()) return 0;
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
+}
+
+}  // namespace
+
+void register_list(CLI::App& app, Cli& cli)
+{
+    auto options = std::make_shared<ListOptions>();
+    auto* command = app.add_subcommand("list", "show the rules, the one that wins first");
+    add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
+    add_everywhere_flag(command, options->everywhere, "--everywhere,--all");
+    command->footer(
+        "What comes in is decided at tc, unless the list says: in XDP. --json: ingress_hooks.\n\n"
+        "Examples:\n  headwind list\n  headwind list --json --netns blue\n  headwind list --pod default/shop\n"
+        "  headwind list --everywhere");
+    command->callback([options, &cli] { cli.chosen = [options] { return list(*options); }; });
+}
+
+void register_stats(CLI::App& app, Cli& cli)
+{
+    auto options = std::make_shared<ListOptions>();
+    auto* command = app.add_subcommand("stats", "show what the rules did: wire packets by rule and direction");
+    auto* names = command->add_option("name", options->names, "only these rules");
+    auto* watch = command->add_flag("--watch", options->watch, "again every second, until interrupted");
+    add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
+    add_everywhere_flag(command, options->everywhere)->excludes(names)->excludes(watch);
+    command->footer(
+        "packets, bytes: matched (frames without FCS). Dropped: loss (--loss), partition, reject (either of them,\n"
+        "and answered), queue (full in front of --rate), held (--max-held reached), line (refused by the pacer).\n"
+        "corrupted: with a bit flipped. duplicated: copies made. delayed: handed to the pacer; reordered: of these,\n"
+        "without their delay. reject, corrupted, duplicated and reordered appear once they are not 0.\n\n"
+        "Examples:\n  headwind stats\n  headwind stats slow-db --watch\n  headwind stats --json");
+    command->callback([options, &cli] { cli.chosen = [options] { return stats(*options); }; });
+}
+
+}  // namespace headwind

@@ -1,0 +1,127 @@
+// Rules as people and programs read them.
+#include "commands/print.h"
+
+#include <time.h>
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "host/clock.h"
+#include "util/output.h"
+
+namespace headwind {
+namespace {
+
+// Of the host; read once for all the rules of a list.
+const std::string& zone_name()
+{
+    static const std::string name = host_zone().value_or(Zone{}).name;
+    return name;
+}
+
+}  // namespace
+
+std::string clock_text(std::int64_t until)
+{
+    const time_t then = until, now = wall_seconds();
+    tm local{}, today{};
+    localtime_r(&then, &local);
+    localtime_r(&now, &today);
+    const bool same_day = local.tm_year == today.tm_year && local.tm_yday == today.tm_yday;
+    const char* format = !same_day ? "%Y-%m-%d %H:%M" : until - now < 600 ? "%H:%M:%S" : "%H:%M";
+    char text[32];
+    strftime(text, sizeof(text), format, &local);
+    return text;
+}
+
+std::string rule_sentence(const RuleView& view)
+{
+    SentenceContext context;
+    context.devices = view.devices;
+    if (view.record.until != 0) context.until = clock_text(view.record.until);
+    context.lease = view.record.lease;
+    if (view.record.rule.hours) context.zone = zone_name();
+    if (view.record.everywhere) context.devices = {"every device"};
+    return sentence(view.record.rule, context) + (view.record.guard == Guard::protect ? ", whatever rules say" : "");
+}
+
+std::string opening_words(const RuleView& view)
+{
+    if (view.state != RuleState::off_hours) return "";
+    constexpr std::string_view days[] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
+    const auto second = view.opening.second_of_week;
+    return fmt::format("off until {} {}", days[second / HW_DAY % 7], format_time_of_day(second % HW_DAY));
+}
+
+std::string ingress_words(const RuleView& view)
+{
+    std::string text;
+    for (const auto& [device, xdp, other] : view.ingress) {
+        if (!text.empty()) text += ", ";
+        text += xdp == Xdp::off ? fmt::format("at tc on {}", device)
+                                : fmt::format("in XDP ({}) on {}", format_xdp(xdp), device);
+        if (other != 0) text += fmt::format(" (another XDP program, id {}, is there)", other);
+    }
+    const bool usual = std::all_of(view.ingress.begin(), view.ingress.end(),
+                                   [](const auto& hook) { return hook.xdp == Xdp::off && hook.other == 0; });
+    return usual ? "" : "what comes in is decided " + text;
+}
+
+nlohmann::json to_json(const hw_counters& counters)
+{
+    return {{"packets", counters.packets},
+            {"bytes", counters.bytes},
+            {"dropped_packets",
+             {{"loss", counters.dropped[HW_CAUSE_LOSS]},
+              {"partition", counters.dropped[HW_CAUSE_PARTITION]},
+              {"queue", counters.dropped[HW_CAUSE_QUEUE]},
+              {"held", counters.dropped[HW_CAUSE_HELD]},
+              {"line", counters.dropped[HW_CAUSE_LINE]},
+              {"reject", counters.dropped[HW_CAUSE_REJECT]}}},
+            {"corrupted_packets", counters.corrupted},
+            {"duplicated_packets", counters.duplicated},
+            {"delayed_packets", counters.delayed},
+            {"reordered_packets", counters.reordered},
+            {"passed_undelayed_packets", counters.unstampable},
+            {"passed_shared_packets", counters.shared}};
+}
+
+nlohmann::json to_json(const RuleView& view)
+{
+    auto out = to_json(view.record.rule);
+    out["id"] = view.record.id;
+    out["state"] = format_state(view.state);
+    if (!view.trouble.empty()) out["trouble"] = view.trouble;
+    if (view.state == RuleState::off_hours) {
+        out["off_until"] = opening_words(view).substr(std::string_view("off until ").size());
+        out["off_until_unix_s"] = view.opening.at;
+    }
+    out["sentence"] = rule_sentence(view);
+    out["attached_to"] = view.devices;
+    for (const auto& [device, xdp, other] : view.ingress) {
+        out["ingress_hooks"].push_back(
+            {{"device", device}, {"hook", xdp == Xdp::off ? "tc" : fmt::format("xdp-{}", format_xdp(xdp))}});
+        if (other != 0) out["ingress_hooks"].back()["other_xdp_program_id"] = other;
+    }
+    out["owner"] = view.record.owner;
+    if (view.record.guard != Guard::no) out["guard"] = view.record.guard == Guard::ssh ? "ssh" : "protect";
+    out["created_unix_s"] = view.record.created;
+    if (view.record.until != 0) out["until_unix_s"] = view.record.until;
+    if (view.record.pending != 0) out["unconfirmed"] = true;
+    if (view.record.lease != 0) out["lease_ns"] = view.record.lease;
+    for (const auto& [direction, counters] : view.counters)
+        out["counters"][std::string(format_direction(direction))] = to_json(counters);
+    return out;
+}
+
+void report_guards(std::vector<RuleView>& views)
+{
+    for (const auto& view : views)
+        if (view.record.guard != Guard::no)
+            say("headwind: {}: {}\n", view.record.guard == Guard::ssh ? "spared" : view.record.rule.name,
+                rule_sentence(view));
+    std::erase_if(views, [](const RuleView& view) { return view.record.guard != Guard::no; });
+}
+
+}  // namespace headwind

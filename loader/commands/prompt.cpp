@@ -1,0 +1,110 @@
+#include "commands/prompt.h"
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+#include <string_view>
+#include <unordered_map>
+
+#include "engine/guards.h"
+#include "host/devices.h"
+#include "util/output.h"
+
+namespace headwind {
+namespace {
+
+// Everything that goes through a device, or all of its TCP.
+bool is_wide(const Rule& rule)
+{
+    const auto& selector = rule.selector;
+    const auto& protocols = selector.protocols;
+    const bool all = protocols.empty() || std::find(protocols.begin(), protocols.end(), IPPROTO_TCP) != protocols.end();
+    return all && !rule.impairment.pass && !rule.party && selector.cgroups.empty() && selector.ports.empty() &&
+           selector.local_ports.empty() && selector.remote_ports.empty() && selector.locals.empty() &&
+           selector.remotes.empty();
+}
+
+// Of devices that may be a host's only way to the world.
+Result<std::vector<std::string>> lifelines(const Rule& rule, bool may_wait)
+{
+    HW_TRY(const auto links, netlink::list_links());
+    auto devices = default_devices(links);
+    if (const auto& names = rule.selector.devices; !names.empty()) {
+        HW_TRY(devices, may_wait ? present_devices(links, names) : named_devices(links, names));
+    }
+    std::vector<std::string> out;
+    for (const auto& link : devices)
+        if (link.kind != "veth" && !(link.flags & IFF_LOOPBACK)) out.push_back(link.name);
+    return out;
+}
+
+Status append_dangers(const Rule& rule, bool may_wait, const std::vector<SshConnection>& connections,
+                      std::vector<std::string>& to)
+{
+    if (is_wide(rule)) {
+        HW_TRY(const auto devices, lifelines(rule, may_wait));
+        if (!devices.empty())
+            to.push_back(
+                fmt::format("{} impairs everything through {}, with no end", rule.name, fmt::join(devices, ", ")));
+    }
+    for (const auto& connection : connections)
+        if (names(rule, connection))
+            to.push_back(fmt::format("{} impairs the SSH connection this is typed on, with no end", rule.name));
+    return {};
+}
+
+// The rules that `changes` make of those there are, without an end.
+Result<std::vector<Rule>> endless_rules(const Changes& changes)
+{
+    std::vector<Rule> out;
+    for (const auto& request : changes.add)
+        if (request.duration == 0 && request.lease == 0) out.push_back(request.rule);
+    if (changes.change.empty()) return out;
+    HW_TRY(const auto all, overview());
+    std::unordered_map<std::string_view, const RuleRecord*> by_name;
+    for (const auto& view : all.rules) by_name.emplace(view.record.rule.name, &view.record);
+    for (const auto& request : changes.change) {
+        const auto found = by_name.find(request.name);
+        if (found == by_name.end()) continue;  // what it is refused for
+        const auto& before = *found->second;
+        HW_TRY(auto rule, request.edit(before.rule));
+        const bool leased = before.lease != 0 && before.rule.stop_if.empty();
+        const bool had_end = leased || before.deadline != 0;
+        const bool has_end = leased || (request.duration ? *request.duration != 0 : had_end);
+        if (!has_end && (had_end || rule.selector != before.rule.selector)) out.push_back(std::move(rule));
+    }
+    return out;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> dangers(const Changes& changes)
+{
+    HW_TRY(const auto rules, endless_rules(changes));
+    std::vector<std::string> out;
+    if (rules.empty()) return out;
+    HW_TRY(const auto connections, ssh_connections_here());
+    for (const auto& rule : rules) HW_CHECK(append_dangers(rule, changes.may_wait, connections, out));
+    return out;
+}
+
+Status agree(const Changes& changes, bool yes)
+{
+    if (yes) return {};
+    HW_TRY(const auto found, dangers(changes));
+    if (found.empty()) return {};
+    const auto text = fmt::format("{}", fmt::join(found, "\n"));
+    if (!isatty(STDIN_FILENO))
+        return fail(ErrorKind::usage, "{}: give it an end (--for 10m, --lease 10s), narrow it, or agree with --yes",
+                    text);
+    say("{}.\nIt can be ended with --for 10m. Go on without an end? [y/N] ", text);
+    std::string answer;
+    std::getline(std::cin, answer);
+    if (answer == "y" || answer == "Y" || answer == "yes") return {};
+    return fail(ErrorKind::usage, "not agreed: nothing was changed");
+}
+
+}  // namespace headwind

@@ -1,0 +1,190 @@
+// headwind del, headwind clear
+#include <nlohmann/json.hpp>
+
+#include <functional>
+
+#include "commands/cli.h"
+#include "engine/reclaim.h"
+#include "host/host.h"
+#include "util/output.h"
+#include "util/text.h"
+
+namespace headwind {
+namespace {
+
+struct RemoveOptions {
+    CommonOptions common;
+    std::vector<std::string> names;
+    std::string owner, confirm;
+    bool if_exists = false, anyone = false, all = false, everywhere = false;
+};
+
+std::vector<std::string> names_of(const std::vector<RuleRecord>& records)
+{
+    std::vector<std::string> names;
+    for (const auto& record : records) names.push_back(record.rule.name);
+    return names;
+}
+
+nlohmann::json to_json(const Removed& removed)
+{
+    auto programs = nlohmann::json::array();
+    for (const auto& program : removed.programs)
+        programs.push_back({{"device", program.device}, {"hook", program.hook}, {"id", program.id}});
+    return {{"removed", removed.rules},
+            {"left", names_of(removed.left)},
+            {"packets_lost", removed.packets_lost},
+            {"instance_gone", removed.instance_gone},
+            {"programs_taken_off", programs}};
+}
+
+int report(const Removed& removed, bool as_json)
+{
+    if (as_json) {
+        print_json(to_json(removed));
+        return 0;
+    }
+    for (const auto& name : removed.rules) put("removed {}\n", name);
+    if (!removed.programs.empty())
+        put("took programs without rules off {}\n", describe(removed.programs));
+    else if (removed.rules.empty())
+        put("no rules to remove\n");
+    if (removed.packets_lost != 0)
+        say("headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
+            default_drain.count());
+    return 0;
+}
+
+// The rules of whom `wanted` tells go, and come back unless that is confirmed.
+Result<Removed> remove_for_a_while(
+    std::uint64_t confirm, bool if_exists,
+    const std::function<std::vector<std::string>(const std::vector<RuleRecord>&)>& wanted)
+{
+    Removed out;
+    const auto decide = [&](const std::vector<RuleRecord>& in_force) -> Result<Changes> {
+        Changes changes;
+        changes.remove = out.rules = wanted(in_force);
+        changes.if_exists = if_exists;
+        changes.confirm = confirm;
+        return changes;
+    };
+    HW_TRY(const auto views, change_rules(decide));
+    static_cast<void>(views);
+    if (!out.rules.empty()) tell_confirm(confirm);
+    return out;
+}
+
+Result<int> del(const RemoveOptions& options)
+{
+    HW_CHECK(enter(options.common));
+    HW_TRY(const auto confirm, parse_confirm(options.confirm));
+    if (confirm != 0) {
+        HW_TRY(const auto gone,
+               remove_for_a_while(confirm, options.if_exists, [&options](const auto&) { return options.names; }));
+        return report(gone, options.common.json);
+    }
+    HW_TRY(const auto removed, delete_rules(options.names, options.if_exists, drain_progress()));
+    return report(removed, options.common.json);
+}
+
+void say_what_stays(const Removed& removed)
+{
+    for (const auto& record : removed.left)
+        if (record.guard == Guard::no)
+            say("headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", record.rule.name, record.owner,
+                record.owner);
+}
+
+// One after the other, each to its end: what cannot be cleared is told, and the rest goes on.
+Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_json)
+{
+    HW_TRY(const auto paths, namespaces_in_use(!owner));
+    auto json = nlohmann::json::array();
+    int code = 0;
+    for (const auto& path : paths) {
+        if (!enter_netns(path)) continue;  // it ended meanwhile
+        const auto removed = clear(owner, drain_progress());
+        if (!removed) {
+            say("headwind: in {}: {}\n", printable(path), removed.error().message);
+            code = exit_code(removed.error().kind);
+            continue;
+        }
+        if (as_json) {
+            json.push_back(to_json(*removed));
+            json.back()["netns"] = path;
+            continue;
+        }
+        put("in {}:\n", printable(path));
+        say_what_stays(*removed);
+        report(*removed, false);
+    }
+    if (as_json)
+        print_json(nlohmann::json{{"namespaces", json}});
+    else if (paths.empty())
+        put("no rules to remove\n");
+    return code;
+}
+
+Result<int> clear_rules(const RemoveOptions& options)
+{
+    std::optional<std::string> owner;
+    if (!options.all && !options.anyone) {
+        HW_TRY(owner, owner_or_user(options.owner.empty() ? owner_in_environment() : options.owner));
+    }
+    HW_CHECK(enter(options.common));
+    if (options.everywhere) return clear_everywhere(owner, options.common.json);
+    HW_TRY(const auto confirm, parse_confirm(options.confirm));
+    if (confirm != 0) {
+        HW_TRY(const auto gone, remove_for_a_while(confirm, false, [&owner](const auto& records) {
+                   auto theirs = records;
+                   std::erase_if(theirs, [&owner](const auto& record) {
+                       return owner && (record.owner != *owner || record.guard != Guard::no);
+                   });
+                   return names_of(theirs);
+               }));
+        return report(gone, options.common.json);
+    }
+    HW_TRY(const auto removed, clear(owner, drain_progress()));
+    if (!options.common.json) say_what_stays(removed);
+    return report(removed, options.common.json);
+}
+
+}  // namespace
+
+void register_del(CLI::App& app, Cli& cli)
+{
+    auto options = std::make_shared<RemoveOptions>();
+    auto* command = app.add_subcommand("del", "remove rules by name; packets they hold are still delivered");
+    command->add_option("name", options->names, "names, as `headwind list` shows them")->required();
+    command->add_flag("--if-exists", options->if_exists, "a name that is not there is no error");
+    add_confirm_flag(command, options->confirm);
+    add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
+    command->footer("Examples:\n  headwind del slow-db\n  headwind del --if-exists a b c");
+    command->callback([options, &cli] { cli.chosen = [options] { return del(*options); }; });
+}
+
+void register_clear(CLI::App& app, Cli& cli)
+{
+    auto options = std::make_shared<RemoveOptions>();
+    auto* command = app.add_subcommand(
+        "clear", "remove your rules of this namespace; with the last one, everything Headwind has there");
+    add_common_options(command, options->common, true);
+    // The variable is asked for later: it must not keep --all and --anyone from what they are for.
+    add_owner_flag(command, options->owner, "whose rules (default: $HEADWIND_OWNER, or the user's)");
+    command->get_option("--owner")->envname("");
+    command->add_flag("--anyone", options->anyone, "everyone's rules")->excludes(command->get_option("--owner"));
+    command
+        ->add_flag("--all", options->all, "everyone's rules, and all else of Headwind's, also where its pins are gone")
+        ->excludes(command->get_option("--owner"));
+    add_namespace_options(command, options->common);
+    add_confirm_flag(command, options->confirm);
+    add_everywhere_flag(command, options->everywhere)->excludes(command->get_option("--confirm"));
+    command->footer(
+        "Also cleans up after commands that were killed.\n\n"
+        "Examples:\n  headwind clear\n  headwind clear --owner ci-1234\n  headwind clear --all --netns blue\n"
+        "  headwind clear --everywhere --anyone");
+    command->callback([options, &cli] { cli.chosen = [options] { return clear_rules(*options); }; });
+}
+
+}  // namespace headwind

@@ -1,0 +1,86 @@
+// headwind upgrade
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "commands/cli.h"
+#include "datapath/instance.h"
+#include "engine/takeover.h"
+#include "host/host.h"
+#include "util/output.h"
+
+namespace headwind {
+namespace {
+
+struct UpgradeOptions {
+    CommonOptions common;
+    bool everywhere = false;
+};
+
+std::string in_words(const TakenOver& done)
+{
+    if (!done.exists) return "no rules here";
+    if (!done.replaced) return "the programs are this version's";
+    return fmt::format("programs replaced on {}; rules and counters stay", fmt::join(done.devices, ", "));
+}
+
+nlohmann::json in_json(const TakenOver& done)
+{
+    return {{"rules_here", done.exists}, {"replaced", done.replaced}, {"devices", done.devices}};
+}
+
+// All that can be; the first failure is the result.
+Result<int> upgrade_everywhere(const UpgradeOptions& options)
+{
+    auto namespaces = nlohmann::json::array();
+    Status first;
+    HW_TRY(const auto paths, instance_netns_paths());
+    for (const auto& path : paths) {
+        if (!enter_netns(path)) continue;  // it ended meanwhile
+        auto done = take_over();
+        if (!done) {
+            if (first) first = fail(done.error().kind, "in {}: {}", printable(path), done.error().message);
+            continue;
+        }
+        namespaces.push_back(in_json(*done));
+        namespaces.back()["netns"] = path;
+        if (!options.common.json) put("in {}: {}\n", printable(path), in_words(*done));
+    }
+    if (options.common.json)
+        print_json(nlohmann::json{{"namespaces", namespaces}});
+    else if (namespaces.empty() && first)
+        put("no rules on this host\n");
+    HW_CHECK(first);
+    return 0;
+}
+
+Result<int> upgrade(const UpgradeOptions& options)
+{
+    HW_CHECK(enter(options.common));
+    if (options.everywhere) return upgrade_everywhere(options);
+    HW_TRY(const auto done, take_over());
+    if (options.common.json)
+        print_json(in_json(done));
+    else
+        put("{}\n", in_words(done));
+    return 0;
+}
+
+}  // namespace
+
+void register_upgrade(CLI::App& app, Cli& cli)
+{
+    auto options = std::make_shared<UpgradeOptions>();
+    auto* command = app.add_subcommand(
+        "upgrade", "after another version was installed: its programs take the place of those that run");
+    add_common_options(command, options->common, true);
+    add_namespace_options(command, options->common);
+    command->add_flag("--all", options->everywhere, "of every network namespace that has rules");
+    command->footer(
+        "Rules, counters and held packets stay, and no packet goes unimpaired. The agent does it when it starts; all\n"
+        "other commands leave the programs that run alone. Both ways: whose `upgrade` ran last, whose programs run.\n"
+        "Programs of another ABI are refused, with what to do (exit code 5).\n\n"
+        "Examples:\n  headwind upgrade --all\n  headwind upgrade --netns blue --json");
+    command->callback([options, &cli] { cli.chosen = [options] { return upgrade(*options); }; });
+}
+
+}  // namespace headwind

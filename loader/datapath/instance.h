@@ -1,0 +1,131 @@
+// An instance: Headwind's programs and maps in one network namespace, kept alive by pins under
+// /sys/fs/bpf/headwind/<netns inode>/. Knows nothing of rules.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <headwind/abi.h>
+
+#include "datapath/map.h"
+#include "datapath/pins.h"
+#include "host/host.h"
+#include "util/fd.h"
+#include "util/result.h"
+
+struct headwind_bpf;
+
+namespace headwind {
+
+// What all instances share is pinned in pin_root by this name.
+constexpr const char* host_pin = "host";
+// Of a program's pin, while a new one takes its place.
+constexpr const char* fresh_suffix = "-new";
+
+// Bytes that held packets of one instance may take, unless --max-held says otherwise.
+constexpr std::uint64_t default_max_held = 256ULL << 20;
+
+struct Programs {
+    Fd egress, ingress, cut, pace_out;
+};
+
+// Everything of an instance by file descriptor. Closing it changes nothing: the pins own it.
+class Instance {
+public:
+    PinDirectory root, directory, links;  // pin_root, the namespace's in it, and the latter's "links"
+    Programs programs;                    // only with Access::change
+    Map<hw_key, hw_entry> entries;
+    Map<__u32, hw_rule> rules;
+    Map<__u32, hw_lease> leases;
+    Map<__u32, hw_stop> stops;
+    Map<hw_share_key, hw_share> shares;
+    Map<hw_state_key, hw_state> states;
+    Fd locals;  // per CPU: see counters.h
+    Map<hw_text_key, hw_text> texts;
+    Map<__u32, __u32> timelines;  // of maps: see timelines.h
+    Mapping<hw_host> host;
+    Mapping<hw_control> control;
+    Mapping<hw_held> held;
+};
+
+// The instance of the thread's network namespace; nullopt if there is none. One that a killed command never finished,
+// or did not finish removing, is none. Pins of another ABI, and what is not Headwind's, are refused, with what to do.
+// Access::read: without the programs, and with copies of what else would be mapped, as they are then.
+Result<std::optional<Instance>> open_instance(Access access = Access::change);
+
+// What a command holds that changes the rules of a network namespace: of the calling thread's. Other namespaces' go on.
+// Given back when the value is destroyed, together with what was made for it if there is no instance, or when the
+// process dies.
+class InstanceLock {
+public:
+    // Waits as PinLock::take() does.
+    static Result<InstanceLock> take();
+    static bool is_held();
+    InstanceLock(InstanceLock&& other) noexcept;
+    InstanceLock& operator=(InstanceLock&&) = delete;
+    ~InstanceLock();
+
+private:
+    InstanceLock(PinLock lock, std::string inode) : lock_(std::move(lock)), inode_(std::move(inode)) {}
+    std::optional<PinLock> lock_;
+    std::string inode_;
+};
+// Whose InstanceLock a name in the pin root is, by the inode of its network namespace; "-": the host's; empty: it is
+// none.
+std::string inode_of_lock(const std::string& name);
+// For what is one per host (the map that all instances share, their tags, netdev_max_backlog): held for milliseconds,
+// and taken after an InstanceLock, never before.
+Result<PinLock> lock_host();
+
+// Loads and pins a new one with room for `max_rules` (at most HW_MAX_RULES). The caller holds the InstanceLock and has
+// found none.
+Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules);
+
+// The pinned control map of this network namespace, where the rest of the instance may be gone; nullopt: it is not
+// there either, or of another ABI.
+std::optional<Mapping<hw_control>> find_control();
+
+// The programs as they are pinned now take the place of those that were opened.
+Status open_pinned_programs(Instance& instance);
+
+// HW_MARK's tag of the instance that is pinned there.
+Result<std::uint16_t> read_tag(const PinDirectory& directory);
+
+// The programs read the kernel's structures at offsets from its BTF (bpf/receiver.h).
+bool kernel_has_btf();
+
+// Before the skeleton is loaded: room for that many rules. (240 bytes of kernel memory each, used or not.)
+void make_room(headwind_bpf& skeleton, std::uint32_t max_rules);
+
+// Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left. With
+// the last instance of the host, what they shared goes, too, when the InstanceLock is given back.
+Status remove_instance_pins();
+
+// Directories of instances whose network namespace no longer exists: the kernel removed their devices, the pins are
+// left. Removes them.
+void sweep_dead_instances();
+
+// True if there is any instance directory on the host, other than the current namespace's.
+Result<bool> other_instances_exist();
+
+// The names of the instances' directories, without what only bears the name of one: inode numbers of network
+// namespaces, some of them gone.
+Result<std::vector<std::string>> instance_inodes();
+
+// Paths by which the namespaces of all instances can be entered; those that have none (no process, no mount) are
+// missing. What only bears the name of an instance's directory is refused.
+Result<std::vector<std::string>> instance_netns_paths();
+
+// Waits until no program still runs that started before the call: what it could see may be used again.
+Status grace_period();
+
+// The map that all instances share (abi.h, hw_host); nullopt: there is no instance on this host, and no panic.
+Result<std::optional<Mapping<hw_host>>> open_host_map(Access access = Access::change);
+// Pins it: `map` or, if that is none, a new one, for instances to come.
+Result<Mapping<hw_host>> pin_host_map(const Fd& map);
+// If there is no instance: netdev_max_backlog as it was, and the pin root removed, unless panic is on, which holds for
+// those to come.
+Status remove_unused_root();
+
+}  // namespace headwind

@@ -1,0 +1,263 @@
+#include "datapath/line.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "datapath/hooks.h"
+#include "datapath/workarounds.h"
+#include "host/backlog.h"
+#include "host/devices.h"
+
+namespace headwind {
+namespace {
+
+const std::string return_name(line_names[0]);  // cut() at its egress, pace_out() at its ingress
+const std::string pace_name(line_names[1]);
+const std::string bridge_name(line_names[2]);
+constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
+constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
+constexpr std::uint32_t gso_max_bytes = 65536, gso_max_segments = 65535;
+
+// The old value is written down before the sysctl changes.
+Status change_sysctl(const char* path, std::uint32_t value, hw_saved& saved)
+{
+    HW_TRY(const auto before, read_sysctl(path));
+    if (before == value) return {};
+    saved.before = before;
+    std::atomic_ref(saved.changed).store(1);
+    return write_sysctl(path, value);
+}
+
+Status restore_sysctl(const char* path, hw_saved& saved)
+{
+    if (saved.changed == 0) return {};
+    HW_CHECK(write_sysctl(path, saved.before));
+    saved.changed = 0;
+    return {};
+}
+
+Status remove_devices()
+{
+    HW_TRY(const auto links, netlink::list_links());
+    for (const auto& link : links)
+        if ((link.name == return_name || link.name == bridge_name) && is_line_device(link))
+            HW_CHECK(netlink::delete_link(link.index));
+    return {};
+}
+
+Status check_names_free()
+{
+    HW_TRY(const auto links, netlink::list_links());
+    for (const auto& link : links)
+        if (is_line_name(link.name))
+            return fail(ErrorKind::failed, "a device called {} exists that is not Headwind's: rename or remove it",
+                        link.name);
+    return {};
+}
+
+Status make_line(Instance& instance)
+{
+    HW_CHECK(remove_devices());  // of a command that was killed here
+    HW_CHECK(check_names_free());
+    netlink::VethOptions options;
+    options.name0 = return_name;
+    options.name1 = pace_name;
+    options.alias = line_alias;
+    if (!is_on(HW_CURE_MTU)) options.mtu = 1500;
+    HW_TRY(const auto veth, netlink::create_veth(options));
+    HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
+    HW_TRY(const int bridge, netlink::create_bridge(bridge_name, line_alias, veth.index0));
+    HW_CHECK(netlink::disable_transmit_offloads(bridge_name));
+    instance.control->line_return = static_cast<__u32>(veth.index0);
+    instance.control->line_cut = static_cast<__u32>(bridge);
+    return {};
+}
+
+// Those that are there stay.
+Status attach_programs(const Instance& instance)
+{
+    const int device = static_cast<int>(instance.control->line_return);
+    if (instance.control->tcx == 0) HW_CHECK(netlink::create_clsact(device));
+    HW_CHECK(attach(instance, device, HW_OUT, instance.programs.cut));
+    return attach(instance, device, HW_IN, instance.programs.pace_out);
+}
+
+Result<bool> has_fq(std::uint32_t device)
+{
+    HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(device)));
+    return qdisc && qdisc->kind == "fq";
+}
+
+netlink::FqOptions fq_options()
+{
+    netlink::FqOptions options;
+    if (!is_on(HW_CURE_FQ)) {  // fq's own defaults
+        options.limit_packets = 10'000;
+        options.flow_limit_packets = 100;
+        options.horizon_us = 10'000'000;
+        options.timer_slack_ns = 10'000;
+    }
+    return options;
+}
+
+Result<int> find_pace()
+{
+    HW_TRY(const auto links, netlink::list_links());
+    for (const auto& link : links)
+        if (link.name == pace_name && is_line_device(link)) return link.index;
+    return fail(ErrorKind::failed, "the line's device {} is gone: run `headwind clear`, then add the rules again",
+                pace_name);
+}
+
+Result<bool> exist(std::initializer_list<std::uint32_t> devices)
+{
+    HW_TRY(const auto links, netlink::list_links());
+    return std::all_of(devices.begin(), devices.end(), [&links](std::uint32_t ifindex) {
+        return std::any_of(links.begin(), links.end(),
+                           [ifindex](const auto& link) { return link.index == static_cast<int>(ifindex); });
+    });
+}
+
+// headwind1 goes with headwind0.
+Result<bool> is_whole(const hw_control& control)
+{
+    return exist({control.line_cut, control.line_return});
+}
+
+// Somebody removed the line's devices, or a command was killed in the middle of that.
+Status forget_lost_line(Instance& instance)
+{
+    auto& control = *instance.control;
+    if (control.line_cut == 0) return {};
+    HW_TRY(const bool whole, is_whole(control));
+    if (whole) return {};
+    for (const auto direction : {HW_OUT, HW_IN})
+        HW_CHECK(detach(instance, static_cast<int>(control.line_return), direction));
+    control.line_cut = control.line_return = control.line_pace = 0;
+    std::atomic_ref(instance.held->bytes).store(0);
+    return {};
+}
+
+// Of headwind1: waits for its fq.
+Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
+                            const std::function<void(std::uint32_t left)>& progress)
+{
+    using namespace std::chrono_literals;
+    const auto end = std::chrono::steady_clock::now() + limit;
+    for (auto next_word = std::chrono::steady_clock::now() + 200ms;;) {
+        HW_TRY(const auto stats, netlink::root_qdisc_stats(pace));
+        const auto now = std::chrono::steady_clock::now();
+        if (!stats || stats->backlog_packets == 0 || now >= end) {
+            std::this_thread::sleep_for(2ms);  // what has left fq is still on its way through the softirq
+            return stats ? stats->backlog_packets : 0U;
+        }
+        if (now >= next_word) {
+            progress(stats->backlog_packets);
+            next_word += 200ms;
+        }
+        std::this_thread::sleep_for(5ms);
+    }
+}
+
+// All but the bytes that are held.
+Result<LineStats> read_devices(const hw_control& control)
+{
+    LineStats out;
+    if (control.line_pace != 0) {
+        HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
+        if (qdisc) {
+            out.held_packets = qdisc->backlog_packets;
+            out.dropped_packets += qdisc->drops;
+        }
+        HW_TRY(const auto pace, netlink::link_stats(static_cast<int>(control.line_pace)));
+        out.dropped_packets += pace.tx_dropped;
+    }
+    for (const auto device : {control.line_cut, control.line_return}) {
+        HW_TRY(const auto stats, netlink::link_stats(static_cast<int>(device)));
+        out.dropped_packets += stats.tx_dropped;
+    }
+    return out;
+}
+
+}  // namespace
+
+Status ensure_line(Instance& instance, const LineNeeds& needs)
+{
+    auto& control = *instance.control;
+    HW_CHECK(forget_lost_line(instance));
+    if (is_on(HW_CURE_BACKLOG) && instance.host->backlog_changed == 0) {
+        HW_TRY(const auto lock, lock_host());
+        raise_backlog(*instance.host);
+    }
+    if (control.line_cut == 0) HW_CHECK(make_line(instance));
+    HW_CHECK(attach_programs(instance));
+    if (needs.time) {
+        HW_TRY(const int pace, find_pace());
+        HW_TRY(const bool paces, has_fq(static_cast<std::uint32_t>(pace)));
+        if (!paces || control.line_pace == 0) HW_CHECK(netlink::set_root_fq(pace, fq_options()));
+        control.line_pace = static_cast<__u32>(pace);
+    }
+    if (!needs.loopback || !is_on(HW_CURE_LOOPBACK)) return {};
+    if (control.route_localnet.changed == 0) HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
+    if (control.accept_local.changed == 0) HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));
+    return {};
+}
+
+Result<bool> is_line_intact(const Instance& instance)
+{
+    const auto& control = *instance.control;
+    if (control.line_cut == 0) return true;
+    HW_TRY(const bool whole, is_whole(control));
+    const int device = static_cast<int>(control.line_return);
+    if (!whole || !is_attached(instance, device, HW_OUT) || !is_attached(instance, device, HW_IN)) return false;
+    return control.line_pace == 0 ? true : has_fq(control.line_pace);
+}
+
+Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,
+                                 const std::function<void(std::uint32_t left)>& progress)
+{
+    if (instance.control->line_pace == 0) return 0U;
+    HW_TRY(const bool there, exist({instance.control->line_pace}));
+    return there ? drain(static_cast<int>(instance.control->line_pace), limit, progress) : 0U;
+}
+
+Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,
+                                            const std::function<void(std::uint32_t left)>& progress)
+{
+    std::uint32_t lost = 0;
+    if (const auto pace = find_pace()) {
+        HW_TRY(lost, drain(*pace, limit, progress));
+    }
+    HW_CHECK(remove_devices());
+    return lost;
+}
+
+Status restore_sysctls(hw_control& control)
+{
+    HW_CHECK(restore_sysctl(route_localnet, control.route_localnet));
+    return restore_sysctl(accept_local, control.accept_local);
+}
+
+Status remove_line(Instance* instance)
+{
+    HW_CHECK(remove_devices());
+    if (instance == nullptr) return {};
+    auto& control = *instance->control;
+    control.line_cut = control.line_return = control.line_pace = 0;
+    return restore_sysctls(control);
+}
+
+Result<LineStats> line_stats(const Instance& instance)
+{
+    const auto& control = *instance.control;
+    if (control.line_cut == 0) return LineStats{};
+    HW_TRY(const bool whole, is_whole(control));
+    if (!whole) return LineStats{};
+    auto out = read_devices(control);
+    if (!out && out.error().kind == ErrorKind::not_found) return LineStats{};  // it goes at this very moment
+    if (out) out->held_bytes = std::max<std::int64_t>(0, std::atomic_ref(instance.held->bytes).load());
+    return out;
+}
+
+}  // namespace headwind

@@ -1,0 +1,259 @@
+#include "engine/plan.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+#include <unordered_map>
+
+#include "engine/agent_claim.h"
+#include "engine/guards.h"
+#include "host/clock.h"
+#include "host/netlink.h"
+#include "ruleset/stops.h"
+#include "ruleset/timelines.h"
+
+namespace headwind {
+namespace {
+
+Status require_fq()
+{
+    HW_TRY(const bool fq, netlink::kernel_has_fq());
+    if (fq) return {};
+    return fail(ErrorKind::unsupported,
+                "this kernel has no sch_fq: delay and rate need it (Debian: boot linux-image-amd64; or see it now: "
+                "tools/demo --guest); loss and partition work here.");
+}
+
+void set_deadline(RuleRecord& record, std::uint64_t duration)
+{
+    record.deadline = duration != 0 ? boottime_ns() + duration : 0;
+    record.until =
+        duration != 0 ? wall_seconds() + static_cast<std::int64_t>((duration + 500'000'000) / 1'000'000'000) : 0;
+}
+
+Status find_clock(RuleRecord& record)
+{
+    if (!record.rule.hours) return {};
+    HW_TRY(record.clock, host_clock());
+    return {};
+}
+
+Status find_cgroups(RuleRecord& record)
+{
+    record.cgroups.clear();
+    const char* flag = record.guard == Guard::protect ? "--protect" : "--cgroup";
+    for (const auto& text : record.rule.selector.cgroups) {
+        HW_TRY(auto cgroup, find_cgroup(text, flag));
+        record.cgroups.push_back(std::move(cgroup));
+    }
+    return {};
+}
+
+// Of --stop-if: the agent renews its lease by each check. Without an agent it would end at once.
+Status require_agent(const Rule& rule)
+{
+    HW_TRY(const bool there, agent_serves_here());
+    if (there) return {};
+    return fail(ErrorKind::unsupported,
+                "--stop-if {}: `headwind agent` runs it, and none runs here: start it first (systemctl start "
+                "headwind-agent)",
+                rule.stop_if);
+}
+
+Status change_check(const RuleRecord& before, RuleRecord& record)
+{
+    const bool had = !before.rule.stop_if.empty(), has = !record.rule.stop_if.empty();
+    if (has && !had && record.lease != 0)
+        return fail(ErrorKind::usage, "--stop-if {}: {} has a lease, and can end by one of them only",
+                    record.rule.stop_if, record.rule.name);
+    if (has && !had) HW_CHECK(require_agent(record.rule));
+    if (has != had) record.lease = has ? check_lease : 0;
+    return {};
+}
+
+// What the change says of the timeline, or of what is the same in all of its steps, takes new steps.
+Status change_timeline(const Instance& instance, const RuleRecord& before, RuleRecord& record)
+{
+    auto& timeline = record.rule.timeline;
+    const bool begins = timeline && (timeline->rows || timeline != before.rule.timeline);
+    if (begins) record.since = boottime_ns();
+    if (timeline == before.rule.timeline && !begins && record.rule.impairment == before.rule.impairment) return {};
+    record.timeline = 0;
+    if (!timeline || begins || timeline->file.empty()) return {};
+    HW_TRY(const auto steps, read_timeline(instance, before.timeline, timeline->phases));
+    timeline->rows = std::make_shared<const std::vector<Phase>>(phases_of(*timeline, steps));
+    return {};
+}
+
+Result<RuleRecord> changed_record(const Instance& instance, const RuleRecord& before, const ChangeRequest& request)
+{
+    RuleRecord record = before;
+    HW_TRY(record.rule, request.edit(before.rule));
+    HW_CHECK(change_timeline(instance, before, record));
+    if (request.duration) set_deadline(record, *request.duration);
+    HW_CHECK(change_check(before, record));
+    HW_CHECK(find_clock(record));
+    if (record.rule.selector.cgroups != before.rule.selector.cgroups) HW_CHECK(find_cgroups(record));
+    return record;
+}
+
+// The rules in force, by name. (One that has expired may share it with another.)
+using Names = std::unordered_multimap<std::string_view, const RuleRecord*>;
+
+Names by_name(const std::vector<RuleRecord>& records)
+{
+    Names out;
+    for (const auto& record : records) out.emplace(record.rule.name, &record);
+    return out;
+}
+
+// Copies the records of this name to `gone`; tells one of them.
+const RuleRecord* take(const Names& names, const std::string& name, Plan& plan)
+{
+    const auto [begin, end] = names.equal_range(name);
+    for (auto one = begin; one != end; ++one) plan.gone.push_back(*one->second);
+    return begin == end ? nullptr : begin->second;
+}
+
+Status plan_change(const Session& session, const Names& names, const ChangeRequest& request, Plan& plan)
+{
+    const auto* before = take(names, request.name, plan);
+    if (before == nullptr) return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", request.name);
+    if (before->guard != Guard::no)
+        return fail(ErrorKind::usage, "{0}: what is left alone cannot be changed, but taken away: headwind del {0}",
+                    request.name);
+    HW_TRY(auto record, changed_record(*session.instance, *before, request));
+    if (request.go_on) plan.go_on.push_back(record.state);
+    plan.fresh.push_back(std::move(record));
+    return {};
+}
+
+// A rule of this name that has expired is no obstacle.
+Status plan_add(const Session& session, const Names& names, const AddRequest& request, Plan& plan)
+{
+    const auto [begin, end] = names.equal_range(request.rule.name);
+    for (auto one = begin; one != end; ++one) {
+        const auto& record = *one->second;
+        if (record.guard != Guard::no)
+            return fail(ErrorKind::usage,
+                        "--name {0}: this is the name of what is left alone: choose another, or take that away "
+                        "(headwind del {0})",
+                        request.rule.name);
+        if (request.replace) continue;
+        HW_TRY(const auto state, read_state(*session.instance, record));
+        if (state != RuleState::expired)
+            return fail(ErrorKind::usage,
+                        "--name {}: a rule of this name exists: choose another, or put it in its place with "
+                        "--replace",
+                        request.rule.name);
+    }
+    take(names, request.rule.name, plan);
+    HW_TRY(auto record, new_record(request));
+    plan.fresh.push_back(std::move(record));
+    plan.protect.insert(plan.protect.end(), request.protect.begin(), request.protect.end());
+    if (request.max_held != 0) plan.max_held = request.max_held;
+    plan.max_rules = std::max(plan.max_rules, request.max_rules);
+    return {};
+}
+
+// Nothing is done to a rule that waits to be confirmed, and one change waits at a time.
+Status check_settled(const Session& session, const Changes& changes)
+{
+    std::set<std::string_view> pending;
+    for (const auto& record : session.records)
+        if (record.pending != 0) pending.insert(record.rule.name);
+    const auto look = [&pending](const std::string& name) -> Status {
+        if (pending.contains(name)) return fail_pending(name);
+        return {};
+    };
+    if (changes.confirm != 0 && !pending.empty()) return fail_pending("");
+    for (const auto& name : changes.remove) HW_CHECK(look(name));
+    for (const auto& request : changes.change) HW_CHECK(look(request.name));
+    for (const auto& request : changes.add) HW_CHECK(look(request.rule.name));
+    return {};
+}
+
+// The rules that go stay, to come back.
+void await_confirmation(Plan& plan, std::uint64_t until)
+{
+    for (auto& record : plan.fresh) record.pending = until;
+    for (auto record : plan.gone) {
+        if (record.deadline != 0 && boottime_ns() >= record.deadline) continue;
+        record.pending = until;
+        record.former = true;
+        plan.fresh.push_back(std::move(record));
+    }
+}
+
+Status check_names_differ(const Changes& changes)
+{
+    std::set<std::string> seen;
+    const auto look = [&seen](const std::string& name) -> Status {
+        if (!seen.insert(name).second) return fail(ErrorKind::usage, "{} is named twice: once per rule, please", name);
+        return {};
+    };
+    for (const auto& name : changes.remove) HW_CHECK(look(name));
+    for (const auto& request : changes.change) HW_CHECK(look(request.name));
+    for (const auto& request : changes.add) HW_CHECK(look(request.rule.name));
+    return {};
+}
+
+}  // namespace
+
+tl::unexpected<Error> fail_pending(const std::string& name)
+{
+    return fail(ErrorKind::busy,
+                "{} waits to be confirmed: `headwind confirm`, or `headwind confirm --undo`, comes first",
+                name.empty() ? "a change" : "a change of " + name);
+}
+
+Result<RuleRecord> new_record(const AddRequest& request, Guard guard)
+{
+    RuleRecord record;
+    record.guard = guard;
+    record.everywhere = guard != Guard::no;
+    record.rule = request.rule;
+    record.created = wall_seconds();
+    record.since = boottime_ns();
+    set_deadline(record, request.duration);
+    record.lease = request.lease;
+    if (!record.rule.stop_if.empty()) {
+        if (request.lease != 0)
+            return fail(ErrorKind::usage, "--stop-if {}: not with --lease or --hold: the rule ends without its agent",
+                        record.rule.stop_if);
+        HW_CHECK(require_agent(record.rule));
+        record.lease = check_lease;
+    }
+    record.owner = request.owner;
+    HW_CHECK(find_clock(record));
+    HW_CHECK(find_cgroups(record));
+    return record;
+}
+
+Result<Plan> make_plan(Session& session, const Changes& changes)
+{
+    Plan plan;
+    plan.protect = changes.protect;
+    HW_CHECK(check_names_differ(changes));
+    HW_CHECK(check_settled(session, changes));
+    const auto names = by_name(session.records);
+    for (const auto& request : changes.add) HW_CHECK(plan_add(session, names, request, plan));
+    for (const auto& request : changes.change) HW_CHECK(plan_change(session, names, request, plan));
+    for (const auto& name : changes.remove)
+        if (take(names, name, plan) == nullptr && !changes.if_exists)
+            return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+    subtract(session.records, plan.gone);
+    HW_CHECK(plan_guards(session, plan));
+    if (changes.confirm != 0) await_confirmation(plan, boottime_ns() + changes.confirm);
+    const auto fresh = static_cast<std::uint32_t>(std::min<std::size_t>(plan.fresh.size(), HW_MAX_RULES));
+    if (plan.max_rules == 0)  // nobody has said it: all of them can be changed at once
+        plan.max_rules = std::clamp<std::uint32_t>(2 * fresh, HW_DEFAULT_RULES, HW_MAX_RULES);
+    const bool has_fq = session.instance && session.instance->control->line_pace != 0;
+    const bool needs_fq = std::any_of(plan.fresh.begin(), plan.fresh.end(), [](const RuleRecord& record) {
+        return record.rule.impairment.delay != 0 || record.rule.impairment.rate != 0;
+    });
+    if (needs_fq && !has_fq) HW_CHECK(require_fq());
+    return plan;
+}
+
+}  // namespace headwind

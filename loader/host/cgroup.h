@@ -1,0 +1,58 @@
+// The cgroup2 hierarchy of this host, wherever it is mounted (hybrid hosts: /sys/fs/cgroup/unified).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "util/fd.h"
+#include "util/result.h"
+
+namespace headwind {
+
+struct Cgroup {
+    std::string path;      // below the mount point, with a leading slash: "/system.slice/x.service"
+    std::uint64_t id = 0;  // as bpf_skb_ancestor_cgroup_id reports it
+    unsigned level = 0;    // depth below the root, whose level is 0
+    friend bool operator==(const Cgroup&, const Cgroup&) = default;
+};
+
+// Mount point of cgroup2, of the whole hierarchy if one shows it (a container may have another of its own part). The
+// error says how to mount it.
+Result<std::string> cgroup2_mount();
+
+// `text` is a path below the mount point or an absolute path in the file system that lies below it. Errors name `flag`.
+Result<Cgroup> find_cgroup(const std::string& text, const char* flag = "--cgroup");
+
+// It was removed, or removed and made anew. False too where this process sees only a part of the hierarchy.
+bool is_gone(const Cgroup& cgroup);
+
+// The calling process's own cgroup.
+Result<std::string> own_cgroup_path();
+
+// A cgroup made for one command, below the caller's own; removed by the destructor. Processes left in it then are moved
+// to the parent.
+class CommandCgroup {
+public:
+    static Result<CommandCgroup> create();
+    CommandCgroup(CommandCgroup&& other) noexcept = default;
+    CommandCgroup& operator=(CommandCgroup&&) = delete;
+    CommandCgroup(const CommandCgroup&) = delete;
+    CommandCgroup& operator=(const CommandCgroup&) = delete;
+    ~CommandCgroup();
+    const std::string& path() const { return path_; }            // below the mount point
+    const std::string& directory() const { return directory_; }  // in the file system
+
+private:
+    CommandCgroup(std::string path, std::string directory, Fd lock);
+    std::string path_, directory_;
+    Fd lock_;  // while it is held, others know that the command lives
+};
+
+// Removes the cgroups of `run` commands that no longer live (killed with SIGKILL): those without processes, or all,
+// with their processes moved to the parent.
+enum class Sweep { empty, all };
+void sweep_command_cgroups(Sweep which);
+// The one at `path` (below the mount point), with whatever is in it, if it is such a cgroup.
+void sweep_command_cgroup(const std::string& path);
+
+}  // namespace headwind

@@ -1,0 +1,114 @@
+// Private to netlink_*.cpp: one rtnetlink request and its answer, in the calling thread's network namespace.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <libmnl/libmnl.h>
+#include <linux/netlink.h>
+#include <unistd.h>
+
+#include "util/result.h"
+
+namespace headwind::netlink {
+
+// Owns a file descriptor.
+class OwnedFd {
+public:
+    explicit OwnedFd(int fd) : fd_(fd) {}
+    OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    OwnedFd& operator=(OwnedFd&&) = delete;
+    ~OwnedFd() { close(); }
+
+    explicit operator bool() const { return fd_ >= 0; }
+    int get() const { return fd_; }
+    void close()
+    {
+        if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+    }
+
+private:
+    int fd_;
+};
+
+// The kernel said no: an errno value, and its extended-ack text where there is one.
+struct Refusal {
+    int error = 0;
+    std::string text;
+};
+
+// A message being written. Room for the few small requests made here; callers bound the strings they put in.
+class Request {
+public:
+    Request(unsigned type, unsigned flags);
+    Request(const Request&) = delete;
+    Request& operator=(const Request&) = delete;
+
+    nlmsghdr* message() { return message_; }
+
+    // The family header, zeroed. To be called once, before any attribute is put.
+    template <class T>
+    T& header()
+    {
+        return *static_cast<T*>(mnl_nlmsg_put_extra_header(message_, sizeof(T)));
+    }
+
+private:
+    alignas(nlmsghdr) std::array<char, 2048> buffer_{};
+    nlmsghdr* message_;  // into buffer_
+};
+
+// A copy of one message of the answer.
+class Message {
+public:
+    explicit Message(const nlmsghdr* message);
+
+    const nlmsghdr* get() const { return reinterpret_cast<const nlmsghdr*>(bytes_.data()); }
+
+    template <class T>
+    T header() const
+    {
+        T header{};
+        std::memcpy(&header, mnl_nlmsg_get_payload(get()), std::min(sizeof(T), mnl_nlmsg_get_payload_len(get())));
+        return header;
+    }
+
+private:
+    std::vector<char> bytes_;
+};
+
+using Answer = tl::expected<std::vector<Message>, Refusal>;
+
+Answer send(Request& request);  // until the kernel's acknowledgement
+Answer dump(Request& request);  // asked again while the kernel reports that the list changed meanwhile
+
+// nullptr: no such attribute. `header_size`: of the family header before the attributes.
+const nlattr* find_attribute(const nlmsghdr* message, std::size_t header_size, unsigned type);
+const nlattr* find_attribute(const nlattr* nest, unsigned type);  // nest may be nullptr
+
+// Of an attribute that may be nullptr, or shorter than T with an older kernel: what is missing is zero.
+template <class T>
+T value_of(const nlattr* attribute)
+{
+    T value{};
+    if (attribute == nullptr) return value;
+    const std::size_t length = mnl_attr_get_payload_len(attribute);
+    std::memcpy(&value, mnl_attr_get_payload(attribute), std::min(sizeof(T), length));
+    return value;
+}
+
+std::string text_of(const nlattr* attribute);
+
+// "create headwind0: File exists". ENODEV becomes ErrorKind::not_found.
+tl::unexpected<Error> refused(const Refusal& refusal, std::string_view what);
+
+std::string device_label(int index);  // its name; "device 7" if it is gone
+
+}  // namespace headwind::netlink

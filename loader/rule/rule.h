@@ -1,0 +1,240 @@
+// A rule: which packets, what happens to them, how long. A Rule that exists is valid: make_rule is the only factory.
+// Pure: knows nothing of devices, cgroups or clocks of this host (the engine resolves those).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "rule/timeline.h"
+#include "util/result.h"
+#include "util/units.h"
+
+namespace headwind {
+
+// Longest rule name. Names: letters, digits, '-', '_', '.', not starting with '-' or '.'.
+constexpr std::size_t max_name_length = 63;
+constexpr int default_priority = 0;  // higher wins; from -max_priority on
+constexpr int max_priority = 1000;
+constexpr std::size_t max_range_ports = 4096;    // one rule's ports, after expansion; above that: refused. Local and
+                                                 // remote ports together: their combinations
+constexpr std::size_t max_command_length = 512;  // of stop_if, bytes
+constexpr std::uint64_t max_delay = 4'294'000'000'000;  // ns; fq's horizon is a 32-bit count of microseconds
+
+enum class Direction { out, in, both };
+
+// An IP prefix. IPv4 is kept IPv4-mapped (::ffff:a.b.c.d, prefix + 96), as in the keys of the datapath.
+struct Cidr {
+    std::array<std::uint8_t, 16> address{};  // network byte order, host bits zero
+    std::uint8_t prefix = 0;                 // 0..128 in the mapped space; 96..128 for IPv4
+    bool v4 = false;
+    friend bool operator==(const Cidr&, const Cidr&) = default;
+};
+
+struct PortRange {
+    std::uint16_t first = 0, last = 0;  // host byte order, inclusive, first <= last, first >= 1
+    friend bool operator==(const PortRange&, const PortRange&) = default;
+};
+
+// 0..255: IP protocol number; above that the pseudo-protocols of include/headwind/abi.h (arp, nd, dhcp): traffic that
+// is never impaired unless a rule names it.
+using Protocol = std::uint16_t;
+
+// Empty list = any. Lists are alternatives; different kinds must all match. `ports` matches either end; it excludes
+// local_ports and remote_ports (refused together).
+struct Selector {
+    std::vector<std::string> devices;  // as typed, each once; empty: the lowest devices that are up
+    std::vector<std::string> cgroups;  // paths as typed: absolute, or relative to the cgroup2 mount
+    std::vector<Protocol> protocols;
+    std::vector<PortRange> ports, local_ports, remote_ports;  // sorted, merged
+    std::vector<Cidr> locals, remotes;
+    // Only this share of the flows (TCP and UDP connections, and what else has the same addresses, ports and protocol),
+    // always the same ones for a seed: more than 0. Absent: all.
+    std::optional<Probability> flows;
+    std::uint32_t flow_seed = 0;  // only with flows
+    friend bool operator==(const Selector&, const Selector&) = default;
+};
+
+// A queue limit in front of `rate`: bytes, or time to drain at that rate. Exactly one is set.
+struct QueueLimit {
+    std::uint64_t bytes = 0;
+    std::uint64_t nanoseconds = 0;
+    friend bool operator==(const QueueLimit&, const QueueLimit&) = default;
+};
+
+// The law of the jitter: `jitter` is half the width of the uniform one (as in netem), or the normal one's standard
+// deviation; its tails end at normal_tail standard deviations, and at no delay at all.
+enum class Distribution { uniform, normal };
+constexpr unsigned normal_tail = 4;
+
+// How the sender of a packet that loss or partition takes is answered, as by iptables' REJECT. rst: TCP with RST,
+// anything else as icmp: "administratively prohibited".
+enum class Reject { no, rst, icmp };
+
+// Where loss and partition of what comes in are decided: in XDP, before the kernel has built anything around the
+// packet, or at tc. automatic: in XDP where the driver does it well (xdp.h).
+enum class Xdp { automatic, native, generic, off };
+
+// Order: partition, loss, corrupt, duplicate, rate and queue, then delay, jitter and reorder.
+struct Impairment {
+    std::uint64_t delay = 0;   // ns; with the longest jitter and the longest wait in `queue` at most max_delay
+    std::uint64_t jitter = 0;  // ns, at most `delay`
+    Distribution distribution = Distribution::uniform;
+    std::optional<Probability> loss, corrupt, duplicate;
+    std::optional<Probability> reorder;  // goes without delay (netem's meaning); only with delay
+    std::uint32_t reorder_gap = 1;       // only every n-th packet may; 1 .. 2^31; only with reorder
+    std::uint64_t rate = 0;              // bit/s of frames without FCS; 0: unlimited
+    // Only with rate. Empty: the compiler takes the larger of 200 ms at that rate and 10 frames of 1514 bytes.
+    std::optional<QueueLimit> queue;
+    bool partition = false;  // drop everything; alone, or with reject
+    bool pass = false;       // exclusion: matched packets go unimpaired; alone
+    Reject reject = Reject::no;
+    friend bool operator==(const Impairment&, const Impairment&) = default;
+};
+
+// Every packet is dropped: --partition, or --reject without --loss.
+bool partitions(const Impairment& impairment);
+// ns: the delay with the longest jitter, without the wait in front of `rate`.
+std::uint64_t longest_delay(const Impairment& impairment);
+
+// The container, the pod or the process that a rule was made for, as it was found (container.h). The rule is seen from
+// there and ends with it. Its cgroup is the selector's; a whole pod has none.
+struct Party {
+    std::string container;      // its name; empty: it has none
+    std::string id;             // of the container; empty: a whole pod, or a process
+    std::string pod;            // NAMESPACE/NAME; empty: in none
+    std::uint32_t process = 0;  // by whose id it was named; 0: by another name
+    bool at_host = false;       // the rule sits on the host side of the pod's devices; else in the pod's namespace
+    friend bool operator==(const Party&, const Party&) = default;
+};
+
+// Over and over: `up` ns without the impairment, then `down` ns with it. Both are more than 0.
+struct Flap {
+    std::uint64_t up = 0, down = 0;
+    friend bool operator==(const Flap&, const Flap&) = default;
+};
+
+// The hours of the host's local time in which a rule is in force: on these days from `from` until before `to`. What
+// goes over midnight belongs to the day it begins on. All of every day is no Hours.
+constexpr std::uint8_t every_day = 0x7f;
+struct Hours {
+    std::uint32_t from = 0, to = 86400;  // s of the day; from < 86400, from < to < from + 86400 (or all of the day)
+    std::uint8_t days = every_day;       // bit 0 is Monday; at least one
+    friend bool operator==(const Hours&, const Hours&) = default;
+};
+constexpr bool is_overnight(const Hours& hours)
+{
+    return hours.to > 86400;
+}
+
+struct Rule {
+    std::string name;
+    Selector selector;
+    Impairment impairment;  // of what the timeline varies, the worst
+    Direction direction = Direction::out;
+    int priority = default_priority;
+    Xdp xdp = Xdp::automatic;
+    std::optional<Flap> flap;
+    std::optional<Hours> hours;
+    std::optional<Timeline> timeline;
+    // It stops for good once it has matched more than this share of what passed one of its hooks in a minute.
+    std::optional<Probability> max_share;  // between 0 and 100%, exclusively
+    std::string stop_if;                   // once this shell command, run by the agent, fails; empty: none
+    std::optional<Party> party;
+    friend bool operator==(const Rule&, const Rule&) = default;
+};
+
+// Its party is at the far end of the devices' cables: a pod, seen from the host side.
+bool is_far(const Rule& rule);
+
+// Can XDP decide what comes in by this rule, and may it? It knows no cgroup and can only drop or let pass.
+bool is_for_xdp(const Rule& rule);
+
+// A rule as typed: every field the text of one flag (empty or absent: not given). Lists may be given several times and
+// with commas.
+struct RuleText {
+    std::string name;
+    std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
+    std::optional<std::string> delay, jitter, distribution, loss, corrupt, duplicate, reorder, reorder_gap, rate, queue,
+        reject, direction, priority, xdp, flows, flow_seed, flap, between, days, ramp, trace, max_share, stop_if;
+    std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
+    bool partition = false, pass = false, repeat = false;
+    std::optional<Party> party;        // found, not typed
+    std::optional<Timeline> timeline;  // read from the file that `trace` names (trace.h)
+};
+
+// The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
+// --remote-port --local --remote --delay --jitter --distribution --loss --corrupt --duplicate --reorder --reorder-gap
+// --rate --queue --reject --direction --priority --partition --pass --netem --xdp
+// --flows --flow-seed --flap --between --days --ramp --trace --repeat --max-share --stop-if.
+// Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder
+// without --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
+// --partition with another impairment (--partition --reject is fine), --reject with another impairment but without
+// --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an impairment,
+// ports with a protocol list in which none has ports, --flows 0%, --flow-seed without --flows, v4 and v6 mixed so that
+// nothing can match, empty text where something was to be selected (--port "" must not mean every port). --reject with
+// --loss answers what loss takes; without, it is a partition that answers. --direction defaults to out; with
+// --partition or --pass, also by
+// --reject alone, to both. A name is required. "all packets" of a rule without selectors are IP packets; ARP, neighbour
+// discovery and DHCP only if named.
+Result<Rule> make_rule(const RuleText& text);
+
+// The rule with what `given` names; the rest stays as it was. "off" as a value takes an impairment, --flap, --between
+// or --days away (and the distribution goes with the jitter, the gap with reorder, the queue with the rate), "any" as a
+// list or as --flows (and --flow-seed with it) a selector.
+// --partition, --pass and --netem take the place of all other impairments, and these theirs. given.name is not used.
+// Of a rule with a party neither --cgroup nor, at the host side, --dev can be changed: they are what the party is.
+Result<Rule> change_rule(const Rule& before, const RuleText& given);
+
+// "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", ...
+Result<Protocol> parse_protocol(std::string_view text);
+std::string format_protocol(Protocol protocol);
+Result<Cidr> parse_cidr(std::string_view text);  // "10.0.0.0/8", "192.0.2.1", "2001:db8::/32"; host bits set: refused
+std::string format_cidr(const Cidr& cidr);
+// "22,80,8000-8080,1000:2000": sorted and merged.
+Result<std::vector<PortRange>> parse_ports(std::string_view text);
+std::string format_ports(const std::vector<PortRange>& ports);
+std::string_view format_direction(Direction direction);
+std::string_view format_distribution(Distribution distribution);
+std::string_view format_reject(Reject reject);
+std::string_view format_xdp(Xdp xdp);
+Result<Flap> parse_flap(std::string_view text);      // "up=30s,down=5s"
+Result<Hours> parse_between(std::string_view text);  // "09:00-17:00"; every day
+std::string format_between(const Hours& hours);
+std::string format_time_of_day(std::uint32_t second);    // "09:00"
+Result<std::uint8_t> parse_days(std::string_view text);  // "mon-fri", "sat,sun", "fri-mon": Hours::days
+std::string format_days(std::uint8_t days);
+// From the first day to the last, 0 is Monday; may go over Sunday.
+std::vector<std::pair<unsigned, unsigned>> day_ranges(std::uint8_t days);
+
+// What the engine knows beyond the rule, for the sentence. Empty devices: the rule's own words.
+struct SentenceContext {
+    std::vector<std::string> devices;  // where it is attached now
+    std::string until;                 // ", until 14:05" is made of "14:05"; empty: nothing is said
+    std::uint64_t lease = 0;           // ns; ", while its lease of 3 s is renewed"; 0: nothing is said
+    std::string zone = {};             // of the host, for --between and --days; empty: unknown
+};
+// "packets sent by cgroup /a/b to port 5432 through eth0, lo: delay 50 ms, loss 1%, until 14:05". One line, no doubt
+// left: every selector, direction, impairment and a priority other than the default appear.
+std::string sentence(const Rule& rule, const SentenceContext& context = {});
+// "container web (3f2a1b4c5d6e) of pod default/shop", "pod default/shop", "process 4711"
+std::string describe(const Party& party);
+// "delay 50 ms ± 5 ms, loss 1%, rate 1 mbit (queue 100 ms)" / "partition, reject with RST" / "pass".
+std::string describe(const Impairment& impairment);
+
+// JSON with units in the key names (delay_ns, jitter_ns, distribution, loss_percent, loss_threshold and the same for
+// corrupt, duplicate and reorder, reorder_gap, rate_bit_per_s, queue_bytes, queue_ns, partition, pass, reject; party:
+// container, id, pod, process, at).
+// `hours`: between and days, as the flags have them.
+// `timeline`: kind, file, repeat, length_ns, steps, and what varies, which `impairment` then leaves out.
+// rule_from_json(to_json(r)) == r for every valid rule; this is also how rules are stored in the kernel's maps.
+nlohmann::json to_json(const Rule& rule);
+Result<RuleText> text_from_json(const nlohmann::json& json);  // every value with its unit, as flags would have it
+Result<Rule> rule_from_json(const nlohmann::json& json);
+
+}  // namespace headwind

@@ -1,0 +1,63 @@
+// --ramp and --trace among a rule's other words.
+#include "rule/factory.h"
+
+namespace headwind {
+namespace {
+
+std::optional<std::string> RuleText::*text_of(Quantity quantity)
+{
+    switch (quantity) {
+        case Quantity::delay: return &RuleText::delay;
+        case Quantity::jitter: return &RuleText::jitter;
+        case Quantity::loss: return &RuleText::loss;
+        case Quantity::corrupt: return &RuleText::corrupt;
+        case Quantity::duplicate: return &RuleText::duplicate;
+        case Quantity::rate: return &RuleText::rate;
+    }
+    return &RuleText::delay;
+}
+
+std::string typed_timeline(const RuleText& text)
+{
+    return text.ramp ? typed("--ramp", *text.ramp) : typed("--trace", text.trace.value_or(""));
+}
+
+}  // namespace
+
+Result<std::optional<Timeline>> make_timeline(const RuleText& text)
+{
+    if (text.ramp && text.trace)
+        return fail(ErrorKind::usage, "{} {}: a rule has one timeline: use one of them", typed("--ramp", *text.ramp),
+                    typed("--trace", *text.trace));
+    if (text.ramp) {
+        HW_TRY(auto ramp, named("--ramp", *text.ramp, parse_ramp(*text.ramp, text.repeat)));
+        return ramp;
+    }
+    if (text.trace && !text.timeline) return refuse("--trace", *text.trace, "the file was not read");
+    if (!text.trace && text.repeat)
+        return fail(ErrorKind::usage, "--repeat: nothing to repeat: add --ramp or --trace, or leave it out");
+    return text.trace ? text.timeline : std::nullopt;
+}
+
+Status put_worst(const Timeline& timeline, RuleText& text)
+{
+    if (text.partition || text.pass)
+        return fail(ErrorKind::usage, "{} {}: {} goes without other impairments: use one of them", typed_timeline(text),
+                    text.pass ? "--pass" : "--partition", text.pass ? "--pass" : "--partition");
+    for (const auto& varying : timeline.varying) {
+        const auto flag = fmt::format("--{}", name_of(varying.quantity));
+        auto& value = text.*text_of(varying.quantity);
+        if (value)
+            return fail(ErrorKind::usage, "{} {}: both say what the {} is: use one of them", typed_timeline(text),
+                        typed(flag, *value), name_of(varying.quantity));
+        value = format_quantity(varying.quantity, worst(varying));
+    }
+    return {};
+}
+
+void forget_constant(const Timeline& timeline, RuleText& text)
+{
+    for (const auto& varying : timeline.varying) text.*text_of(varying.quantity) = std::nullopt;
+}
+
+}  // namespace headwind

@@ -1,0 +1,298 @@
+#include "ruleset/compile.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include <headwind/model.h>
+
+namespace headwind {
+namespace {
+
+constexpr std::uint64_t ns_per_s = 1'000'000'000;
+__extension__ using u128 = unsigned __int128;
+constexpr std::uint64_t full_frame = 1514;  // bytes: Ethernet header and a 1500-byte packet
+
+// One way to fill in one field of the key, and its mask.
+using Alternatives = std::vector<SelectorEntry>;
+
+SelectorEntry blank()
+{
+    SelectorEntry entry{};
+    entry.shape.packet_class = HW_ORDINARY;
+    return entry;
+}
+
+// ORs b's fields into a: alternatives of different selectors never touch the same field.
+SelectorEntry combine(const SelectorEntry& a, const SelectorEntry& b)
+{
+    SelectorEntry out = a;
+    const auto merge = [](auto& to, const auto& from) {
+        auto* bytes = reinterpret_cast<unsigned char*>(&to);
+        const auto* more = reinterpret_cast<const unsigned char*>(&from);
+        for (std::size_t i = 0; i < sizeof(to); ++i) bytes[i] = static_cast<unsigned char>(bytes[i] | more[i]);
+    };
+    merge(out.key, b.key);
+    merge(out.shape, b.shape);
+    return out;
+}
+
+// Every alternative so far with every alternative of the next selector (none: the field is not looked at).
+Alternatives cross(const Alternatives& so_far, const Alternatives& next)
+{
+    if (next.empty()) return so_far;
+    Alternatives out;
+    out.reserve(so_far.size() * next.size());
+    for (const auto& a : so_far)
+        for (const auto& b : next) out.push_back(combine(a, b));
+    return out;
+}
+
+Alternatives of_devices(const Resolved& resolved)
+{
+    Alternatives out;
+    for (const auto slot : resolved.device_slots) {
+        auto entry = blank();
+        entry.key.device = static_cast<__u16>(slot + 1);
+        entry.shape.mask.device = 0xffff;
+        out.push_back(entry);
+    }
+    if (out.empty()) {
+        auto entry = blank();
+        entry.shape.default_devices = resolved.everywhere ? 0 : 1;
+        out.push_back(entry);
+    }
+    return out;
+}
+
+Alternatives of_cgroups(const Resolved& resolved)
+{
+    Alternatives out;
+    for (const auto& cgroup : resolved.cgroups) {
+        auto entry = blank();
+        entry.key.cgroup = cgroup.id;
+        entry.shape.mask.cgroup = ~0ULL;
+        entry.shape.cgroup_level = static_cast<__u8>(cgroup.level + 1);
+        out.push_back(entry);
+    }
+    return out;
+}
+
+Alternatives of_protocols(const Rule& rule)
+{
+    Alternatives out;
+    for (const auto protocol : rule.selector.protocols) {
+        auto entry = blank();
+        if (protocol < 256) {
+            entry.key.protocol = static_cast<__u8>(protocol);
+            entry.shape.mask.protocol = 0xff;
+        } else {
+            entry.shape.packet_class = static_cast<__u8>(protocol == HW_PROTO_ARP  ? HW_ARP
+                                                         : protocol == HW_PROTO_ND ? HW_ND
+                                                                                   : HW_DHCP);
+        }
+        out.push_back(entry);
+    }
+    return out;
+}
+
+// A port as value and mask: a range becomes single ports, which all share one shape.
+Alternatives of_ports(const std::vector<PortRange>& ranges, __u16 hw_key::*field)
+{
+    Alternatives out;
+    for (const auto& range : ranges) {
+        for (unsigned port = range.first; port <= range.last; ++port) {
+            auto entry = blank();
+            entry.key.*field = htons(static_cast<std::uint16_t>(port));
+            entry.shape.mask.*field = 0xffff;
+            out.push_back(entry);
+        }
+    }
+    return out;
+}
+
+Alternatives of_addresses(const std::vector<Cidr>& cidrs, __u64 (hw_key::*field)[2])
+{
+    Alternatives out;
+    for (const auto& cidr : cidrs) {
+        auto entry = blank();
+        std::array<std::uint8_t, 16> mask{};
+        for (unsigned bit = 0; bit < cidr.prefix; ++bit)
+            mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | 0x80U >> bit % 8);
+        std::memcpy(&(entry.key.*field), cidr.address.data(), cidr.address.size());
+        std::memcpy(&(entry.shape.mask.*field), mask.data(), mask.size());
+        entry.shape.ipv6_only = !cidr.v4 && cidr.prefix < 96 ? 1 : 0;
+        out.push_back(entry);
+    }
+    return out;
+}
+
+template <class T>
+unsigned bits(const T& value)
+{
+    const auto* bytes = reinterpret_cast<const unsigned char*>(&value);
+    unsigned sum = 0;
+    for (std::size_t i = 0; i < sizeof(value); ++i) sum += static_cast<unsigned>(std::popcount(bytes[i]));
+    return sum;
+}
+
+// The 96 bits that mark a mapped IPv4 address (::ffff:0:0/96) are not the user's choice and do not count.
+unsigned address_bits(const __u64 (&address)[2], const __u64 (&mask)[2])
+{
+    constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    const unsigned fixed = bits(mask);
+    return fixed >= 96 && std::memcmp(&address, mapped.data(), mapped.size()) == 0 ? fixed - 96 : fixed;
+}
+
+hw_chance chance_of(const std::optional<Probability>& probability)
+{
+    hw_chance out{};
+    if (!probability) return out;
+    out.threshold = probability->threshold;
+    const double p = std::ldexp(static_cast<double>(probability->threshold), -32);
+    // log1p: of 1 - 2^-32 a plain logarithm would keep few digits. At most 2^32 ln 2 packets: 56 bits.
+    if (p > 0 && p < 1)
+        out.half_life_q24 = static_cast<__u64>(std::llround(std::ldexp(-std::log(2.0) / std::log1p(-p), 24)));
+    return out;
+}
+
+__u32 flags_of(const Impairment& impairment)
+{
+    unsigned flags = 0;
+    if (impairment.pass) flags |= HW_PASS;
+    if (partitions(impairment)) flags |= HW_PARTITION;
+    if (impairment.reject == Reject::rst) flags |= HW_REJECT_RST;
+    if (impairment.reject == Reject::icmp) flags |= HW_REJECT_ICMP;
+    if (impairment.distribution == Distribution::normal) flags |= HW_JITTER_NORMAL;
+    return flags;
+}
+
+// ns; what waits longer fq drops.
+std::uint64_t queue_of(const Impairment& impairment)
+{
+    std::uint64_t wait = default_queue(impairment.rate);
+    if (impairment.queue && impairment.queue->nanoseconds != 0) wait = impairment.queue->nanoseconds;
+    if (impairment.queue && impairment.queue->bytes != 0) {
+        const auto exact = static_cast<u128>(impairment.queue->bytes) * 8 * ns_per_s / impairment.rate;
+        wait = static_cast<std::uint64_t>(std::min<u128>(exact, max_delay));
+    }
+    return std::min(wait, max_delay - longest_delay(impairment));
+}
+
+}  // namespace
+
+Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved)
+{
+    const auto& selector = rule.selector;
+    const auto local_ports = of_ports(selector.local_ports, &hw_key::local_port);
+    const auto remote_ports = of_ports(selector.remote_ports, &hw_key::remote_port);
+    auto either = of_ports(selector.ports, &hw_key::local_port);
+    const auto other_end = of_ports(selector.ports, &hw_key::remote_port);
+    either.insert(either.end(), other_end.begin(), other_end.end());
+    const Alternatives all[] = {of_devices(resolved),
+                                of_cgroups(resolved),
+                                of_protocols(rule),
+                                of_addresses(selector.locals, &hw_key::local),
+                                of_addresses(selector.remotes, &hw_key::remote),
+                                local_ports,
+                                remote_ports,
+                                either};
+    u128 combinations = 1;  // at most 8 factors of 16 bits
+    for (const auto& one : all) combinations *= std::max<std::size_t>(1, one.size());
+    if (combinations > max_rule_entries)
+        return fail(
+            ErrorKind::usage,
+            "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} "
+            "are possible: use fewer or wider selectors",
+            static_cast<std::uint64_t>(std::min<u128>(combinations, ~0ULL)), max_rule_entries);
+    Alternatives out{blank()};
+    for (const auto& one : all) out = cross(out, one);
+    const unsigned directions = rule.direction == Direction::both  ? 1U << HW_OUT | 1U << HW_IN
+                                : rule.direction == Direction::out ? 1U << HW_OUT
+                                                                   : 1U << HW_IN;
+    for (auto& entry : out) {
+        entry.shape.directions = static_cast<__u8>(directions);
+        entry.shape.far = resolved.far ? 1 : 0;
+    }
+    if (!resolved.everywhere) return out;
+    const auto near = out.size();
+    for (std::size_t i = 0; i < near; ++i) {
+        out.push_back(out[i]);
+        out.back().shape.far = 1;
+    }
+    return out;
+}
+
+unsigned specificity(const std::vector<SelectorEntry>& entries)
+{
+    unsigned least = ~0U;
+    for (const auto& [shape, key] : entries) {
+        const auto& mask = shape.mask;
+        const unsigned fixed = bits(mask.cgroup) + shape.cgroup_level + address_bits(key.local, mask.local) +
+                               address_bits(key.remote, mask.remote) + bits(mask.local_port) + bits(mask.remote_port) +
+                               bits(mask.device) + bits(mask.protocol) + (shape.packet_class != HW_ORDINARY ? 8 : 0);
+        least = std::min(least, fixed);
+    }
+    return least;
+}
+
+std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id)
+{
+    const auto order = static_cast<unsigned>(priority + 1'001);  // 1 .. 2002
+    return static_cast<std::uint64_t>(order) << 48 | static_cast<std::uint64_t>(specificity) << 32 |
+           (~id & 0xffffffffU);
+}
+
+std::uint64_t default_queue(std::uint64_t rate)
+{
+    const auto ten_frames = static_cast<std::uint64_t>(10 * full_frame * 8 * ns_per_s / rate);
+    return std::clamp<std::uint64_t>(ten_frames, 200'000'000, max_delay);
+}
+
+hw_hours compile_hours(const Hours& hours, const LocalClock& clock)
+{
+    hw_hours out{};
+    out.from = hours.from;
+    out.to = hours.to;
+    out.days = hours.days;
+    out.shift = clock.shift;
+    out.shift_after = clock.shift_after;
+    out.turn = clock.turn;
+    return out;
+}
+
+std::uint64_t next_opening(const hw_hours& hours, std::uint64_t now)
+{
+    for (;;) {
+        constexpr std::uint64_t day = HW_DAY;
+        const auto of_day = hw_second_of_week(&hours, now) % day;
+        const auto next = now + day - (of_day + day - hours.from) % day;
+        now = now < hours.turn ? std::min<std::uint64_t>(next, hours.turn) : next;  // it may skip the begin
+        if (hw_in_hours(&hours, now * ns_per_s)) return now;
+    }
+}
+
+hw_impairment compile_impairment(const Impairment& impairment)
+{
+    hw_impairment out{};
+    out.events[HW_EVENT_LOSS] = chance_of(impairment.loss);
+    out.events[HW_EVENT_CORRUPT] = chance_of(impairment.corrupt);
+    out.events[HW_EVENT_DUPLICATE] = chance_of(impairment.duplicate);
+    if (impairment.reorder) out.reorder = impairment.reorder->threshold;
+    out.reorder_gap = impairment.reorder_gap;
+    out.delay = impairment.delay;
+    out.jitter = impairment.jitter;
+    if (impairment.rate != 0) {
+        // At least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
+        out.ns_per_byte_q16 =
+            std::max<std::uint64_t>(1, ((8 * ns_per_s << 16) + impairment.rate / 2) / impairment.rate);
+        out.queue = queue_of(impairment);
+    }
+    out.flags = flags_of(impairment);
+    return out;
+}
+
+}  // namespace headwind

@@ -1,0 +1,222 @@
+#include "ruleset/xdp.h"
+
+#include <linux/if_link.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "datapath/hooks.h"
+#include "datapath/workarounds.h"
+#include "front.skel.h"
+
+namespace headwind {
+namespace {
+
+using netlink::Link;
+
+struct SkeletonDelete {
+    void operator()(front_bpf* skeleton) const { front_bpf__destroy(skeleton); }
+};
+
+using Skeleton = std::unique_ptr<front_bpf, SkeletonDelete>;
+
+// The program over the instance's maps. Native mode takes frames in several buffers (jumbo). Generic mode must not: for
+// a program that does, Linux (6.18) copies the packet and forgets skb->mac_len, and tc finds no Ethernet header. For
+// one that does not, it makes the packet linear.
+Result<Skeleton> load(const Instance& instance, Xdp mode)
+{
+    Skeleton skeleton(front_bpf__open());
+    if (!skeleton) return fail_errno(errno, "open the XDP object");
+    const std::array<std::pair<bpf_map*, const char*>, 9> shared{{{skeleton->maps.data_control, "control"},
+                                                                  {skeleton->maps.data_held, "held"},
+                                                                  {skeleton->maps.hw_entries, "entries"},
+                                                                  {skeleton->maps.hw_rules, "rules"},
+                                                                  {skeleton->maps.hw_leases, "leases"},
+                                                                  {skeleton->maps.hw_stops, "stops"},
+                                                                  {skeleton->maps.hw_states, "states"},
+                                                                  {skeleton->maps.hw_locals, "locals"},
+                                                                  {skeleton->maps.hw_texts, "texts"}}};
+    for (const auto& [map, name] : shared) HW_CHECK(reuse_pin(map, instance.directory, name));
+    HW_CHECK(reuse_pin(skeleton->maps.hw_host, instance.root, host_pin));
+    bpf_map__set_autocreate(skeleton->maps.hw_crossings, false);
+    bpf_program__set_flags(skeleton->progs.headwind_front, mode == Xdp::native ? BPF_F_XDP_HAS_FRAGS : 0);
+    skeleton->rodata->hw_without = workarounds_off();
+    if (const int error = front_bpf__load(skeleton.get()); error != 0)
+        return fail_errno(-error, "load the XDP program");
+    return skeleton;
+}
+
+// In generic mode what we inject at ingress is counted on its way (hw_device.on_return). What is there uncounted when
+// counting begins has arrived long before this.
+constexpr useconds_t settling_us = 20'000;
+
+bool applies_at(const Instance& instance, const RuleRecord& record, std::uint16_t slot)
+{
+    if (record.rule.selector.devices.empty()) return instance.control->devices[slot].flags & HW_DEVICE_DEFAULT;
+    return std::any_of(record.devices.begin(), record.devices.end(), [slot](const auto& d) { return d.slot == slot; });
+}
+
+// The mode that the records want at this device: native or generic if one of them says so, else automatic; off: none
+// has a use for it.
+Result<Xdp> wish_at(const Instance& instance, std::uint16_t slot, const std::vector<RuleRecord>& records)
+{
+    Xdp wish = Xdp::off;
+    const RuleRecord* by = nullptr;
+    for (const auto& record : records) {
+        const auto& rule = record.rule;
+        if (!is_for_xdp(rule) || !applies_at(instance, record, slot)) continue;
+        if (rule.xdp == Xdp::automatic) {
+            if (wish == Xdp::off) wish = Xdp::automatic;
+        } else if (by != nullptr && by->rule.xdp != rule.xdp) {
+            return fail(
+                ErrorKind::usage,
+                "--xdp {}: {} wants --xdp {} on the same device, which has one XDP program: use that, or change "
+                "{} first",
+                format_xdp(rule.xdp), by->rule.name, format_xdp(by->rule.xdp), by->rule.name);
+        } else {
+            wish = rule.xdp;
+            by = &record;
+        }
+    }
+    return wish;
+}
+
+Status check_forced(const Link& link, Xdp mode, bool loopback)
+{
+    const auto flag = format_xdp(mode);
+    if (loopback)
+        return fail(ErrorKind::usage,
+                    "--xdp {}: on {} a packet is decided when it is sent, not when it comes in: use --xdp off", flag,
+                    link.name);
+    if (link.xdp_program != 0)
+        return fail(ErrorKind::unsupported,
+                    "--xdp {}: another XDP program (id {}) is on {}: use --xdp auto, which leaves it there and decides "
+                    "at tc",
+                    flag, link.xdp_program, link.name);
+    const auto driver = mode == Xdp::native ? netlink::driver_of(link.name) : "";
+    if (mode == Xdp::native && !hands_metadata_on(driver))
+        return fail(
+            ErrorKind::unsupported,
+            "--xdp native: the driver of {}, {}, is not known to hand XDP metadata on: use --xdp off or generic",
+            link.name, driver.empty() ? "which tells no name" : driver);
+    return {};
+}
+
+Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xdp mode)
+{
+    HW_TRY(const auto skeleton, load(instance, mode));  // the link keeps the program
+    auto& flags = instance.control->devices[slot].flags;
+    flags |= HW_DEVICE_XDP;
+    if (mode == Xdp::generic) {
+        flags |= HW_DEVICE_GENERIC;
+        usleep(settling_us);
+    }
+    const auto name = link_name(link.index, "xdp");
+    HW_CHECK(instance.links.remove(name));  // it lost its device
+    bpf_link_create_opts options{};
+    options.sz = sizeof(options);
+    options.flags = mode == Xdp::generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+    const Fd made(bpf_link_create(bpf_program__fd(skeleton->progs.headwind_front), link.index, BPF_XDP, &options));
+    if (!made)
+        return fail_errno(errno,
+                          fmt::format("--xdp {}: attach to {} (--xdp off decides at tc)", format_xdp(mode), link.name));
+    return pin(instance.links, made.get(), name);
+}
+
+Status detach_front(Instance& instance, std::uint16_t slot)
+{
+    auto& device = instance.control->devices[slot];
+    HW_CHECK(detach_link(instance.links, link_name(static_cast<int>(device.ifindex), "xdp")));
+    device.flags &= ~static_cast<__u32>(HW_DEVICE_XDP | HW_DEVICE_GENERIC);
+    return {};
+}
+
+// `wish` is not off.
+Status settle_front(Instance& instance, std::uint16_t slot, const Link& link, Xdp wish)
+{
+    const bool loopback = instance.control->devices[slot].flags & HW_DEVICE_LOOPBACK;
+    const bool automatic = wish == Xdp::automatic;
+    const Xdp now = front_on(instance, slot);
+    if (automatic) wish = !loopback && is_for_auto(netlink::driver_of(link.name)) ? Xdp::native : Xdp::off;
+    const bool attached_once = instance.control->devices[slot].flags & HW_DEVICE_XDP;
+    if (now == wish && (now != Xdp::off || !attached_once)) return {};
+    if (attached_once) HW_CHECK(detach_front(instance, slot));  // or somebody has
+    if (wish == Xdp::off || (automatic && link.xdp_program != 0)) return {};
+    Link bare = link;
+    if (now != Xdp::off) bare.xdp_program = 0;  // was ours
+    if (!automatic) HW_CHECK(check_forced(bare, wish, loopback));
+    auto attached = attach_front(instance, slot, link, wish);
+    if (attached) return {};
+    HW_CHECK(detach_front(instance, slot));
+    return automatic ? Status{} : attached;  // the driver will not (MTU, queues): tc decides
+}
+
+}  // namespace
+
+bool hands_metadata_on(std::string_view driver)
+{
+    return driver == "veth" || is_for_auto(driver);
+}
+
+bool is_for_auto(std::string_view driver)
+{
+    constexpr std::array<std::string_view, 8> drivers{"i40e",  "ice",       "igb", "igc",
+                                                      "ixgbe", "mlx5_core", "nfp", "virtio_net"};
+    return std::find(drivers.begin(), drivers.end(), driver) != drivers.end();
+}
+
+Status settle_fronts(Instance& instance, const std::vector<RuleRecord>& records)
+{
+    const auto wants = [](const auto& record) { return is_for_xdp(record.rule); };
+    const bool wanted = std::any_of(records.begin(), records.end(), wants);
+    std::vector<Link> links;
+    if (wanted) {
+        HW_TRY(links, netlink::list_links());
+    }
+    for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+        const auto& device = instance.control->devices[slot];
+        if (device.ifindex == 0) continue;
+        HW_TRY(const auto wish, wish_at(instance, slot, records));
+        const auto link = std::find_if(links.begin(), links.end(), [&device](const auto& one) {
+            return static_cast<__u32>(one.index) == device.ifindex;
+        });
+        if (wish != Xdp::off && link != links.end())
+            HW_CHECK(settle_front(instance, slot, *link, wish));
+        else if (device.flags & HW_DEVICE_XDP)
+            HW_CHECK(detach_front(instance, slot));
+    }
+    return {};
+}
+
+Result<bool> replace_front(Instance& instance, std::uint16_t slot)
+{
+    const auto mode = front_on(instance, slot);
+    if (mode == Xdp::off) return false;
+    HW_TRY(const auto skeleton, load(instance, mode));
+    const auto name = link_name(static_cast<int>(instance.control->devices[slot].ifindex), "xdp");
+    return replace_link(instance.links, name, bpf_program__fd(skeleton->progs.headwind_front));
+}
+
+Xdp front_on(const Instance& instance, std::uint16_t slot)
+{
+    const auto& device = instance.control->devices[slot];
+    if (!(device.flags & HW_DEVICE_XDP)) return Xdp::off;
+    if (!is_link_attached(instance.links, link_name(static_cast<int>(device.ifindex), "xdp"))) return Xdp::off;
+    return device.flags & HW_DEVICE_GENERIC ? Xdp::generic : Xdp::native;
+}
+
+IngressHook ingress_hook(const Instance& instance, const Rule& rule, const Link& link, std::uint16_t slot)
+{
+    IngressHook hook{link.name, Xdp::off, 0};
+    if (!is_for_xdp(rule)) return hook;
+    hook.xdp = front_on(instance, slot);
+    if (hook.xdp == Xdp::off) hook.other = link.xdp_program;
+    return hook;
+}
+
+}  // namespace headwind

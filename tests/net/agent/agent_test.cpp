@@ -1,0 +1,252 @@
+// The agent: rules follow devices, cgroups, namespaces and time without another command.
+#include "agent_test.h"
+#include "lock_test.h"
+
+#include <filesystem>
+
+#include "engine/session.h"
+#include "host/cgroup.h"
+#include "ruleset/records.h"
+
+namespace headwind::test::agent_test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// ---- devices ----
+
+RUNS_IN("Agent.ProgramsThat*:Agent.AnXdp*", native | linux_6_1);
+
+TEST_F(Agent, RulesComeBackToADeviceThatIsMadeAnew)
+{
+    change(a(), "add --name everywhere --partition --remote-port 5000");
+    change(a(), "add --name named --partition --remote-port 5001 --dev va");
+    change(a(), "add --name pattern --partition --remote-port 5002 --dev v?");
+    RunningAgent agent(home());
+    for (unsigned round = 0; round < rounds(); ++round) {
+        auto start = wall_ms();
+        remove_pair();
+        agent.heard("moved", "named", start);
+        agent.heard("moved", "pattern", start);
+        EXPECT_EQ(state_of(a(), "named"), "no device");
+        start = wall_ms();
+        make_pair_anew();
+        agent.heard("moved", "named", start);
+        agent.heard("moved", "pattern", start);
+        agent.heard("attached", "", start);
+        for (const std::uint16_t port : std::initializer_list<std::uint16_t>{5000, 5001, 5002})
+            EXPECT_EQ(arrive({.count = 20}, {Pair::b4, port}), 0U);
+        EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5003}), 20U);
+    }
+    report("device made anew (the test's own waiting for its link is included)", rounds(), agent);
+    EXPECT_EQ(counters_of(a(), "named").partition, 20U * rounds()) << "counters outlive the move";
+    EXPECT_THAT(agent.all("trouble"), IsEmpty());
+    change(a(), "clear");
+    EXPECT_FALSE(fs::exists(pins));
+}
+
+TEST_F(Agent, ARuleFollowsTheNameOfItsDevice)
+{
+    const auto before = footprint(a());
+    change(a(), "add --name named --partition --remote-port 5001 --dev va");
+    RunningAgent agent(home());
+    for (unsigned round = 0; round < rounds(); ++round) {
+        auto start = wall_ms();
+        ip(a(), "link set va name other");
+        agent.heard("moved", "named", start);
+        EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5001}), 20U);
+        start = wall_ms();
+        ip(a(), "link set other name va");
+        agent.heard("moved", "named", start);
+        EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5001}), 0U);
+    }
+    report("device renamed and back", rounds(), agent);
+    change(a(), "clear");
+    expect_footprint(a(), before);
+    EXPECT_FALSE(fs::exists(pins));
+}
+
+TEST_F(Agent, ADeviceThatComesLaterIsTaken)
+{
+    const auto added = change(a(), "add --name later --partition --remote-port 5000 --dev w*");
+    EXPECT_THAT(added.out, HasSubstr("no such device is there yet"));
+    EXPECT_EQ(state_of(a(), "later"), "no device");
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+    RunningAgent agent(home());
+    ip(a(), "link set va name wa");
+    agent.heard("moved", "later");
+    EXPECT_EQ(state_of(a(), "later"), "live");
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+    ip(a(), "link set wa name va");
+}
+
+// Without an agent the next command that changes something does the same.
+TEST_F(Agent, WithoutOneTheNextCommandFollows)
+{
+    change(a(), "add --name everywhere --partition --remote-port 5000");
+    change(a(), "add --name named --partition --remote-port 5001 --dev va");
+    remove_pair();
+    make_pair_anew();
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+    change(a(), "change named --priority 1");
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+    EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5001}), 0U);
+    remove_pair();
+    change(a(), "change named --priority 2");
+    EXPECT_EQ(state_of(a(), "named"), "no device") << "its device need not be there";
+    EXPECT_EQ(headwind(a(), "change named --dev va").status, 0);
+    EXPECT_THAT(headwind(a(), "change named --dev vz").err, HasSubstr("--dev vz: no such device"));
+}
+
+TEST_F(Agent, ProgramsThatSomebodyTookOffComeBack)
+{
+    change(a(), "add --name cut --partition --remote-port 5000");
+    if (parse_json(headwind(a(), "list --json"))["hooks"] == "tcx")
+        GTEST_SKIP() << "tcx links are not for others to take";
+    RunningAgent agent(home());
+    tc(a(), "qdisc del dev va clsact");
+    ip(a(), "link set va alias x");  // nothing tells of a qdisc's end: at the latest after 10 s
+    agent.heard("attached");
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+}
+
+TEST_F(Agent, AnXdpProgramThatSomebodyTookOffComesBack)
+{
+    change(b(), "add --name gone --loss 100% --direction in --dev vb --xdp native --local-port 5000");
+    RunningAgent agent(home());
+    take_links_off(b(), "vb", BPF_LINK_TYPE_XDP);
+    ip(b(), "link set vb alias x");  // nothing tells of a link's end: at the latest after 10 s
+    agent.heard("attached");
+    EXPECT_EQ(rule_of(b(), "gone")["ingress_hooks"][0]["hook"], "xdp-native");
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+    EXPECT_EQ(counters_of(b(), "gone", "in").loss, 20U);
+    EXPECT_THAT(agent.all("trouble"), IsEmpty());
+}
+
+// ---- namespaces, cgroups, time ----
+
+TEST_F(Agent, NothingIsLeftOfANamespaceThatIsDeleted)
+{
+    RunningAgent agent(home());
+    for (unsigned round = 0; round < rounds(); ++round) {
+        expect_ok(run(nullptr, words("ip netns add short")));
+        expect_ok(run(nullptr, words("ip -n short link set lo up")));
+        expect_ok(run(&home(), words(headwind_binary() + " add --netns short --name cut --loss 50%")));
+        EXPECT_TRUE(fs::exists(pins));
+        const auto start = wall_ms();
+        expect_ok(run(nullptr, words("ip netns del short")));
+        agent.heard("namespace-gone", "", start);
+        EXPECT_TRUE(eventually(std::chrono::seconds(5), [] { return !fs::exists(pins); }));
+    }
+    report("namespace deleted", rounds(), agent);
+}
+
+TEST_F(Agent, OneForANamespaceEndsWithIt)
+{
+    expect_ok(run(nullptr, words("ip netns add short")));
+    RunningAgent agent(home(), "--netns short");
+    change(a(), "add --name other --loss 50%");
+    EXPECT_EQ(agent.all("serving")[0]["message"], "serving --netns short: 0 with rules now");
+    expect_ok(run(nullptr, words("ip netns del short")));
+    EXPECT_EQ(agent.process().wait(std::chrono::seconds(15)).status, 0);
+    EXPECT_THAT(agent.all("ending")[0]["message"], "ending: the network namespace is gone");
+}
+
+TEST_F(Agent, ARuleForACgroupFollowsItsPath)
+{
+    std::optional<TestCgroup> cgroup(std::in_place, "agent");
+    change(a(), "add --name mine --partition --remote-port 5000 --cgroup " + cgroup->path().substr(1));
+    RunningAgent agent(home());
+    for (unsigned round = 0; round < rounds(); ++round) {
+        cgroup.reset();
+        cgroup.emplace("agent");
+        agent.heard("moved", "mine");
+        const auto sent = run(&a(), {"bash", "-c",
+                                     "echo $$ > " + cgroup->directory() +
+                                         "/cgroup.procs; echo x > /dev/udp/10.77.0.2/5000; echo x > "
+                                         "/dev/udp/10.77.0.2/5001"});
+        expect_ok(sent);
+        EXPECT_EQ(counters_of(a(), "mine").partition, round + 1);
+    }
+}
+
+TEST_F(Agent, ALeaseThatEndsIsSwept)
+{
+    const auto before = footprint(a());
+    RunningAgent agent(home());
+    Process leaseholder(&a(), words(headwind_binary() + " run --name held --loss 50% -- sleep 1000"));
+    ASSERT_TRUE(eventually(std::chrono::seconds(10), [this] {
+        return headwind(a(), "list").out.find("held  live") != std::string::npos;
+    })) << leaseholder.err();
+    const auto start = wall_ms();
+    leaseholder.signal(SIGKILL);
+    agent.heard("removed", "held", start);
+    agent.heard("instance-gone");
+    EXPECT_EQ(agent.all("removed")[0]["why"], "its lease ended: who held it is gone");
+    expect_footprint(a(), before);
+    EXPECT_FALSE(fs::exists(pins));
+}
+
+// It is put off, and other namespaces are not.
+TEST_F(Agent, ACommandAtWorkHoldsUpItsOwnNamespaceOnly)
+{
+    const auto make = [](const Namespace& where) { ip(where, "link add d0 type veth peer name d1\nlink set d0 up"); };
+    RunningAgent agent(home());
+    for (const auto* where : {&a(), &b()}) {
+        make(*where);
+        change(*where, "add --name x --dev d0 --loss 1%");
+    }
+    HeldLock held(lock_of(a()));
+    for (const auto* where : {&a(), &b()}) {
+        ip(*where, "link del d0");
+        make(*where);
+    }
+    const auto moved = [&agent](const Namespace& where) {
+        return std::ranges::any_of(agent.all("moved"), [&where](const auto& event) {
+            return event["netns"].template get<std::string>().ends_with("/" + where.name());
+        });
+    };
+    EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return moved(b()); }));
+    sleep(7);  // longer than a command is waited for
+    EXPECT_FALSE(moved(a()));
+    EXPECT_THAT(agent.all("trouble"), testing::IsEmpty());
+    held.give_back();
+    EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return moved(a()); }));
+}
+
+// As if the rule had expired when the machine was started.
+void expire_long_ago(const Namespace& where, const std::string& name)
+{
+    const Inside inside(where);
+    const auto instance = open_instance();
+    ASSERT_TRUE(instance && *instance);
+    const auto records = load_records(**instance);
+    ASSERT_TRUE(records);
+    for (auto record : *records) {
+        if (record.rule.name != name) continue;
+        auto rule = (*instance)->rules.find(record.id);
+        ASSERT_TRUE(rule && *rule);
+        (*rule)->deadline = record.deadline = 1;
+        ASSERT_TRUE(erase_record(**instance, record.id));
+        ASSERT_TRUE(store_record(**instance, record));
+        ASSERT_TRUE((*instance)->rules.rewrite(record.id, **rule));
+    }
+}
+
+TEST_F(Agent, WhatExpiredLongAgoIsSwept)
+{
+    if (boottime_ns() < keep_expired + 5'000'000'000)
+        GTEST_SKIP() << "this machine was started less than 10 minutes ago";
+    change(a(), "add --name short --loss 50% --for 1s");
+    change(a(), "add --name stays --loss 50% --for 1h");
+    expire_long_ago(a(), "short");
+    RunningAgent agent(home());
+    ASSERT_TRUE(agent.heard("removed", "short"));
+    EXPECT_EQ(agent.all("removed")[0]["why"], "it expired");
+    EXPECT_EQ(parse_json(headwind(a(), "list --json"))["rules"].size(), 1U);
+}
+
+}  // namespace
+}  // namespace headwind::test::agent_test

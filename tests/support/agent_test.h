@@ -1,0 +1,149 @@
+// An agent at work in a namespace of its own, and what it said; a pair of namespaces to serve.
+#pragma once
+
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+#include <sstream>
+
+#include <bpf/bpf.h>
+
+#include "net_test.h"
+#include "util/fd.h"
+
+namespace headwind::test {
+
+// How often a test does it: few times, or $HEADWIND_TEST_ROUNDS.
+inline unsigned rounds()
+{
+    const char* given = std::getenv("HEADWIND_TEST_ROUNDS");
+    return given != nullptr ? static_cast<unsigned>(std::stoul(given)) : 2U;
+}
+
+constexpr __u32 link_type_tcx = 11;  // BPF_LINK_TYPE_TCX of Linux 6.6
+
+// As `bpftool link detach pinned` does, with those of the instance there (other namespaces have devices of that index).
+inline void take_links_off(const Namespace& where, const std::string& device, __u32 type)
+{
+    const auto begin = std::to_string(device_index(where, device)) + "-";
+    unsigned detached = 0;
+    const auto folder = std::string(pins) + "/" + std::to_string(where.inode()) + "/links";
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (!entry.path().filename().string().starts_with(begin)) continue;
+        const Fd link(bpf_obj_get(entry.path().c_str()));
+        bpf_link_info info{};
+        __u32 size = sizeof(info);
+        if (!link || bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0 || info.type != type) continue;
+        if (bpf_link_detach(link.get()) == 0) ++detached;
+    }
+    EXPECT_GE(detached, 1U);
+}
+
+inline std::int64_t wall_ms()
+{
+    using namespace std::chrono;
+    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+class RunningAgent {
+public:
+    // `before`: words in front of the command.
+    explicit RunningAgent(const Namespace& home, const std::string& options = "", const Arguments& before = {})
+        : process_(&home, command(options, before))
+    {
+        EXPECT_TRUE(heard("serving")) << process_.err();
+    }
+    ~RunningAgent()
+    {
+        if (!process_.running()) return;
+        process_.signal(SIGTERM);
+        EXPECT_EQ(process_.wait(std::chrono::seconds(5)).status, 0) << "ends when asked to: " << process_.err();
+    }
+
+    Process& process() { return process_; }
+
+    // All that it said of this kind, and of this rule if one is named.
+    std::vector<nlohmann::json> all(const std::string& event, const std::string& rule = "") const
+    {
+        std::vector<nlohmann::json> found;
+        std::istringstream lines(process_.out());
+        for (std::string line; std::getline(lines, line);) {
+            auto value = nlohmann::json::parse(line, nullptr, false);
+            if (value.is_object() && value["event"] == event && (rule.empty() || value["rule"] == rule))
+                found.push_back(std::move(value));
+        }
+        return found;
+    }
+
+    // Waits until it says this once more than it had been heard to, and notes how long after `start` that was.
+    bool heard(const std::string& event, const std::string& rule = "", std::int64_t start = wall_ms())
+    {
+        auto& count = heard_[event + " " + rule];
+        const bool came =
+            eventually(std::chrono::seconds(slow_machine() ? 60 : 10), [&] { return all(event, rule).size() > count; });
+        EXPECT_TRUE(came) << "not heard: " << event << " " << rule << "\n" << process_.out() << process_.err();
+        if (!came) return false;
+        const auto event_ms = all(event, rule)[count++]["time_unix_ms"].get<std::int64_t>();
+        longest_ms_ = std::max(longest_ms_, event_ms - start);
+        return true;
+    }
+
+    // Of all that was waited for with a start.
+    std::int64_t longest_ms() const { return longest_ms_; }
+
+private:
+    static Arguments command(const std::string& options, Arguments before)
+    {
+        const auto agent = words(headwind_binary() + " agent --json " + options);
+        before.insert(before.end(), agent.begin(), agent.end());
+        return before;
+    }
+
+    Process process_;
+    std::map<std::string, std::size_t> heard_;
+    std::int64_t longest_ms_ = 0;
+};
+
+// What a bar is about, in the log: reactions in ms.
+inline void report(const char* what, unsigned times, const RunningAgent& agent)
+{
+    std::printf("[  FIGURES ] %s, %u times: at the latest after %ld ms\n", what, times, agent.longest_ms());
+}
+
+class Agent : public PairTest {
+protected:
+    void SetUp() override
+    {
+        PairTest::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        home_.emplace("home");
+    }
+    void TearDown() override
+    {
+        home_.reset();
+        PairTest::TearDown();
+    }
+    const Namespace& home() const { return *home_; }
+
+    // The pair's devices, gone and made anew.
+    void remove_pair() const { ip(a(), "link del va"); }
+    void make_pair_anew() const
+    {
+        ip(a(),
+           "link add va type veth peer name vb netns b\n"
+           "addr add 10.77.0.1/24 dev va\n"
+           "link set va up");
+        ip(b(), "addr add 10.77.0.2/24 dev vb\nlink set vb up");
+        wait_until_operational(a(), "va");
+        wait_until_operational(b(), "vb");
+    }
+    static std::string state_of(const Namespace& where, const std::string& rule)
+    {
+        return rule_of(where, rule)["state"];
+    }
+
+private:
+    std::optional<Namespace> home_;
+};
+
+}  // namespace headwind::test

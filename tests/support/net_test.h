@@ -1,0 +1,198 @@
+// What the net tests share: they drive the real binary as a user would, with real traffic between namespaces.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include <headwind/abi.h>
+
+#include "command.h"
+#include "host/netlink.h"
+#include "lane.h"
+#include "namespace.h"
+#include "rule/rule.h"
+#include "traffic.h"
+
+namespace headwind::test {
+
+// Of one statistical test, if its file names no other: false alarms a run.
+inline constexpr double alpha = 1e-6;
+inline constexpr const char* pins = "/sys/fs/bpf/headwind";
+
+class NetTest : public testing::Test {
+protected:
+    void SetUp() override
+    {
+        if (geteuid() != 0) GTEST_SKIP() << "needs root";
+        ASSERT_EQ(isolate(), "");
+        ASSERT_EQ(access(headwind_binary().c_str(), X_OK), 0) << "no " << headwind_binary() << ": set HEADWIND";
+    }
+};
+
+// Two namespaces, a and b, with a veth pair.
+class PairTest : public NetTest {
+protected:
+    void SetUp() override
+    {
+        NetTest::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        make_pair();
+    }
+    void TearDown() override { pair_.reset(); }
+
+    void make_pair(const PairOptions& options = {})
+    {
+        pair_.reset();
+        pair_.emplace(options);
+    }
+    const Namespace& a() const { return pair_->a; }
+    const Namespace& b() const { return pair_->b; }
+
+    // A fast path with quick timers, so that a transfer with loss ends soon.
+    void quicken_tcp() const
+    {
+        for (const std::string address : {"10.77.0.0/24", "fd77::/64 metric 256"}) {
+            ip(a(), "route replace " + address + " dev va rto_min 3ms quickack 1");
+            ip(b(), "route replace " + address + " dev vb rto_min 3ms quickack 1");
+        }
+    }
+
+    // How many of the flow's packets from a arrive at b.
+    std::size_t arrive(const Flow& flow = {}, const Endpoint& to = {Pair::b4, 5000}) const
+    {
+        return deliver(a(), b(), to, flow);
+    }
+
+private:
+    std::optional<Pair> pair_;
+};
+
+inline void expect_ok(const Output& output, const std::string& what = "")
+{
+    EXPECT_EQ(output.status, 0) << what << "\n" << output.out << output.err;
+}
+
+// A change that must work.
+inline Output change(const Namespace& where, const std::string& arguments)
+{
+    auto output = headwind(where, arguments);
+    expect_ok(output, "headwind " + arguments);
+    return output;
+}
+
+inline Output change_without(unsigned cures, const Namespace& where, const std::string& arguments)
+{
+    auto output = headwind_without(cures, where, arguments);
+    expect_ok(output, "headwind_testing " + arguments);
+    return output;
+}
+
+// An object, or the test fails. Not const: what is not there reads as null.
+inline nlohmann::json parse_json(const Output& output)
+{
+    const auto value = nlohmann::json::parse(output.out, nullptr, false);
+    EXPECT_TRUE(value.is_object()) << "no JSON: " << output.out << output.err;
+    return value.is_object() ? value : nlohmann::json::object();
+}
+
+inline nlohmann::json rule_of(const Namespace& where, const std::string& name)
+{
+    auto all = parse_json(headwind(where, "stats --json " + name));
+    return all["rules"][0];
+}
+
+struct Counters {
+    std::uint64_t packets = 0, bytes = 0, loss = 0, partition = 0, queue = 0, held = 0, line = 0, delayed = 0;
+    std::uint64_t reject = 0, corrupted = 0, duplicated = 0, reordered = 0, shared = 0;
+};
+
+inline Counters counters_of(const Namespace& where, const std::string& name, const std::string& direction = "out")
+{
+    const auto rule = rule_of(where, name);
+    if (!rule.contains("counters") || !rule["counters"].contains(direction)) {
+        ADD_FAILURE() << "rule " << name << " has no counters " << direction;
+        return {};
+    }
+    const auto& counters = rule["counters"][direction];
+    const auto& dropped = counters["dropped_packets"];
+    return {counters["packets"],
+            counters["bytes"],
+            dropped["loss"],
+            dropped["partition"],
+            dropped["queue"],
+            dropped["held"],
+            dropped["line"],
+            counters["delayed_packets"],
+            dropped["reject"],
+            counters["corrupted_packets"],
+            counters["duplicated_packets"],
+            counters["reordered_packets"],
+            counters["passed_shared_packets"]};
+}
+
+// The kernel takes a program whose last pin has gone off its hook a moment later.
+inline void expect_footprint(const Namespace& where, const std::string& expected, const std::string& what = "")
+{
+    eventually(std::chrono::seconds(3), [&] { return footprint(where) == expected; });
+    EXPECT_EQ(footprint(where), expected) << what;
+}
+
+// When the last packet that did not arrive was sent, of a flow whose losses end at some moment: not after it. 0: all
+// arrived.
+inline std::int64_t last_lost_ns(const Sent& sent, const std::vector<Arrival>& arrivals)
+{
+    const auto first = arrivals.empty() ? sent.stamps.size() : arrivals.front().stamp.sequence;
+    return first == 0 ? 0 : sent.stamps.at(first - 1);
+}
+
+// The same at both ends: what a sends is impaired as it leaves a, or as it comes to b.
+class SidedTest : public PairTest, public testing::WithParamInterface<Direction> {
+protected:
+    // `headwind add WORDS` there, or in a namespace that sends to itself.
+    void impair(const std::string& words) { impair(words, GetParam() == Direction::out ? a() : b()); }
+    void impair(const std::string& words, const Namespace& where)
+    {
+        where_ = &where;
+        change(where, fmt::format("add {} --direction {}", words, format_direction(GetParam())));
+    }
+    Counters counters(const std::string& name) const
+    {
+        return counters_of(*where_, name, std::string(format_direction(GetParam())));
+    }
+    void clear() const { change(*where_, "clear"); }
+
+private:
+    const Namespace* where_ = nullptr;
+};
+
+inline std::string side_name(const testing::TestParamInfo<Direction>& info)
+{
+    return std::string(format_direction(info.param));
+}
+
+// `many` natively, `few` where a packet costs ten times as much.
+inline std::size_t scaled(std::size_t many, std::size_t few)
+{
+    return slow_machine() ? few : many;
+}
+
+inline bool has_fq()
+{
+    static const bool fq = [] {
+        const auto found = netlink::kernel_has_fq();
+        return found && *found;
+    }();
+    return fq;
+}
+
+}  // namespace headwind::test
+
+#define SKIP_WITHOUT_FQ() \
+    if (!::headwind::test::has_fq()) GTEST_SKIP() << "this kernel has no sch_fq: delay and rate are refused"

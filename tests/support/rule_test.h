@@ -1,0 +1,139 @@
+// Rules as a command line has them, for the tests of loader/rule*.cpp.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "headwind/abi.h"
+#include "rule/rule.h"
+#include "util/text.h"
+
+namespace headwind::rule_test {
+
+using Arguments = std::vector<std::string>;
+
+// A command line's words as RuleText. The name is "r" unless given.
+inline RuleText text_of(const Arguments& arguments)
+{
+    RuleText text;
+    text.name = "r";
+    const std::map<std::string, std::vector<std::string>*> lists{
+        {"--dev", &text.devices},  {"--cgroup", &text.cgroups},         {"--proto", &text.protocols},
+        {"--port", &text.ports},   {"--local-port", &text.local_ports}, {"--remote-port", &text.remote_ports},
+        {"--local", &text.locals}, {"--remote", &text.remotes},
+    };
+    const std::map<std::string, std::optional<std::string>*> words{
+        {"--delay", &text.delay},
+        {"--jitter", &text.jitter},
+        {"--distribution", &text.distribution},
+        {"--loss", &text.loss},
+        {"--corrupt", &text.corrupt},
+        {"--duplicate", &text.duplicate},
+        {"--reorder", &text.reorder},
+        {"--reorder-gap", &text.reorder_gap},
+        {"--rate", &text.rate},
+        {"--queue", &text.queue},
+        {"--reject", &text.reject},
+        {"--direction", &text.direction},
+        {"--priority", &text.priority},
+        {"--netem", &text.netem},
+        {"--xdp", &text.xdp},
+        {"--flows", &text.flows},
+        {"--flap", &text.flap},
+        {"--between", &text.between},
+        {"--days", &text.days},
+        {"--ramp", &text.ramp},
+        {"--trace", &text.trace},
+        {"--flow-seed", &text.flow_seed},
+        {"--max-share", &text.max_share},
+        {"--stop-if", &text.stop_if},
+    };
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const std::string& flag = arguments[i];
+        if (flag == "--partition")
+            text.partition = true;
+        else if (flag == "--pass")
+            text.pass = true;
+        else if (flag == "--repeat")
+            text.repeat = true;
+        else if (flag == "--name")
+            text.name = arguments.at(++i);
+        else if (lists.contains(flag))
+            lists.at(flag)->push_back(arguments.at(++i));
+        else
+            *words.at(flag) = arguments.at(++i);
+    }
+    return text;
+}
+
+inline Arguments split(const std::string& line)
+{
+    std::istringstream stream(line);
+    Arguments arguments;
+    for (std::string word; stream >> word;) arguments.push_back(word);
+    return arguments;
+}
+
+inline Result<Rule> rule_of(const std::string& line)
+{
+    return make_rule(text_of(split(line)));
+}
+
+template <class T>
+std::string message(const Result<T>& result)
+{
+    return result ? "no error" : result.error().message;
+}
+
+// A rule that must be valid.
+inline Rule valid(const std::string& line)
+{
+    const auto rule = rule_of(line);
+    EXPECT_TRUE(rule) << line << "\n" << rule.error().message;
+    return rule ? *rule : Rule{};
+}
+
+inline void expect_contains(const std::string& text, const std::string& part, const std::string& of)
+{
+    EXPECT_NE(text.find(part), std::string::npos) << "of:    " << of << "\ngot:   " << text << "\nlacks: " << part;
+}
+
+// The error must start with `start` (flags and values typed) and contain `hint` (what would be right).
+struct Refused {
+    Arguments arguments;
+    std::string start, hint;
+};
+
+inline void expect_refused(const std::vector<Refused>& cases)
+{
+    for (const Refused& c : cases) {
+        const auto rule = make_rule(text_of(c.arguments));
+        const std::string of = fmt::format("{}", fmt::join(c.arguments, " "));
+        ASSERT_FALSE(rule) << of;
+        EXPECT_EQ(rule.error().kind, ErrorKind::usage) << of;
+        EXPECT_EQ(rule.error().message.substr(0, c.start.size() + 2), c.start + ": ") << rule.error().message;
+        expect_contains(rule.error().message, c.hint, of);
+        EXPECT_TRUE(is_plain_text(rule.error().message)) << of;
+    }
+}
+
+inline Cidr cidr(const std::string& text)
+{
+    const auto result = parse_cidr(text);
+    EXPECT_TRUE(result) << text;
+    return result.value_or(Cidr{});
+}
+
+// Every list and every impairment but --partition and --pass.
+inline const std::string full_line =
+    "--name slow-db --dev eth0,lo --cgroup /a/b --proto tcp,arp --local-port 1024-2047 "
+    "--remote-port 443,80 --local 192.0.2.1 --remote 10.0.0.0/8,2001:db8::/32 "
+    "--delay 50ms --jitter 5ms --distribution normal --loss 0.1% --corrupt 0.01% --duplicate 25% --reorder 50% "
+    "--reorder-gap 5 --rate 1mbit --queue 64kb --reject rst --priority 5";
+
+}  // namespace headwind::rule_test

@@ -1,0 +1,236 @@
+// When a packet goes, as arithmetic: jitter, its laws, reordering. Fixed seeds; alpha is said.
+#include <headwind/model.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "datapath/distribution.h"
+#include "rule/rule.h"
+#include "verify/statistics.h"
+
+namespace headwind::model_time_test {
+namespace {
+
+constexpr double alpha = 1e-6;
+constexpr std::uint64_t ms = 1'000'000, second = 1000 * ms, start_of_time = 1000 * second;
+
+std::uint64_t threshold_of(double probability)
+{
+    return static_cast<std::uint64_t>(std::llround(std::ldexp(probability, 32)));
+}
+
+// ---- jitter ----
+
+hw_impairment jittered(std::uint64_t delay, std::uint64_t jitter, unsigned flags = 0)
+{
+    hw_impairment out{};
+    out.delay = delay;
+    out.jitter = jitter;
+    out.flags = flags;
+    return out;
+}
+
+// As the datapath draws them, ns.
+std::vector<double> delays(const hw_impairment& impairment, std::uint64_t seed, std::size_t count = 200'000)
+{
+    std::vector<double> out(count);
+    for (std::size_t n = 0; n < count; ++n) {
+        const auto dice = hw_dice(seed, n);
+        out[n] = static_cast<double>(hw_jittered(&impairment, dice, normal_samples()[dice >> 20]));
+    }
+    return out;
+}
+
+struct Moments {
+    double mean = 0, deviation = 0;
+};
+
+template <class Values>
+Moments moments(const Values& values)
+{
+    Moments out;
+    const auto n = static_cast<double>(values.size());
+    for (const auto value : values) out.mean += static_cast<double>(value) / n;
+    for (const auto value : values) out.deviation += std::pow(static_cast<double>(value) - out.mean, 2) / n;
+    out.deviation = std::sqrt(out.deviation);
+    return out;
+}
+
+double normal_law(double x)
+{
+    return 0.5 * std::erfc(-x / std::sqrt(2.0));
+}
+
+double p_value(const std::vector<double>& sample, const std::function<double(double)>& law)
+{
+    return statistics::ks_p_value(statistics::ks_distance(sample, law), static_cast<double>(sample.size()));
+}
+
+TEST(Jitter, UniformLaw)
+{
+    const auto sample = delays(jittered(100 * ms, 30 * ms), 1);
+    const auto law = [](double x) { return std::clamp((x - 70e6) / 60e6, 0.0, 1.0); };
+    EXPECT_GT(p_value(sample, law), alpha);
+    const auto [mean, deviation] = moments(sample);
+    const double sigma = 30e6 / std::sqrt(3.0);
+    EXPECT_NEAR(mean, 100e6, 4.9 * sigma / std::sqrt(static_cast<double>(sample.size()))) << "alpha 1e-6";
+    EXPECT_NEAR(deviation, sigma, sigma * 0.01);
+    EXPECT_GE(*std::min_element(sample.begin(), sample.end()), 70e6);
+    EXPECT_LE(*std::max_element(sample.begin(), sample.end()), 130e6);
+}
+
+TEST(Jitter, NormalLaw)
+{
+    const auto sample = delays(jittered(100 * ms, 10 * ms, HW_JITTER_NORMAL), 2);
+    EXPECT_GT(p_value(sample, [](double x) { return normal_law((x - 100e6) / 10e6); }), alpha);
+    const auto [mean, deviation] = moments(sample);
+    EXPECT_NEAR(mean, 100e6, 4.9 * 10e6 / std::sqrt(static_cast<double>(sample.size()))) << "alpha 1e-6";
+    EXPECT_NEAR(deviation, 10e6, 10e6 * 0.01);
+    EXPECT_GE(*std::min_element(sample.begin(), sample.end()), 60e6) << "cut at 4 standard deviations";
+    EXPECT_LE(*std::max_element(sample.begin(), sample.end()), 140e6);
+}
+
+// A delay below 0 is none; the rest of the law is as it was.
+TEST(Jitter, NormalLawThatReachesBelowZero)
+{
+    const auto sample = delays(jittered(10 * ms, 10 * ms, HW_JITTER_NORMAL), 3);
+    std::vector<double> above;
+    for (const auto delay : sample)
+        if (delay > 0) above.push_back(delay);
+    const double none = normal_law(-1);
+    EXPECT_NEAR(static_cast<double>(sample.size() - above.size()) / static_cast<double>(sample.size()), none, 5e-3);
+    EXPECT_GT(p_value(above, [=](double x) { return (normal_law(x / 10e6 - 1) - none) / (1 - none); }), alpha);
+}
+
+TEST(Jitter, UniformLawThatReachesZero)
+{
+    for (const auto delay : delays(jittered(10 * ms, 10 * ms), 4)) ASSERT_LE(delay, 20e6) << "no wrap below 0";
+    const auto impossible = jittered(5 * ms, 10 * ms);  // no rule says so
+    EXPECT_EQ(hw_jittered(&impossible, 0, 0), 0U);
+    EXPECT_EQ(hw_jittered(&impossible, 1U << 31, 0), 5 * ms + 9) << "the middle of the middle step";
+}
+
+TEST(Jitter, ExtremesDoNotOverflow)
+{
+    const auto uniform = jittered(max_delay, max_delay);
+    EXPECT_LT(hw_jittered(&uniform, 0, 0), max_delay >> 19);
+    EXPECT_GT(hw_jittered(&uniform, ~0U, 0), 2 * max_delay - (max_delay >> 19));
+    EXPECT_LE(hw_jittered(&uniform, ~0U, 0), 2 * max_delay);
+    const auto normal = jittered(max_delay, max_delay, HW_JITTER_NORMAL);
+    EXPECT_EQ(hw_jittered(&normal, 0, 0), max_delay);
+    EXPECT_EQ(hw_jittered(&normal, 0, 32767), max_delay + (max_delay * 32767 >> HW_SIGMA_BITS));
+    EXPECT_EQ(hw_jittered(&normal, 0, -32768), 0U);
+    const auto small = jittered(second, 8192, HW_JITTER_NORMAL);
+    EXPECT_EQ(hw_jittered(&small, 0, 3), second + 3) << "as far above";
+    EXPECT_EQ(hw_jittered(&small, 0, -3), second - 3) << "as below";
+}
+
+TEST(NormalSamples, AreTheStandardNormalLaw)
+{
+    const auto& samples = normal_samples();
+    const auto [mean, deviation] = moments(samples);
+    EXPECT_NEAR(mean, 0, 1e-9);
+    EXPECT_NEAR(deviation / (1 << HW_SIGMA_BITS), 1, 1e-3);
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+        ASSERT_EQ(samples[i], -samples[samples.size() - 1 - i]) << i;
+        if (i != 0) {
+            ASSERT_LT(samples[i - 1], samples[i]) << i;
+        }
+        const double probability = (static_cast<double>(i) + 0.5) / static_cast<double>(samples.size());
+        ASSERT_NEAR(normal_law(std::ldexp(static_cast<double>(samples[i]), -HW_SIGMA_BITS)), probability, 1e-4) << i;
+    }
+}
+
+// ---- reordering ----
+
+struct Reorder {
+    hw_impairment impairment{};
+    hw_state state{};
+    std::uint64_t seed = 1, thrown = 0;
+
+    explicit Reorder(double probability, std::uint32_t gap = 1)
+    {
+        impairment.delay = 50;
+        impairment.reorder = threshold_of(probability);
+        impairment.reorder_gap = gap;
+    }
+    bool next()
+    {
+        hw_timing timing{};
+        EXPECT_EQ(hw_schedule(&impairment, &state, start_of_time, 100, 50, hw_dice(seed, thrown++), &timing), 0);
+        EXPECT_EQ(timing.depart, start_of_time + (timing.reordered ? 0 : 50));
+        return timing.reordered != 0;
+    }
+};
+
+TEST(Reordering, EveryGapthPacketAtAHundredPercent)
+{
+    for (const std::uint32_t gap : {1U, 2U, 5U, 100U}) {
+        Reorder reorder(1, gap);
+        for (std::uint32_t n = 1; n <= 10 * gap; ++n) ASSERT_EQ(reorder.next(), n % gap == 0) << n << " of " << gap;
+    }
+}
+
+TEST(Reordering, NeverAtZero)
+{
+    Reorder reorder(0);
+    for (int n = 0; n < 1000; ++n) ASSERT_FALSE(reorder.next());
+    EXPECT_EQ(reorder.state.since_reorder, 0U);
+}
+
+// netem: at least gap - 1 delayed packets, then each goes at once with probability p.
+TEST(Reordering, DistancesAreGapAndGeometric)
+{
+    for (const auto& [probability, gap] : {std::pair(0.25, 1U), {0.25, 5U}, {0.01, 3U}, {0.7, 10U}}) {
+        Reorder reorder(probability, gap);
+        std::vector<std::uint64_t> beyond;
+        for (std::uint64_t distance = 1; beyond.size() < 20'000; ++distance) {
+            if (!reorder.next()) continue;
+            ASSERT_GE(distance, gap);
+            beyond.push_back(distance - (gap - 1));
+            distance = 0;
+        }
+        EXPECT_GT(statistics::geometric_p_value(beyond, probability), alpha) << probability << ", gap " << gap;
+    }
+}
+
+TEST(Reordering, AQueueDropChangesNothing)
+{
+    Reorder reorder(1, 3);
+    reorder.impairment.ns_per_byte_q16 = 1000 << 16;
+    reorder.impairment.queue = 150'000;
+    hw_timing timing{};
+    const auto send = [&] {
+        timing = {};
+        return hw_schedule(&reorder.impairment, &reorder.state, start_of_time, 100, 50, 0, &timing);
+    };
+    ASSERT_EQ(send(), 0);
+    const auto before = reorder.state;
+    EXPECT_EQ(before.since_reorder, 1U);
+    EXPECT_EQ(send(), HW_CAUSE_QUEUE);
+    EXPECT_EQ(timing.depart, 0U);
+    EXPECT_EQ(timing.reordered, 0);
+    EXPECT_EQ(reorder.state.since_reorder, before.since_reorder);
+    EXPECT_EQ(reorder.state.next_free, before.next_free);
+}
+
+TEST(Reordering, APacketWithoutDelayStillTakesItsTimeOnTheLink)
+{
+    Reorder reorder(1, 2);
+    reorder.impairment.ns_per_byte_q16 = 1000 << 16;
+    reorder.impairment.queue = second;
+    const std::uint64_t expected[] = {50, 100'000, 200'050, 300'000};
+    for (const auto depart : expected) {
+        hw_timing timing{};
+        ASSERT_EQ(hw_schedule(&reorder.impairment, &reorder.state, start_of_time, 100, 50, 0, &timing), 0);
+        EXPECT_EQ(timing.depart, start_of_time + depart);
+    }
+    EXPECT_EQ(reorder.state.next_free, start_of_time + 400'000);
+}
+
+}  // namespace
+}  // namespace headwind::model_time_test

@@ -1,0 +1,162 @@
+// What holds for any rule, valid, mangled or damaged.
+#include <random>
+
+#include <nlohmann/json.hpp>
+
+#include "rule_test.h"
+
+namespace headwind::rule_test::random_test {
+namespace {
+
+using nlohmann::json;
+
+class RandomRules {
+public:
+    explicit RandomRules(std::uint64_t seed) : random_(seed) {}
+
+    RuleText text()
+    {
+        RuleText text;
+        text.name = fmt::format("r{}", below(1000));
+        fill(text.devices, {"eth0", "lo,wlan0", "br-1"});
+        fill(text.cgroups, {"/a", "b/c", "/\xc3\xa4 b", "/d.slice/e\\x2d.scope,/f"});
+        fill(text.protocols, {"tcp", "udp,icmp", "nd", "arp", "17", "147,dhcp"});
+        if (below(2) == 0)
+            fill(text.ports, {"80", "22,8000-8100", "1:2"});
+        else {
+            fill(text.local_ports, {"80", "22,8000-8030", "65535"});
+            fill(text.remote_ports, {"443", "1-20,15-30"});
+        }
+        fill(text.locals, {"10.0.0.0/8", "::1", "192.0.2.1,2001:db8::/32"});
+        fill(text.remotes, {"0.0.0.0/0", "::/0", "fe80::/10,198.51.100.7"});
+        text.partition = below(8) == 0;
+        text.pass = below(8) == 0;
+        if (below(2) == 0) text.delay = format_duration(below(max_delay));
+        if (text.delay && below(2) == 0) fill_delay(text);
+        for (auto* chance : {&text.loss, &text.corrupt, &text.duplicate}) {
+            if (below(2) == 0) *chance = probability();
+        }
+        if (below(4) == 0) text.reject = below(2) == 0 ? "rst" : "icmp";
+        if (below(2) == 0) text.rate = format_rate(8 + below(100'000'000'000));
+        if (text.rate && below(2) == 0)
+            text.queue = below(2) == 0 ? format_size(below(1'000'000)) : format_duration(below(1'000'000'000));
+        if (below(2) == 0) text.direction = std::vector<std::string>{"out", "in", "both"}[below(3)];
+        if (below(4) == 0)
+            text.flap = fmt::format("up={},down={}", format_duration(1 + below(max_delay)),
+                                    format_duration(1 + below(max_delay)));
+        if (below(4) == 0)
+            text.between = fmt::format("{:02}:{:02}-{:02}:{:02}", below(24), below(60), below(24), below(60));
+        if (below(4) == 0) text.days = format_days(static_cast<std::uint8_t>(1 + below(every_day)));
+        if (below(4) == 0) text.flows = probability();
+        if (text.flows && below(2) == 0) text.flow_seed = fmt::format("{}", below(1ULL << 32));
+        if (below(4) == 0) text.max_share = probability();
+        if (below(4) == 0) text.stop_if = fmt::format("test {} -lt 5", below(10));
+        if (below(2) == 0) text.priority = fmt::format("{}", static_cast<int>(below(2001)) - 1000);
+        return text;
+    }
+
+    // One byte of one field changed, added or taken away.
+    void mangle(RuleText& text)
+    {
+        std::vector<std::string*> fields{&text.name};
+        for (auto* list : {&text.devices, &text.cgroups, &text.protocols, &text.ports, &text.local_ports,
+                           &text.remote_ports, &text.locals, &text.remotes}) {
+            for (std::string& value : *list) fields.push_back(&value);
+        }
+        for (auto* field : {&text.delay,     &text.jitter,    &text.distribution, &text.loss,      &text.corrupt,
+                            &text.duplicate, &text.reorder,   &text.reorder_gap,  &text.rate,      &text.queue,
+                            &text.reject,    &text.direction, &text.priority,     &text.flows,     &text.flow_seed,
+                            &text.flap,      &text.between,   &text.days,         &text.max_share, &text.stop_if}) {
+            if (*field) fields.push_back(&**field);
+        }
+        std::string& field = *fields[below(fields.size())];
+        const char byte = below(2) == 0 ? static_cast<char>(below(256)) : ",.:-/%0 9"[below(9)];
+        const std::size_t at = below(field.size() + 1);
+        if (at < field.size() && below(3) == 0)
+            field.erase(at, 1);
+        else if (at < field.size() && below(2) == 0)
+            field[at] = byte;
+        else
+            field.insert(at, 1, byte);
+    }
+
+    std::uint64_t below(std::uint64_t end) { return random_() % end; }
+
+private:
+    std::string probability() { return format_probability({below((std::uint64_t{1} << 32) + 1)}); }
+
+    void fill_delay(RuleText& text)
+    {
+        text.jitter = format_duration(below(max_delay / (1 + below(1000))));
+        if (below(2) == 0) text.distribution = below(2) == 0 ? "uniform" : "normal";
+        if (below(2) == 0) text.reorder = probability();
+        if (text.reorder && below(2) == 0) text.reorder_gap = fmt::format("{}", 1 + below(std::uint64_t{1} << 31));
+    }
+
+    void fill(std::vector<std::string>& list, const std::vector<std::string>& choices)
+    {
+        for (std::uint64_t count = below(3); count > 0; --count) list.push_back(choices[below(choices.size())]);
+    }
+
+    std::mt19937_64 random_;
+};
+
+TEST(Properties, ValidRulesRoundTripThroughJson)
+{
+    RandomRules rules(7);
+    int valid_rules = 0;
+    for (int i = 0; i < 30'000; ++i) {
+        const auto rule = make_rule(rules.text());
+        if (!rule) continue;
+        ++valid_rules;
+        const std::string stored = to_json(*rule).dump();
+        const auto back = rule_from_json(json::parse(stored));
+        ASSERT_TRUE(back) << stored << "\n" << back.error().message;
+        ASSERT_EQ(*back, *rule) << stored;
+        ASSERT_TRUE(is_plain_text(sentence(*rule))) << stored;
+    }
+    EXPECT_GT(valid_rules, 3'000);
+}
+
+TEST(Properties, ArbitraryBytesNeverEscape)
+{
+    RandomRules rules(8);
+    for (int i = 0; i < 30'000; ++i) {
+        RuleText text = rules.text();
+        for (std::uint64_t edits = rules.below(4); edits > 0; --edits) rules.mangle(text);
+        const auto rule = make_rule(text);
+        if (!rule) {
+            ASSERT_EQ(rule.error().kind, ErrorKind::usage);
+            ASSERT_TRUE(is_plain_text(rule.error().message)) << rule.error().message;
+            continue;
+        }
+        const auto back = rule_from_json(json::parse(to_json(*rule).dump()));
+        ASSERT_TRUE(back) << back.error().message;
+        ASSERT_EQ(*back, *rule);
+        ASSERT_TRUE(is_plain_text(sentence(*rule)));
+    }
+}
+
+// Stored rules that were damaged are refused or valid, never anything else.
+TEST(Properties, DamagedJsonIsRefusedOrValid)
+{
+    RandomRules random(9);
+    const std::string stored = to_json(valid(full_line)).dump();
+    for (int i = 0; i < 30'000; ++i) {
+        std::string text = stored;
+        for (std::uint64_t edits = 1 + random.below(3); edits > 0; --edits) {
+            text[random.below(text.size())] = "\"[]{}:,0-1atrue.\xff"[random.below(17)];
+        }
+        const json object = json::parse(text, nullptr, false);
+        if (object.is_discarded()) continue;
+        const auto rule = rule_from_json(object);
+        if (!rule) {
+            ASSERT_TRUE(is_plain_text(rule.error().message)) << rule.error().message;
+        } else {
+            ASSERT_EQ(rule_from_json(to_json(*rule)).value(), *rule);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace headwind::rule_test::random_test

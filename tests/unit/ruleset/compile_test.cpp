@@ -1,0 +1,432 @@
+#include "ruleset/compile.h"
+
+#include <arpa/inet.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <headwind/model.h>
+
+namespace headwind::compile_test {
+namespace {
+
+constexpr std::uint64_t ms = 1'000'000;
+
+RuleText partition()
+{
+    RuleText text;
+    text.name = "r";
+    text.partition = true;
+    return text;
+}
+
+RuleText limited(const std::string& rate, std::optional<std::string> queue = {}, std::optional<std::string> delay = {})
+{
+    RuleText text;
+    text.name = "r";
+    text.rate = rate;
+    text.queue = std::move(queue);
+    text.delay = std::move(delay);
+    return text;
+}
+
+Rule valid(const RuleText& text)
+{
+    const auto rule = make_rule(text);
+    EXPECT_TRUE(rule) << (rule ? "" : rule.error().message);
+    return rule ? *rule : Rule{};
+}
+
+std::vector<SelectorEntry> entries_of(const RuleText& text, const Resolved& resolved = {})
+{
+    const auto entries = compile_selector(valid(text), resolved);
+    EXPECT_TRUE(entries) << (entries ? "" : entries.error().message);
+    return entries ? *entries : std::vector<SelectorEntry>{};
+}
+
+SelectorEntry only_entry(const RuleText& text, const Resolved& resolved = {})
+{
+    const auto entries = entries_of(text, resolved);
+    EXPECT_EQ(entries.size(), 1U);
+    return entries.empty() ? SelectorEntry{} : entries.front();
+}
+
+unsigned bits_fixed(const RuleText& text, const Resolved& resolved = {})
+{
+    return specificity(entries_of(text, resolved));
+}
+
+unsigned bits_of_remote(const std::string& cidr)
+{
+    auto text = partition();
+    text.remotes = {cidr};
+    return bits_fixed(text);
+}
+
+std::vector<std::string> addresses(unsigned count)
+{
+    std::vector<std::string> out;
+    for (unsigned i = 0; i < count; ++i) out.push_back(fmt::format("10.{}.{}.1", i / 256, i % 256));
+    return out;
+}
+
+hw_impairment impairment_of(const RuleText& text)
+{
+    return compile_impairment(valid(text).impairment);
+}
+
+// ---- guards ----
+
+TEST(Everywhere, IsAtNoDeviceInParticularAndForPartiesAtBothEnds)
+{
+    auto text = partition();
+    text.remote_ports = {"22"};
+    Resolved resolved;
+    resolved.everywhere = true;
+    const auto entries = entries_of(text, resolved);
+    ASSERT_EQ(entries.size(), 2U);
+    for (const auto& entry : entries) {
+        EXPECT_EQ(entry.shape.default_devices, 0);
+        EXPECT_EQ(entry.shape.mask.device, 0);
+        EXPECT_EQ(entry.key.remote_port, htons(22));
+    }
+    EXPECT_NE(entries[0].shape.far, entries[1].shape.far);
+    EXPECT_EQ(only_entry(text).shape.default_devices, 1);
+}
+
+// ---- rank and specificity ----
+
+TEST(Rank, PriorityThenSpecificityThenAge)
+{
+    EXPECT_GT(rank(1, 0, 0xffffffff), rank(0, 600, 1));
+    EXPECT_GT(rank(-999, 0, 1), rank(-1000, 600, 1));
+    EXPECT_GT(rank(0, 9, 0xffffffff), rank(0, 8, 1));
+    EXPECT_GT(rank(0, 8, 1), rank(0, 8, 2));
+    EXPECT_GT(rank(-1000, 0, 0xfffffffe), 0U);
+    EXPECT_GT(rank(1000, 0, 1), rank(999, 600, 1));
+    EXPECT_GT(rank(1001, 0, ~0U), rank(1000, 600, 1)) << "protections";
+}
+
+TEST(Specificity, CountsTheBitsThatTheUserFixed)
+{
+    EXPECT_EQ(bits_fixed(partition()), 0U);
+    auto text = partition();
+    text.protocols = {"tcp"};
+    EXPECT_EQ(bits_fixed(text), 8U);
+    text.remote_ports = {"80"};
+    EXPECT_EQ(bits_fixed(text), 24U);
+    text.local_ports = {"80"};
+    EXPECT_EQ(bits_fixed(text), 40U);
+    text.remotes = {"10.0.0.0/8"};
+    EXPECT_EQ(bits_fixed(text), 48U);
+    text.locals = {"10.0.0.1"};
+    EXPECT_EQ(bits_fixed(text), 80U);
+    text.devices = {"eth0"};
+    EXPECT_EQ(bits_fixed(text, {{5}, {}}), 96U);
+    text.cgroups = {"/a/b"};
+    EXPECT_EQ(bits_fixed(text, {{5}, {{"/a/b", 77, 2}}}), 163U) << "64 bits, and 3 for the level: deeper is narrower";
+    EXPECT_GT(bits_fixed(text, {{5}, {{"/a/b", 77, 2}}}), bits_fixed(text, {{5}, {{"/a", 76, 1}}}));
+}
+
+TEST(Specificity, OfPrefixes)
+{
+    EXPECT_EQ(bits_of_remote("0.0.0.0/0"), 0U);
+    EXPECT_EQ(bits_of_remote("10.0.0.0/8"), 8U);
+    EXPECT_EQ(bits_of_remote("10.0.0.1"), 32U);
+    EXPECT_EQ(bits_of_remote("::/0"), 0U);
+    EXPECT_EQ(bits_of_remote("2001:db8::/64"), 64U);
+}
+
+TEST(Specificity, LongIpv6PrefixesAreMoreSpecificThanShortOnes)
+{
+    EXPECT_EQ(bits_of_remote("2001:db8::/95"), 95U);
+    EXPECT_EQ(bits_of_remote("2001:db8::/96"), 96U);
+    EXPECT_EQ(bits_of_remote("2001:db8::1"), 128U);
+}
+
+TEST(Specificity, OfAlternativesIsTheLeast)
+{
+    auto text = partition();
+    text.remotes = {"10.0.0.1", "192.168.0.0/16"};
+    EXPECT_EQ(bits_fixed(text), 16U);
+    text = partition();
+    text.ports = {"80"};
+    EXPECT_EQ(bits_fixed(text), 16U) << "at one end or the other";
+    text = partition();
+    text.protocols = {"arp"};
+    EXPECT_EQ(bits_fixed(text), 8U) << "a class is a kind of protocol";
+}
+
+// ---- entries ----
+
+TEST(Entries, OfARuleWithoutSelectors)
+{
+    const auto entry = only_entry(partition());
+    EXPECT_EQ(entry.shape.default_devices, 1);
+    EXPECT_EQ(entry.shape.packet_class, HW_ORDINARY);
+    EXPECT_EQ(entry.shape.directions, 1 << HW_OUT | 1 << HW_IN);
+    EXPECT_EQ(entry.shape.cgroup_level, 0);
+    const hw_key zero{};
+    EXPECT_EQ(std::memcmp(&entry.shape.mask, &zero, sizeof(zero)), 0);
+    EXPECT_EQ(std::memcmp(&entry.key, &zero, sizeof(zero)), 0);
+}
+
+TEST(Entries, DirectionsOfShapes)
+{
+    for (const auto& [word, bits] : {std::pair("out", 1 << HW_OUT), {"in", 1 << HW_IN}, {"both", 3}}) {
+        auto text = partition();
+        text.direction = word;
+        EXPECT_EQ(only_entry(text).shape.directions, bits) << word;
+    }
+}
+
+TEST(Entries, DevicesAndCgroups)
+{
+    auto text = partition();
+    text.devices = {"a", "b"};
+    text.cgroups = {"/x"};
+    const auto entries = entries_of(text, {{0, 1023}, {{"/x", 0x1234567890, 3}}});
+    ASSERT_EQ(entries.size(), 2U);
+    EXPECT_EQ(entries[0].key.device, 1) << "slot 0 must differ from no device";
+    EXPECT_EQ(entries[1].key.device, 1024);
+    for (const auto& [shape, key] : entries) {
+        EXPECT_EQ(shape.default_devices, 0);
+        EXPECT_EQ(shape.mask.device, 0xffff);
+        EXPECT_EQ(key.cgroup, 0x1234567890U);
+        EXPECT_EQ(shape.mask.cgroup, ~0ULL);
+        EXPECT_EQ(shape.cgroup_level, 4);
+    }
+}
+
+TEST(Entries, PortsInPacketOrderAndOneShape)
+{
+    auto text = partition();
+    text.remote_ports = {"80,8000-8002"};
+    const auto entries = entries_of(text);
+    ASSERT_EQ(entries.size(), 4U);
+    std::set<unsigned> ports;
+    for (const auto& [shape, key] : entries) {
+        ports.insert(ntohs(key.remote_port));
+        EXPECT_EQ(std::memcmp(&shape, &entries[0].shape, sizeof(shape)), 0);
+    }
+    EXPECT_EQ(ports, (std::set<unsigned>{80, 8000, 8001, 8002}));
+    text.remote_ports = {"65535"};
+    EXPECT_EQ(entries_of(text).size(), 1U) << "the last port does not wrap";
+}
+
+TEST(Entries, EitherEndIsTwoShapes)
+{
+    auto text = partition();
+    text.ports = {"80-81"};
+    const auto entries = entries_of(text);
+    ASSERT_EQ(entries.size(), 4U);
+    for (const auto& [shape, key] : entries) {
+        EXPECT_EQ((key.local_port == 0) + (key.remote_port == 0), 1);
+        EXPECT_EQ(shape.mask.local_port, key.local_port == 0 ? 0 : 0xffff);
+    }
+}
+
+TEST(Entries, ClassesAndProtocols)
+{
+    for (const auto& [word, packet_class] : {std::pair("arp", HW_ARP), {"nd", HW_ND}, {"dhcp", HW_DHCP}}) {
+        auto text = partition();
+        text.protocols = {word};
+        const auto entry = only_entry(text);
+        EXPECT_EQ(entry.shape.packet_class, packet_class) << word;
+        EXPECT_EQ(entry.shape.mask.protocol, 0);
+    }
+    auto text = partition();
+    text.protocols = {"0,255,udp"};
+    EXPECT_EQ(entries_of(text).size(), 3U);
+    for (const auto& entry : entries_of(text)) EXPECT_EQ(entry.shape.mask.protocol, 0xff);
+}
+
+TEST(Entries, AddressesAndShortIpv6Prefixes)
+{
+    auto text = partition();
+    text.remotes = {"192.0.2.0/24"};
+    const auto v4 = only_entry(text);
+    const std::uint8_t address[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 0};
+    EXPECT_EQ(std::memcmp(v4.key.remote, address, 16), 0);
+    EXPECT_EQ(std::popcount(v4.shape.mask.remote[0]) + std::popcount(v4.shape.mask.remote[1]), 96 + 24);
+    EXPECT_EQ(v4.shape.ipv6_only, 0);
+    for (const auto& [prefix, only] : {std::pair("::/0", 1), {"2001:db8::/32", 1}, {"::/95", 1}, {"2001:db8::1", 0}}) {
+        text.remotes = {prefix};
+        EXPECT_EQ(only_entry(text).shape.ipv6_only, only) << prefix;
+    }
+}
+
+TEST(Entries, AreTheCrossProduct)
+{
+    auto text = partition();
+    text.protocols = {"tcp,udp"};
+    text.remotes = {"10.0.0.1", "10.0.0.2", "10.1.0.0/16"};
+    text.remote_ports = {"1-10"};
+    text.locals = {"10.9.0.1", "10.9.0.2"};
+    const auto entries = entries_of(text, {{}, {}});
+    std::set<std::string> distinct;
+    for (const auto& entry : entries)
+        distinct.insert(std::string(reinterpret_cast<const char*>(&entry), sizeof(entry)));
+    EXPECT_EQ(entries.size(), 2U * 3 * 10 * 2);
+    EXPECT_EQ(distinct.size(), entries.size());
+}
+
+TEST(Entries, UpToTheLimit)
+{
+    auto text = partition();
+    text.remote_ports = {"1-4096"};
+    text.remotes = addresses(16);
+    EXPECT_EQ(entries_of(text).size(), max_rule_entries);
+    text.remotes = addresses(17);
+    EXPECT_FALSE(compile_selector(valid(text), {}));
+}
+
+TEST(Entries, BothEndsOfAPortCount)
+{
+    auto text = partition();
+    text.ports = {"1-4096"};
+    text.remotes = addresses(8);
+    EXPECT_EQ(entries_of(text).size(), max_rule_entries);
+    text.remotes = addresses(9);
+    EXPECT_FALSE(compile_selector(valid(text), {})) << "73,728 entries";
+}
+
+// ---- impairments ----
+
+RuleText lossy(const std::string& probability)
+{
+    RuleText text;
+    text.name = "r";
+    text.loss = probability;
+    return text;
+}
+
+hw_chance chance_of(std::uint64_t threshold)
+{
+    Impairment impairment;
+    impairment.loss = Probability{threshold};
+    return compile_impairment(impairment).events[HW_EVENT_LOSS];
+}
+
+TEST(Impairments, Flags)
+{
+    EXPECT_EQ(impairment_of(partition()).flags, HW_PARTITION);
+    auto text = partition();
+    text.reject = "icmp";
+    EXPECT_EQ(impairment_of(text).flags, HW_PARTITION | HW_REJECT_ICMP);
+    text.partition = false;
+    text.reject = "rst";
+    EXPECT_EQ(impairment_of(text).flags, HW_PARTITION | HW_REJECT_RST) << "reject alone drops everything";
+    text.loss = "1%";
+    EXPECT_EQ(impairment_of(text).flags, HW_REJECT_RST) << "what loss takes";
+    text.reject.reset();
+    text.delay = "50ms";
+    text.jitter = "5ms";
+    EXPECT_EQ(impairment_of(text).flags, 0U);
+    text.distribution = "normal";
+    EXPECT_EQ(impairment_of(text).flags, HW_JITTER_NORMAL);
+    RuleText pass;
+    pass.name = "r";
+    pass.pass = true;
+    EXPECT_EQ(impairment_of(pass).flags, HW_PASS);
+}
+
+TEST(Impairments, EveryEventHasItsChance)
+{
+    auto text = lossy("25%");
+    text.corrupt = "50%";
+    text.duplicate = "100%";
+    const auto impairment = impairment_of(text);
+    EXPECT_EQ(impairment.events[HW_EVENT_LOSS].threshold, 1ULL << 30);
+    EXPECT_EQ(impairment.events[HW_EVENT_CORRUPT].threshold, 1ULL << 31);
+    EXPECT_EQ(impairment.events[HW_EVENT_DUPLICATE].threshold, 1ULL << 32);
+    EXPECT_FALSE(impairment.delay || impairment.jitter || impairment.reorder || impairment.ns_per_byte_q16);
+    for (const auto& event : impairment_of(partition()).events) EXPECT_FALSE(event.threshold || event.half_life_q24);
+}
+
+TEST(Impairments, HalfLives)
+{
+    EXPECT_EQ(chance_of(0).half_life_q24, 0U);
+    EXPECT_EQ(chance_of(1ULL << 32).half_life_q24, 0U) << "every packet: no gap to draw";
+    EXPECT_EQ(chance_of(1ULL << 31).half_life_q24, 1ULL << 24) << "1/2: one packet";
+    EXPECT_EQ(chance_of(3ULL << 30).half_life_q24, 1ULL << 23) << "3/4: half a packet";
+    EXPECT_EQ(chance_of((1ULL << 32) - 1).half_life_q24, 1ULL << 19) << "1 - 2^-32: 1/32 of a packet";
+    for (const std::uint64_t threshold : {1ULL, 2ULL, 42'949'673ULL, 1ULL << 30, 4'000'000'000ULL}) {
+        const auto p = static_cast<long double>(threshold) / 4294967296.0L;
+        const auto exact = -16777216.0L * std::log(2.0L) / std::log1p(-p);
+        const auto half_life = static_cast<long double>(chance_of(threshold).half_life_q24);
+        EXPECT_LE(std::abs(static_cast<double>(half_life - exact)), 0.5 + static_cast<double>(exact) * 1e-15)
+            << threshold << ": a double's 53 bits";
+    }
+}
+
+TEST(Impairments, JitterAndReorder)
+{
+    auto text = limited("10mbit", {}, "50ms");
+    EXPECT_EQ(impairment_of(text).reorder_gap, 1U);
+    text.jitter = "5ms";
+    text.reorder = "25%";
+    text.reorder_gap = "2147483648";
+    const auto impairment = impairment_of(text);
+    EXPECT_EQ(impairment.delay, 50 * ms);
+    EXPECT_EQ(impairment.jitter, 5 * ms);
+    EXPECT_EQ(impairment.reorder, 1ULL << 30);
+    EXPECT_EQ(impairment.reorder_gap, 1U << 31);
+    EXPECT_EQ(impairment.queue, 200 * ms);
+}
+
+TEST(Impairments, NanosecondsPerByteAreRoundedToNearest)
+{
+    for (const std::uint64_t rate : {8ULL, 9ULL, 56'000ULL, 999'999'937ULL, 10'000'000'000ULL, 100'000'000'000ULL}) {
+        const auto impairment = impairment_of(limited(fmt::format("{}bit", rate)));
+        const auto exact = 8e9L * 65536 / static_cast<long double>(rate);
+        EXPECT_LE(std::abs(static_cast<double>(static_cast<long double>(impairment.ns_per_byte_q16) - exact)), 0.5)
+            << rate;
+        EXPECT_LT(impairment.ns_per_byte_q16, 1ULL << 47) << "what the datapath has room for";
+    }
+}
+
+TEST(Impairments, EveryRateLimits)
+{
+    for (const char* rate : {"1tbit", "1000tbit", "2000tbit", "18446744tbit"})
+        EXPECT_NE(impairment_of(limited(rate)).ns_per_byte_q16, 0U) << rate << " would be no limit, silently";
+}
+
+TEST(Impairments, DefaultQueue)
+{
+    EXPECT_EQ(impairment_of(limited("10mbit")).queue, 200 * ms);
+    EXPECT_EQ(impairment_of(limited("605600bit")).queue, 200 * ms) << "ten frames are exactly 200 ms";
+    EXPECT_EQ(impairment_of(limited("100kbit")).queue, 12'112ULL * ms / 10) << "ten frames of 1514 bytes";
+    EXPECT_EQ(impairment_of(limited("8bit")).queue, max_delay);
+    EXPECT_EQ(impairment_of(limited("8bit", {}, "4000s")).queue, max_delay - 4'000'000 * ms);
+    auto jittery = limited("8bit", {}, "4000s");
+    jittery.jitter = "10s";
+    EXPECT_EQ(impairment_of(jittery).queue, max_delay - 4'010'000 * ms);
+    jittery.distribution = "normal";
+    EXPECT_EQ(impairment_of(jittery).queue, max_delay - 4'040'000 * ms) << "tails of 4 standard deviations";
+}
+
+TEST(Impairments, DefaultQueueTakesTenFrames)
+{
+    const auto impairment = impairment_of(limited("100kbit"));
+    hw_state state{};
+    hw_timing timing{};
+    int taken = 0;
+    while (hw_schedule(&impairment, &state, 1, 1514, 0, 0, &timing) == 0) ++taken;
+    EXPECT_EQ(taken, 10);
+}
+
+TEST(Impairments, QueueAsTypedInBytesOrTime)
+{
+    EXPECT_EQ(impairment_of(limited("1mbit", "64kb")).queue, 512 * ms);
+    EXPECT_EQ(impairment_of(limited("1mbit", "50ms")).queue, 50 * ms);
+    EXPECT_EQ(impairment_of(limited("10mbit", "1b")).queue, 800U);
+}
+
+}  // namespace
+}  // namespace headwind::compile_test

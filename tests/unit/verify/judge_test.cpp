@@ -1,0 +1,299 @@
+// The judge of `headwind verify` on made-up samples: right ones pass, wrong ones are found out.
+#include "verify/judge.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "verify/expected.h"
+
+namespace headwind::verify::judge_test {
+namespace {
+
+constexpr std::int64_t ms = 1'000'000;  // ns
+
+Probability share(double p)
+{
+    return {static_cast<std::uint64_t>(std::llround(p * 4294967296.0))};
+}
+
+// A path with an implementation of its own, which may do otherwise than is asked.
+struct Path {
+    Impairment does;
+    bool finds_damage = true;  // the receiver's checksum
+    std::uint32_t packets = 4000;
+    std::int64_t spacing = 1 * ms;
+    std::mt19937_64 random{7};
+
+    bool happens(const std::optional<Probability>& p) { return std::bernoulli_distribution(probability_of(p))(random); }
+    double delay()
+    {
+        const auto mean = static_cast<double>(does.delay), jitter = static_cast<double>(does.jitter);
+        if (does.distribution == Distribution::normal)
+            return std::max(0.0, std::normal_distribution<double>(mean, jitter)(random));
+        return mean + jitter * std::uniform_real_distribution<double>(-1, 1)(random);
+    }
+    Stream send()
+    {
+        Stream out;
+        std::uint32_t held = 0;
+        std::uniform_real_distribution<double> noise(5'000, 25'000);  // ns: the bare path
+        for (std::uint32_t i = 0; i < packets; ++i) {
+            out.sent.push_back(i * spacing);
+            if (happens(does.loss)) continue;
+            const bool damaged = happens(does.corrupt);
+            for (int copies = happens(does.duplicate) ? 2 : 1; copies > 0; --copies) {
+                const bool early = held + 1 >= does.reorder_gap && happens(does.reorder);
+                held = early ? 0 : held + 1;
+                const double took = (early ? 0 : delay()) + noise(random);
+                if (!damaged)
+                    out.arrivals.push_back({i, out.sent.back() + std::llround(took)});
+                else if (finds_damage)
+                    ++out.checksum_errors;
+                else
+                    ++out.wrong_bytes;
+            }
+        }
+        std::stable_sort(out.arrivals.begin(), out.arrivals.end(),
+                         [](auto& a, auto& b) { return a.arrived < b.arrived; });
+        return out;
+    }
+};
+
+Samples samples_of(Path path)
+{
+    Samples out;
+    Path bare;
+    bare.packets = 1000;
+    out.bare = bare.send();
+    if (path.does.delay != 0) out.timing = path.send();
+    path.packets = 100'000;
+    path.spacing = 50'000;
+    out.counting = path.send();
+    return out;
+}
+
+// The rows that are off, in one line.
+std::string off(const Impairment& asked, const Samples& samples)
+{
+    std::string out;
+    for (const auto& row : judge(asked, samples))
+        if (!row.ok || !*row.ok) out += (out.empty() ? "" : ", ") + row.what;
+    return out;
+}
+
+std::string off(const Impairment& asked, const Impairment& does)
+{
+    Path path;
+    path.does = does;
+    return off(asked, samples_of(path));
+}
+
+Impairment with_delay(std::int64_t delay, std::int64_t jitter = 0, Distribution law = Distribution::uniform)
+{
+    Impairment out;
+    out.delay = static_cast<std::uint64_t>(delay);
+    out.jitter = static_cast<std::uint64_t>(jitter);
+    out.distribution = law;
+    return out;
+}
+
+Impairment with_loss(double p)
+{
+    Impairment out;
+    out.loss = share(p);
+    return out;
+}
+
+TEST(Verify, Loss)
+{
+    EXPECT_EQ(off(with_loss(0.1), with_loss(0.1)), "");
+    EXPECT_EQ(off(with_loss(0.1), with_loss(0.09)), "loss");
+    EXPECT_EQ(off(with_loss(0.1), with_loss(0.11)), "loss");
+    EXPECT_EQ(off(with_loss(1), with_loss(1)), "");
+    EXPECT_EQ(off(with_loss(0.001), Impairment{}), "loss");
+    EXPECT_EQ(off(Impairment{}, with_loss(0.001)), "loss");
+}
+
+TEST(Verify, Partition)
+{
+    Impairment partition;
+    partition.partition = true;
+    EXPECT_EQ(off(partition, with_loss(1)), "");
+    EXPECT_EQ(off(partition, with_loss(0.999)), "partition");
+}
+
+TEST(Verify, Delay)
+{
+    EXPECT_EQ(off(with_delay(100 * ms), with_delay(100 * ms)), "");
+    EXPECT_EQ(off(with_delay(100 * ms), with_delay(102 * ms)), "delay");
+    EXPECT_EQ(off(with_delay(100 * ms), with_delay(98 * ms)), "delay");
+    EXPECT_EQ(off(with_delay(1 * ms), with_delay(2 * ms)), "delay");
+    // Nobody asked for the jitter: packets overtake.
+    EXPECT_EQ(off(with_delay(100 * ms), with_delay(100 * ms, 10 * ms)), "out of order");
+}
+
+TEST(Verify, UniformJitter)
+{
+    const auto asked = with_delay(50 * ms, 10 * ms);
+    EXPECT_EQ(off(asked, asked), "");
+    EXPECT_EQ(off(asked, with_delay(50 * ms, 11 * ms)), "jitter, law (uniform)");
+    EXPECT_EQ(off(asked, with_delay(50 * ms)), "jitter, law (uniform)");
+    EXPECT_EQ(off(asked, with_delay(53 * ms, 10 * ms)), "delay, law (uniform)");
+    // The same standard deviation.
+    EXPECT_EQ(off(asked, with_delay(50 * ms, 5'773'503, Distribution::normal)), "law (uniform)");
+}
+
+TEST(Verify, NormalJitter)
+{
+    const auto asked = with_delay(50 * ms, 10 * ms, Distribution::normal);
+    EXPECT_EQ(off(asked, asked), "");
+    EXPECT_EQ(off(asked, with_delay(50 * ms, 17'320'508)), "law (normal)");
+    EXPECT_EQ(off(asked, with_delay(50 * ms, 12 * ms, Distribution::normal)), "jitter, law (normal)");
+}
+
+TEST(Verify, NormalJitterThatIsCutAtNoDelay)
+{
+    const auto asked = with_delay(20 * ms, 20 * ms, Distribution::normal);
+    EXPECT_EQ(off(asked, asked), "");
+    EXPECT_NE(off(asked, with_delay(20 * ms, 20 * ms)), "");
+}
+
+TEST(Verify, Duplicates)
+{
+    Impairment asked, other;
+    asked.duplicate = share(0.02);
+    other.duplicate = share(0.03);
+    EXPECT_EQ(off(asked, asked), "");
+    EXPECT_EQ(off(asked, other), "duplicates");
+    EXPECT_EQ(off(asked, Impairment{}), "duplicates");
+    EXPECT_EQ(off(Impairment{}, asked), "duplicates");
+}
+
+TEST(Verify, Corruption)
+{
+    Path path;
+    path.does.corrupt = share(0.01);
+    const auto asked = path.does;
+    EXPECT_EQ(off(asked, samples_of(path)), "");
+    EXPECT_EQ(off(Impairment{}, samples_of(path)), "loss, damaged");
+    path.does.corrupt = share(0.013);
+    EXPECT_EQ(off(asked, samples_of(path)), "corruption");
+    path.does.corrupt = asked.corrupt;
+    path.finds_damage = false;
+    EXPECT_NE(off(asked, samples_of(path)).find("damaged, read"), std::string::npos);
+    path.does = with_loss(0.01);  // missing, but not damaged
+    EXPECT_EQ(off(asked, samples_of(path)), "loss, corruption, damaged, found");
+}
+
+TEST(Verify, AllAtOnce)
+{
+    auto asked = with_delay(20 * ms, 5 * ms);
+    asked.loss = share(0.1);
+    asked.corrupt = share(0.02);
+    asked.duplicate = share(0.05);
+    EXPECT_EQ(off(asked, asked), "");
+    auto does = asked;
+    does.loss = share(0.11);
+    EXPECT_EQ(off(asked, does), "loss");
+}
+
+TEST(Verify, Reordering)
+{
+    auto asked = with_delay(10'500'000);
+    asked.reorder = share(0.25);
+    EXPECT_EQ(off(asked, asked), "");
+    auto does = asked;
+    does.reorder = share(0.3);
+    EXPECT_NE(off(asked, does), "");
+    asked.reorder_gap = 5;
+    EXPECT_NE(off(asked, does), "");
+    does = asked;
+    EXPECT_EQ(off(asked, does), "");
+    asked.jitter = does.jitter = 3 * ms;
+    EXPECT_EQ(off(asked, does), "");
+}
+
+// Each fifth packet: 2 of 10 and nothing else.
+TEST(Verify, GapsAreCountedExactly)
+{
+    EXPECT_GT(early_p_value(200, 1000, 1, 5), 0.5);
+    EXPECT_EQ(early_p_value(201, 1000, 1, 5), 0);
+    EXPECT_EQ(early_p_value(199, 1000, 1, 5), 0);
+    Impairment asked;
+    asked.reorder = share(0.5);
+    asked.reorder_gap = 3;
+    EXPECT_DOUBLE_EQ(early_share(asked), 0.25);
+}
+
+TEST(Verify, CountsWhatWasOvertaken)
+{
+    EXPECT_EQ(count_reordered({0, 1, 2, 3}), 0U);
+    EXPECT_EQ(count_reordered({0, 3, 1, 2, 4}), 2U);
+    EXPECT_EQ(count_reordered({0, 1, 1, 0, 2}), 0U);
+    EXPECT_EQ(count_reordered({}), 0U);
+}
+
+// The closed form: a held packet is overtaken if one of the k behind it goes early.
+TEST(Verify, ExpectedReordering)
+{
+    auto impairment = with_delay(10'500'000);
+    impairment.reorder = share(0.1);
+    std::vector<std::int64_t> sent(4000);
+    for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<std::int64_t>(i) * ms;
+    const auto expected = expected_reordering(impairment, sent);
+    EXPECT_NEAR(expected.mean, 0.9 * (1 - std::pow(0.9, 10)), 0.005);
+    EXPECT_GT(expected.sd, 0.001);
+    EXPECT_LT(expected.sd, 0.05);
+}
+
+Flood flood_at(double bits_per_second, double offered)
+{
+    Flood out;
+    out.frame_bytes = 1000;
+    out.end = 4000 * ms;
+    out.sent = static_cast<std::uint64_t>(offered * 4 / 8000);
+    const double each = 8000 * 1e9 / bits_per_second;
+    for (double at = 0; at < 4.2e9; at += each) out.arrived.push_back(std::llround(at));
+    return out;
+}
+
+TEST(Verify, Rate)
+{
+    Impairment asked;
+    asked.rate = 1'000'000;
+    auto samples = samples_of(Path{});
+    samples.flood = flood_at(1e6, 1.5e6);
+    EXPECT_EQ(off(asked, samples), "");
+    for (const double wrong : {0.98e6, 1.02e6}) {
+        samples.flood = flood_at(wrong, 1.5e6);
+        EXPECT_EQ(off(asked, samples), "rate");
+    }
+    samples.flood = flood_at(0.9e6, 0.9e6);
+    const auto rows = judge(asked, samples);
+    EXPECT_FALSE(rows.back().ok) << "the sender was too slow to tell";
+}
+
+TEST(Verify, Answers)
+{
+    Impairment asked;
+    asked.partition = true;
+    asked.reject = Reject::rst;
+    Path cut;
+    cut.does = with_loss(1);
+    auto samples = samples_of(cut);
+    samples.tcp = {200, 200, 0};
+    samples.udp = {200, 0, 200};
+    EXPECT_EQ(off(asked, samples), "");
+    samples.tcp = {200, 0, 200};
+    EXPECT_EQ(off(asked, samples), "TCP told by RST");
+    asked.reject = Reject::icmp;
+    EXPECT_EQ(off(asked, samples), "");
+    samples.udp = {200, 0, 150};
+    EXPECT_EQ(off(asked, samples), "UDP told by ICMP");
+}
+
+}  // namespace
+}  // namespace headwind::verify::judge_test
