@@ -17,8 +17,9 @@ using List = std::vector<std::string> RuleText::*;
 constexpr Value impairments[] = {&RuleText::delay,       &RuleText::jitter,    &RuleText::distribution, &RuleText::loss,
                                  &RuleText::corrupt,     &RuleText::duplicate, &RuleText::reorder,      &RuleText::rate,
                                  &RuleText::reorder_gap, &RuleText::queue,     &RuleText::reject};
-constexpr List all_lists[] = {&RuleText::devices,     &RuleText::cgroups,      &RuleText::protocols, &RuleText::ports,
-                          &RuleText::local_ports, &RuleText::remote_ports, &RuleText::locals,    &RuleText::remotes};
+constexpr List all_lists[] = {&RuleText::devices, &RuleText::cgroups,     &RuleText::protocols,
+                              &RuleText::ports,   &RuleText::local_ports, &RuleText::remote_ports,
+                              &RuleText::locals,  &RuleText::remotes};
 // What goes with what.
 constexpr std::pair<Value, Value> dependents[] = {{&RuleText::jitter, &RuleText::distribution},
                                                   {&RuleText::reorder, &RuleText::reorder_gap},

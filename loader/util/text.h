@@ -12,8 +12,8 @@ namespace headwind {
 // As a shell splits a line: '...', "..." with \" and \\ in it, and \ before any other character. An error says what is
 // not closed.
 Result<std::vector<std::string>> split_words(std::string_view line);
-bool is_blank(char c);                             // space, tab
-std::string lowered(std::string_view text);        // ASCII only
+bool is_blank(char c);                            // space, tab
+std::string lowered(std::string_view text);       // ASCII only
 std::string_view trimmed(std::string_view text);  // without blanks around it
 // Valid UTF-8 without control characters: safe on a terminal and in JSON.
 bool is_plain_text(std::string_view text);
