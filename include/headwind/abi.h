@@ -13,7 +13,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 8
+#define HW_ABI_VERSION 9
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -34,6 +34,7 @@ enum hw_limits {
 	HW_STOP_WORDS = 104, /* bytes */
 	HW_PAST_MINUTES = 8, /* a power of two */
 	HW_TEXT_CHUNK = 240, /* bytes of a rule's description per map element */
+	HW_NAME_BYTES = 64,  /* of a rule, with a 0 at its end */
 	HW_DAY = 86400,      /* s */
 	HW_WEEK = 7 * HW_DAY,
 };
@@ -294,6 +295,47 @@ struct hw_text {
 	char bytes[HW_TEXT_CHUNK - 2];
 };
 
+/* What the loader wants to know of a rule without reading its description. */
+enum hw_index_flags {
+	HW_INDEX_FORMER = 1 << 0,    /* of a change that waits: as the rule was before, which `pending` brings back */
+	HW_INDEX_SSH = 1 << 1,       /* leaves an SSH connection alone */
+	HW_INDEX_PROTECT = 1 << 2,   /* leaves alone what --protect names */
+	HW_INDEX_EVERYWHERE = 1 << 3,
+	HW_INDEX_NAMED = 1 << 4,     /* has --dev: `slots` */
+	HW_INDEX_WAITING = 1 << 5,   /* a device of its --dev is not there */
+	HW_INDEX_PARTY = 1 << 6,     /* for a container, a pod or a process */
+	HW_INDEX_CGROUPS = 1 << 7,   /* has several; `cgroup` is the first */
+	HW_INDEX_HOURS = 1 << 8,
+	HW_INDEX_LEASED = 1 << 9,
+	HW_INDEX_CHECKED = 1 << 10,  /* has --stop-if */
+	HW_INDEX_SHARE = 1 << 11,    /* has --max-share */
+	HW_INDEX_TIME = 1 << 12,     /* needs the pacer */
+	HW_INDEX_LINE = 1 << 13,     /* needs the line */
+	HW_INDEX_XDP = 1 << 14,      /* XDP may decide: as `xdp` says */
+	HW_INDEX_PORT = 1 << 15,     /* names some local port by itself: it may mean an SSH connection */
+};
+
+/* One element of the index: an array that the loader maps, and replaces by a larger one when it is full. Known to no BPF
+ * program. In force like its hw_rule: born <= version < died. */
+struct hw_index_entry {
+	__u32 id; /* of the rule; 0: free */
+	__u32 flags;
+	__u64 born, died;
+	__u64 name_hash, owner_hash; /* FNV-1a */
+	__u64 rank;
+	__u64 shapes;   /* bit 1 << hw_shape.id of each that it has an entry in */
+	__u64 deadline; /* CLOCK_BOOTTIME; 0: none */
+	__u64 pending;  /* CLOCK_BOOTTIME: until then a change of it waits to be confirmed; 0: none does */
+	__u64 cgroup;   /* id; 0: none */
+	__u32 state, timeline; /* as in its hw_rule */
+	__u32 clock;    /* a hash of the host's local clock, as its hours were written for */
+	__u32 device_flags; /* hw_device_flags of the devices it is at; of one without --dev: of all that it is to be at */
+	__u32 xdp;      /* the loader's Xdp */
+	__u32 pad;
+	char name[HW_NAME_BYTES];
+	__u64 slots[HW_MAX_DEVICES / 64]; /* bit: is at that of hw_control.devices */
+};
+
 /* ---- the instance ---------------------------------------------------------------------------------------------- */
 
 enum hw_device_flags {
@@ -314,13 +356,14 @@ struct hw_device {
 	__u32 flags;
 	__s32 far_netns; /* id, in the device's network namespace, of the one at the far end; for HW_DEVICE_FAR */
 	__s32 on_return; /* with HW_DEVICE_GENERIC: packets on the way back to its ingress; a lost one stays counted */
+	char name[16];   /* when it was attached: rules with --dev follow names. The loader's note */
 };
 
 struct hw_shape_table {
 	__u32 count;
 	__u32 directions; /* of all the shapes */
 	__u32 shares;     /* 1: some rule has a max_share */
-	__u32 pad;
+	__u32 stale;      /* entries removed since the filters were exact: their bits may still be set. The loader's note */
 	struct hw_shape shapes[HW_MAX_SHAPES]; /* highest max_rank first */
 };
 
@@ -431,6 +474,6 @@ HW_ASSERT(sizeof(struct hw_shape) == 64 + HW_FILTER_BITS / 8,
           "two cache lines per shape of the walk: one of them filter");
 HW_ASSERT(sizeof(struct hw_text) == HW_TEXT_CHUNK, "no hidden padding goes to the kernel");
 HW_ASSERT(HW_MAX_DEVICES == 1 << 10, "HW_MARK has 10 bits for the slot");
-HW_ASSERT(HW_SHAPE_IDS <= 256, "hw_shape.id is a byte");
+HW_ASSERT(HW_SHAPE_IDS <= 64, "hw_index_entry.shapes has a bit for each");
 
 #endif

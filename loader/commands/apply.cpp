@@ -158,11 +158,15 @@ Report report_of(const SetChange& done, std::vector<RuleView> views)
     return out;
 }
 
-Result<std::vector<RuleRecord>> records_now()
+// What the set is about: its rules, those of its names, and what it protects.
+RuleFilter filter_of(const std::vector<DeclaredRule>& declared, const std::string& owner)
 {
-    HW_TRY(const auto all, overview());
-    std::vector<RuleRecord> out;
-    for (const auto& view : all.rules) out.push_back(view.record);
+    RuleFilter out;
+    out.owner = owner;
+    for (const auto& one : declared) {
+        out.names.push_back(one.request.rule.name);
+        for (const auto& rule : one.request.protect) out.names.push_back(rule.name);
+    }
     return out;
 }
 
@@ -176,19 +180,20 @@ Result<int> apply(const ApplyOptions& options)
     }
     HW_TRY(const auto memory, Memory::open(owner));
     const auto applied = memory.read();
-    std::vector<RuleRecord> before;
+    std::vector<RuleInfo> before;
     SetChange done;
-    const auto decide = [&](const std::vector<RuleRecord>& in_force) -> Result<Changes> {
+    const auto decide = [&](const std::vector<RuleInfo>& in_force) -> Result<Changes> {
         before = in_force;
         HW_TRY(done, plan_set(declared, owner, applied, in_force, boottime_ns(), options.again));
         return done.changes;
     };
-    HW_TRY(const auto seen, records_now());
+    const auto filter = filter_of(declared, owner);
+    HW_TRY(const auto seen, find_rules(filter));
     HW_TRY(const auto intended, decide(seen));
     if (!intended.add.empty() || !intended.change.empty()) HW_CHECK(refuse_in_panic());
     HW_CHECK(agree(intended, options.yes));
-    HW_TRY(auto views, change_rules(decide));  // also where nothing is to change: devices may have come
-    HW_TRY(const auto now, records_now());
+    HW_TRY(auto views, change_rules(filter, decide));  // also where nothing is to change: devices may have come
+    HW_TRY(const auto now, find_rules(filter));
     HW_CHECK(memory.write(options.remove ? remember_stop(applied, owner, before, boottime_ns())
                                          : remember_set(declared, owner, applied, now)));
     const auto report = report_of(done, std::move(views));

@@ -22,6 +22,7 @@
 #include "datapath/attached.h"
 #include "datapath/hooks.h"
 #include "datapath/instance.h"
+#include "datapath/link.h"
 #include "datapath/programs.h"
 #include "host/bpffs.h"
 #include "host/cgroup.h"

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands/doctor.h"
+#include "ruleset/xdp.h"
 #include "util/text.h"
 
 namespace headwind {

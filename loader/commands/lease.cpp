@@ -35,7 +35,7 @@ sigset_t hold_signals()
     return set;
 }
 
-Status hold(const RuleRecord& record)
+Status hold(const RuleInfo& record)
 {
     const auto signals = hold_signals();
     const auto interval = renewal_interval(record.lease);

@@ -24,6 +24,6 @@ timespec renewal_interval(std::uint64_t lease);
 sigset_t hold_signals();
 
 // Renews the rule until a signal comes. An error: somebody removed the rule.
-Status hold(const RuleRecord& record);
+Status hold(const RuleInfo& record);
 
 }  // namespace headwind

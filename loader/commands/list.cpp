@@ -145,22 +145,22 @@ struct Column {
     const char* title;
     int width;
     bool always;  // else only if a rule has something to show there
-    __u64 (*value)(const hw_counters&);
+    std::uint64_t (*value)(const Counters&);
 };
 
 constexpr Column columns[] = {
-    {"packets", 12, true, [](const hw_counters& c) { return c.packets; }},
-    {"bytes", 15, true, [](const hw_counters& c) { return c.bytes; }},
-    {"loss", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_LOSS]; }},
-    {"partition", 11, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_PARTITION]; }},
-    {"reject", 10, false, [](const hw_counters& c) { return c.dropped[HW_CAUSE_REJECT]; }},
-    {"queue", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_QUEUE]; }},
-    {"held", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_HELD]; }},
-    {"line", 10, true, [](const hw_counters& c) { return c.dropped[HW_CAUSE_LINE]; }},
-    {"corrupted", 11, false, [](const hw_counters& c) { return c.corrupted; }},
-    {"duplicated", 12, false, [](const hw_counters& c) { return c.duplicated; }},
-    {"delayed", 12, true, [](const hw_counters& c) { return c.delayed; }},
-    {"reordered", 11, false, [](const hw_counters& c) { return c.reordered; }},
+    {"packets", 12, true, [](const Counters& c) { return c.packets; }},
+    {"bytes", 15, true, [](const Counters& c) { return c.bytes; }},
+    {"loss", 10, true, [](const Counters& c) { return c.dropped_by(DropReason::loss); }},
+    {"partition", 11, true, [](const Counters& c) { return c.dropped_by(DropReason::partition); }},
+    {"reject", 10, false, [](const Counters& c) { return c.dropped_by(DropReason::reject); }},
+    {"queue", 10, true, [](const Counters& c) { return c.dropped_by(DropReason::queue); }},
+    {"held", 10, true, [](const Counters& c) { return c.dropped_by(DropReason::held); }},
+    {"line", 10, true, [](const Counters& c) { return c.dropped_by(DropReason::line); }},
+    {"corrupted", 11, false, [](const Counters& c) { return c.corrupted; }},
+    {"duplicated", 12, false, [](const Counters& c) { return c.duplicated; }},
+    {"delayed", 12, true, [](const Counters& c) { return c.delayed; }},
+    {"reordered", 11, false, [](const Counters& c) { return c.reordered; }},
 };
 
 std::vector<Column> columns_for(const Overview& all)

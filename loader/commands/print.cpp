@@ -8,10 +8,13 @@
 #include <nlohmann/json.hpp>
 
 #include "host/clock.h"
+#include "host/host.h"
 #include "util/output.h"
 
 namespace headwind {
 namespace {
+
+constexpr std::uint32_t seconds_per_day = 86'400;
 
 // Of the host; read once for all the rules of a list.
 const std::string& zone_name()
@@ -51,7 +54,8 @@ std::string opening_words(const RuleView& view)
     if (view.state != RuleState::off_hours) return "";
     constexpr std::string_view days[] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
     const auto second = view.opening.second_of_week;
-    return fmt::format("off until {} {}", days[second / HW_DAY % 7], format_time_of_day(second % HW_DAY));
+    return fmt::format("off until {} {}", days[second / seconds_per_day % 7],
+                       format_time_of_day(second % seconds_per_day));
 }
 
 std::string ingress_words(const RuleView& view)
@@ -68,17 +72,17 @@ std::string ingress_words(const RuleView& view)
     return usual ? "" : "what comes in is decided " + text;
 }
 
-nlohmann::json to_json(const hw_counters& counters)
+nlohmann::json to_json(const Counters& counters)
 {
     return {{"packets", counters.packets},
             {"bytes", counters.bytes},
             {"dropped_packets",
-             {{"loss", counters.dropped[HW_CAUSE_LOSS]},
-              {"partition", counters.dropped[HW_CAUSE_PARTITION]},
-              {"queue", counters.dropped[HW_CAUSE_QUEUE]},
-              {"held", counters.dropped[HW_CAUSE_HELD]},
-              {"line", counters.dropped[HW_CAUSE_LINE]},
-              {"reject", counters.dropped[HW_CAUSE_REJECT]}}},
+             {{"loss", counters.dropped_by(DropReason::loss)},
+              {"partition", counters.dropped_by(DropReason::partition)},
+              {"queue", counters.dropped_by(DropReason::queue)},
+              {"held", counters.dropped_by(DropReason::held)},
+              {"line", counters.dropped_by(DropReason::line)},
+              {"reject", counters.dropped_by(DropReason::reject)}}},
             {"corrupted_packets", counters.corrupted},
             {"duplicated_packets", counters.duplicated},
             {"delayed_packets", counters.delayed},

@@ -20,9 +20,9 @@ std::string rule_sentence(const RuleView& view);
 std::string opening_words(const RuleView& view);
 // Who decides what comes in, where it is not tc everywhere or could be otherwise; empty: tc.
 std::string ingress_words(const RuleView& view);
-// Takes what is left alone (RuleRecord::guard) out of the views and says it on stderr.
+// Takes what is left alone (RuleInfo::guard) out of the views and says it on stderr.
 void report_guards(std::vector<RuleView>& views);
 nlohmann::json to_json(const RuleView& view);
-nlohmann::json to_json(const hw_counters& counters);
+nlohmann::json to_json(const Counters& counters);
 
 }  // namespace headwind

@@ -63,9 +63,11 @@ Result<std::vector<Rule>> endless_rules(const Changes& changes)
     for (const auto& request : changes.add)
         if (request.duration == 0 && request.lease == 0) out.push_back(request.rule);
     if (changes.change.empty()) return out;
-    HW_TRY(const auto all, overview());
-    std::unordered_map<std::string_view, const RuleRecord*> by_name;
-    for (const auto& view : all.rules) by_name.emplace(view.record.rule.name, &view.record);
+    RuleFilter filter;
+    for (const auto& request : changes.change) filter.names.push_back(request.name);
+    HW_TRY(const auto records, find_rules(filter));
+    std::unordered_map<std::string_view, const RuleInfo*> by_name;
+    for (const auto& record : records) by_name.emplace(record.rule.name, &record);
     for (const auto& request : changes.change) {
         const auto found = by_name.find(request.name);
         if (found == by_name.end()) continue;  // what it is refused for

@@ -19,10 +19,10 @@ struct RemoveOptions {
     bool if_exists = false, anyone = false, all = false, everywhere = false;
 };
 
-std::vector<std::string> names_of(const std::vector<RuleRecord>& records)
+std::vector<std::string> names_of(const std::vector<LeftRule>& rules)
 {
     std::vector<std::string> names;
-    for (const auto& record : records) names.push_back(record.rule.name);
+    for (const auto& rule : rules) names.push_back(rule.name);
     return names;
 }
 
@@ -55,20 +55,20 @@ int report(const Removed& removed, bool as_json)
     return 0;
 }
 
-// The rules of whom `wanted` tells go, and come back unless that is confirmed.
-Result<Removed> remove_for_a_while(
-    std::uint64_t confirm, bool if_exists,
-    const std::function<std::vector<std::string>(const std::vector<RuleRecord>&)>& wanted)
+// They go, and come back unless that is confirmed.
+Result<Removed> remove_for_a_while(const RuleFilter& filter, std::uint64_t confirm,
+                                   const std::function<std::vector<std::string>(const std::vector<RuleInfo>&)>& wanted,
+                                   bool if_exists)
 {
     Removed out;
-    const auto decide = [&](const std::vector<RuleRecord>& in_force) -> Result<Changes> {
+    const auto decide = [&](const std::vector<RuleInfo>& chosen) -> Result<Changes> {
         Changes changes;
-        changes.remove = out.rules = wanted(in_force);
+        changes.remove = out.rules = wanted(chosen);
         changes.if_exists = if_exists;
         changes.confirm = confirm;
         return changes;
     };
-    HW_TRY(const auto views, change_rules(decide));
+    HW_TRY(const auto views, change_rules(filter, decide));
     static_cast<void>(views);
     if (!out.rules.empty()) tell_confirm(confirm);
     return out;
@@ -79,8 +79,8 @@ Result<int> del(const RemoveOptions& options)
     HW_CHECK(enter(options.common));
     HW_TRY(const auto confirm, parse_confirm(options.confirm));
     if (confirm != 0) {
-        HW_TRY(const auto gone,
-               remove_for_a_while(confirm, options.if_exists, [&options](const auto&) { return options.names; }));
+        HW_TRY(const auto gone, remove_for_a_while(
+                                    {}, confirm, [&options](const auto&) { return options.names; }, options.if_exists));
         return report(gone, options.common.json);
     }
     HW_TRY(const auto removed, delete_rules(options.names, options.if_exists, drain_progress()));
@@ -89,10 +89,8 @@ Result<int> del(const RemoveOptions& options)
 
 void say_what_stays(const Removed& removed)
 {
-    for (const auto& record : removed.left)
-        if (record.guard == Guard::no)
-            say("headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", record.rule.name, record.owner,
-                record.owner);
+    for (const auto& rule : removed.left)
+        say("headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", rule.name, rule.owner, rule.owner);
 }
 
 // One after the other, each to its end: what cannot be cleared is told, and the rest goes on.
@@ -135,13 +133,13 @@ Result<int> clear_rules(const RemoveOptions& options)
     if (options.everywhere) return clear_everywhere(owner, options.common.json);
     HW_TRY(const auto confirm, parse_confirm(options.confirm));
     if (confirm != 0) {
-        HW_TRY(const auto gone, remove_for_a_while(confirm, false, [&owner](const auto& records) {
-                   auto theirs = records;
-                   std::erase_if(theirs, [&owner](const auto& record) {
-                       return owner && (record.owner != *owner || record.guard != Guard::no);
-                   });
-                   return names_of(theirs);
-               }));
+        const auto wanted = [&owner](const std::vector<RuleInfo>& chosen) {
+            std::vector<std::string> names;
+            for (const auto& record : chosen)
+                if (!owner || record.guard == Guard::no) names.push_back(record.rule.name);
+            return names;
+        };
+        HW_TRY(const auto gone, remove_for_a_while({{}, owner, !owner}, confirm, wanted, false));
         return report(gone, options.common.json);
     }
     HW_TRY(const auto removed, clear(owner, drain_progress()));

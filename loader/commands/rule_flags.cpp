@@ -156,7 +156,7 @@ void add_flags(CLI::App* command, AddWords& words)
     command
         ->add_option("--max-rules", words.max_rules,
                      "room for so many rules, said with the first one of a namespace: 4096 by default")
-        ->check(CLI::Range(1, +HW_MAX_RULES))
+        ->check(CLI::Range(1U, most_rules))
         ->type_name("N");
 }
 

@@ -8,7 +8,7 @@
 namespace headwind {
 namespace {
 
-const RuleRecord* find_rule(const std::vector<RuleRecord>& records, const std::string& name)
+const RuleInfo* find_rule(const std::vector<RuleInfo>& records, const std::string& name)
 {
     const auto found =
         std::find_if(records.begin(), records.end(), [&name](const auto& record) { return record.rule.name == name; });
@@ -27,7 +27,7 @@ const AppliedRule* find_applied(const AppliedRules& applied, const DeclaredRule&
     return found == applied.end() || found->second.words != declared.words ? nullptr : &found->second;
 }
 
-Status check_free(const DeclaredRule& declared, const std::string& owner, const RuleRecord& record, std::uint64_t now)
+Status check_free(const DeclaredRule& declared, const std::string& owner, const RuleInfo& record, std::uint64_t now)
 {
     if ((record.owner == owner && record.guard == Guard::no) || is_past(record.deadline, now)) return {};
     return fail(
@@ -38,7 +38,7 @@ Status check_free(const DeclaredRule& declared, const std::string& owner, const 
 }
 
 // Of a rule that is there and has not expired: its counters go on.
-void plan_present(const DeclaredRule& declared, const AppliedRule* before, const RuleRecord& record, SetChange& out)
+void plan_present(const DeclaredRule& declared, const AppliedRule* before, const RuleInfo& record, SetChange& out)
 {
     const auto& request = declared.request;
     const bool as_before = before != nullptr;
@@ -67,7 +67,7 @@ void plan_absent(const DeclaredRule& declared, const AppliedRule* before, std::u
 }
 
 // Protections of a rule that is there.
-void append_missing(const std::vector<Rule>& protect, const std::vector<RuleRecord>& in_force, std::vector<Rule>& to)
+void append_missing(const std::vector<Rule>& protect, const std::vector<RuleInfo>& in_force, std::vector<Rule>& to)
 {
     for (const auto& rule : protect) {
         const auto* record = find_rule(in_force, rule.name);
@@ -88,7 +88,7 @@ Status check_named_once(const std::vector<DeclaredRule>& declared)
 }  // namespace
 
 Result<SetChange> plan_set(const std::vector<DeclaredRule>& declared, const std::string& owner,
-                           const AppliedRules& applied, const std::vector<RuleRecord>& in_force, std::uint64_t now,
+                           const AppliedRules& applied, const std::vector<RuleInfo>& in_force, std::uint64_t now,
                            bool again)
 {
     SetChange out;
@@ -116,7 +116,7 @@ Result<SetChange> plan_set(const std::vector<DeclaredRule>& declared, const std:
 }
 
 AppliedRules remember_set(const std::vector<DeclaredRule>& declared, const std::string& owner,
-                          const AppliedRules& applied, const std::vector<RuleRecord>& in_force)
+                          const AppliedRules& applied, const std::vector<RuleInfo>& in_force)
 {
     AppliedRules out;
     for (const auto& one : declared) {
@@ -130,8 +130,8 @@ AppliedRules remember_set(const std::vector<DeclaredRule>& declared, const std::
     return out;
 }
 
-AppliedRules remember_stop(const AppliedRules& applied, const std::string& owner,
-                           const std::vector<RuleRecord>& in_force, std::uint64_t now)
+AppliedRules remember_stop(const AppliedRules& applied, const std::string& owner, const std::vector<RuleInfo>& in_force,
+                           std::uint64_t now)
 {
     auto out = applied;
     for (auto& [name, rule] : out) {

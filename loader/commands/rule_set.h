@@ -34,15 +34,15 @@ struct SetChange {
 // `in_force`: the namespace's rules of all owners, expired ones, too. `now`: CLOCK_BOOTTIME ns. `again`: also what
 // ended. A rule goes on until the deadline it had, also after `apply --remove`. An error names the line.
 Result<SetChange> plan_set(const std::vector<DeclaredRule>& declared, const std::string& owner,
-                           const AppliedRules& applied, const std::vector<RuleRecord>& in_force, std::uint64_t now,
+                           const AppliedRules& applied, const std::vector<RuleInfo>& in_force, std::uint64_t now,
                            bool again);
 
 // What to remember after plan_set's changes were made. `in_force`: as they are then.
 AppliedRules remember_set(const std::vector<DeclaredRule>& declared, const std::string& owner,
-                          const AppliedRules& applied, const std::vector<RuleRecord>& in_force);
+                          const AppliedRules& applied, const std::vector<RuleInfo>& in_force);
 // And after all of the owner's rules were removed. `in_force`: as they were before.
-AppliedRules remember_stop(const AppliedRules& applied, const std::string& owner,
-                           const std::vector<RuleRecord>& in_force, std::uint64_t now);
+AppliedRules remember_stop(const AppliedRules& applied, const std::string& owner, const std::vector<RuleInfo>& in_force,
+                           std::uint64_t now);
 
 // As kept in a file: of this boot and network namespace, or nothing is remembered.
 struct BootId {

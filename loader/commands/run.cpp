@@ -102,7 +102,7 @@ sigset_t watched_signals()
 }
 
 // Renews the lease until the command has ended; passes signals on.
-int wait_for(pid_t child, const RuleRecord& rule, const sigset_t& watched)
+int wait_for(pid_t child, const RuleInfo& rule, const sigset_t& watched)
 {
     bool impaired = true;
     const timespec wait = renewal_interval(rule.lease);

@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <set>
 
 #include <bpf/libbpf.h>
 
-#include "datapath/hooks.h"
+#include "datapath/link.h"
 #include "datapath/programs.h"
 #include "host/backlog.h"
 
@@ -19,12 +20,13 @@ constexpr MapShape tag_shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(__u32)};
 constexpr unsigned tags = 31;  // 5 bits of skb->tc_index, 0 is nobody's
 constexpr MapShape netns_shape{BPF_MAP_TYPE_DEVMAP, sizeof(__u32), sizeof(__u32)};
 constexpr const char *netns_pin = "netns", *tag_pin = "tag", *control_pin = "control", *links_name = "links",
-                     *host_lock_name = "lock";
+                     *host_lock_name = "lock", *index_pin = "index", *index_map = "hw_index";
+constexpr std::uint32_t smallest_index = 64;
 // All that an instance pins in its directory, or ever did, in the order in which it is removed: what is left if that is
 // cut short is no instance.
 constexpr auto pin_names = std::to_array<const char*>(
-    {control_pin, "egress", "ingress", "cut", "pace_out", "held", "entries", "rules", "leases", "stops", "shares",
-     "states", "locals", "crossings", "texts", "timelines", "hooks", tag_pin, netns_pin});
+    {control_pin, "egress", "ingress",   "cut",   "pace_out",  "held",  "entries", "rules", "leases", "stops", "shares",
+     "states",    "locals", "crossings", "texts", "timelines", "hooks", index_pin, tag_pin, netns_pin});
 
 std::string name_of(const NetnsId& netns)
 {
@@ -90,8 +92,14 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     const MapShape local{BPF_MAP_TYPE_PERCPU_HASH, sizeof(hw_state_key), sizeof(hw_local)};
     HW_TRY(instance.locals, open_map_pin(directory, "locals", local, access));
     HW_TRY(instance.host, open_global<hw_host>(root, host_pin, access));
-    HW_TRY(instance.control, open_global<hw_control>(directory, control_pin, access));
+    HW_TRY(auto control, open_global<hw_control>(directory, control_pin, access));
+    instance.control = Control(std::move(control));
     HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
+    if (access == Access::change) {
+        HW_TRY(const auto fd,
+               open_map_pin(directory, index_pin, {BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(hw_index_entry)}));
+        HW_TRY(instance.index, MappedArray<hw_index_entry>::map(fd, directory.path_of(index_pin)));
+    }
     instance.root = std::move(root);
     instance.directory = std::move(directory);
     instance.links = std::move(*links);
@@ -255,6 +263,23 @@ Status open_pinned_programs(Instance& instance)
     return {};
 }
 
+Status grow_index(Instance& instance, std::size_t size)
+{
+    const auto old = instance.index.all();
+    auto room = std::max<std::size_t>(old.size(), smallest_index);
+    while (room < size) room *= 2;
+    if (room == old.size()) return {};
+    HW_TRY(const auto fd, MappedArray<hw_index_entry>::make(index_map, static_cast<std::uint32_t>(room)));
+    HW_TRY(auto larger, MappedArray<hw_index_entry>::map(fd, index_map));
+    std::copy(old.begin(), old.end(), larger.all().begin());
+    const auto fresh = std::string(index_pin) + fresh_suffix;
+    HW_CHECK(instance.directory.remove(fresh));  // of a killed command
+    HW_CHECK(pin(instance.directory, fd.get(), fresh));
+    HW_CHECK(instance.directory.rename(fresh, index_pin));
+    instance.index = std::move(larger);
+    return {};
+}
+
 Result<std::uint16_t> read_tag(const PinDirectory& directory)
 {
     HW_TRY(const auto fd, open_map_pin(directory, tag_pin, tag_shape));
@@ -291,7 +316,7 @@ Result<std::optional<Instance>> open_instance(Access access)
     return std::move(*instance);
 }
 
-std::optional<Mapping<hw_control>> find_control()
+std::optional<Control> find_control()
 {
     const auto netns = current_netns();
     const auto root = open_pin_root();
@@ -300,7 +325,22 @@ std::optional<Mapping<hw_control>> find_control()
     if (!directory || !*directory) return std::nullopt;
     auto control = open_global<hw_control>(**directory, control_pin, Access::change);
     if (!control || (*control)->abi != HW_ABI_VERSION || (*control)->netns_cookie != netns->cookie) return std::nullopt;
-    return std::move(*control);
+    return Control(std::move(*control));
+}
+
+class SettingsWriter {
+public:
+    static hw_control& of(Instance& instance) { return instance.control.writable(); }
+};
+
+void set_max_held(Instance& instance, std::uint64_t bytes)
+{
+    std::atomic_ref(SettingsWriter::of(instance).max_held).store(bytes);
+}
+
+void note_programs(Instance& instance, std::uint64_t programs)
+{
+    std::atomic_ref(SettingsWriter::of(instance).programs).store(programs);
 }
 
 bool kernel_has_btf()
@@ -360,6 +400,8 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     control.nonce = constants.nonce;
     control.programs = own_programs();
     HW_CHECK(pin_all(*skeleton, directory));
+    HW_TRY(const auto index, MappedArray<hw_index_entry>::make(index_map, smallest_index));
+    HW_CHECK(pin(directory, index.get(), index_pin));
     control.abi = HW_ABI_VERSION;
     return open_directory(std::move(root), std::move(directory), Access::change);
 }

@@ -8,6 +8,7 @@
 
 #include <headwind/abi.h>
 
+#include "datapath/control.h"
 #include "datapath/map.h"
 #include "datapath/pins.h"
 #include "host/host.h"
@@ -44,8 +45,10 @@ public:
     Fd locals;  // per CPU: see counters.h
     Map<hw_text_key, hw_text> texts;
     Map<__u32, __u32> timelines;  // of maps: see timelines.h
+    // The rules, as the loader finds them: ruleset/index.h. Only with Access::change.
+    MappedArray<hw_index_entry> index;
     Mapping<hw_host> host;
-    Mapping<hw_control> control;
+    Control control;
     Mapping<hw_held> held;
 };
 
@@ -78,13 +81,21 @@ std::string inode_of_lock(const std::string& name);
 // and taken after an InstanceLock, never before.
 Result<PinLock> lock_host();
 
+// Makes the index larger, if it has not room for that many elements. A kill leaves the old one or the new one. What
+// points into the old one leads nowhere then.
+Status grow_index(Instance& instance, std::size_t size);
+
 // Loads and pins a new one with room for `max_rules` (at most HW_MAX_RULES). The caller holds the InstanceLock and has
 // found none.
 Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules);
 
 // The pinned control map of this network namespace, where the rest of the instance may be gone; nullopt: it is not
 // there either, or of another ABI.
-std::optional<Mapping<hw_control>> find_control();
+std::optional<Control> find_control();
+
+void set_max_held(Instance& instance, std::uint64_t bytes);
+// Which programs run: own_programs(), or 0, of several versions.
+void note_programs(Instance& instance, std::uint64_t programs);
 
 // The programs as they are pinned now take the place of those that were opened.
 Status open_pinned_programs(Instance& instance);

@@ -10,6 +10,12 @@
 #include "host/devices.h"
 
 namespace headwind {
+
+class LineWriter {
+public:
+    static hw_control& of(const Control& control) { return control.writable(); }
+};
+
 namespace {
 
 const std::string return_name(line_names[0]);  // cut() at its egress, pace_out() at its ingress
@@ -69,8 +75,9 @@ Status make_line(Instance& instance)
     HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
     HW_TRY(const int bridge, netlink::create_bridge(bridge_name, line_alias, veth.index0));
     HW_CHECK(netlink::disable_transmit_offloads(bridge_name));
-    instance.control->line_return = static_cast<__u32>(veth.index0);
-    instance.control->line_cut = static_cast<__u32>(bridge);
+    auto& control = LineWriter::of(instance.control);
+    control.line_return = static_cast<__u32>(veth.index0);
+    control.line_cut = static_cast<__u32>(bridge);
     return {};
 }
 
@@ -128,7 +135,7 @@ Result<bool> is_whole(const hw_control& control)
 // Somebody removed the line's devices, or a command was killed in the middle of that.
 Status forget_lost_line(Instance& instance)
 {
-    auto& control = *instance.control;
+    auto& control = LineWriter::of(instance.control);
     if (control.line_cut == 0) return {};
     HW_TRY(const bool whole, is_whole(control));
     if (whole) return {};
@@ -184,7 +191,7 @@ Result<LineStats> read_devices(const hw_control& control)
 
 Status ensure_line(Instance& instance, const LineNeeds& needs)
 {
-    auto& control = *instance.control;
+    auto& control = LineWriter::of(instance.control);
     HW_CHECK(forget_lost_line(instance));
     if (is_on(HW_CURE_BACKLOG) && instance.host->backlog_changed == 0) {
         HW_TRY(const auto lock, lock_host());
@@ -233,8 +240,9 @@ Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,
     return lost;
 }
 
-Status restore_sysctls(hw_control& control)
+Status restore_sysctls(const Control& of)
 {
+    auto& control = LineWriter::of(of);
     HW_CHECK(restore_sysctl(route_localnet, control.route_localnet));
     return restore_sysctl(accept_local, control.accept_local);
 }
@@ -243,9 +251,9 @@ Status remove_line(Instance* instance)
 {
     HW_CHECK(remove_devices());
     if (instance == nullptr) return {};
-    auto& control = *instance->control;
+    auto& control = LineWriter::of(instance->control);
     control.line_cut = control.line_return = control.line_pace = 0;
-    return restore_sysctls(control);
+    return restore_sysctls(instance->control);
 }
 
 Result<LineStats> line_stats(const Instance& instance)

@@ -36,7 +36,7 @@ Status remove_line(Instance* instance);
 Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,
                                             const std::function<void(std::uint32_t left)>& progress);
 // The sysctls of the namespace that the line changed.
-Status restore_sysctls(hw_control& control);
+Status restore_sysctls(const Control& control);
 
 // What the line as a whole lost: refused by fq, or dropped between the two ends (netdev_max_backlog).
 struct LineStats {

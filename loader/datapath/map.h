@@ -4,7 +4,9 @@
 #include <cerrno>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <bpf/bpf.h>
@@ -61,6 +63,24 @@ public:
         return out;
     }
 
+    // All elements, many a call (Linux 5.6).
+    Result<std::vector<std::pair<Key, Value>>> items() const
+    {
+        constexpr std::uint32_t chunk = 4096;
+        std::vector<std::pair<Key, Value>> out;
+        std::vector<Key> keys(chunk);
+        std::vector<Value> values(chunk);
+        std::uint64_t position[16]{};  // the kernel's: a u32 for hash maps
+        bool more = true;
+        for (void* from = nullptr; more; from = position) {
+            std::uint32_t count = chunk;
+            more = bpf_map_lookup_batch(fd(), from, position, keys.data(), values.data(), &count, nullptr) == 0;
+            if (!more && errno != ENOENT) return fail_errno(errno, "read all of " + name_);
+            for (std::uint32_t i = 0; i < count; ++i) out.emplace_back(keys[i], values[i]);
+        }
+        return out;
+    }
+
 private:
     Status update(const Key& key, const Value& value, std::uint64_t flags) const
     {
@@ -88,5 +108,60 @@ Result<Mapping<T>> map_global(const Fd& map, const std::string& name, Access acc
     if (copy && bpf_map_lookup_elem(map.get(), &zero, address) != 0) return fail_errno(errno, "read " + name);
     return mapping;
 }
+
+// An array of BPF_F_MMAPABLE, all of whose elements are memory of this process, too.
+template <class T>
+class MappedArray {
+public:
+    MappedArray() = default;
+    static Result<Fd> make(const char* name, std::uint32_t size)
+    {
+        bpf_map_create_opts options{};
+        options.sz = sizeof(options);
+        options.map_flags = BPF_F_MMAPABLE;
+        Fd fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(std::uint32_t), sizeof(T), size, &options));
+        if (!fd) return fail_errno(errno, std::string("make the map ") + name);
+        return fd;
+    }
+    static Result<MappedArray> map(const Fd& fd, const std::string& name)
+    {
+        bpf_map_info info{};
+        std::uint32_t bytes = sizeof(info);
+        if (bpf_obj_get_info_by_fd(fd.get(), &info, &bytes) != 0) return fail_errno(errno, "inspect " + name);
+        MappedArray out;
+        out.size_ = info.max_entries;
+        void* address = mmap(nullptr, out.bytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd.get(), 0);
+        if (address == MAP_FAILED) return fail_errno(errno, "map " + name);
+        out.data_ = static_cast<T*>(address);
+        return out;
+    }
+    MappedArray(MappedArray&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0))
+    {
+    }
+    MappedArray& operator=(MappedArray&& other) noexcept
+    {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        return *this;
+    }
+    MappedArray(const MappedArray&) = delete;
+    MappedArray& operator=(const MappedArray&) = delete;
+    ~MappedArray()
+    {
+        if (data_ != nullptr) munmap(data_, bytes());
+    }
+    std::span<T> all() const { return {data_, size_}; }
+
+private:
+    std::size_t bytes() const
+    {
+        const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+        return (size_ * sizeof(T) + page - 1) / page * page;
+    }
+    static_assert(sizeof(T) % 8 == 0, "elements of an array lie 8 bytes aligned");
+    T* data_ = nullptr;
+    std::size_t size_ = 0;
+};
 
 }  // namespace headwind

@@ -1,9 +1,8 @@
 // Plans, as they become true: devices, line, rules.
 #include <algorithm>
-#include <atomic>
 #include <map>
 
-#include "datapath/hooks.h"
+#include "datapath/device_table.h"
 #include "datapath/line.h"
 #include "engine/plan.h"
 #include "host/devices.h"
@@ -13,16 +12,6 @@
 
 namespace headwind {
 namespace {
-
-bool needs_time(const Impairment& impairment)
-{
-    return impairment.delay != 0 || impairment.rate != 0;
-}
-
-bool takes_line(const RuleRecord& record)
-{
-    return needs_line(record.rule.impairment);
-}
 
 using Links = std::vector<netlink::Link>;
 
@@ -45,53 +34,50 @@ Status attach_devices(Instance& instance, const Links& devices, Attached& attach
     return {};
 }
 
+bool takes_line(const hw_index_entry* rule)
+{
+    return (rule->flags & HW_INDEX_LINE) != 0;
+}
+
 // Some fresh rule makes packets on lo take the line.
-bool uses_loopback(const std::vector<RuleRecord>& others, const Plan& plan, const std::vector<Links>& devices)
+bool uses_loopback(const Entries& others, const Plan& plan, const std::vector<Links>& devices)
 {
     const bool line = std::any_of(others.begin(), others.end(), takes_line);
     for (std::size_t i = 0; i < plan.fresh.size(); ++i)
-        if ((line || takes_line(plan.fresh[i])) && has_loopback(devices[i])) return true;
+        if ((line || needs_line(plan.fresh[i].rule.impairment)) && has_loopback(devices[i])) return true;
     return false;
+}
+
+std::vector<hw_index_entry> entries_of(const std::vector<RuleRecord>& records)
+{
+    std::vector<hw_index_entry> out;
+    for (const auto& record : records) out.push_back(make_entry(record));
+    return out;
+}
+
+Entries joined(Entries entries, const std::vector<hw_index_entry>& more)
+{
+    for (const auto& entry : more) entries.push_back(&entry);
+    return entries;
 }
 
 }  // namespace
 
-bool needs_line(const Impairment& impairment)
+Status prepare_line(Instance& instance, const Entries& rules, bool loopback)
 {
-    return needs_time(impairment) || impairment.loss || impairment.corrupt || impairment.duplicate ||
-           impairment.reject != Reject::no;
-}
-
-__u32 attach_flags(const Rule& rule)
-{
-    const bool far = is_far(rule);
-    __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
-    if (far) flags |= HW_DEVICE_FAR;
-    if (rule.direction != (far ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
-    if (rule.direction != (far ? Direction::in : Direction::out)) flags |= HW_DEVICE_INGRESS;
-    return flags;
-}
-
-Status prepare_line(Instance& instance, const std::vector<RuleRecord>& records, const std::vector<RuleRecord>& fresh,
-                    bool loopback)
-{
+    if (std::none_of(rules.begin(), rules.end(), takes_line)) return {};
     LineNeeds needs;
-    bool line = false;
-    for (const auto* rules : {&records, &fresh}) {
-        for (const auto& record : *rules) {
-            needs.time = needs.time || needs_time(record.rule.impairment);
-            line = line || needs_line(record.rule.impairment);
-        }
-    }
+    needs.time = std::any_of(rules.begin(), rules.end(), [](const auto* rule) { return rule->flags & HW_INDEX_TIME; });
     needs.loopback = loopback;
-    return line ? ensure_line(instance, needs) : Status{};
+    return ensure_line(instance, needs);
 }
 
 Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices)
 {
     auto& instance = *session.instance;
-    if (plan.max_held != 0) std::atomic_ref(instance.control->max_held).store(plan.max_held);
-    HW_CHECK(prepare_line(instance, session.records, plan.fresh, uses_loopback(session.records, plan, devices)));
+    if (plan.max_held != 0) set_max_held(instance, plan.max_held);
+    HW_CHECK(prepare_line(instance, joined(session.rules, entries_of(plan.fresh)),
+                          uses_loopback(session.rules, plan, devices)));
     Attached attached;
     for (std::size_t i = 0; i < plan.fresh.size(); ++i) {
         auto& record = plan.fresh[i];
@@ -101,12 +87,11 @@ Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<net
         if (record.state == 0) record.state = record.id;
         if (record.rule.timeline && record.timeline == 0) record.timeline = record.id;
     }
-    auto records = session.records;
-    records.insert(records.end(), plan.fresh.begin(), plan.fresh.end());
-    HW_CHECK(settle_fronts(instance, records));
-    HW_CHECK(commit(instance, {session.records, plan.fresh, plan.gone}));
+    HW_CHECK(settle_fronts(instance, joined(session.rules, entries_of(plan.fresh))));
+    const auto committed = commit(instance, {plan.fresh, plan.gone});
+    session.look_again();
+    HW_CHECK(committed);
     for (const auto state : plan.go_on) HW_CHECK(start_again(instance, state));
-    session.records = std::move(records);
     return {};
 }
 

@@ -1,6 +1,9 @@
 #include "engine/changed.h"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 
 namespace headwind {
 namespace {
@@ -11,7 +14,7 @@ ChangeObserver& observer_of_this_process()
     return observer;
 }
 
-bool is_as_before(const RuleRecord& now, const RuleRecord& before, const Plan& plan)
+bool is_as_before(const RuleInfo& now, const RuleInfo& before, const Plan& plan)
 {
     return now.rule == before.rule && now.deadline == before.deadline && now.timeline == before.timeline &&
            std::find(plan.go_on.begin(), plan.go_on.end(), now.state) == plan.go_on.end();
@@ -27,22 +30,22 @@ void observe_changes(ChangeObserver observer)
 Changed changes_of(const Plan& plan, const std::vector<RuleView>& views)
 {
     Changed out;
+    std::unordered_map<std::string_view, const RuleRecord*> before;  // by name; of two, the first
+    for (const auto& gone : plan.gone) before.emplace(gone.rule.name, &gone);
+    std::unordered_set<std::string_view> there;
     for (const auto& view : views) {
         const auto& now = view.record;
-        const auto before = std::find_if(plan.gone.begin(), plan.gone.end(),
-                                         [&now](const RuleRecord& gone) { return gone.rule.name == now.rule.name; });
-        if (before == plan.gone.end())
+        there.insert(now.rule.name);
+        const auto found = before.find(now.rule.name);
+        if (found == before.end())
             out.added.push_back(view);
-        else if (before->state != now.state)
+        else if (found->second->state != now.state)
             out.replaced.push_back(view);
-        else if (!is_as_before(now, *before, plan))
+        else if (!is_as_before(now, *found->second, plan))
             out.changed.push_back(view);
     }
-    for (const auto& gone : plan.gone) {
-        const auto goes_on = [&gone](const RuleView& view) { return view.record.rule.name == gone.rule.name; };
-        if (gone.guard != Guard::ssh && std::none_of(views.begin(), views.end(), goes_on))
-            out.removed.push_back(gone.rule.name);
-    }
+    for (const auto& gone : plan.gone)
+        if (gone.guard != Guard::ssh && !there.contains(gone.rule.name)) out.removed.push_back(gone.rule.name);
     return out;
 }
 

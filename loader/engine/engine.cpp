@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <set>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <fmt/ranges.h>
 
 #include <headwind/model.h>
 
+#include "datapath/attached.h"
 #include "datapath/hooks.h"
+#include "datapath/line.h"
 #include "engine/changed.h"
 #include "engine/panic_state.h"
 #include "engine/plan.h"
@@ -23,6 +27,7 @@
 #include "ruleset/counters.h"
 #include "ruleset/stops.h"
 #include "ruleset/transaction.h"
+#include "ruleset/xdp.h"
 
 namespace headwind {
 namespace {
@@ -64,6 +69,15 @@ std::string trouble_of(const RuleView& view, const RuleRecord& record, const std
     return "";
 }
 
+IngressHook ingress_hook(const Instance& instance, const Rule& rule, const netlink::Link& link, std::uint16_t slot)
+{
+    IngressHook hook{link.name, Xdp::off, 0};
+    if (!is_for_xdp(rule)) return hook;
+    hook.xdp = front_on(instance, slot);
+    if (hook.xdp == Xdp::off) hook.other = link.xdp_program;
+    return hook;
+}
+
 // Names, and who decides what comes in.
 void add_devices(RuleView& out, const Instance& instance, const RuleRecord& record,
                  const std::vector<netlink::Link>& links)
@@ -96,6 +110,28 @@ void look_at_hours(const RuleRecord& record, RuleView& out)
     out.opening = {wall_seconds() + static_cast<std::int64_t>(next - now_s), hw_second_of_week(&hours, next)};
 }
 
+static_assert(HW_CAUSES == drop_reasons && HW_CAUSE_LOSS == static_cast<int>(DropReason::loss) &&
+              HW_CAUSE_PARTITION == static_cast<int>(DropReason::partition) &&
+              HW_CAUSE_QUEUE == static_cast<int>(DropReason::queue) &&
+              HW_CAUSE_HELD == static_cast<int>(DropReason::held) &&
+              HW_CAUSE_LINE == static_cast<int>(DropReason::line) &&
+              HW_CAUSE_REJECT == static_cast<int>(DropReason::reject));
+
+Counters plain(const hw_counters& from)
+{
+    Counters out;
+    out.packets = from.packets;
+    out.bytes = from.bytes;
+    std::copy(std::begin(from.dropped), std::end(from.dropped), out.dropped.begin());
+    out.corrupted = from.corrupted;
+    out.duplicated = from.duplicated;
+    out.delayed = from.delayed;
+    out.reordered = from.reordered;
+    out.unstampable = from.unstampable;
+    out.shared = from.shared;
+    return out;
+}
+
 Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links,
                       const Damage& damage)
 {
@@ -113,7 +149,7 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     for (const auto& [direction, key] : {std::pair{Direction::out, HW_OUT}, {Direction::in, HW_IN}}) {
         if (record.rule.direction != Direction::both && record.rule.direction != direction) continue;
         HW_TRY(const auto counters, read_counters(instance, {record.state, static_cast<__u32>(key)}));
-        out.counters.push_back({direction, counters});
+        out.counters.push_back({direction, plain(counters)});
     }
     out.record = std::move(record);
     return out;
@@ -145,39 +181,92 @@ Status start_instance(Session& session, const Plan& plan)
 }
 
 // After a failed change: what was attached for it goes again, all of it if no rule is left.
-void undo(Session& session, const std::vector<RuleRecord>& gone)
+void undo(Session& session)
 {
-    session.records.insert(session.records.end(), gone.begin(), gone.end());
+    session.look_again();
     if (!session.instance) return;
-    if (session.records.empty())
+    if (session.rules.empty())
         static_cast<void>(drain_and_tear_down(session, default_drain, [](std::uint32_t) {}));
     else
-        static_cast<void>(trim_hooks(*session.instance, session.records));
+        static_cast<void>(trim_hooks(*session.instance, session.rules));
 }
 
-Result<Removed> remove_records(Session& session, std::vector<RuleRecord> gone, const Progress& progress,
-                               std::chrono::nanoseconds drain)
+void tell_removed(const std::vector<std::string>& names)
+{
+    Changed changed;
+    changed.removed = names;
+    tell(changed);
+}
+
+// Each once: one name has two rules, while it waits to be confirmed. Oldest first.
+std::vector<std::string> names_of(Entries rules)
+{
+    std::sort(rules.begin(), rules.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+    std::vector<std::string> out;
+    std::set<std::string> seen;
+    for (const auto* rule : rules)
+        if (auto name = rule_name(*rule); seen.insert(name).second) out.push_back(std::move(name));
+    return out;
+}
+
+// All rules go, and with them all that there is. `asked`: not what only guards.
+Result<Removed> remove_all(Session& session, const Entries& asked, const Progress& progress,
+                           std::chrono::nanoseconds drain)
 {
     Removed out;
-    for (const auto& record : gone)  // one name has two, while it waits to be confirmed
-        if (std::find(out.rules.begin(), out.rules.end(), record.rule.name) == out.rules.end())
-            out.rules.push_back(record.rule.name);
-    subtract(session.records, gone);
-    if (only_guards(session.records)) {
-        gone.insert(gone.end(), session.records.begin(), session.records.end());
-        session.records.clear();
+    out.rules = names_of(asked);
+    auto told = session.rules;
+    std::erase_if(told, [](const auto* rule) { return (rule->flags & HW_INDEX_SSH) != 0; });
+    const auto names = names_of(told);
+    if (session.instance && !session.rules.empty()) HW_CHECK(retire(*session.instance));
+    session.look_again();
+    tell_removed(names);
+    HW_TRY(out.packets_lost, drain_and_tear_down(session, drain, progress));
+    out.instance_gone = !session.instance;
+    return out;
+}
+
+// Read from one description for each owner.
+Result<std::vector<LeftRule>> rules_left(const Session& session)
+{
+    std::vector<LeftRule> out;
+    std::map<std::uint64_t, std::string> owners;  // by hash
+    for (const auto* rule : session.rules) {
+        if (is_guard(*rule)) continue;
+        auto owner = owners.find(rule->owner_hash);
+        if (owner == owners.end()) {
+            HW_TRY(const auto record, read_record(*session.instance, rule->id));
+            owner = owners.emplace(rule->owner_hash, record.owner).first;
+        }
+        out.push_back({rule_name(*rule), owner->second});
     }
-    out.left = session.records;
-    if (session.instance && !gone.empty()) HW_CHECK(commit(*session.instance, {session.records, {}, gone}));
-    Plan done;
-    done.gone = std::move(gone);
-    tell(changes_of(done, {}));
-    if (session.records.empty()) {
-        HW_TRY(out.packets_lost, drain_and_tear_down(session, drain, progress));
-        out.instance_gone = !session.instance;
-    } else {
-        HW_CHECK(trim_hooks(*session.instance, session.records));
+    return out;
+}
+
+Result<Removed> remove_rules(Session& session, const Entries& gone, const Progress& progress,
+                             std::chrono::nanoseconds drain)
+{
+    auto staying = session.rules;
+    const std::set<const hw_index_entry*> going(gone.begin(), gone.end());
+    std::erase_if(staying, [&going](const auto* rule) { return going.contains(rule); });
+    if (only_guards(staying)) return remove_all(session, gone, progress, drain);
+    Removed out;
+    if (!gone.empty()) {
+        out.rules = names_of(gone);
+        HW_TRY(const auto records, read_records(*session.instance, gone));
+        const auto committed = commit(*session.instance, {{}, records});
+        session.look_again();
+        HW_CHECK(committed);
+        tell_removed(out.rules);
     }
+    HW_CHECK(trim_hooks(*session.instance, session.rules));
+    return out;
+}
+
+std::vector<ProgramAt> plain(const std::vector<AttachedProgram>& programs)
+{
+    std::vector<ProgramAt> out;
+    for (const auto& program : programs) out.push_back({program.device, program.hook, program.id});
     return out;
 }
 
@@ -189,7 +278,7 @@ Result<Removed> clear_by_devices(const Error& why, const Progress& progress, std
     if (!lock && lock.error().kind == ErrorKind::busy) return tl::unexpected(lock.error());
     auto reclaimed = reclaim(drain, progress);
     if (!reclaimed) return tl::unexpected(why);
-    out.programs = std::move(reclaimed->programs);
+    out.programs = plain(reclaimed->programs);
     out.packets_lost = reclaimed->packets_lost;
     out.instance_gone = true;
     if (const auto removed = remove_instance_pins(); !removed)
@@ -203,14 +292,6 @@ Result<Removed> clear_by_devices(const Error& why, const Progress& progress, std
 tl::unexpected<Error> no_rule(const std::string& name)
 {
     return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
-}
-
-Result<RuleRecord> find_record(const std::vector<RuleRecord>& records, const std::string& name)
-{
-    const auto found =
-        std::find_if(records.begin(), records.end(), [&name](const auto& record) { return record.rule.name == name; });
-    if (found == records.end()) return no_rule(name);
-    return *found;
 }
 
 Status renew(const Instance& instance, std::uint32_t state, std::uint64_t lease)
@@ -231,8 +312,7 @@ void note_pending(const RuleRecord& record, Overview& out)
     if (record.former) out.pending->comes_back.push_back(record.rule.name);
 }
 
-// The rules of one version.
-Result<Overview> look_at(const Instance& instance, std::uint64_t version)
+Result<Overview> look_at(const Instance& instance)
 {
     Overview out;
     out.exists = true;
@@ -242,20 +322,30 @@ Result<Overview> look_at(const Instance& instance, std::uint64_t version)
     HW_TRY(const auto links, netlink::list_links());
     HW_TRY(const auto damage, find_damage(instance));
     HW_TRY(auto records, load_records(instance));
-    std::vector<std::pair<std::uint64_t, RuleView>> ranked;
-    for (auto& record : records) {
+    std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) { return a.rank > b.rank; });
+    for (auto& [record, rank] : records) {
         note_pending(record, out);
         if (record.former) continue;
-        HW_TRY(const auto rule, instance.rules.find(record.id));
-        if (!rule || !hw_in_version(&*rule, version)) continue;  // a transaction is under way
         HW_TRY(auto one, view(instance, std::move(record), links, damage));
-        if (one.state == RuleState::undone) continue;
-        ranked.emplace_back(rule->rank, std::move(one));
+        if (one.state != RuleState::undone) out.rules.push_back(std::move(one));
     }
-    std::sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-    for (auto& [rank, one] : ranked) out.rules.push_back(std::move(one));
-    HW_TRY(out.line, line_stats(instance));
+    HW_TRY(const auto line, line_stats(instance));
+    out.line = {line.held_packets, line.held_bytes, line.dropped_packets};
     return out;
+}
+
+// Without what a change that waits brings back.
+Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const Entries& rules, const RuleFilter& filter)
+{
+    std::unordered_set<std::uint64_t> names;
+    for (const auto& name : filter.names) names.insert(hash_of(name));
+    const auto owner = filter.owner ? hash_of(*filter.owner) : 0;
+    auto found = rules;
+    std::erase_if(found, [&, now = boottime_ns()](const auto* rule) {
+        const bool meant = filter.all || names.contains(rule->name_hash) || (filter.owner && rule->owner_hash == owner);
+        return !meant || is_former(*rule, now);
+    });
+    return read_records(instance, found);
 }
 
 }  // namespace
@@ -292,7 +382,7 @@ Result<Overview> overview()
             return nothing;
         }
         const auto version = instance->control->version;
-        auto out = look_at(*instance, version);
+        auto out = look_at(*instance);
         if (out) out->panic = panic;
         HW_TRY(const auto after, open_instance(Access::read));
         if (looks == 100 || (after && after->control->version == version)) return out;
@@ -301,32 +391,49 @@ Result<Overview> overview()
 
 Result<std::vector<RuleView>> apply_changes(const Changes& changes)
 {
-    return change_rules([&changes](const auto&) { return changes; });
+    return change_rules({}, [&changes](const auto&) { return changes; });
 }
 
-Result<std::vector<RuleView>> change_rules(const Decide& decide)
+Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter)
+{
+    // No lock is taken: what a transaction changed meanwhile is looked at again.
+    for (int looks = 1;; ++looks) {
+        HW_TRY(const auto instance, open_instance());
+        if (!instance) return std::vector<RuleInfo>{};
+        const auto version = instance->control->version;
+        auto out = read_filtered(*instance, entries_in_force(*instance), filter);
+        if (looks != 100 && instance->control->version != version) continue;
+        if (!out) return pass_error(out);
+        return std::vector<RuleInfo>(out->begin(), out->end());
+    }
+}
+
+Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decide& decide)
 {
     HW_TRY(auto session, begin());
     catch_up(session);
-    auto in_force = session.records;
-    std::erase_if(in_force, [](const auto& record) { return record.former; });
-    HW_TRY(const auto changes, decide(in_force));
+    std::vector<RuleInfo> found;
+    if (session.instance) {
+        HW_TRY(const auto records, read_filtered(*session.instance, session.rules, filter));
+        found.assign(records.begin(), records.end());
+    }
+    HW_TRY(const auto changes, decide(found));
     if (changes.empty()) return std::vector<RuleView>{};
     if (!changes.add.empty()) HW_CHECK(refuse_in_panic());
     HW_TRY(auto plan, make_plan(session, changes));
     HW_TRY(const auto devices, find_devices(plan, changes.may_wait));
     if (!session.instance) HW_CHECK(start_instance(session, plan));
     if (auto status = carry_out(session, plan, devices); !status) {
-        undo(session, plan.gone);
+        undo(session);
         return pass_error(status);
     }
-    if (session.records.empty()) {
+    if (session.rules.empty()) {
         HW_TRY(const auto lost, drain_and_tear_down(session, default_drain, [](std::uint32_t) {}));
         static_cast<void>(lost);
         tell(changes_of(plan, {}));
         return std::vector<RuleView>{};
     }
-    HW_CHECK(trim_hooks(*session.instance, session.records));
+    HW_CHECK(trim_hooks(*session.instance, session.rules));
     HW_TRY(const auto links, netlink::list_links());
     std::vector<RuleView> out;
     for (auto& record : plan.fresh) {
@@ -353,18 +460,17 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
 {
     HW_TRY(auto session, begin());
     catch_up(session);
-    std::unordered_map<std::string_view, const RuleRecord*> by_name;
-    for (const auto& record : session.records) by_name.emplace(record.rule.name, &record);
-    std::vector<RuleRecord> gone;
+    const auto named = find_named(session.rules, names);
+    Entries gone;
     for (const auto& name : names) {
-        const auto found = by_name.find(name);
-        if (found != by_name.end() && found->second->pending != 0) return fail_pending(name);
-        if (found != by_name.end())
-            gone.push_back(*found->second);
-        else if (!if_exists)
-            return no_rule(name);
+        const auto [begin, end] = named.equal_range(name);
+        if (begin == end && !if_exists) return no_rule(name);
+        for (auto one = begin; one != end; ++one) {
+            if (is_pending(*one->second, boottime_ns())) return fail_pending(name);
+            if (std::find(gone.begin(), gone.end(), one->second) == gone.end()) gone.push_back(one->second);
+        }
     }
-    return remove_records(session, gone, progress, drain);
+    return remove_rules(session, gone, progress, drain);
 }
 
 Result<Removed> clear(const std::optional<std::string>& owner, const Progress& progress, std::chrono::nanoseconds drain)
@@ -373,13 +479,17 @@ Result<Removed> clear(const std::optional<std::string>& owner, const Progress& p
     if (!session && !owner && session.error().kind != ErrorKind::busy)
         return clear_by_devices(session.error(), progress, drain);
     if (!session) return pass_error(session);
-    std::vector<RuleRecord> gone;
-    for (const auto& record : session->records)
-        if (!owner || (record.owner == *owner && record.guard == Guard::no)) gone.push_back(record);
-    HW_TRY(auto out, remove_records(*session, gone, progress, drain));
+    auto gone = session->rules;
+    if (owner)
+        std::erase_if(
+            gone, [hash = hash_of(*owner)](const auto* rule) { return rule->owner_hash != hash || is_guard(*rule); });
+    HW_TRY(auto out, remove_rules(*session, gone, progress, drain));
+    if (session->instance) {
+        HW_TRY(out.left, rules_left(*session));
+    }
     if (!owner && !session->instance) {
         HW_TRY(auto rest, reclaim(drain, progress));
-        out.programs = std::move(rest.programs);
+        out.programs = plain(rest.programs);
         out.packets_lost += rest.packets_lost;
     }
     return out;
@@ -395,19 +505,34 @@ Status renew_lease(std::uint32_t state, std::uint64_t lease)
 Status renew_leases(const std::vector<std::string>& names)
 {
     HW_TRY(const auto instance, open_instance());
-    std::vector<RuleRecord> records, named;
-    if (instance) {
-        HW_TRY(records, load_records(*instance));
-    }
+    Named named;
+    if (instance) named = find_named(entries_in_force(*instance), names);
     for (const auto& name : names) {
-        HW_TRY(auto record, find_record(records, name));
-        if (record.lease == 0 || !record.rule.stop_if.empty())
+        const auto found = named.find(name);
+        if (found == named.end()) return no_rule(name);
+        const auto flags = found->second->flags;
+        if (!(flags & HW_INDEX_LEASED) || (flags & HW_INDEX_CHECKED))
             return fail(ErrorKind::usage, "{} has no lease: give it one with `headwind add --replace --lease 30s ...`",
                         name);
-        named.push_back(std::move(record));
     }
-    for (const auto& record : named) HW_CHECK(renew(*instance, record.state, record.lease));
+    for (const auto& [name, rule] : named) {
+        HW_TRY(const auto record, read_record(*instance, rule->id));
+        HW_CHECK(renew(*instance, record.state, record.lease));
+    }
     return {};
+}
+
+std::string describe(const std::vector<ProgramAt>& programs)
+{
+    std::vector<AttachedProgram> all;
+    for (const auto& [device, hook, id] : programs) {
+        AttachedProgram program;
+        program.device = device;
+        program.hook = hook;
+        program.id = id;
+        all.push_back(std::move(program));
+    }
+    return describe(all);
 }
 
 std::string_view format_state(RuleState state)

@@ -12,13 +12,12 @@ namespace {
 
 constexpr const char* guard_owner = "headwind";
 
-// The rules that will be in force.
-std::vector<const Rule*> rules_of(const Session& session, const Plan& plan)
+// Those that impair, of the plan.
+std::vector<const Rule*> fresh_rules(const Plan& plan)
 {
     std::vector<const Rule*> out;
-    for (const auto* records : {&session.records, &plan.fresh})
-        for (const auto& record : *records)
-            if (record.guard == Guard::no) out.push_back(&record.rule);
+    for (const auto& record : plan.fresh)
+        if (record.guard == Guard::no) out.push_back(&record.rule);
     return out;
 }
 
@@ -41,18 +40,40 @@ bool is_among(const Ports& established, const SshConnection& connection)
     return established.contains({connection.server_port, connection.client_port});
 }
 
-// Of the caller's connections, each that a rule could befall and none names. In tmux, one that its server was started
-// on may have ended long ago.
-Result<std::vector<Rule>> guards_for(const std::vector<const Rule*>& rules, const Ports& established)
+bool any_names(const std::vector<const Rule*>& rules, const SshConnection& connection)
+{
+    return std::any_of(rules.begin(), rules.end(), [&](const Rule* rule) { return names(*rule, connection); });
+}
+
+// A rule in force names it. Read are those that name a local port.
+Result<bool> is_named(const Session& session, const SshConnection& connection)
+{
+    for (const auto* rule : session.rules) {
+        if (!(rule->flags & HW_INDEX_PORT) || is_guard(*rule)) continue;
+        HW_TRY(const auto record, read_record(*session.instance, rule->id));
+        if (names(record.rule, connection)) return true;
+    }
+    return false;
+}
+
+// Of the caller's connections, each that a fresh rule could befall or has been spared already, and none names. In tmux,
+// one that its server was started on may have ended long ago.
+Result<std::vector<Rule>> guards_for(const Session& session, const std::vector<const Rule*>& fresh,
+                                     const Ports& established)
 {
     HW_TRY(const auto connections, ssh_connections_here());
     std::vector<Rule> out;
     for (const auto& connection : connections) {
-        const auto any = [&rules, &connection](auto predicate) {
-            return std::any_of(rules.begin(), rules.end(),
-                               [&](const Rule* rule) { return predicate(*rule, connection); });
-        };
-        if (is_among(established, connection) && any(could_match) && !any(names)) out.push_back(guard_rule(connection));
+        if (!is_among(established, connection) || any_names(fresh, connection)) continue;
+        auto guard = guard_rule(connection);
+        if (!find_named(session.rules, {guard.name}).empty()) {
+            out.push_back(std::move(guard));
+            continue;
+        }
+        const auto befalls = [&connection](const Rule* rule) { return could_match(*rule, connection); };
+        if (std::none_of(fresh.begin(), fresh.end(), befalls)) continue;
+        HW_TRY(const bool named, is_named(session, connection));
+        if (!named) out.push_back(std::move(guard));
     }
     return out;
 }
@@ -71,31 +92,46 @@ bool has(const std::vector<Rule>& rules, const std::string& name)
 }
 
 // Guards of SSH connections that are there and not wanted: others' stay until a rule names them or they have ended.
-std::vector<RuleRecord> obsolete_guards(const std::vector<RuleRecord>& records, const std::vector<const Rule*>& rules,
-                                        const std::vector<Rule>& wanted, const Ports& established)
+Result<std::vector<RuleRecord>> obsolete_guards(const Session& session, const std::vector<const Rule*>& fresh,
+                                                const std::vector<Rule>& wanted, const Ports& established)
 {
     std::vector<RuleRecord> out;
-    for (const auto& record : records) {
-        if (record.guard != Guard::ssh || record.pending != 0 || has(wanted, record.rule.name)) continue;
+    for (const auto* rule : session.rules) {
+        if (!(rule->flags & HW_INDEX_SSH) || is_pending(*rule, boottime_ns()) || has(wanted, rule_name(*rule)))
+            continue;
+        HW_TRY(auto record, read_record(*session.instance, rule->id));
         const auto connection = connection_of(record.rule);
-        const bool ended = !is_among(established, connection);
-        const bool named = std::any_of(rules.begin(), rules.end(),
-                                       [&connection](const Rule* rule) { return names(*rule, connection); });
-        if (ended || named) out.push_back(record);
+        if (!is_among(established, connection) || any_names(fresh, connection)) out.push_back(std::move(record));
     }
+    return out;
+}
+
+struct Taken {
+    Guard guard;
+    bool pending;
+};
+
+// The names that are taken, of those of `wanted`.
+std::map<std::string, Taken> taken_names(const Session& session, const Plan& plan, const std::vector<Rule>& wanted)
+{
+    std::map<std::string, Taken> out;
+    std::vector<std::string> names;
+    for (const auto& rule : wanted) names.push_back(rule.name);
+    for (const auto& [name, rule] : find_named(session.rules, names)) {
+        const auto guard = rule->flags & HW_INDEX_PROTECT ? Guard::protect
+                           : rule->flags & HW_INDEX_SSH   ? Guard::ssh
+                                                          : Guard::no;
+        out[name] = {guard, is_pending(*rule, boottime_ns())};
+    }
+    for (const auto& record : plan.fresh) out[record.rule.name] = {record.guard, record.pending != 0};
     return out;
 }
 
 // Those that are not there yet.
 Status add_guards(const Session& session, Guard kind, const std::vector<Rule>& wanted, Plan& plan)
 {
-    struct Taken {
-        Guard guard;
-        bool pending;
-    };
-    std::map<std::string, Taken> taken;
-    for (const auto* records : {&session.records, &std::as_const(plan.fresh)})
-        for (const auto& record : *records) taken[record.rule.name] = {record.guard, record.pending != 0};
+    if (wanted.empty()) return {};
+    auto taken = taken_names(session, plan, wanted);
     for (const auto& rule : wanted) {
         const auto there = taken.find(rule.name);
         if (there != taken.end() && there->second.guard != kind)
@@ -127,16 +163,20 @@ Result<std::vector<SshConnection>> ssh_connections_here()
 
 Status plan_guards(Session& session, Plan& plan)
 {
-    const auto rules = rules_of(session, plan);
-    auto obsolete = session.records;  // guards only, if there is no rule
-    if (!rules.empty()) {
+    const auto fresh = fresh_rules(plan);
+    std::vector<RuleRecord> obsolete;
+    if (fresh.empty() && only_guards(session.rules)) {
+        if (session.instance) {
+            HW_TRY(obsolete, read_records(*session.instance, session.rules));
+        }
+    } else {
         const auto established = all_established_ports();
-        HW_TRY(const auto wanted, guards_for(rules, established));
-        obsolete = obsolete_guards(session.records, rules, wanted, established);
+        HW_TRY(const auto wanted, guards_for(session, fresh, established));
+        HW_TRY(obsolete, obsolete_guards(session, fresh, wanted, established));
         HW_CHECK(add_guards(session, Guard::ssh, wanted, plan));
         HW_CHECK(add_guards(session, Guard::protect, plan.protect, plan));
     }
-    subtract(session.records, obsolete);
+    session.rules = without(session.rules, obsolete);
     plan.gone.insert(plan.gone.end(), obsolete.begin(), obsolete.end());
     return {};
 }

@@ -97,27 +97,24 @@ Result<RuleRecord> changed_record(const Instance& instance, const RuleRecord& be
     return record;
 }
 
-// The rules in force, by name. (One that has expired may share it with another.)
-using Names = std::unordered_multimap<std::string_view, const RuleRecord*>;
-
-Names by_name(const std::vector<RuleRecord>& records)
+// Reads the rules of this name and copies them to `gone`; tells the one that has not expired, if there is one.
+Result<const RuleRecord*> take(const Session& session, const Named& named, const std::string& name, Plan& plan)
 {
-    Names out;
-    for (const auto& record : records) out.emplace(record.rule.name, &record);
-    return out;
+    const auto [begin, end] = named.equal_range(name);
+    const auto now = boottime_ns();
+    for (const bool expired : {true, false}) {
+        for (auto one = begin; one != end; ++one) {
+            if (is_expired(*one->second, now) != expired) continue;
+            HW_TRY(auto record, read_record(*session.instance, one->second->id));
+            plan.gone.push_back(std::move(record));
+        }
+    }
+    return begin == end ? nullptr : &plan.gone.back();
 }
 
-// Copies the records of this name to `gone`; tells one of them.
-const RuleRecord* take(const Names& names, const std::string& name, Plan& plan)
+Status plan_change(const Session& session, const Named& named, const ChangeRequest& request, Plan& plan)
 {
-    const auto [begin, end] = names.equal_range(name);
-    for (auto one = begin; one != end; ++one) plan.gone.push_back(*one->second);
-    return begin == end ? nullptr : begin->second;
-}
-
-Status plan_change(const Session& session, const Names& names, const ChangeRequest& request, Plan& plan)
-{
-    const auto* before = take(names, request.name, plan);
+    HW_TRY(const auto* before, take(session, named, request.name, plan));
     if (before == nullptr) return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", request.name);
     if (before->guard != Guard::no)
         return fail(ErrorKind::usage, "{0}: what is left alone cannot be changed, but taken away: headwind del {0}",
@@ -129,25 +126,24 @@ Status plan_change(const Session& session, const Names& names, const ChangeReque
 }
 
 // A rule of this name that has expired is no obstacle.
-Status plan_add(const Session& session, const Names& names, const AddRequest& request, Plan& plan)
+// A rule of this name that has expired is no obstacle.
+Status plan_add(const Session& session, const Named& named, const AddRequest& request, Plan& plan)
 {
-    const auto [begin, end] = names.equal_range(request.rule.name);
+    const auto [begin, end] = named.equal_range(request.rule.name);
     for (auto one = begin; one != end; ++one) {
-        const auto& record = *one->second;
-        if (record.guard != Guard::no)
+        const auto& rule = *one->second;
+        if (is_guard(rule))
             return fail(ErrorKind::usage,
                         "--name {0}: this is the name of what is left alone: choose another, or take that away "
                         "(headwind del {0})",
                         request.rule.name);
-        if (request.replace) continue;
-        HW_TRY(const auto state, read_state(*session.instance, record));
-        if (state != RuleState::expired)
+        if (!request.replace && !is_expired(rule, boottime_ns()))
             return fail(ErrorKind::usage,
                         "--name {}: a rule of this name exists: choose another, or put it in its place with "
                         "--replace",
                         request.rule.name);
     }
-    take(names, request.rule.name, plan);
+    HW_CHECK(take(session, named, request.rule.name, plan));
     HW_TRY(auto record, new_record(request));
     plan.fresh.push_back(std::move(record));
     plan.protect.insert(plan.protect.end(), request.protect.begin(), request.protect.end());
@@ -156,20 +152,26 @@ Status plan_add(const Session& session, const Names& names, const AddRequest& re
     return {};
 }
 
+std::vector<std::string> names_in(const Changes& changes)
+{
+    auto out = changes.remove;
+    for (const auto& request : changes.change) out.push_back(request.name);
+    for (const auto& request : changes.add) out.push_back(request.rule.name);
+    return out;
+}
+
 // Nothing is done to a rule that waits to be confirmed, and one change waits at a time.
 Status check_settled(const Session& session, const Changes& changes)
 {
-    std::set<std::string_view> pending;
-    for (const auto& record : session.records)
-        if (record.pending != 0) pending.insert(record.rule.name);
+    std::set<std::string> pending;
+    for (const auto* rule : session.rules)
+        if (is_pending(*rule, boottime_ns())) pending.insert(rule_name(*rule));
     const auto look = [&pending](const std::string& name) -> Status {
         if (pending.contains(name)) return fail_pending(name);
         return {};
     };
     if (changes.confirm != 0 && !pending.empty()) return fail_pending("");
-    for (const auto& name : changes.remove) HW_CHECK(look(name));
-    for (const auto& request : changes.change) HW_CHECK(look(request.name));
-    for (const auto& request : changes.add) HW_CHECK(look(request.rule.name));
+    for (const auto& name : names_in(changes)) HW_CHECK(look(name));
     return {};
 }
 
@@ -188,13 +190,8 @@ void await_confirmation(Plan& plan, std::uint64_t until)
 Status check_names_differ(const Changes& changes)
 {
     std::set<std::string> seen;
-    const auto look = [&seen](const std::string& name) -> Status {
+    for (const auto& name : names_in(changes))
         if (!seen.insert(name).second) return fail(ErrorKind::usage, "{} is named twice: once per rule, please", name);
-        return {};
-    };
-    for (const auto& name : changes.remove) HW_CHECK(look(name));
-    for (const auto& request : changes.change) HW_CHECK(look(request.name));
-    for (const auto& request : changes.add) HW_CHECK(look(request.rule.name));
     return {};
 }
 
@@ -236,13 +233,15 @@ Result<Plan> make_plan(Session& session, const Changes& changes)
     plan.protect = changes.protect;
     HW_CHECK(check_names_differ(changes));
     HW_CHECK(check_settled(session, changes));
-    const auto names = by_name(session.records);
-    for (const auto& request : changes.add) HW_CHECK(plan_add(session, names, request, plan));
-    for (const auto& request : changes.change) HW_CHECK(plan_change(session, names, request, plan));
-    for (const auto& name : changes.remove)
-        if (take(names, name, plan) == nullptr && !changes.if_exists)
+    const auto named = find_named(session.rules, names_in(changes));
+    for (const auto& request : changes.add) HW_CHECK(plan_add(session, named, request, plan));
+    for (const auto& request : changes.change) HW_CHECK(plan_change(session, named, request, plan));
+    for (const auto& name : changes.remove) {
+        HW_TRY(const auto* taken, take(session, named, name, plan));
+        if (taken == nullptr && !changes.if_exists)
             return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
-    subtract(session.records, plan.gone);
+    }
+    session.rules = without(session.rules, plan.gone);
     HW_CHECK(plan_guards(session, plan));
     if (changes.confirm != 0) await_confirmation(plan, boottime_ns() + changes.confirm);
     const auto fresh = static_cast<std::uint32_t>(std::min<std::size_t>(plan.fresh.size(), HW_MAX_RULES));

@@ -19,21 +19,14 @@ struct Plan {
 tl::unexpected<Error> fail_pending(const std::string& name);
 // A rule that nobody has yet.
 Result<RuleRecord> new_record(const AddRequest& request, Guard guard = Guard::no);
-// Moves records that go from the session to the plan. An error leaves the kernel as it is.
+// Rules that go are in the plan then, and no longer in the session. An error leaves the kernel as it is.
 Result<Plan> make_plan(Session& session, const Changes& changes);
 
 // ---- of carry_out.cpp ----
 
-bool needs_line(const Impairment& impairment);
-
-// What attach_device() is told (hw_device_flags) for this rule. At the host side of a pod's device what the pod sends
-// comes in. Not of a rule that is everywhere.
-__u32 attach_flags(const Rule& rule);
 // The line that these rules need, `loopback`: for packets on lo, too. One that somebody removed is made again.
-Status prepare_line(Instance& instance, const std::vector<RuleRecord>& records, const std::vector<RuleRecord>& fresh,
-                    bool loopback);
-// In one instant. `devices`: for each fresh rule where it goes. On failure the rules are those before, but the session
-// lacks those that were to go.
+Status prepare_line(Instance& instance, const Entries& rules, bool loopback);
+// In one instant. `devices`: for each fresh rule where it goes. On failure the rules are those before.
 Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices);
 
 // ---- of engine.cpp ----

@@ -83,7 +83,8 @@ Result<Reclaimed> reclaim(std::chrono::nanoseconds limit, const std::function<vo
 {
     Reclaimed out;
     HW_TRY(out.programs, own_programs_here());
-    auto controls = globals_of<hw_control>(out.programs, ".data.control");
+    std::vector<Control> controls;
+    for (auto& memory : globals_of<hw_control>(out.programs, ".data.control")) controls.emplace_back(std::move(memory));
     if (auto pinned = find_control()) controls.push_back(std::move(*pinned));
     const auto hosts = globals_of<hw_host>(out.programs, "hw_host");
     // The line's own last: they send home what it holds.
@@ -97,7 +98,7 @@ Result<Reclaimed> reclaim(std::chrono::nanoseconds limit, const std::function<vo
     for (const auto& control : controls) {
         if (control->abi != HW_ABI_VERSION) continue;
         HW_CHECK(remove_own_clsact(*control));
-        HW_CHECK(restore_sysctls(*control));
+        HW_CHECK(restore_sysctls(control));
     }
     const auto lock = lock_host();
     const auto others = other_instances_exist();

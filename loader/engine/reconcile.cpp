@@ -6,7 +6,8 @@
 #include <set>
 
 #include "container/placement.h"
-#include "datapath/hooks.h"
+#include "datapath/device_table.h"
+#include "datapath/line.h"
 #include "engine/plan.h"
 #include "host/clock.h"
 #include "host/devices.h"
@@ -65,7 +66,7 @@ Links devices_now(RuleRecord& record, const Links& links)
     return is_far(record.rule) ? host_side_now(record, links) : present_devices(links, record.rule.selector.devices);
 }
 
-bool is_at(const RuleRecord& record, const Links& devices)
+bool is_where(const RuleRecord& record, const Links& devices)
 {
     std::set<int> before, now;
     for (const auto& device : record.devices) before.insert(device.ifindex);
@@ -90,21 +91,71 @@ bool renew_cgroups(RuleRecord& record)
 
 // Of the zone, the next change of its offset, or TAI as time servers tell it. A zone that cannot be read keeps what
 // was.
-std::optional<LocalClock> clock_now(const std::vector<RuleRecord>& records)
+std::optional<LocalClock> clock_now(const Entries& rules)
 {
-    if (std::none_of(records.begin(), records.end(), [](const auto& record) { return record.rule.hours.has_value(); }))
+    if (std::none_of(rules.begin(), rules.end(), [](const auto* rule) { return rule->flags & HW_INDEX_HOURS; }))
         return std::nullopt;
     const auto clock = host_clock();
     return clock ? std::optional(*clock) : std::nullopt;
 }
 
-std::vector<Move> find_moves(const std::vector<RuleRecord>& records, const Links& links)
+// Slots whose device is gone, and those and others whose device bears another name than when it was attached.
+struct ChangedSlots {
+    Slots lost{}, changed{};
+    bool any = false;
+};
+
+ChangedSlots changed_slots(const Instance& instance, const Links& links)
+{
+    ChangedSlots out;
+    for (std::size_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+        const auto& device = instance.control->devices[slot];
+        if (device.ifindex == 0) continue;
+        const auto* link = find_link(links, device.ifindex);
+        if (link == nullptr) add(out.lost, slot);
+        if (link != nullptr && link->name == device.name) continue;
+        add(out.changed, slot);
+        out.any = true;
+    }
+    return out;
+}
+
+// Whether a rule may have to be elsewhere than it is, told by the index; its description then says.
+class MoveHints {
+public:
+    MoveHints(const Instance& instance, const Links& links, const std::optional<LocalClock>& clock)
+        : slots_(changed_slots(instance, links)), cgroups_(instance)
+    {
+        if (clock) clock_ = hash_of(*clock);
+    }
+
+    Result<bool> may_move(const hw_index_entry& rule)
+    {
+        if (clock_ && (rule.flags & HW_INDEX_HOURS) && rule.clock != *clock_) return true;
+        if (rule.flags & HW_INDEX_WAITING) return true;
+        if (slots_.any && (rule.flags & HW_INDEX_NAMED)) {
+            const bool far = rule.device_flags & HW_DEVICE_FAR;  // known by its index, whatever it is called
+            if (is_at_any(rule, far ? slots_.lost : slots_.changed)) return true;
+        }
+        if (rule.flags & HW_INDEX_PARTY) return false;
+        return cgroups_.any_of(rule);
+    }
+
+private:
+    ChangedSlots slots_;
+    GoneCgroups cgroups_;
+    std::optional<std::uint32_t> clock_;
+};
+
+Result<std::vector<Move>> find_moves(const Instance& instance, const Entries& rules, const Links& links)
 {
     std::vector<Move> out;
-    const auto clock = clock_now(records);
-    for (const auto& record : records) {
-        if (record.rule.selector.devices.empty() && record.cgroups.empty() && !record.rule.party && !record.rule.hours)
-            continue;
+    const auto clock = clock_now(rules);
+    MoveHints hints(instance, links, clock);
+    for (const auto* rule : rules) {
+        HW_TRY(const bool may_move, hints.may_move(*rule));
+        if (!may_move) continue;
+        HW_TRY(const auto record, read_record(instance, rule->id));
         Move move{record, record, {}, false, false};
         move.devices = devices_now(move.after, links);
         move.renewed = renew_cgroups(move.after);
@@ -113,15 +164,15 @@ std::vector<Move> find_moves(const std::vector<RuleRecord>& records, const Links
         const bool named = !record.rule.selector.devices.empty();
         const bool other = move.renewed || move.clock;
         if (other && record.is_at_default_devices()) move.devices = default_devices(links);
-        if (other || (named && !is_at(record, move.devices))) out.push_back(std::move(move));
+        if (other || (named && !is_where(record, move.devices))) out.push_back(std::move(move));
     }
     return out;
 }
 
-Work find_work(const Instance& instance, const std::vector<RuleRecord>& records, const Links& links)
+Result<Work> find_work(const Instance& instance, const Entries& rules, const Links& links)
 {
     Work out;
-    out.moves = find_moves(records, links);
+    HW_TRY(out.moves, find_moves(instance, rules, links));
     std::set<std::uint32_t> defaults;  // devices that rules without --dev are at
     const auto& control = *instance.control;
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
@@ -135,8 +186,8 @@ Work find_work(const Instance& instance, const std::vector<RuleRecord>& records,
             out.attach.emplace_back(*link, device.flags);
     }
     __u32 flags = 0;
-    for (const auto& record : records)
-        if (record.is_at_default_devices()) flags |= attach_flags(record.rule);
+    for (const auto* rule : rules)
+        if (is_at_default_devices(*rule)) flags |= rule->device_flags;
     if (flags != 0)
         for (const auto& link : default_devices(links))
             if (!defaults.contains(static_cast<std::uint32_t>(link.index))) out.attach.emplace_back(link, flags);
@@ -155,9 +206,9 @@ Status carry_out_moves(Session& session, const std::vector<Move>& moves)
         plan.fresh.push_back(move.after);
         devices.push_back(move.devices);
     }
-    subtract(session.records, plan.gone);
+    session.rules = without(session.rules, plan.gone);
     auto status = carry_out(session, plan, devices);
-    if (!status) session.records.insert(session.records.end(), plan.gone.begin(), plan.gone.end());
+    session.look_again();
     return status;
 }
 
@@ -193,8 +244,8 @@ Status do_work(Session& session, const Work& work, const Links& links, Followed&
     for (const auto& device : instance.control->devices)
         if (const auto* link = device.ifindex != 0 ? find_link(links, device.ifindex) : nullptr)
             devices.push_back(*link);
-    if (!session.records.empty()) {
-        const auto prepared = prepare_line(instance, session.records, {}, has_loopback(devices));
+    if (!session.rules.empty()) {
+        const auto prepared = prepare_line(instance, session.rules, has_loopback(devices));
         out.mended = work.line && prepared;
         keep_first(prepared);
     }
@@ -207,47 +258,66 @@ Status do_work(Session& session, const Work& work, const Links& links, Followed&
     }
     keep_first(move_rules(session, work.moves, out));
     // No rule names them any more: trim_hooks() may take them.
-    for (const auto slot : work.lost) instance.control->devices[slot].flags &= ~static_cast<__u32>(HW_DEVICE_DEFAULT);
-    keep_first(trim_hooks(instance, session.records));
+    for (const auto slot : work.lost) clear_device_flags(instance, slot, HW_DEVICE_DEFAULT);
+    keep_first(trim_hooks(instance, session.rules));
     return first;
 }
 
 Status bring_up_to_date(Session& session, Followed& out)
 {
     HW_TRY(const auto links, netlink::list_links());
-    const auto work = find_work(*session.instance, session.records, links);
+    HW_TRY(const auto work, find_work(*session.instance, session.rules, links));
     return work.any() || !session.swept.empty() ? do_work(session, work, links, out) : Status{};
 }
 
 // The datapath tells nobody that it stopped a rule.
-Status find_stops(const Instance& instance, const std::vector<RuleRecord>& records, Outlook& out)
+Status find_stops(const Instance& instance, const Entries& rules, Outlook& out)
 {
-    for (const auto& record : records) {
-        if (!is_stoppable(record.rule)) continue;
-        HW_TRY(const auto stop, instance.stops.find(record.state));
-        const auto& name = record.rule.name;
-        if (stop && stop->told == 0) out.stopped.push_back({record.state, name, describe(*stop, record.rule)});
-        if (stop) continue;
-        if (!record.rule.stop_if.empty()) out.checks.push_back({record.state, name, record.rule.stop_if});
+    for (const auto* rule : rules) {
+        if (!(rule->flags & (HW_INDEX_CHECKED | HW_INDEX_SHARE))) continue;
+        HW_TRY(const auto stop, instance.stops.find(rule->state));
+        const bool untold = stop && stop->told == 0;
+        if (untold || (!stop && (rule->flags & HW_INDEX_CHECKED))) {
+            HW_TRY(const auto record, read_record(instance, rule->id));
+            if (untold)
+                out.stopped.push_back({rule->state, record.rule.name, describe(*stop, record.rule)});
+            else
+                out.checks.push_back({rule->state, record.rule.name, record.rule.stop_if});
+        }
         const auto soon = boottime_ns() + share_interval;
-        if (record.rule.max_share) out.next = out.next == 0 ? soon : std::min(out.next, soon);
+        if (!stop && (rule->flags & HW_INDEX_SHARE)) out.next = out.next == 0 ? soon : std::min(out.next, soon);
     }
     return {};
 }
 
 // When the rules' own clocks make them stale.
-Result<std::uint64_t> next_end(const Instance& instance, const std::vector<RuleRecord>& records)
+Result<std::uint64_t> next_end(const Instance& instance, const Entries& rules)
 {
     std::uint64_t next = 0;
     const auto sooner = [&next](std::uint64_t time) { next = next == 0 ? time : std::min(next, time); };
-    for (const auto& record : records) {
-        if (record.pending != 0) sooner(record.pending);
-        if (record.deadline != 0) sooner(record.deadline + keep_expired + 1);
-        if (record.lease == 0) continue;
-        HW_TRY(const auto lease, instance.leases.find(record.state));
-        if (lease) sooner(lease->until);
+    HW_TRY(const auto leases, read_leases(instance, rules));
+    for (const auto* rule : rules) {
+        if (is_pending(*rule, boottime_ns())) sooner(rule->pending);
+        if (rule->deadline != 0) sooner(rule->deadline + keep_expired + 1);
+        if (!(rule->flags & HW_INDEX_LEASED)) continue;
+        if (const auto lease = leases.find(rule->state); lease != leases.end()) sooner(lease->second);
     }
     return next;
+}
+
+// Directories, for who watches them.
+Result<std::vector<std::string>> cgroup_directories(const Instance& instance, const Entries& rules)
+{
+    std::vector<std::string> out;
+    std::set<std::uint64_t> seen;  // ids
+    const auto mount = cgroup2_mount();
+    for (const auto* rule : rules) {
+        if (!mount || rule->cgroup == 0) continue;
+        if (!seen.insert(rule->cgroup).second && !(rule->flags & HW_INDEX_CGROUPS)) continue;
+        HW_TRY(const auto record, read_record(instance, rule->id));
+        for (const auto& cgroup : record.cgroups) out.push_back(*mount + cgroup.path);
+    }
+    return out;
 }
 
 }  // namespace
@@ -282,12 +352,12 @@ Result<Outlook> look_ahead()
     HW_TRY(const auto instance, open_instance());
     if (!instance) return out;
     out.exists = true;
-    HW_TRY(const auto records, load_records(*instance));
+    const auto rules = entries_in_force(*instance);
     HW_TRY(const auto links, netlink::list_links());
-    HW_TRY(const auto stale, stale_rules(*instance, records));
-    HW_TRY(out.next, next_end(*instance, records));
-    auto work = find_work(*instance, records, links);
-    if (records.empty() || !work.lost.empty()) {
+    HW_TRY(const auto stale, stale_rules(*instance, rules));
+    HW_TRY(out.next, next_end(*instance, rules));
+    HW_TRY(auto work, find_work(*instance, rules, links));
+    if (rules.empty() || !work.lost.empty()) {
         HW_TRY(const auto line, line_stats(*instance));
         if (line.held_packets != 0) {
             work.lost.clear();
@@ -296,12 +366,9 @@ Result<Outlook> look_ahead()
             out.due = true;
         }
     }
-    HW_CHECK(find_stops(*instance, records, out));
+    HW_CHECK(find_stops(*instance, rules, out));
     out.due = out.due || work.any() || !stale.empty() || instance->control->dirty != 0;
-    const auto mount = cgroup2_mount();
-    if (!mount) return out;
-    for (const auto& record : records)
-        for (const auto& cgroup : record.cgroups) out.cgroups.push_back(*mount + cgroup.path);
+    HW_TRY(out.cgroups, cgroup_directories(*instance, rules));
     return out;
 }
 
@@ -311,7 +378,7 @@ Result<Followed> follow()
     HW_TRY(auto session, begin());
     out.removed = session.swept;
     if (!session.instance) return out;
-    if (!session.records.empty()) {
+    if (!session.rules.empty()) {
         HW_CHECK(bring_up_to_date(session, out));
         return out;
     }
@@ -326,7 +393,7 @@ Result<Followed> follow()
 void catch_up(Session& session)
 {
     Followed done;
-    if (session.instance && !session.records.empty()) static_cast<void>(bring_up_to_date(session, done));
+    if (session.instance && !session.rules.empty()) static_cast<void>(bring_up_to_date(session, done));
 }
 
 Status sweep_host()

@@ -3,10 +3,14 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <unordered_set>
 
+#include "datapath/attached.h"
+#include "datapath/device_table.h"
 #include "datapath/hooks.h"
+#include "datapath/line.h"
 #include "engine/reclaim.h"
 #include "host/devices.h"
 #include "ruleset/stops.h"
@@ -38,7 +42,113 @@ RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool stopped
     return panic ? RuleState::panicked : RuleState::live;
 }
 
+// Free ones, too.
+Slots lost_slots(const Instance& instance)
+{
+    Slots out{};
+    for (std::size_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+        const auto ifindex = instance.control->devices[slot].ifindex;
+        if (ifindex == 0 || is_lost(static_cast<int>(ifindex))) add(out, slot);
+    }
+    return out;
+}
+
+// Tells what became of rules, from the index.
+class Judge {
+public:
+    static Result<Judge> make(const Instance& instance, const Entries& rules)
+    {
+        Judge out(instance);
+        HW_TRY(out.leases_, read_leases(instance, rules));
+        return out;
+    }
+
+    // Other than `live`: begin() removes it.
+    Result<RuleState> fate_of(const hw_index_entry& rule)
+    {
+        HW_TRY(const bool orphaned, is_orphaned(rule));
+        if (orphaned) return RuleState::orphaned;
+        if (rule.pending != 0 && !(rule.flags & HW_INDEX_FORMER) && now_ >= rule.pending) return RuleState::undone;
+        if (is_expired(rule, now_)) return now_ > rule.deadline + keep_expired ? RuleState::expired : RuleState::live;
+        if (!(rule.flags & HW_INDEX_LEASED)) return RuleState::live;
+        const auto lease = leases_.find(rule.state);
+        if (lease != leases_.end() && now_ < lease->second) return RuleState::live;
+        if (!(rule.flags & (HW_INDEX_CHECKED | HW_INDEX_SHARE))) return RuleState::unleased;
+        HW_TRY(const auto stop, instance_.stops.find(rule.state));
+        return stop ? RuleState::live : RuleState::unleased;
+    }
+
+private:
+    explicit Judge(const Instance& instance) : instance_(instance), cgroups_(instance), lost_(lost_slots(instance)) {}
+
+    // Of a rule for a container, a pod or a process: its cgroup is gone or, without one, the host side of its devices.
+    // (A pod's namespace takes its instance with it.)
+    Result<bool> is_orphaned(const hw_index_entry& rule)
+    {
+        if (!(rule.flags & HW_INDEX_PARTY)) return false;
+        if (rule.cgroup != 0) return cgroups_.all_of(rule);
+        if (!(rule.device_flags & HW_DEVICE_FAR)) return false;
+        return is_within(rule, lost_);
+    }
+
+    const Instance& instance_;
+    GoneCgroups cgroups_;
+    Slots lost_;
+    std::map<std::uint32_t, std::uint64_t> leases_;
+    std::uint64_t now_ = boottime_ns();
+};
+
 }  // namespace
+
+void Session::look_again()
+{
+    rules = instance ? entries_in_force(*instance) : Entries{};
+}
+
+Result<bool> GoneCgroups::first_of(const hw_index_entry& rule)
+{
+    if (const auto known = gone_.find(rule.cgroup); known != gone_.end()) return known->second;
+    HW_TRY(const auto record, read_record(instance_, rule.id));
+    const bool gone = !record.cgroups.empty() && is_gone(record.cgroups.front());
+    gone_[rule.cgroup] = gone;
+    return gone;
+}
+
+Result<bool> GoneCgroups::all_of(const hw_index_entry& rule)
+{
+    if (rule.cgroup == 0) return false;
+    if (!(rule.flags & HW_INDEX_CGROUPS)) return first_of(rule);
+    HW_TRY(const auto record, read_record(instance_, rule.id));
+    return std::all_of(record.cgroups.begin(), record.cgroups.end(), is_gone);
+}
+
+Result<bool> GoneCgroups::any_of(const hw_index_entry& rule)
+{
+    if (rule.cgroup == 0) return false;
+    if (!(rule.flags & HW_INDEX_CGROUPS)) return first_of(rule);
+    HW_TRY(const auto record, read_record(instance_, rule.id));
+    return std::any_of(record.cgroups.begin(), record.cgroups.end(), is_gone);
+}
+
+Result<std::map<std::uint32_t, std::uint64_t>> read_leases(const Instance& instance, const Entries& rules)
+{
+    std::map<std::uint32_t, std::uint64_t> out;
+    if (std::none_of(rules.begin(), rules.end(), [](const auto* rule) { return rule->flags & HW_INDEX_LEASED; }))
+        return out;
+    HW_TRY(const auto leases, instance.leases.items());
+    for (const auto& [state, lease] : leases) out[state] = lease.until;
+    return out;
+}
+
+Named find_named(const Entries& rules, const std::vector<std::string>& names)
+{
+    std::unordered_set<std::uint64_t> hashes;
+    for (const auto& name : names) hashes.insert(hash_of(name));
+    Named out;
+    for (const auto* rule : rules)
+        if (hashes.contains(rule->name_hash)) out.emplace(rule_name(*rule), rule);
+    return out;
+}
 
 bool is_lost(int ifindex)
 {
@@ -46,14 +156,15 @@ bool is_lost(int ifindex)
     return if_indextoname(static_cast<unsigned>(ifindex), name) == nullptr;
 }
 
-Result<std::vector<Swept>> stale_rules(const Instance& instance, const std::vector<RuleRecord>& records)
+Result<std::vector<Swept>> stale_rules(const Instance& instance, const Entries& rules)
 {
     std::vector<Swept> out;
-    for (const auto& record : records) {
-        HW_TRY(const auto state, read_state(instance, record));
-        const bool long_expired = state == RuleState::expired && boottime_ns() > record.deadline + keep_expired;
-        const bool left = state == RuleState::unleased || state == RuleState::orphaned || state == RuleState::undone;
-        if (left || long_expired) out.push_back({record, state});
+    HW_TRY(auto judge, Judge::make(instance, rules));
+    for (const auto* rule : rules) {
+        HW_TRY(const auto fate, judge.fate_of(*rule));
+        if (fate == RuleState::live) continue;
+        HW_TRY(auto record, read_record(instance, rule->id));
+        out.push_back({std::move(record), fate});
     }
     return out;
 }
@@ -71,14 +182,9 @@ Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
     return state_of(record, lease ? &*lease : nullptr, stopped, panic);
 }
 
-bool is_pending(const std::vector<RuleRecord>& records)
+bool only_guards(const Entries& rules)
 {
-    return std::any_of(records.begin(), records.end(), [](const auto& record) { return record.pending != 0; });
-}
-
-bool only_guards(const std::vector<RuleRecord>& records)
-{
-    return std::all_of(records.begin(), records.end(), [](const auto& record) { return record.guard != Guard::no; });
+    return std::all_of(rules.begin(), rules.end(), [](const auto* rule) { return is_guard(*rule); });
 }
 
 __u32 lost_hooks(const Instance& instance, std::uint16_t slot)
@@ -90,13 +196,6 @@ __u32 lost_hooks(const Instance& instance, std::uint16_t slot)
     if ((device.flags & HW_DEVICE_INGRESS) && !there(HW_IN)) lost |= HW_DEVICE_INGRESS;
     if ((device.flags & HW_DEVICE_XDP) && front_on(instance, slot) == Xdp::off) lost |= HW_DEVICE_XDP;
     return lost;
-}
-
-void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone)
-{
-    std::unordered_set<std::uint32_t> ids;
-    for (const auto& record : gone) ids.insert(record.id);
-    std::erase_if(from, [&ids](const auto& record) { return ids.contains(record.id); });
 }
 
 Result<Session> begin(Sweep sweep)
@@ -112,42 +211,44 @@ Result<Session> begin(Sweep sweep)
         return session;
     }
     HW_CHECK(repair(*session.instance));
-    HW_TRY(session.records, load_records(*session.instance));
-    HW_TRY(session.swept, stale_rules(*session.instance, session.records));
+    session.look_again();
+    HW_TRY(session.swept, stale_rules(*session.instance, session.rules));
     if (session.swept.empty()) return session;
     std::vector<RuleRecord> stale;
     for (const auto& swept : session.swept) stale.push_back(swept.record);
-    subtract(session.records, stale);
-    if (only_guards(session.records)) {
-        stale.insert(stale.end(), session.records.begin(), session.records.end());
-        session.records.clear();
+    const auto left = without(session.rules, stale);
+    if (only_guards(left)) {
+        HW_TRY(const auto guards, read_records(*session.instance, left));
+        stale.insert(stale.end(), guards.begin(), guards.end());
     }
-    HW_CHECK(commit(*session.instance, {session.records, {}, stale}));
+    HW_CHECK(commit(*session.instance, {{}, stale}));
+    session.look_again();
     for (const auto& record : stale)
         for (const auto& cgroup : record.cgroups) sweep_command_cgroup(cgroup.path);
     return session;
 }
 
-Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records)
+Status trim_hooks(Instance& instance, const Entries& rules)
 {
-    const bool default_in_use =
-        std::any_of(records.begin(), records.end(), [](const auto& record) { return record.is_at_default_devices(); });
-    HW_CHECK(settle_fronts(instance, records));
+    bool default_in_use = false;
+    Slots named{}, far{};
+    for (const auto* rule : rules) {
+        default_in_use = default_in_use || is_at_default_devices(*rule);
+        if (!(rule->flags & HW_INDEX_NAMED)) continue;
+        for (std::size_t i = 0; i < named.size(); ++i) {
+            named[i] |= rule->slots[i];
+            if (rule->device_flags & HW_DEVICE_FAR) far[i] |= rule->slots[i];
+        }
+    }
+    HW_CHECK(settle_fronts(instance, rules));
     HW_TRY(const auto line, line_stats(instance));
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
-        auto& device = instance.control->devices[slot];
+        const auto& device = instance.control->devices[slot];
         if (device.ifindex == 0) continue;
-        const auto sits_here = [slot](const RuleRecord& record) {
-            return std::any_of(record.devices.begin(), record.devices.end(),
-                               [slot](const auto& d) { return d.slot == slot; });
-        };
-        const bool named = std::any_of(records.begin(), records.end(), sits_here);
-        const bool far = std::any_of(records.begin(), records.end(), [&sits_here](const auto& record) {
-            return is_far(record.rule) && sits_here(record);
-        });
-        if (!far) device.flags &= ~static_cast<__u32>(HW_DEVICE_FAR);
-        if (!default_in_use) device.flags &= ~static_cast<__u32>(HW_DEVICE_DEFAULT);
-        if (named || (device.flags & HW_DEVICE_DEFAULT)) continue;
+        const auto bit = 1ULL << slot % 64;
+        if (!(far[slot / 64] & bit)) clear_device_flags(instance, slot, HW_DEVICE_FAR);
+        if (!default_in_use) clear_device_flags(instance, slot, HW_DEVICE_DEFAULT);
+        if ((named[slot / 64] & bit) || (device.flags & HW_DEVICE_DEFAULT)) continue;
         HW_CHECK(detach_device(instance, slot));
         if (line.held_packets == 0) release_device(instance, slot);
     }
@@ -180,8 +281,8 @@ Result<std::uint32_t> drain_and_tear_down(Session& session, std::chrono::nanosec
     HW_TRY(auto now, begin());
     session.lock.emplace(std::move(*now.lock));
     session.instance = std::move(now.instance);
-    session.records = std::move(now.records);
-    if (!session.instance || !session.records.empty()) return 0U;
+    session.look_again();
+    if (!session.instance || !session.rules.empty()) return 0U;
     return tear_down(session.instance);
 }
 

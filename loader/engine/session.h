@@ -1,11 +1,15 @@
 // How a command begins and ends its work on the rules of this network namespace: for engine.cpp and plan.cpp.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/engine.h"
 #include "host/cgroup.h"
+#include "ruleset/index.h"
 
 namespace headwind {
 
@@ -19,8 +23,10 @@ struct Swept {
 struct Session {
     std::optional<InstanceLock> lock;
     std::optional<Instance> instance;
-    std::vector<RuleRecord> records;
+    Entries rules;             // in force
     std::vector<Swept> swept;  // by begin()
+    // After a commit(): `rules` as they are now.
+    void look_again();
 };
 
 // Takes the InstanceLock, repairs what a killed command left and removes rules whose owner is gone.
@@ -30,28 +36,44 @@ Result<Session> begin(Sweep sweep = Sweep::empty);
 bool is_lost(int ifindex);
 
 // Of those given, the rules that begin() would remove now.
-Result<std::vector<Swept>> stale_rules(const Instance& instance, const std::vector<RuleRecord>& records);
+Result<std::vector<Swept>> stale_rules(const Instance& instance, const Entries& rules);
+
+// Which of the cgroups that rules are for are gone, or were made anew: looked at once each, however many rules name
+// one.
+class GoneCgroups {
+public:
+    explicit GoneCgroups(const Instance& instance) : instance_(instance) {}
+    // All of the rule's cgroups. False of a rule that has none.
+    Result<bool> all_of(const hw_index_entry& rule);
+    Result<bool> any_of(const hw_index_entry& rule);
+
+private:
+    Result<bool> first_of(const hw_index_entry& rule);
+    const Instance& instance_;
+    std::map<std::uint64_t, bool> gone_;  // by id
+};
+
+// When leases end, by RuleRecord::state; nothing if none of the rules has one.
+Result<std::map<std::uint32_t, std::uint64_t>> read_leases(const Instance& instance, const Entries& rules);
+
+// Those of these names. (One that has expired may share it with another.)
+using Named = std::unordered_multimap<std::string, const hw_index_entry*>;
+Named find_named(const Entries& rules, const std::vector<std::string>& names);
 
 // Rules that expired are listed this long (ns), then the next change removes them.
 constexpr std::uint64_t keep_expired = 600'000'000'000;
 
 Result<RuleState> read_state(const Instance& instance, const RuleRecord& record);
 
-// One of them is of a change that waits to be confirmed.
-bool is_pending(const std::vector<RuleRecord>& records);
-
 // Rules that nobody asked for.
-bool only_guards(const std::vector<RuleRecord>& records);
+bool only_guards(const Entries& rules);
 
 // Of the device's HW_DEVICE_EGRESS, _INGRESS and _XDP, those where our program is to be and is not: somebody took it
 // off.
 __u32 lost_hooks(const Instance& instance, std::uint16_t slot);
 
-// Moves out of `from` what is in `gone`.
-void subtract(std::vector<RuleRecord>& from, const std::vector<RuleRecord>& gone);
-
 // Hooks that no rule needs any more are taken off; a slot is freed once nothing in the line can come back to it.
-Status trim_hooks(Instance& instance, const std::vector<RuleRecord>& records);
+Status trim_hooks(Instance& instance, const Entries& rules);
 
 // Removes the instance, if there is one, and all that Headwind has in this namespace, at once. Returns the packets that
 // the line still held.

@@ -10,13 +10,14 @@ namespace headwind {
 Result<Settled> settle_pending(bool undo, const Progress& progress)
 {
     HW_TRY(auto session, begin());
-    if (!is_pending(session.records))
+    auto waiting = session.rules;
+    std::erase_if(waiting, [now = boottime_ns()](const auto* rule) { return !is_pending(*rule, now); });
+    if (waiting.empty())
         return fail(ErrorKind::not_found, "no change waits to be confirmed (it may have been undone by now)");
     Plan plan;
     Settled out;
-    for (const auto& record : session.records) {
-        if (record.pending == 0) continue;
-        plan.gone.push_back(record);
+    HW_TRY(plan.gone, read_records(*session.instance, waiting));
+    for (const auto& record : plan.gone) {
         if (record.former != undo) continue;
         auto staying = record;
         staying.pending = 0;
@@ -24,7 +25,7 @@ Result<Settled> settle_pending(bool undo, const Progress& progress)
         out.rules.push_back(staying.rule.name);
         plan.fresh.push_back(std::move(staying));
     }
-    subtract(session.records, plan.gone);
+    session.rules = without(session.rules, plan.gone);
     HW_TRY(const auto devices, find_devices(plan, true));
     HW_CHECK(carry_out(session, plan, devices));
     Changed changed;
@@ -32,10 +33,10 @@ Result<Settled> settle_pending(bool undo, const Progress& progress)
                                 out.rules.empty() ? "nothing" : fmt::format("{}", fmt::join(out.rules, ", ")));
     changed.about = out.rules;
     tell(changed);
-    if (only_guards(session.records)) {
+    if (only_guards(session.rules)) {
         HW_TRY(out.packets_lost, drain_and_tear_down(session, default_drain, progress));
     } else {
-        HW_CHECK(trim_hooks(*session.instance, session.records));
+        HW_CHECK(trim_hooks(*session.instance, session.rules));
     }
     return out;
 }

@@ -2,8 +2,6 @@
 
 #include <net/if.h>
 
-#include <atomic>
-
 #include <bpf/bpf.h>
 
 #include <fmt/ranges.h>
@@ -16,11 +14,6 @@
 
 namespace headwind {
 namespace {
-
-void note_programs(Instance& instance, std::uint64_t programs)
-{
-    std::atomic_ref(instance.control->programs).store(programs);
-}
 
 // Our programs over the instance's maps, telling its packets apart as the ones before do.
 Result<Skeleton> load_over(const Instance& instance)

@@ -64,7 +64,7 @@ Labels labels_of(const RuleView& rule, Direction direction)
     return {{"rule", rule.record.rule.name}, {"direction", std::string(format_direction(direction))}};
 }
 
-MetricFamily per_direction(const Rules& rules, const char* name, const char* help, __u64 hw_counters::*field)
+MetricFamily per_direction(const Rules& rules, const char* name, const char* help, std::uint64_t Counters::*field)
 {
     auto family = make_family(name, MetricType::Counter, help);
     for (const auto* rule : rules)
@@ -73,10 +73,7 @@ MetricFamily per_direction(const Rules& rules, const char* name, const char* hel
     return family;
 }
 
-constexpr std::array<const char*, HW_CAUSES> cause_names{"loss", "partition", "queue", "held", "line", "reject"};
-static_assert(HW_CAUSE_LOSS == 0 && HW_CAUSE_PARTITION == 1 && HW_CAUSE_QUEUE == 2 && HW_CAUSE_HELD == 3 &&
-                  HW_CAUSE_LINE == 4 && HW_CAUSE_REJECT == 5,
-              "cause_names is in this order");
+constexpr std::array<const char*, drop_reasons> cause_names{"loss", "partition", "queue", "held", "line", "reject"};
 
 MetricFamily drops(const Rules& rules)
 {
@@ -112,24 +109,22 @@ std::vector<MetricFamily> metric_families(const Overview& all)
     const auto rules = one_per_name(all);
     const auto& line = all.line;
     return {
-        per_direction(rules, "headwind_packets_total", "Wire packets the rule matched", &hw_counters::packets),
-        per_direction(rules, "headwind_bytes_total", "Bytes the rule matched (frames without FCS)",
-                      &hw_counters::bytes),
+        per_direction(rules, "headwind_packets_total", "Wire packets the rule matched", &Counters::packets),
+        per_direction(rules, "headwind_bytes_total", "Bytes the rule matched (frames without FCS)", &Counters::bytes),
         drops(rules),
         per_direction(rules, "headwind_corrupted_packets_total", "Wire packets with a bit flipped (--corrupt)",
-                      &hw_counters::corrupted),
+                      &Counters::corrupted),
         per_direction(rules, "headwind_duplicated_packets_total", "Copies made of wire packets (--duplicate)",
-                      &hw_counters::duplicated),
-        per_direction(rules, "headwind_delayed_packets_total", "Wire packets handed to the pacer",
-                      &hw_counters::delayed),
+                      &Counters::duplicated),
+        per_direction(rules, "headwind_delayed_packets_total", "Wire packets handed to the pacer", &Counters::delayed),
         per_direction(rules, "headwind_reordered_packets_total",
-                      "Wire packets handed to the pacer without their delay (--reorder)", &hw_counters::reordered),
+                      "Wire packets handed to the pacer without their delay (--reorder)", &Counters::reordered),
         per_direction(rules, "headwind_passed_undelayed_packets_total",
                       "Packets passed without their delay: not plain IP to the kernel (a second VLAN tag)",
-                      &hw_counters::unstampable),
+                      &Counters::unstampable),
         per_direction(rules, "headwind_passed_shared_packets_total",
                       "Packets that were only subject to loss and partition: their sender keeps them (pktgen, NC-SI)",
-                      &hw_counters::shared),
+                      &Counters::shared),
         liveness(rules),
         single("headwind_line_held_packets", MetricType::Gauge, "Packets in the line now", line.held_packets),
         single("headwind_line_held_bytes", MetricType::Gauge, "Bytes in the line now, as counted against --max-held",

@@ -149,6 +149,33 @@ struct Rule {
     friend bool operator==(const Rule&, const Rule&) = default;
 };
 
+// What Headwind leaves alone, besides the rules: it goes with the last of them.
+enum class Guard {
+    no,
+    ssh,      // the SSH connection that a command was typed on, unless a rule names it
+    protect,  // --protect: whatever rules say
+};
+
+// A rule that was added, in force or about to be.
+struct RuleInfo {
+    std::uint32_t id = 0;     // a changed rule gets another
+    std::uint32_t state = 0;  // of its lease, state and counters, which outlive a change: the first id it had
+    Rule rule;
+    std::int64_t created = 0;    // wall clock, s
+    std::uint64_t deadline = 0;  // CLOCK_BOOTTIME ns; 0: none
+    std::int64_t until = 0;      // the deadline on the wall clock as it was set, s
+    std::uint64_t lease = 0;     // ns that a renewal lasts; 0: no lease
+    std::string owner;           // user who added it
+    std::uint32_t timeline = 0;  // the id under which its timeline was made; 0: it has none, or not yet
+    // Of a change that waits for `headwind confirm` until this moment of CLOCK_BOOTTIME (0: of none): a rule as the
+    // change would have it, which ends then, or, `former`, as it was before, which begins again then.
+    std::uint64_t pending = 0;
+    bool former = false;
+    Guard guard = Guard::no;
+    bool everywhere = false;  // at every device that any rule is at, needing none itself: guards (but those that
+                              // older versions made)
+};
+
 // Its party is at the far end of the devices' cables: a pod, seen from the host side.
 bool is_far(const Rule& rule);
 

@@ -275,6 +275,27 @@ std::uint64_t next_opening(const hw_hours& hours, std::uint64_t now)
     }
 }
 
+__u32 attach_flags(const Rule& rule)
+{
+    const bool far = is_far(rule);
+    __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
+    if (far) flags |= HW_DEVICE_FAR;
+    if (rule.direction != (far ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
+    if (rule.direction != (far ? Direction::in : Direction::out)) flags |= HW_DEVICE_INGRESS;
+    return flags;
+}
+
+bool needs_time(const Impairment& impairment)
+{
+    return impairment.delay != 0 || impairment.rate != 0;
+}
+
+bool needs_line(const Impairment& impairment)
+{
+    return needs_time(impairment) || impairment.loss || impairment.corrupt || impairment.duplicate ||
+           impairment.reject != Reject::no;
+}
+
 hw_impairment compile_impairment(const Impairment& impairment)
 {
     hw_impairment out{};

@@ -34,6 +34,13 @@ struct SelectorEntry {
 
 Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved);
 
+// The hooks (hw_device_flags) that this rule wants on the devices it is at. At the host side of a pod's device what the
+// pod sends comes in. Not of a rule that is everywhere.
+__u32 attach_flags(const Rule& rule);
+// Delay or rate: the pacer. And all that takes the detour through the line.
+bool needs_time(const Impairment& impairment);
+bool needs_line(const Impairment& impairment);
+
 hw_impairment compile_impairment(const Impairment& impairment);
 
 // The steps of a rule whose timeline's phases are there, and behind them the one that is never in force (abi.h).

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <utility>
 
 #include <headwind/model.h>
 
@@ -11,30 +12,56 @@ namespace {
 
 constexpr std::size_t chunk_bytes = sizeof(hw_text::bytes);
 
+std::string text_of(const hw_text& piece)
+{
+    return {piece.bytes, std::min<std::size_t>(piece.length, chunk_bytes)};
+}
+
+Result<RuleRecord> decode_now(std::uint32_t id, const std::string& text)
+{
+    HW_TRY(auto record, decode_record(id, text));
+    if (record.former && boottime_ns() >= record.pending) {
+        record.former = false;
+        record.pending = 0;
+    }
+    return record;
+}
+
 }  // namespace
 
-Result<std::vector<RuleRecord>> load_records(const Instance& instance)
+Result<RuleRecord> read_record(const Instance& instance, std::uint32_t id)
 {
-    std::map<std::uint32_t, std::map<std::uint32_t, std::string>> pieces;
-    for (const auto& key : instance.texts.keys()) {
-        HW_TRY(const auto text, instance.texts.find(key));
-        if (text)
-            pieces[key.rule][key.chunk] = std::string(text->bytes, std::min<std::size_t>(text->length, chunk_bytes));
+    std::string text;
+    for (std::uint32_t chunk = 0;; ++chunk) {
+        HW_TRY(const auto piece, instance.texts.find({id, chunk}));
+        if (!piece) break;
+        text += text_of(*piece);
+        if (piece->length < chunk_bytes) break;
     }
-    std::vector<RuleRecord> out;
-    const auto now = boottime_ns();
-    for (const auto& [id, chunks] : pieces) {
-        HW_TRY(const auto rule, instance.rules.find(id));
-        // A command is at it, or was killed here: repair() removes it.
-        if (!rule || !hw_in_version(&*rule, instance.control->version)) continue;
+    return decode_now(id, text);
+}
+
+Result<std::vector<RankedRecord>> load_records(const Instance& instance)
+{
+    HW_TRY(const auto rules, instance.rules.items());
+    HW_TRY(auto texts, instance.texts.items());
+    std::sort(texts.begin(), texts.end(), [](const auto& a, const auto& b) {
+        return std::pair(a.first.rule, a.first.chunk) < std::pair(b.first.rule, b.first.chunk);
+    });
+    const auto version = instance.control->version;
+    std::map<std::uint32_t, std::uint64_t> ranks;  // of those in force
+    for (const auto& [id, rule] : rules)
+        if (hw_in_version(&rule, version)) ranks[id] = rule.rank;
+    std::vector<RankedRecord> out;
+    for (auto at = texts.begin(); at != texts.end();) {
+        const auto id = at->first.rule;
         std::string text;
-        for (const auto& [number, piece] : chunks) text += piece;
-        HW_TRY(auto record, decode_record(id, text));
-        if (record.former && now >= record.pending) {
-            record.former = false;
-            record.pending = 0;
+        for (; at != texts.end() && at->first.rule == id; ++at) text += text_of(at->second);
+        // Else a command is at it, or was killed here: repair() removes it.
+        if (const auto rank = ranks.find(id); rank != ranks.end()) {
+            HW_TRY(auto record, decode_now(id, text));
+            out.push_back({std::move(record), rank->second});
         }
-        out.push_back(std::move(record));
     }
     return out;
 }

@@ -1,19 +1,31 @@
 #include "ruleset/transaction.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cstring>
 #include <map>
 #include <set>
 #include <span>
+#include <unordered_set>
+#include <utility>
 
 #include <headwind/model.h>
 
+#include "ruleset/compile.h"
 #include "ruleset/counters.h"
+#include "ruleset/index.h"
 #include "ruleset/stops.h"
 #include "ruleset/timelines.h"
 
 namespace headwind {
+
+class VersionWriter {
+public:
+    static hw_control& of(Instance& instance) { return instance.control.writable(); }
+};
+
 namespace {
 
 constexpr std::uint64_t never = ~0ULL;
@@ -41,7 +53,7 @@ using ShapeSet = std::map<hw_shape, hw_shape, ShapeLess>;
 
 hw_shape_table& table_of(Instance& instance, std::uint64_t version)
 {
-    return instance.control->tables[version & 1];
+    return VersionWriter::of(instance).tables[version & 1];
 }
 
 Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& records)
@@ -76,47 +88,87 @@ void put_shape_ids(std::vector<CompiledRule>& rules, const ShapeSet& shapes)
                 entry.key.shape = found->second.id;
 }
 
-// The shapes that the new set needs. Those in force keep their ids; a new one gets an id that is not in use.
-Result<ShapeSet> shapes_needed(const ShapeSet& in_force, const std::vector<CompiledRule>& keep,
-                               const std::vector<CompiledRule>& add)
+// Highest rank of the rules that stay, by shape id; 0: none of them has an entry of that shape.
+using TopRanks = std::array<std::uint64_t, HW_SHAPE_IDS>;
+
+TopRanks top_ranks(const Entries& stay)
+{
+    TopRanks out{};
+    for (const auto* entry : stay)
+        for (auto shapes = entry->shapes; shapes != 0; shapes &= shapes - 1) {
+            auto& top = out[static_cast<std::size_t>(std::countr_zero(shapes))];
+            top = std::max<std::uint64_t>(top, entry->rank);
+        }
+    return out;
+}
+
+void set_filter_bit(hw_shape& shape, const hw_key& key)
+{
+    const auto bit = hw_filter_bit(&key);
+    shape.filter[bit / 64] |= 1ULL << bit % 64;
+}
+
+// The shapes that the new set needs. Those in force keep their ids and filters; a new one gets an id that is not in
+// use.
+Result<ShapeSet> shapes_needed(const ShapeSet& in_force, const Entries& stay, const std::vector<CompiledRule>& add)
 {
     ShapeSet out;
     std::set<unsigned> used;
-    for (const auto& [key, shape] : in_force) used.insert(shape.id);
-    for (const auto* rules : {&keep, &add}) {
-        for (const auto& rule : *rules) {
-            for (const auto& entry : rule.entries) {
-                const auto key = naked(entry.shape);
-                auto [place, is_new] = out.try_emplace(key, key);
-                if (is_new) {
-                    const auto old = in_force.find(key);
-                    unsigned id = 0;
-                    while (old == in_force.end() && used.contains(id)) ++id;
-                    place->second.id = old == in_force.end() ? static_cast<__u8>(id) : old->second.id;
-                    used.insert(place->second.id);
-                    if (out.size() > HW_MAX_SHAPES)
-                        return fail(
-                            ErrorKind::usage,
-                            "the rules would look at packets in more than {} different ways (combinations of "
-                            "selector kinds, prefix lengths and cgroup depths): use fewer kinds or prefix lengths",
-                            +HW_MAX_SHAPES);
-                }
-                place->second.max_rank = std::max<__u64>(place->second.max_rank, rule.rank);
-                const auto bit = hw_filter_bit(&entry.key);
-                place->second.filter[bit / 64] |= 1ULL << bit % 64;
+    const auto tops = top_ranks(stay);
+    for (const auto& [key, shape] : in_force) {
+        used.insert(shape.id);
+        if (tops[shape.id] == 0) continue;
+        out[key] = shape;
+        out[key].max_rank = tops[shape.id];
+    }
+    for (const auto& rule : add) {
+        for (const auto& entry : rule.entries) {
+            const auto key = naked(entry.shape);
+            auto [place, is_new] = out.try_emplace(key, key);
+            if (is_new) {
+                const auto old = in_force.find(key);
+                unsigned id = 0;
+                while (old == in_force.end() && used.contains(id)) ++id;
+                place->second.id = old == in_force.end() ? static_cast<__u8>(id) : old->second.id;
+                used.insert(place->second.id);
+                if (out.size() > HW_MAX_SHAPES)
+                    return fail(ErrorKind::usage,
+                                "the rules would look at packets in more than {} different ways (combinations of "
+                                "selector kinds, prefix lengths and cgroup depths): use fewer kinds or prefix lengths",
+                                +HW_MAX_SHAPES);
             }
+            place->second.max_rank = std::max<__u64>(place->second.max_rank, rule.rank);
+            set_filter_bit(place->second, entry.key);
         }
     }
     return out;
 }
 
-void write_table(hw_shape_table& table, const ShapeSet& shapes, bool shares)
+// Filters may have bits that no entry needs any more: after so many removals they are made anew. What a change costs
+// on average does not depend on the rules there are.
+constexpr std::uint32_t least_stale = 64;
+
+Status make_filters_exact(const Instance& instance, ShapeSet& shapes)
+{
+    std::array<hw_shape*, HW_SHAPE_IDS> by_id{};
+    for (auto& [key, shape] : shapes) {
+        by_id[shape.id] = &shape;
+        std::fill(std::begin(shape.filter), std::end(shape.filter), 0);
+    }
+    HW_TRY(const auto entries, instance.entries.items());
+    for (const auto& [key, entry] : entries)
+        if (auto* shape = by_id[key.shape]) set_filter_bit(*shape, key);
+    return {};
+}
+
+void write_table(hw_shape_table& table, const ShapeSet& shapes, bool shares, std::uint32_t stale)
 {
     std::vector<hw_shape> sorted;
     for (const auto& [key, shape] : shapes) sorted.push_back(shape);
     std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.max_rank > b.max_rank; });
     table.count = table.directions = 0;
     table.shares = shares ? 1 : 0;
+    table.stale = stale;
     for (const auto& shape : sorted) table.directions |= shape.directions;
     std::copy(sorted.begin(), sorted.end(), table.shapes);
     table.count = static_cast<__u32>(sorted.size());
@@ -159,6 +211,26 @@ Status remove_from_entry(const Instance& instance, const hw_key& key, std::uint3
     const bool empty =
         std::all_of(std::begin(entry->rules), std::end(entry->rules), [](__u32 rule) { return rule == 0; });
     return empty ? instance.entries.erase(key) : instance.entries.rewrite(key, *entry);
+}
+
+__u64 shapes_of(const CompiledRule& compiled)
+{
+    __u64 out = 0;
+    for (const auto& entry : compiled.entries) out |= 1ULL << entry.key.shape;
+    return out;
+}
+
+// `place`: free. Its id is written last.
+void write_entry(hw_index_entry& place, const CompiledRule& compiled, std::uint64_t version)
+{
+    auto entry = make_entry(*compiled.record);
+    entry.born = version;
+    entry.died = never;
+    entry.rank = compiled.rank;
+    entry.shapes = shapes_of(compiled);
+    const auto id = std::exchange(entry.id, 0);
+    place = entry;
+    std::atomic_ref(place.id).store(id);
 }
 
 Status write_rule(const Instance& instance, const CompiledRule& compiled, std::uint64_t version,
@@ -228,15 +300,15 @@ Status erase_state(const Instance& instance, std::uint32_t state)
     return instance.leases.erase(state);
 }
 
-bool any_share(const std::vector<CompiledRule>& rules)
+bool any_share(const std::vector<RuleRecord>& records)
 {
-    return std::any_of(rules.begin(), rules.end(),
-                       [](const auto& rule) { return rule.record->rule.max_share.has_value(); });
+    return std::any_of(records.begin(), records.end(),
+                       [](const auto& record) { return record.rule.max_share.has_value(); });
 }
 
 // What of a rule that goes others have, too, or go on with.
 struct Inherited {
-    std::set<std::uint32_t> states, timelines;
+    std::unordered_set<std::uint32_t> states, timelines;
 };
 
 // The description goes last: as long as it is there, the rest can be found again.
@@ -249,21 +321,42 @@ Status erase_rule(const Instance& instance, const RuleRecord& record, const Inhe
     return erase_record(instance, record.id);
 }
 
-Status write_next_version(Instance& instance, const Transaction& transaction, const std::vector<CompiledRule>& add,
-                          const ShapeSet& shapes, bool shares)
+// Rules and entries of the next version beside those in force, and its table.
+struct NextVersion {
+    std::vector<CompiledRule> add;
+    ShapeSet shapes;
+    bool shares = false;
+    std::uint32_t stale = 0;
+};
+
+Status write_next_version(Instance& instance, const Transaction& transaction, const NextVersion& to)
 {
     const std::uint64_t next = instance.control->version + 1;
     std::set<std::uint32_t> leaving;
     for (const auto& record : transaction.remove) leaving.insert(record.id);
-    for (const auto& rule : add) HW_CHECK(write_rule(instance, rule, next, leaving));
+    const auto index = instance.index.all();
+    for (auto& entry : index)
+        if (entry.id != 0 && leaving.contains(entry.id)) std::atomic_ref(entry.died).store(next);
+    auto place = index.begin();
+    for (const auto& rule : to.add) {
+        place = std::find_if(place, index.end(), [](const auto& entry) { return entry.id == 0; });
+        write_entry(*place, rule, next);
+        HW_CHECK(write_rule(instance, rule, next, leaving));
+    }
     for (const auto& record : transaction.remove) HW_CHECK(mark_dead(instance, record.id, next));
-    write_table(table_of(instance, next), shapes, shares);
+    write_table(table_of(instance, next), to.shapes, to.shares, to.stale);
     return {};
+}
+
+// From here on the rules of that version are in force.
+void set_version(Instance& instance, std::uint64_t version)
+{
+    std::atomic_ref(VersionWriter::of(instance).version).store(version);
 }
 
 void set_dirty(Instance& instance, bool dirty)
 {
-    std::atomic_ref(instance.control->dirty).store(dirty ? 1 : 0);
+    std::atomic_ref(VersionWriter::of(instance).dirty).store(dirty ? 1 : 0);
 }
 
 // A mark that a transaction left on a rule it did not get to remove.
@@ -273,49 +366,106 @@ Status unmark_dead(const Instance& instance, std::uint32_t id, hw_rule rule)
     return instance.rules.rewrite(id, rule);
 }
 
+// Entries removed since the filters were exact, once this is done. So many that the filters say little: they are made
+// anew. (An entry that goes with this transaction counts once more.)
+Result<std::uint32_t> settle_filters(const Instance& instance, NextVersion& next, std::size_t staying,
+                                     const std::vector<CompiledRule>& remove)
+{
+    std::size_t going = 0;
+    for (const auto& rule : remove) going += rule.entries.size();
+    const auto& table = instance.control->tables[instance.control->version & 1];
+    if (table.stale <= std::max<std::size_t>(staying, least_stale))
+        return static_cast<std::uint32_t>(table.stale + going);
+    HW_CHECK(make_filters_exact(instance, next.shapes));
+    for (const auto& rule : next.add)
+        for (const auto& entry : rule.entries) set_filter_bit(next.shapes.at(naked(entry.shape)), entry.key);
+    return static_cast<std::uint32_t>(going);
+}
+
+// By the rules that stay or are new.
+Inherited inherited_from(const std::vector<RuleRecord>& gone, const Entries& stay, const std::vector<RuleRecord>& add)
+{
+    Inherited out;
+    std::unordered_set<std::uint32_t> states, timelines;
+    for (const auto& record : gone) {
+        states.insert(record.state);
+        if (record.timeline != 0) timelines.insert(record.timeline);
+    }
+    const auto look = [&](std::uint32_t state, std::uint32_t timeline) {
+        if (states.contains(state)) out.states.insert(state);
+        if (timelines.contains(timeline)) out.timelines.insert(timeline);
+    };
+    for (const auto* entry : stay) look(entry->state, entry->timeline);
+    for (const auto& record : add) look(record.state, record.timeline);
+    return out;
+}
+
+Status make_room_in_index(Instance& instance, std::size_t fresh)
+{
+    const auto index = instance.index.all();
+    const auto used = std::count_if(index.begin(), index.end(), [](const auto& entry) { return entry.id != 0; });
+    return grow_index(instance, static_cast<std::size_t>(used) + fresh);
+}
+
+// Which nobody sees any more, but for packets on their way.
+Status erase_rules(Instance& instance, const std::vector<CompiledRule>& rules, const Inherited& inherited)
+{
+    HW_CHECK(grace_period());
+    std::set<std::uint32_t> ids, states;  // states: of those with a --max-share
+    for (const auto& rule : rules) {
+        for (const auto& entry : rule.entries) HW_CHECK(remove_from_entry(instance, entry.key, rule.record->id));
+        HW_CHECK(erase_rule(instance, *rule.record, inherited));
+        ids.insert(rule.record->id);
+        if (rule.record->rule.max_share && !inherited.states.contains(rule.record->state))
+            states.insert(rule.record->state);
+    }
+    if (!states.empty())
+        HW_CHECK(erase_shares(instance, [&states](std::uint32_t state) { return states.contains(state); }));
+    for (auto& entry : instance.index.all())
+        if (ids.contains(entry.id)) std::atomic_ref(entry.id).store(0);
+    return {};
+}
+
 }  // namespace
 
 Status commit(Instance& instance, const Transaction& transaction)
 {
-    HW_TRY(auto keep, compile_all(transaction.keep));
-    HW_TRY(auto add, compile_all(transaction.add));
+    HW_CHECK(make_room_in_index(instance, transaction.add.size()));
+    NextVersion next;
+    HW_TRY(next.add, compile_all(transaction.add));
     HW_TRY(auto remove, compile_all(transaction.remove));
+    const auto stay = without(entries_in_force(instance), transaction.remove);
     const auto old_shapes = shapes_in_force(instance);
-    HW_TRY(const auto new_shapes, shapes_needed(old_shapes, keep, add));
-    put_shape_ids(add, new_shapes);
+    HW_TRY(next.shapes, shapes_needed(old_shapes, stay, next.add));
+    put_shape_ids(next.add, next.shapes);
     put_shape_ids(remove, old_shapes);
+    next.shares = any_share(transaction.add) ||
+                  std::any_of(stay.begin(), stay.end(), [](const auto* one) { return one->flags & HW_INDEX_SHARE; });
+    HW_TRY(next.stale, settle_filters(instance, next, stay.size(), remove));
+    const auto inherited = inherited_from(transaction.remove, stay, transaction.add);
 
     // Readers of the version before last may still walk the table that is written next.
     HW_CHECK(grace_period());
     set_dirty(instance, true);
-    const bool shares = any_share(keep) || any_share(add);
-    if (auto status = write_next_version(instance, transaction, add, new_shapes, shares); !status) {
+    if (auto status = write_next_version(instance, transaction, next); !status) {
         HW_CHECK(repair(instance));
         return status;
     }
-    std::atomic_ref(instance.control->version)
-        .store(instance.control->version + 1);  // from here on the new set is in force
-    if (!remove.empty()) {
-        HW_CHECK(grace_period());
-        Inherited inherited;
-        for (const auto* records : {&transaction.add, &transaction.keep}) {
-            for (const auto& record : *records) {
-                inherited.states.insert(record.state);
-                inherited.timelines.insert(record.timeline);
-            }
-        }
-        for (const auto& rule : remove) {
-            for (const auto& entry : rule.entries) HW_CHECK(remove_from_entry(instance, entry.key, rule.record->id));
-            HW_CHECK(erase_rule(instance, *rule.record, inherited));
-        }
-        if (any_share(remove)) {
-            std::set<std::uint32_t> gone;
-            for (const auto& rule : remove)
-                if (!inherited.states.contains(rule.record->state)) gone.insert(rule.record->state);
-            HW_CHECK(erase_shares(instance, [&gone](std::uint32_t state) { return gone.contains(state); }));
-        }
-    }
+    set_version(instance, instance.control->version + 1);
+    if (!remove.empty()) HW_CHECK(erase_rules(instance, remove, inherited));
     set_dirty(instance, false);
+    return {};
+}
+
+Status retire(Instance& instance)
+{
+    HW_CHECK(grace_period());
+    set_dirty(instance, true);
+    const auto next = instance.control->version + 1;
+    for (auto& entry : instance.index.all())
+        if (is_in_version(entry, instance.control->version)) std::atomic_ref(entry.died).store(next);
+    write_table(table_of(instance, next), {}, false, 0);
+    set_version(instance, next);
     return {};
 }
 
@@ -324,15 +474,16 @@ Status repair(Instance& instance)
     if (instance.control->dirty == 0) return {};
     HW_CHECK(grace_period());
     const auto version = instance.control->version;
-    std::set<std::uint32_t> alive, dead, states, timelines;  // states, timelines: of those alive
+    std::set<std::uint32_t> alive, states, timelines;  // states, timelines: of those alive
+    for (const auto& entry : instance.index.all()) {
+        if (!is_in_version(entry, version)) continue;
+        alive.insert(entry.id);
+        states.insert(entry.state);
+        timelines.insert(entry.timeline);
+    }
     for (const auto id : instance.rules.keys()) {
         HW_TRY(const auto rule, instance.rules.find(id));
-        if (!rule) continue;
-        const bool lives = hw_in_version(&*rule, version) != 0;
-        (lives ? alive : dead).insert(id);
-        if (lives) states.insert(rule->state);
-        if (lives) timelines.insert(rule->timeline);
-        if (lives && rule->died != never) HW_CHECK(unmark_dead(instance, id, *rule));
+        if (rule && alive.contains(id) && rule->died != never) HW_CHECK(unmark_dead(instance, id, *rule));
     }
     for (const auto& key : instance.entries.keys()) {
         HW_TRY(const auto entry, instance.entries.find(key));
@@ -349,7 +500,12 @@ Status repair(Instance& instance)
     for (const auto& key : instance.stops.keys())
         if (!states.contains(key)) HW_CHECK(instance.stops.erase(key));
     HW_CHECK(erase_shares(instance, [&states](std::uint32_t state) { return !states.contains(state); }));
-    for (const auto id : dead) HW_CHECK(instance.rules.erase(id));
+    for (const auto id : instance.rules.keys())
+        if (!alive.contains(id)) HW_CHECK(instance.rules.erase(id));
+    for (auto& entry : instance.index.all()) {
+        if (entry.id != 0 && !alive.contains(entry.id)) std::atomic_ref(entry.id).store(0);
+        if (entry.id != 0) std::atomic_ref(entry.died).store(never);
+    }
     // erase_record stops at the first missing chunk; a kill may have left later ones.
     for (const auto& key : instance.texts.keys())
         if (!alive.contains(key.rule)) HW_CHECK(instance.texts.erase(key));
@@ -359,7 +515,7 @@ Status repair(Instance& instance)
 
 std::uint32_t next_rule_id(Instance& instance)
 {
-    return std::atomic_ref(instance.control->next_rule).fetch_add(1);
+    return std::atomic_ref(VersionWriter::of(instance).next_rule).fetch_add(1);
 }
 
 }  // namespace headwind

@@ -10,7 +10,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "datapath/hooks.h"
+#include "datapath/device_table.h"
+#include "datapath/link.h"
 #include "datapath/workarounds.h"
 #include "front.skel.h"
 
@@ -55,32 +56,32 @@ Result<Skeleton> load(const Instance& instance, Xdp mode)
 // counting begins has arrived long before this.
 constexpr useconds_t settling_us = 20'000;
 
-bool applies_at(const Instance& instance, const RuleRecord& record, std::uint16_t slot)
+bool applies_at(const Instance& instance, const hw_index_entry& entry, std::uint16_t slot)
 {
-    if (record.rule.selector.devices.empty()) return instance.control->devices[slot].flags & HW_DEVICE_DEFAULT;
-    return std::any_of(record.devices.begin(), record.devices.end(), [slot](const auto& d) { return d.slot == slot; });
+    if (entry.flags & HW_INDEX_NAMED) return is_at(entry, slot);
+    return instance.control->devices[slot].flags & HW_DEVICE_DEFAULT;
 }
 
-// The mode that the records want at this device: native or generic if one of them says so, else automatic; off: none
-// has a use for it.
-Result<Xdp> wish_at(const Instance& instance, std::uint16_t slot, const std::vector<RuleRecord>& records)
+// The mode that rules want at this device: native or generic if one of them says so, else automatic; off: none has a
+// use for it. `rules`: those that XDP may decide.
+Result<Xdp> wish_at(const Instance& instance, std::uint16_t slot, const Entries& rules)
 {
     Xdp wish = Xdp::off;
-    const RuleRecord* by = nullptr;
-    for (const auto& record : records) {
-        const auto& rule = record.rule;
-        if (!is_for_xdp(rule) || !applies_at(instance, record, slot)) continue;
-        if (rule.xdp == Xdp::automatic) {
+    const hw_index_entry* by = nullptr;
+    for (const auto* rule : rules) {
+        const auto xdp = static_cast<Xdp>(rule->xdp);
+        if (!applies_at(instance, *rule, slot)) continue;
+        if (xdp == Xdp::automatic) {
             if (wish == Xdp::off) wish = Xdp::automatic;
-        } else if (by != nullptr && by->rule.xdp != rule.xdp) {
+        } else if (by != nullptr && by->xdp != rule->xdp) {
             return fail(
                 ErrorKind::usage,
                 "--xdp {}: {} wants --xdp {} on the same device, which has one XDP program: use that, or change "
                 "{} first",
-                format_xdp(rule.xdp), by->rule.name, format_xdp(by->rule.xdp), by->rule.name);
+                format_xdp(xdp), rule_name(*by), format_xdp(static_cast<Xdp>(by->xdp)), rule_name(*by));
         } else {
-            wish = rule.xdp;
-            by = &record;
+            wish = xdp;
+            by = rule;
         }
     }
     return wish;
@@ -110,10 +111,9 @@ Status check_forced(const Link& link, Xdp mode, bool loopback)
 Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xdp mode)
 {
     HW_TRY(const auto skeleton, load(instance, mode));  // the link keeps the program
-    auto& flags = instance.control->devices[slot].flags;
-    flags |= HW_DEVICE_XDP;
+    set_device_flags(instance, slot, HW_DEVICE_XDP);
     if (mode == Xdp::generic) {
-        flags |= HW_DEVICE_GENERIC;
+        set_device_flags(instance, slot, HW_DEVICE_GENERIC);
         usleep(settling_us);
     }
     const auto name = link_name(link.index, "xdp");
@@ -130,9 +130,9 @@ Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xd
 
 Status detach_front(Instance& instance, std::uint16_t slot)
 {
-    auto& device = instance.control->devices[slot];
-    HW_CHECK(detach_link(instance.links, link_name(static_cast<int>(device.ifindex), "xdp")));
-    device.flags &= ~static_cast<__u32>(HW_DEVICE_XDP | HW_DEVICE_GENERIC);
+    const auto ifindex = static_cast<int>(instance.control->devices[slot].ifindex);
+    HW_CHECK(detach_link(instance.links, link_name(ifindex, "xdp")));
+    clear_device_flags(instance, slot, HW_DEVICE_XDP | HW_DEVICE_GENERIC);
     return {};
 }
 
@@ -170,18 +170,18 @@ bool is_for_auto(std::string_view driver)
     return std::find(drivers.begin(), drivers.end(), driver) != drivers.end();
 }
 
-Status settle_fronts(Instance& instance, const std::vector<RuleRecord>& records)
+Status settle_fronts(Instance& instance, const Entries& rules)
 {
-    const auto wants = [](const auto& record) { return is_for_xdp(record.rule); };
-    const bool wanted = std::any_of(records.begin(), records.end(), wants);
+    auto wanting = rules;
+    std::erase_if(wanting, [](const auto* rule) { return (rule->flags & HW_INDEX_XDP) == 0; });
     std::vector<Link> links;
-    if (wanted) {
+    if (!wanting.empty()) {
         HW_TRY(links, netlink::list_links());
     }
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         const auto& device = instance.control->devices[slot];
         if (device.ifindex == 0) continue;
-        HW_TRY(const auto wish, wish_at(instance, slot, records));
+        HW_TRY(const auto wish, wish_at(instance, slot, wanting));
         const auto link = std::find_if(links.begin(), links.end(), [&device](const auto& one) {
             return static_cast<__u32>(one.index) == device.ifindex;
         });
@@ -208,15 +208,6 @@ Xdp front_on(const Instance& instance, std::uint16_t slot)
     if (!(device.flags & HW_DEVICE_XDP)) return Xdp::off;
     if (!is_link_attached(instance.links, link_name(static_cast<int>(device.ifindex), "xdp"))) return Xdp::off;
     return device.flags & HW_DEVICE_GENERIC ? Xdp::generic : Xdp::native;
-}
-
-IngressHook ingress_hook(const Instance& instance, const Rule& rule, const Link& link, std::uint16_t slot)
-{
-    IngressHook hook{link.name, Xdp::off, 0};
-    if (!is_for_xdp(rule)) return hook;
-    hook.xdp = front_on(instance, slot);
-    if (hook.xdp == Xdp::off) hook.other = link.xdp_program;
-    return hook;
 }
 
 }  // namespace headwind

@@ -6,7 +6,7 @@
 
 #include "datapath/instance.h"
 #include "host/netlink.h"
-#include "ruleset/records.h"
+#include "ruleset/index.h"
 #include "util/result.h"
 
 namespace headwind {
@@ -17,22 +17,14 @@ namespace headwind {
 bool hands_metadata_on(std::string_view driver);
 bool is_for_auto(std::string_view driver);
 
-// Attaches and detaches, so that the front sits exactly where one of the records wants it. The devices' tc hooks are
-// there. An error: one of the records wants what cannot be; it names the flag.
-Status settle_fronts(Instance& instance, const std::vector<RuleRecord>& records);
+// Attaches and detaches, so that the front sits exactly where one of the rules wants it. The devices' tc hooks are
+// there. An error: one of the rules wants what cannot be; it names the flag.
+Status settle_fronts(Instance& instance, const Entries& rules);
 
 // Puts this binary's program in the place of the one there, in the same mode. False: none is there.
 Result<bool> replace_front(Instance& instance, std::uint16_t slot);
 
 // off: there is no front.
 Xdp front_on(const Instance& instance, std::uint16_t slot);
-
-// Who decides what comes in by this rule at this device.
-struct IngressHook {
-    std::string device;
-    Xdp xdp = Xdp::off;       // off: tc
-    std::uint32_t other = 0;  // id of another's XDP program that is in the way; 0: none
-};
-IngressHook ingress_hook(const Instance& instance, const Rule& rule, const netlink::Link& link, std::uint16_t slot);
 
 }  // namespace headwind

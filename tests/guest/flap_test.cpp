@@ -59,7 +59,8 @@ TEST(GuestFor, TheFirstPacketAfterTheDeadlinePasses)
         ASSERT_TRUE(instance && *instance);
         const auto records = load_records(**instance);
         ASSERT_TRUE(records && records->size() == 1);
-        deadline = static_cast<std::int64_t>(records->front().deadline);  // boot time; no suspend here: monotonic, too
+        deadline =
+            static_cast<std::int64_t>(records->front().record.deadline);  // boot time; no suspend here: monotonic, too
     }
     EXPECT_GT(deadline, monotonic_ns() + second);
     const auto arrivals =

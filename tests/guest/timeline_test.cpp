@@ -23,7 +23,7 @@ std::int64_t beginning(const Namespace& where)
     const auto instance = open_instance();
     if (!instance || !*instance) return 0;
     const auto records = load_records(**instance);
-    return records && records->size() == 1 ? static_cast<std::int64_t>(records->front().since) : 0;
+    return records && records->size() == 1 ? static_cast<std::int64_t>(records->front().record.since) : 0;
 }
 
 TEST(GuestTrace, TenThousandStepsDeliverTheirBytes)

@@ -18,7 +18,7 @@
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 
-#include "datapath/hooks.h"
+#include "datapath/link.h"
 #include "host/netlink.h"
 #include "namespace.h"
 #include "util/fd.h"

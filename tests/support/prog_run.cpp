@@ -60,7 +60,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.timelines = map_of<__u32, __u32>(skeleton.maps.hw_timelines);
     out.locals = duplicate(bpf_map__fd(skeleton.maps.hw_locals));
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
-    out.control = memory_of<hw_control>(skeleton.maps.data_control);
+    out.control = Control(memory_of<hw_control>(skeleton.maps.data_control));
     out.held = memory_of<hw_held>(skeleton.maps.data_held);
     return out;
 }
@@ -118,6 +118,12 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     make_room(*skeleton_, options.max_rules);
     require(headwind_bpf__load(skeleton_.get()) == 0, "load the BPF programs (root?)");
     instance_ = instance_of(*skeleton_);
+    control_ = memory_of<hw_control>(skeleton_->maps.data_control);
+    const auto index = MappedArray<hw_index_entry>::make("hw_index", options.max_rules);
+    require(index.has_value(), "make the index");
+    auto mapped = MappedArray<hw_index_entry>::map(*index, "hw_index");
+    require(mapped.has_value(), "map the index");
+    instance_.index = std::move(*mapped);
     control().abi = HW_ABI_VERSION;
     control().next_rule = 1;
     control().max_held = default_max_held;
@@ -136,7 +142,7 @@ std::uint16_t Datapath::add_device(const std::string& name, unsigned ifindex, un
 {
     unsigned slot = ifindex % HW_MAX_DEVICES;
     while (control().devices[slot].ifindex != 0) slot = (slot + 1) % HW_MAX_DEVICES;
-    control().devices[slot] = {ifindex, flags, -1, 0};
+    control().devices[slot] = {ifindex, flags, -1, 0, {}};
     devices_[name] = {name, static_cast<int>(ifindex), static_cast<std::uint16_t>(slot)};
     return static_cast<std::uint16_t>(slot);
 }
@@ -159,7 +165,7 @@ Result<RuleRecord> Datapath::record_of(const RuleText& text, const RuleExtra& ex
 Result<std::uint32_t> Datapath::try_add(const std::string& line, const RuleExtra& extra)
 {
     HW_TRY(auto record, record_of(words(line), extra));
-    HW_CHECK(commit(instance_, {records_, {record}, {}}));
+    HW_CHECK(commit(instance_, {{record}, {}}));
     records_.push_back(record);
     return record.id;
 }
@@ -178,7 +184,7 @@ Status Datapath::add_all(const std::vector<RuleText>& rules)
         HW_TRY(auto record, record_of(text, {}));
         fresh.push_back(std::move(record));
     }
-    HW_CHECK(commit(instance_, {records_, fresh, {}}));
+    HW_CHECK(commit(instance_, {fresh, {}}));
     records_.insert(records_.end(), fresh.begin(), fresh.end());
     return {};
 }
@@ -187,7 +193,7 @@ void Datapath::change(const std::vector<RuleRecord>& fresh, std::uint32_t id)
 {
     std::vector<RuleRecord> keep, gone;
     for (const auto& record : records_) (record.id == id ? gone : keep).push_back(record);
-    const auto status = commit(instance_, {keep, fresh, gone});
+    const auto status = commit(instance_, {fresh, gone});
     require(status.has_value(), status ? "" : status.error().message);
     records_ = keep;
     records_.insert(records_.end(), fresh.begin(), fresh.end());

@@ -224,7 +224,7 @@ void expire_long_ago(const Namespace& where, const std::string& name)
     ASSERT_TRUE(instance && *instance);
     const auto records = load_records(**instance);
     ASSERT_TRUE(records);
-    for (auto record : *records) {
+    for (auto [record, rank] : *records) {
         if (record.rule.name != name) continue;
         auto rule = (*instance)->rules.find(record.id);
         ASSERT_TRUE(rule && *rule);
@@ -232,6 +232,8 @@ void expire_long_ago(const Namespace& where, const std::string& name)
         ASSERT_TRUE(erase_record(**instance, record.id));
         ASSERT_TRUE(store_record(**instance, record));
         ASSERT_TRUE((*instance)->rules.rewrite(record.id, **rule));
+        for (auto& entry : (*instance)->index.all())
+            if (entry.id == record.id) entry.deadline = 1;
     }
 }
 

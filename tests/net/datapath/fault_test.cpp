@@ -1,7 +1,7 @@
 // What others do to us: `list` says that a rule has no effect, traffic stays healthy, the agent or the next change
 // mends it, and nothing is left.
 #include "agent_test.h"
-#include "datapath/hooks.h"
+#include "datapath/link.h"
 
 namespace headwind::test::fault_test {
 namespace {

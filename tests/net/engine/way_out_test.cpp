@@ -10,7 +10,7 @@
 
 #include <bpf/bpf.h>
 
-#include "datapath/hooks.h"
+#include "datapath/link.h"
 
 namespace headwind::test::way_out_test {
 namespace {

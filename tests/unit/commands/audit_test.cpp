@@ -33,11 +33,18 @@ std::vector<std::string> names_of(const std::vector<RuleView>& views)
     return out;
 }
 
+RuleRecord record_of(const RuleView& view)
+{
+    RuleRecord out;
+    static_cast<RuleInfo&>(out) = view.record;
+    return out;
+}
+
 TEST(Changes, AreToldApart)
 {
     Plan plan;
     for (const auto& view : {view_of("gone", 1), view_of("other", 2), view_of("same", 3), view_of("new", 4)})
-        plan.gone.push_back(view.record);
+        plan.gone.push_back(record_of(view));
     const auto changed =
         changes_of(plan, {view_of("fresh", 9), view_of("other", 2, "2%"), view_of("same", 3), view_of("new", 8)});
     EXPECT_THAT(names_of(changed.added), ElementsAre("fresh"));
@@ -49,7 +56,7 @@ TEST(Changes, AreToldApart)
 TEST(Changes, ARuleThatStartsAgainOrEndsLaterIsChanged)
 {
     Plan plan;
-    plan.gone = {view_of("x", 1).record};
+    plan.gone = {record_of(view_of("x", 1))};
     auto later = view_of("x", 1);
     later.record.deadline = 5;
     EXPECT_THAT(names_of(changes_of(plan, {later}).changed), ElementsAre("x"));

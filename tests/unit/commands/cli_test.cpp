@@ -62,13 +62,13 @@ TEST(RuleFlags, NoneIsGivenByItself)
 
 TEST(CountersJson, EveryCounter)
 {
-    hw_counters counters{};
-    constexpr std::size_t count = sizeof(counters) / sizeof(__u64);
-    auto* fields = reinterpret_cast<__u64*>(&counters);
+    Counters counters;
+    constexpr std::size_t count = sizeof(counters) / sizeof(std::uint64_t);
+    auto* fields = reinterpret_cast<std::uint64_t*>(&counters);
     for (std::size_t i = 0; i < count; ++i) fields[i] = i + 1;  // each another number
     const auto json = to_json(counters);
-    EXPECT_EQ(json["dropped_packets"]["reject"], counters.dropped[HW_CAUSE_REJECT]);
-    EXPECT_EQ(json["dropped_packets"].size(), std::size_t{HW_CAUSES});
+    EXPECT_EQ(json["dropped_packets"]["reject"], counters.dropped_by(DropReason::reject));
+    EXPECT_EQ(json["dropped_packets"].size(), drop_reasons);
     EXPECT_EQ(json["corrupted_packets"], counters.corrupted);
     EXPECT_EQ(json["duplicated_packets"], counters.duplicated);
     EXPECT_EQ(json["reordered_packets"], counters.reordered);

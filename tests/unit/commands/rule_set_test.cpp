@@ -35,9 +35,9 @@ DeclaredRule declared(const std::string& name, const std::string& loss = "1%", s
     return out;
 }
 
-RuleRecord in_force(const DeclaredRule& rule, std::uint64_t deadline = 0, const std::string& owner = us)
+RuleInfo in_force(const DeclaredRule& rule, std::uint64_t deadline = 0, const std::string& owner = us)
 {
-    RuleRecord out;
+    RuleInfo out;
     out.rule = rule.request.rule;
     out.owner = owner;
     out.deadline = deadline;
@@ -50,7 +50,7 @@ AppliedRules applied(const DeclaredRule& rule, std::uint64_t deadline = 0, bool 
 }
 
 SetChange planned(const std::vector<DeclaredRule>& rules, const AppliedRules& memory,
-                  const std::vector<RuleRecord>& records, bool again = false)
+                  const std::vector<RuleInfo>& records, bool again = false)
 {
     auto out = plan_set(rules, us, memory, records, now, again);
     EXPECT_TRUE(out) << out.error().message;
@@ -117,7 +117,7 @@ TEST(RuleSet, OnlyItsOwnRulesGo)
 TEST(RuleSet, WhatEndedDoesNotComeBackUnlessAsked)
 {
     const auto x = declared("x", "1%", 5 * second);
-    for (const auto& records : {std::vector<RuleRecord>{}, std::vector{in_force(x, now - 1)}}) {
+    for (const auto& records : {std::vector<RuleInfo>{}, std::vector{in_force(x, now - 1)}}) {
         const auto out = planned({x}, applied(x, now - 1), records);
         EXPECT_TRUE(out.changes.empty());
         EXPECT_THAT(out.ended, ElementsAre("x"));

@@ -31,7 +31,7 @@ DirectionCounters counters(Direction direction, std::uint64_t first)
     out.direction = direction;
     out.counters.packets = first;
     out.counters.bytes = first + 1;
-    for (unsigned cause = 0; cause < HW_CAUSES; ++cause) out.counters.dropped[cause] = first + 2 + cause;
+    for (unsigned cause = 0; cause < drop_reasons; ++cause) out.counters.dropped[cause] = first + 2 + cause;
     out.counters.delayed = first + 8;
     out.counters.unstampable = first + 9;
     out.counters.corrupted = first + 10;

@@ -1,0 +1,96 @@
+// Slots of devices, and our programs on them.
+#include "datapath/device_table.h"
+
+#include <net/if.h>
+
+#include <atomic>
+
+#include "datapath/hooks.h"
+#include "datapath/link.h"
+
+namespace headwind {
+
+class DeviceWriter {
+public:
+    static auto& devices(Instance& instance) { return instance.control.writable().devices; }
+};
+
+namespace {
+
+Result<std::uint16_t> find_slot(const Instance& instance, int ifindex)
+{
+    const auto& devices = instance.control->devices;
+    const auto wanted = static_cast<__u32>(ifindex);
+    int free_slot = -1;
+    for (unsigned i = 0; i < HW_DEVICE_PROBES; ++i) {
+        const unsigned slot = (wanted + i) % HW_MAX_DEVICES;
+        if (devices[slot].ifindex == wanted) return static_cast<std::uint16_t>(slot);
+        if (devices[slot].ifindex == 0 && free_slot < 0) free_slot = static_cast<int>(slot);
+    }
+    if (free_slot < 0)
+        return fail(ErrorKind::failed, "no room for another device: {} are attached at most", +HW_MAX_DEVICES);
+    return static_cast<std::uint16_t>(free_slot);
+}
+
+}  // namespace
+
+Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& link, __u32 flags)
+{
+    HW_TRY(const auto slot, find_slot(instance, link.index));
+    auto& device = DeviceWriter::devices(instance)[slot];
+    if (link.flags & IFF_LOOPBACK)
+        flags = (flags & ~static_cast<__u32>(HW_DEVICE_INGRESS)) | HW_DEVICE_LOOPBACK | HW_DEVICE_EGRESS;
+    if (flags & HW_DEVICE_FAR) device.far_netns = link.peer_netns;
+    device.flags |= flags & ~static_cast<__u32>(HW_DEVICE_CLSACT);
+    const auto end = link.name.copy(device.name, sizeof(device.name) - 1);
+    device.name[end] = 0;
+    std::atomic_ref(device.ifindex).store(static_cast<__u32>(link.index));
+    if (instance.control->tcx == 0) {
+        // Said before it is made: a clsact of ours without a note would stay for ever, one noted but not made is found
+        // out by its filters.
+        HW_TRY(const unsigned filters, netlink::count_clsact_filters(link.index));
+        const bool noted = device.flags & HW_DEVICE_CLSACT;
+        if (!noted && filters == 0) device.flags |= HW_DEVICE_CLSACT;
+        HW_TRY(const bool created, netlink::create_clsact(link.index));
+        if (!created && !noted) device.flags &= ~static_cast<__u32>(HW_DEVICE_CLSACT);
+    }
+    if (flags & HW_DEVICE_EGRESS) HW_CHECK(attach(instance, link.index, HW_OUT, instance.programs.egress));
+    if (flags & HW_DEVICE_INGRESS) HW_CHECK(attach(instance, link.index, HW_IN, instance.programs.ingress));
+    return slot;
+}
+
+Status detach_device(Instance& instance, std::uint16_t slot)
+{
+    auto& device = DeviceWriter::devices(instance)[slot];
+    const int ifindex = static_cast<int>(device.ifindex);
+    HW_CHECK(detach_link(instance.links, link_name(ifindex, "xdp")));  // first: tc is behind it as long as it is there
+    HW_CHECK(detach(instance, ifindex, HW_OUT));
+    HW_CHECK(detach(instance, ifindex, HW_IN));
+    if (device.flags & HW_DEVICE_CLSACT) {
+        const auto filters = netlink::count_clsact_filters(ifindex);
+        if (filters && *filters == 0) HW_CHECK(netlink::delete_clsact(ifindex));
+        device.flags &= ~static_cast<__u32>(HW_DEVICE_CLSACT);
+    }
+    device.flags &= ~static_cast<__u32>(HW_DEVICE_EGRESS | HW_DEVICE_INGRESS | HW_DEVICE_XDP | HW_DEVICE_GENERIC);
+    return {};
+}
+
+void release_device(Instance& instance, std::uint16_t slot)
+{
+    auto& device = DeviceWriter::devices(instance)[slot];
+    std::atomic_ref(device.ifindex).store(0);
+    device.flags = 0;
+    device.name[0] = 0;
+}
+
+void set_device_flags(Instance& instance, std::uint16_t slot, __u32 flags)
+{
+    DeviceWriter::devices(instance)[slot].flags |= flags;
+}
+
+void clear_device_flags(Instance& instance, std::uint16_t slot, __u32 flags)
+{
+    DeviceWriter::devices(instance)[slot].flags &= ~flags;
+}
+
+}  // namespace headwind

@@ -1,0 +1,26 @@
+// The devices with our programs (hw_control.devices), as packets find them.
+#pragma once
+
+#include <cstdint>
+
+#include <headwind/abi.h>
+
+#include "datapath/instance.h"
+#include "host/netlink.h"
+#include "util/result.h"
+
+namespace headwind {
+
+// Gives the device a slot and attaches what `flags` (hw_device_flags) asks for. Returns the slot. The slot is written
+// before anything is attached, so that a killed command leaves nothing unknown.
+Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& link, __u32 flags);
+// Takes our programs off the device in `slot`, and our clsact if nobody else uses it. The slot stays taken until
+// release_device, since packets in the line still come back to it.
+Status detach_device(Instance& instance, std::uint16_t slot);
+void release_device(Instance& instance, std::uint16_t slot);
+
+// Notes of hw_device_flags: no rule without --dev, or for a far party, is there any more; where the XDP front is.
+void set_device_flags(Instance& instance, std::uint16_t slot, __u32 flags);
+void clear_device_flags(Instance& instance, std::uint16_t slot, __u32 flags);
+
+}  // namespace headwind

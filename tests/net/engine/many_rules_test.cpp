@@ -1,0 +1,71 @@
+// What a command costs beside many rules: the calls of bpf(2), which read each description and each entry, are those it
+// makes beside few.
+#include "net_test.h"
+
+#include <fstream>
+#include <map>
+#include <regex>
+
+namespace headwind::test::many_rules_test {
+namespace {
+
+using testing::Each;
+using testing::Key;
+using testing::Not;
+
+class ManyRules : public PairTest {
+protected:
+    // Rules of one shape, r0 and on.
+    void make(std::size_t count) const
+    {
+        const auto file = testing::TempDir() + "headwind-many-rules";
+        std::ofstream lines(file);
+        for (std::size_t i = 0; i < count; ++i)
+            lines << fmt::format("add --name r{} --dev va --loss 1% --proto udp --remote 10.{}.{}.{}\n", i,
+                                 100 + i / 65536, i / 256 % 256, i % 256);
+        lines.close();
+        expect_ok(Process(&a(), words(headwind_binary() + " batch --yes " + file)).wait(std::chrono::minutes(10)));
+    }
+
+    // How many bpf(2) calls of each kind a command makes.
+    std::map<std::string, int> calls_of(const std::string& arguments) const
+    {
+        const auto file = testing::TempDir() + "headwind-calls";
+        auto command = words("strace -f -qq -e trace=bpf -o " + file + " " + headwind_binary() + " " + arguments);
+        expect_ok(Process(&a(), command).wait(std::chrono::minutes(1)), arguments);
+        std::map<std::string, int> out;
+        std::ifstream log(file);
+        const std::regex call("bpf\\((\\w+)");
+        for (std::string line; std::getline(log, line);)
+            if (std::smatch match; std::regex_search(line, match, call)) ++out[match[1]];
+        return out;
+    }
+
+    using Calls = std::map<std::string, std::map<std::string, int>>;  // by command, by kind
+    Calls calls_beside(std::size_t count) const
+    {
+        make(count);
+        Calls out;
+        change(a(), "add --name warm --dev va --loss 1% --proto udp --remote 10.9.9.8");  // the index has grown
+        for (const std::string command : {"add --name one --dev va --loss 1% --proto udp --remote 10.9.9.9",
+                                          "change one --loss 2% --remote 10.9.9.7", "change r50 --loss 3%", "del one"})
+            out[command] = calls_of(command);
+        change(a(), "clear");
+        return out;
+    }
+};
+
+RUNS_IN("ManyRules.*", native);
+
+TEST_F(ManyRules, ACommandCostsWhatItChanges)
+{
+    const auto few = calls_beside(100), many = calls_beside(takes_long() ? 100'000 : 3'000);
+    EXPECT_EQ(few, many);
+    for (const auto& [command, calls] : many) {
+        EXPECT_THAT(calls, Not(testing::IsEmpty())) << command;
+        EXPECT_THAT(calls, Each(Not(Key("BPF_MAP_LOOKUP_BATCH")))) << command << " reads all of a map";
+    }
+}
+
+}  // namespace
+}  // namespace headwind::test::many_rules_test
