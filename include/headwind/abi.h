@@ -297,43 +297,57 @@ struct hw_text {
 
 /* What the loader wants to know of a rule without reading its description. */
 enum hw_index_flags {
-	HW_INDEX_FORMER = 1 << 0,    /* of a change that waits: as the rule was before, which `pending` brings back */
-	HW_INDEX_SSH = 1 << 1,       /* leaves an SSH connection alone */
-	HW_INDEX_PROTECT = 1 << 2,   /* leaves alone what --protect names */
-	HW_INDEX_EVERYWHERE = 1 << 3,
-	HW_INDEX_NAMED = 1 << 4,     /* has --dev: `slots` */
-	HW_INDEX_WAITING = 1 << 5,   /* a device of its --dev is not there */
-	HW_INDEX_PARTY = 1 << 6,     /* for a container, a pod or a process */
-	HW_INDEX_CGROUPS = 1 << 7,   /* has several; `cgroup` is the first */
-	HW_INDEX_HOURS = 1 << 8,
-	HW_INDEX_LEASED = 1 << 9,
-	HW_INDEX_CHECKED = 1 << 10,  /* has --stop-if */
-	HW_INDEX_SHARE = 1 << 11,    /* has --max-share */
-	HW_INDEX_TIME = 1 << 12,     /* needs the pacer */
-	HW_INDEX_LINE = 1 << 13,     /* needs the line */
-	HW_INDEX_XDP = 1 << 14,      /* XDP may decide: as `xdp` says */
-	HW_INDEX_PORT = 1 << 15,     /* names some local port by itself: it may mean an SSH connection */
+	HW_INDEX_FORMER = 1 << 0,     /* of a change that waits: as the rule was before, which `pending` brings back */
+	HW_INDEX_PENDING = 1 << 1,    /* of a change that waits, before or after: `pending` */
+	HW_INDEX_SSH = 1 << 2,        /* leaves an SSH connection alone */
+	HW_INDEX_PROTECT = 1 << 3,    /* leaves alone what --protect names */
+	HW_INDEX_EVERYWHERE = 1 << 4, /* at every device that any rule is at */
+	HW_INDEX_NAMED = 1 << 5,      /* has --dev; without this and the one above: at the default devices */
+	HW_INDEX_WAITING = 1 << 6,    /* a device of its --dev is not there */
+	HW_INDEX_SLOTS = 1 << 7,      /* is at more than two: hw_index_rest.slots */
+	HW_INDEX_PARTY = 1 << 8,      /* for a container, a pod or a process */
+	HW_INDEX_CGROUP = 1 << 9,     /* hw_index_rest.cgroup */
+	HW_INDEX_CGROUPS = 1 << 10,   /* and others */
+	HW_INDEX_HOURS = 1 << 11,
+	HW_INDEX_DEADLINE = 1 << 12,
+	HW_INDEX_LEASED = 1 << 13,
+	HW_INDEX_CHECKED = 1 << 14, /* has --stop-if */
+	HW_INDEX_SHARE = 1 << 15,   /* has --max-share */
+	HW_INDEX_TIME = 1 << 16,    /* needs the pacer */
+	HW_INDEX_LINE = 1 << 17,    /* needs the line */
+	HW_INDEX_XDP = 1 << 18,     /* XDP may decide: as `xdp` says */
+	HW_INDEX_PORT = 1 << 19,    /* names some local port by itself: it may mean an SSH connection */
+	HW_INDEX_TIMELINE = 1 << 20,
 };
 
-/* One element of the index: an array that the loader maps, and replaces by a larger one when it is full. Known to no BPF
- * program. In force like its hw_rule: born <= version < died. */
+/* The index of rules: two arrays of the loader's, which maps them, and replaces them by larger ones when they are full.
+ * Known to no BPF program. This one is walked by each command, one cache line a rule. In force like its hw_rule: born <=
+ * version < died. */
 struct hw_index_entry {
 	__u32 id; /* of the rule; 0: free */
 	__u32 flags;
 	__u64 born, died;
-	__u64 name_hash, owner_hash; /* FNV-1a */
+	__u64 name_hash; /* FNV-1a */
 	__u64 rank;
-	__u64 shapes;   /* bit 1 << hw_shape.id of each that it has an entry in */
-	__u64 deadline; /* CLOCK_BOOTTIME; 0: none */
-	__u64 pending;  /* CLOCK_BOOTTIME: until then a change of it waits to be confirmed; 0: none does */
-	__u64 cgroup;   /* id; 0: none */
-	__u32 state, timeline; /* as in its hw_rule */
+	__u64 shapes;      /* bit 1 << hw_shape.id of each that it has an entry in */
+	__u32 state;       /* as in its hw_rule */
+	__u16 slots[2];    /* plus 1, of hw_control.devices; 0: none */
+	__u8 device_flags; /* hw_device_flags of the devices it is at */
+	__u8 xdp;          /* the loader's Xdp */
+	__u16 pad;
+	__u32 more_pad;
+};
+
+/* The rest, at the same place. */
+struct hw_index_rest {
+	__u64 owner_hash;
+	__u64 deadline; /* CLOCK_BOOTTIME */
+	__u64 pending;  /* CLOCK_BOOTTIME: until then */
+	__u64 cgroup;   /* id of the first */
+	__u32 timeline; /* as in its hw_rule */
 	__u32 clock;    /* a hash of the host's local clock, as its hours were written for */
-	__u32 device_flags; /* hw_device_flags of the devices it is at; of one without --dev: of all that it is to be at */
-	__u32 xdp;      /* the loader's Xdp */
-	__u32 pad;
 	char name[HW_NAME_BYTES];
-	__u64 slots[HW_MAX_DEVICES / 64]; /* bit: is at that of hw_control.devices */
+	__u64 slots[HW_MAX_DEVICES / 64]; /* bit: is at that one */
 };
 
 /* ---- the instance ---------------------------------------------------------------------------------------------- */
@@ -474,6 +488,7 @@ HW_ASSERT(sizeof(struct hw_shape) == 64 + HW_FILTER_BITS / 8,
           "two cache lines per shape of the walk: one of them filter");
 HW_ASSERT(sizeof(struct hw_text) == HW_TEXT_CHUNK, "no hidden padding goes to the kernel");
 HW_ASSERT(HW_MAX_DEVICES == 1 << 10, "HW_MARK has 10 bits for the slot");
+HW_ASSERT(sizeof(struct hw_index_entry) == 64, "a cache line");
 HW_ASSERT(HW_SHAPE_IDS <= 64, "hw_index_entry.shapes has a bit for each");
 
 #endif

@@ -20,13 +20,14 @@ constexpr MapShape tag_shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(__u32)};
 constexpr unsigned tags = 31;  // 5 bits of skb->tc_index, 0 is nobody's
 constexpr MapShape netns_shape{BPF_MAP_TYPE_DEVMAP, sizeof(__u32), sizeof(__u32)};
 constexpr const char *netns_pin = "netns", *tag_pin = "tag", *control_pin = "control", *links_name = "links",
-                     *host_lock_name = "lock", *index_pin = "index", *index_map = "hw_index";
+                     *host_lock_name = "lock", *index_pin = "index", *rest_pin = "index_rest";
 constexpr std::uint32_t smallest_index = 64;
 // All that an instance pins in its directory, or ever did, in the order in which it is removed: what is left if that is
 // cut short is no instance.
-constexpr auto pin_names = std::to_array<const char*>(
-    {control_pin, "egress", "ingress",   "cut",   "pace_out",  "held",  "entries", "rules", "leases", "stops", "shares",
-     "states",    "locals", "crossings", "texts", "timelines", "hooks", index_pin, tag_pin, netns_pin});
+constexpr auto pin_names =
+    std::to_array<const char*>({control_pin, "egress",    "ingress", "cut",     "pace_out", "held",   "entries",
+                                "rules",     "leases",    "stops",   "shares",  "states",   "locals", "crossings",
+                                "texts",     "timelines", "hooks",   index_pin, rest_pin,   tag_pin,  netns_pin});
 
 std::string name_of(const NetnsId& netns)
 {
@@ -57,6 +58,29 @@ Status open_map(Map<Key, Value>& map, const PinDirectory& directory, const std::
 {
     HW_TRY(auto fd, open_map_pin(directory, name, {type, sizeof(Key), sizeof(Value)}, access));
     map = Map<Key, Value>(std::move(fd), directory.path_of(name));
+    return {};
+}
+
+template <class T>
+Status open_array(MappedArray<T>& array, const PinDirectory& directory, const std::string& name)
+{
+    HW_TRY(const auto fd, open_map_pin(directory, name, {BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(T)}));
+    HW_TRY(array, MappedArray<T>::map(fd, directory.path_of(name)));
+    return {};
+}
+
+// A larger one with the same elements takes its place, also in its pin.
+template <class T>
+Status grow(MappedArray<T>& array, std::size_t size, const PinDirectory& directory, const std::string& name)
+{
+    HW_TRY(const auto fd, MappedArray<T>::make(name.c_str(), static_cast<std::uint32_t>(size)));
+    HW_TRY(auto larger, MappedArray<T>::map(fd, name));
+    std::copy(array.all().begin(), array.all().end(), larger.all().begin());
+    const auto fresh = name + fresh_suffix;
+    HW_CHECK(directory.remove(fresh));  // of a killed command
+    HW_CHECK(pin(directory, fd.get(), fresh));
+    HW_CHECK(directory.rename(fresh, name));
+    array = std::move(larger);
     return {};
 }
 
@@ -96,9 +120,8 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     instance.control = Control(std::move(control));
     HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
     if (access == Access::change) {
-        HW_TRY(const auto fd,
-               open_map_pin(directory, index_pin, {BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(hw_index_entry)}));
-        HW_TRY(instance.index, MappedArray<hw_index_entry>::map(fd, directory.path_of(index_pin)));
+        HW_CHECK(open_array(instance.index, directory, index_pin));
+        HW_CHECK(open_array(instance.index_rest, directory, rest_pin));
     }
     instance.root = std::move(root);
     instance.directory = std::move(directory);
@@ -265,19 +288,11 @@ Status open_pinned_programs(Instance& instance)
 
 Status grow_index(Instance& instance, std::size_t size)
 {
-    const auto old = instance.index.all();
-    auto room = std::max<std::size_t>(old.size(), smallest_index);
+    auto room = instance.index.all().size();
     while (room < size) room *= 2;
-    if (room == old.size()) return {};
-    HW_TRY(const auto fd, MappedArray<hw_index_entry>::make(index_map, static_cast<std::uint32_t>(room)));
-    HW_TRY(auto larger, MappedArray<hw_index_entry>::map(fd, index_map));
-    std::copy(old.begin(), old.end(), larger.all().begin());
-    const auto fresh = std::string(index_pin) + fresh_suffix;
-    HW_CHECK(instance.directory.remove(fresh));  // of a killed command
-    HW_CHECK(pin(instance.directory, fd.get(), fresh));
-    HW_CHECK(instance.directory.rename(fresh, index_pin));
-    instance.index = std::move(larger);
-    return {};
+    if (room == instance.index.all().size()) return {};
+    HW_CHECK(grow(instance.index_rest, room, instance.directory, rest_pin));  // first: never the smaller one
+    return grow(instance.index, room, instance.directory, index_pin);
 }
 
 Result<std::uint16_t> read_tag(const PinDirectory& directory)
@@ -400,8 +415,10 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     control.nonce = constants.nonce;
     control.programs = own_programs();
     HW_CHECK(pin_all(*skeleton, directory));
-    HW_TRY(const auto index, MappedArray<hw_index_entry>::make(index_map, smallest_index));
+    HW_TRY(const auto index, MappedArray<hw_index_entry>::make("hw_index", smallest_index));
+    HW_TRY(const auto rest, MappedArray<hw_index_rest>::make("hw_index_rest", smallest_index));
     HW_CHECK(pin(directory, index.get(), index_pin));
+    HW_CHECK(pin(directory, rest.get(), rest_pin));
     control.abi = HW_ABI_VERSION;
     return open_directory(std::move(root), std::move(directory), Access::change);
 }

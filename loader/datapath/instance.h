@@ -47,6 +47,7 @@ public:
     Map<__u32, __u32> timelines;  // of maps: see timelines.h
     // The rules, as the loader finds them: ruleset/index.h. Only with Access::change.
     MappedArray<hw_index_entry> index;
+    MappedArray<hw_index_rest> index_rest;  // at least as large
     Mapping<hw_host> host;
     Control control;
     Mapping<hw_held> held;

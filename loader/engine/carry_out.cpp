@@ -34,7 +34,7 @@ Status attach_devices(Instance& instance, const Links& devices, Attached& attach
     return {};
 }
 
-bool takes_line(const hw_index_entry* rule)
+bool takes_line(const RuleRef& rule)
 {
     return (rule->flags & HW_INDEX_LINE) != 0;
 }
@@ -42,22 +42,22 @@ bool takes_line(const hw_index_entry* rule)
 // Some fresh rule makes packets on lo take the line.
 bool uses_loopback(const Entries& others, const Plan& plan, const std::vector<Links>& devices)
 {
-    const bool line = std::any_of(others.begin(), others.end(), takes_line);
+    const bool line = others.may_have(HW_INDEX_LINE) && std::any_of(others.begin(), others.end(), takes_line);
     for (std::size_t i = 0; i < plan.fresh.size(); ++i)
         if ((line || needs_line(plan.fresh[i].rule.impairment)) && has_loopback(devices[i])) return true;
     return false;
 }
 
-std::vector<hw_index_entry> entries_of(const std::vector<RuleRecord>& records)
+std::vector<NewEntry> entries_of(const std::vector<RuleRecord>& records)
 {
-    std::vector<hw_index_entry> out;
+    std::vector<NewEntry> out;
     for (const auto& record : records) out.push_back(make_entry(record));
     return out;
 }
 
-Entries joined(Entries entries, const std::vector<hw_index_entry>& more)
+Entries joined(Entries entries, const std::vector<NewEntry>& more)
 {
-    for (const auto& entry : more) entries.push_back(&entry);
+    for (const auto& one : more) entries.push_back({&one.entry, &one.rest});
     return entries;
 }
 
@@ -65,9 +65,10 @@ Entries joined(Entries entries, const std::vector<hw_index_entry>& more)
 
 Status prepare_line(Instance& instance, const Entries& rules, bool loopback)
 {
-    if (std::none_of(rules.begin(), rules.end(), takes_line)) return {};
+    if (!rules.may_have(HW_INDEX_LINE) || std::none_of(rules.begin(), rules.end(), takes_line)) return {};
     LineNeeds needs;
-    needs.time = std::any_of(rules.begin(), rules.end(), [](const auto* rule) { return rule->flags & HW_INDEX_TIME; });
+    needs.time = rules.may_have(HW_INDEX_TIME) &&
+                 std::any_of(rules.begin(), rules.end(), [](const auto& rule) { return rule->flags & HW_INDEX_TIME; });
     needs.loopback = loopback;
     return ensure_line(instance, needs);
 }

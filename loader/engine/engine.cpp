@@ -199,13 +199,14 @@ void tell_removed(const std::vector<std::string>& names)
 }
 
 // Each once: one name has two rules, while it waits to be confirmed. Oldest first.
-std::vector<std::string> names_of(Entries rules)
+std::vector<std::string> names_of(const Entries& rules)
 {
-    std::sort(rules.begin(), rules.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+    std::vector<RuleRef> sorted(rules.begin(), rules.end());
+    std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a->id < b->id; });
     std::vector<std::string> out;
     std::set<std::string> seen;
-    for (const auto* rule : rules)
-        if (auto name = rule_name(*rule); seen.insert(name).second) out.push_back(std::move(name));
+    for (const auto& rule : sorted)
+        if (auto name = rule_name(rule); seen.insert(name).second) out.push_back(std::move(name));
     return out;
 }
 
@@ -215,9 +216,8 @@ Result<Removed> remove_all(Session& session, const Entries& asked, const Progres
 {
     Removed out;
     out.rules = names_of(asked);
-    auto told = session.rules;
-    std::erase_if(told, [](const auto* rule) { return (rule->flags & HW_INDEX_SSH) != 0; });
-    const auto names = names_of(told);
+    const auto names =
+        names_of(session.rules.where([](const auto& rule) { return (rule->flags & HW_INDEX_SSH) == 0; }));
     if (session.instance && !session.rules.empty()) HW_CHECK(retire(*session.instance));
     session.look_again();
     tell_removed(names);
@@ -231,14 +231,14 @@ Result<std::vector<LeftRule>> rules_left(const Session& session)
 {
     std::vector<LeftRule> out;
     std::map<std::uint64_t, std::string> owners;  // by hash
-    for (const auto* rule : session.rules) {
-        if (is_guard(*rule)) continue;
-        auto owner = owners.find(rule->owner_hash);
+    for (const auto& rule : session.rules) {
+        if (is_guard(rule)) continue;
+        auto owner = owners.find(rule.rest->owner_hash);
         if (owner == owners.end()) {
             HW_TRY(const auto record, read_record(*session.instance, rule->id));
-            owner = owners.emplace(rule->owner_hash, record.owner).first;
+            owner = owners.emplace(rule.rest->owner_hash, record.owner).first;
         }
-        out.push_back({rule_name(*rule), owner->second});
+        out.push_back({rule_name(rule), owner->second});
     }
     return out;
 }
@@ -246,9 +246,9 @@ Result<std::vector<LeftRule>> rules_left(const Session& session)
 Result<Removed> remove_rules(Session& session, const Entries& gone, const Progress& progress,
                              std::chrono::nanoseconds drain)
 {
-    auto staying = session.rules;
-    const std::set<const hw_index_entry*> going(gone.begin(), gone.end());
-    std::erase_if(staying, [&going](const auto* rule) { return going.contains(rule); });
+    std::set<std::uint32_t> going;
+    for (const auto& rule : gone) going.insert(rule->id);
+    const auto staying = session.rules.where([&going](const auto& rule) { return !going.contains(rule->id); });
     if (only_guards(staying)) return remove_all(session, gone, progress, drain);
     Removed out;
     if (!gone.empty()) {
@@ -340,10 +340,11 @@ Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const En
     std::unordered_set<std::uint64_t> names;
     for (const auto& name : filter.names) names.insert(hash_of(name));
     const auto owner = filter.owner ? hash_of(*filter.owner) : 0;
-    auto found = rules;
-    std::erase_if(found, [&, now = boottime_ns()](const auto* rule) {
-        const bool meant = filter.all || names.contains(rule->name_hash) || (filter.owner && rule->owner_hash == owner);
-        return !meant || is_former(*rule, now);
+    if (names.empty() && !filter.owner && !filter.all) return std::vector<RuleRecord>{};
+    const auto found = rules.where([&, now = boottime_ns()](const auto& rule) {
+        const bool meant =
+            filter.all || names.contains(rule->name_hash) || (filter.owner && rule.rest->owner_hash == owner);
+        return meant && !is_former(rule, now);
     });
     return read_records(instance, found);
 }
@@ -462,12 +463,13 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
     catch_up(session);
     const auto named = find_named(session.rules, names);
     Entries gone;
+    std::set<std::uint32_t> taken;  // ids: a name may be given twice
     for (const auto& name : names) {
         const auto [begin, end] = named.equal_range(name);
         if (begin == end && !if_exists) return no_rule(name);
         for (auto one = begin; one != end; ++one) {
-            if (is_pending(*one->second, boottime_ns())) return fail_pending(name);
-            if (std::find(gone.begin(), gone.end(), one->second) == gone.end()) gone.push_back(one->second);
+            if (is_pending(one->second, boottime_ns())) return fail_pending(name);
+            if (taken.insert(one->second->id).second) gone.push_back(one->second);
         }
     }
     return remove_rules(session, gone, progress, drain);
@@ -481,8 +483,8 @@ Result<Removed> clear(const std::optional<std::string>& owner, const Progress& p
     if (!session) return pass_error(session);
     auto gone = session->rules;
     if (owner)
-        std::erase_if(
-            gone, [hash = hash_of(*owner)](const auto* rule) { return rule->owner_hash != hash || is_guard(*rule); });
+        gone = gone.where(
+            [hash = hash_of(*owner)](const auto& rule) { return rule.rest->owner_hash == hash && !is_guard(rule); });
     HW_TRY(auto out, remove_rules(*session, gone, progress, drain));
     if (session->instance) {
         HW_TRY(out.left, rules_left(*session));

@@ -48,8 +48,8 @@ bool any_names(const std::vector<const Rule*>& rules, const SshConnection& conne
 // A rule in force names it. Read are those that name a local port.
 Result<bool> is_named(const Session& session, const SshConnection& connection)
 {
-    for (const auto* rule : session.rules) {
-        if (!(rule->flags & HW_INDEX_PORT) || is_guard(*rule)) continue;
+    for (const auto& rule : session.rules) {
+        if (!(rule->flags & HW_INDEX_PORT) || is_guard(rule)) continue;
         HW_TRY(const auto record, read_record(*session.instance, rule->id));
         if (names(record.rule, connection)) return true;
     }
@@ -96,9 +96,9 @@ Result<std::vector<RuleRecord>> obsolete_guards(const Session& session, const st
                                                 const std::vector<Rule>& wanted, const Ports& established)
 {
     std::vector<RuleRecord> out;
-    for (const auto* rule : session.rules) {
-        if (!(rule->flags & HW_INDEX_SSH) || is_pending(*rule, boottime_ns()) || has(wanted, rule_name(*rule)))
-            continue;
+    if (!session.rules.may_have(HW_INDEX_SSH)) return out;
+    for (const auto& rule : session.rules) {
+        if (!(rule->flags & HW_INDEX_SSH) || is_pending(rule, boottime_ns()) || has(wanted, rule_name(rule))) continue;
         HW_TRY(auto record, read_record(*session.instance, rule->id));
         const auto connection = connection_of(record.rule);
         if (!is_among(established, connection) || any_names(fresh, connection)) out.push_back(std::move(record));
@@ -121,7 +121,7 @@ std::map<std::string, Taken> taken_names(const Session& session, const Plan& pla
         const auto guard = rule->flags & HW_INDEX_PROTECT ? Guard::protect
                            : rule->flags & HW_INDEX_SSH   ? Guard::ssh
                                                           : Guard::no;
-        out[name] = {guard, is_pending(*rule, boottime_ns())};
+        out[name] = {guard, is_pending(rule, boottime_ns())};
     }
     for (const auto& record : plan.fresh) out[record.rule.name] = {record.guard, record.pending != 0};
     return out;

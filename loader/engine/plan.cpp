@@ -104,7 +104,7 @@ Result<const RuleRecord*> take(const Session& session, const Named& named, const
     const auto now = boottime_ns();
     for (const bool expired : {true, false}) {
         for (auto one = begin; one != end; ++one) {
-            if (is_expired(*one->second, now) != expired) continue;
+            if (is_expired(one->second, now) != expired) continue;
             HW_TRY(auto record, read_record(*session.instance, one->second->id));
             plan.gone.push_back(std::move(record));
         }
@@ -131,7 +131,7 @@ Status plan_add(const Session& session, const Named& named, const AddRequest& re
 {
     const auto [begin, end] = named.equal_range(request.rule.name);
     for (auto one = begin; one != end; ++one) {
-        const auto& rule = *one->second;
+        const auto& rule = one->second;
         if (is_guard(rule))
             return fail(ErrorKind::usage,
                         "--name {0}: this is the name of what is left alone: choose another, or take that away "
@@ -164,8 +164,9 @@ std::vector<std::string> names_in(const Changes& changes)
 Status check_settled(const Session& session, const Changes& changes)
 {
     std::set<std::string> pending;
-    for (const auto* rule : session.rules)
-        if (is_pending(*rule, boottime_ns())) pending.insert(rule_name(*rule));
+    if (!session.rules.may_have(HW_INDEX_PENDING)) return {};
+    for (const auto& rule : session.rules)
+        if (is_pending(rule, boottime_ns())) pending.insert(rule_name(rule));
     const auto look = [&pending](const std::string& name) -> Status {
         if (pending.contains(name)) return fail_pending(name);
         return {};

@@ -93,8 +93,7 @@ bool renew_cgroups(RuleRecord& record)
 // was.
 std::optional<LocalClock> clock_now(const Entries& rules)
 {
-    if (std::none_of(rules.begin(), rules.end(), [](const auto* rule) { return rule->flags & HW_INDEX_HOURS; }))
-        return std::nullopt;
+    if (!rules.may_have(HW_INDEX_HOURS)) return std::nullopt;
     const auto clock = host_clock();
     return clock ? std::optional(*clock) : std::nullopt;
 }
@@ -129,15 +128,21 @@ public:
         if (clock) clock_ = hash_of(*clock);
     }
 
-    Result<bool> may_move(const hw_index_entry& rule)
+    // Whether any of them may: mostly, nothing has happened.
+    bool may_any_move(const Entries& rules) const
     {
-        if (clock_ && (rule.flags & HW_INDEX_HOURS) && rule.clock != *clock_) return true;
-        if (rule.flags & HW_INDEX_WAITING) return true;
-        if (slots_.any && (rule.flags & HW_INDEX_NAMED)) {
-            const bool far = rule.device_flags & HW_DEVICE_FAR;  // known by its index, whatever it is called
+        return slots_.any || rules.may_have(HW_INDEX_WAITING | HW_INDEX_CGROUP | HW_INDEX_HOURS);
+    }
+
+    Result<bool> may_move(const RuleRef& rule)
+    {
+        if (clock_ && (rule->flags & HW_INDEX_HOURS) && rule.rest->clock != *clock_) return true;
+        if (rule->flags & HW_INDEX_WAITING) return true;
+        if (slots_.any && (rule->flags & HW_INDEX_NAMED)) {
+            const bool far = rule->device_flags & HW_DEVICE_FAR;  // known by its index, whatever it is called
             if (is_at_any(rule, far ? slots_.lost : slots_.changed)) return true;
         }
-        if (rule.flags & HW_INDEX_PARTY) return false;
+        if (rule->flags & HW_INDEX_PARTY) return false;
         return cgroups_.any_of(rule);
     }
 
@@ -152,8 +157,9 @@ Result<std::vector<Move>> find_moves(const Instance& instance, const Entries& ru
     std::vector<Move> out;
     const auto clock = clock_now(rules);
     MoveHints hints(instance, links, clock);
-    for (const auto* rule : rules) {
-        HW_TRY(const bool may_move, hints.may_move(*rule));
+    if (!hints.may_any_move(rules)) return out;
+    for (const auto& rule : rules) {
+        HW_TRY(const bool may_move, hints.may_move(rule));
         if (!may_move) continue;
         HW_TRY(const auto record, read_record(instance, rule->id));
         Move move{record, record, {}, false, false};
@@ -186,8 +192,8 @@ Result<Work> find_work(const Instance& instance, const Entries& rules, const Lin
             out.attach.emplace_back(*link, device.flags);
     }
     __u32 flags = 0;
-    for (const auto* rule : rules)
-        if (is_at_default_devices(*rule)) flags |= rule->device_flags;
+    for (const auto& rule : rules)
+        if (is_at_default_devices(rule)) flags |= rule->device_flags;
     if (flags != 0)
         for (const auto& link : default_devices(links))
             if (!defaults.contains(static_cast<std::uint32_t>(link.index))) out.attach.emplace_back(link, flags);
@@ -273,7 +279,8 @@ Status bring_up_to_date(Session& session, Followed& out)
 // The datapath tells nobody that it stopped a rule.
 Status find_stops(const Instance& instance, const Entries& rules, Outlook& out)
 {
-    for (const auto* rule : rules) {
+    if (!rules.may_have(HW_INDEX_CHECKED | HW_INDEX_SHARE)) return {};
+    for (const auto& rule : rules) {
         if (!(rule->flags & (HW_INDEX_CHECKED | HW_INDEX_SHARE))) continue;
         HW_TRY(const auto stop, instance.stops.find(rule->state));
         const bool untold = stop && stop->told == 0;
@@ -296,9 +303,9 @@ Result<std::uint64_t> next_end(const Instance& instance, const Entries& rules)
     std::uint64_t next = 0;
     const auto sooner = [&next](std::uint64_t time) { next = next == 0 ? time : std::min(next, time); };
     HW_TRY(const auto leases, read_leases(instance, rules));
-    for (const auto* rule : rules) {
-        if (is_pending(*rule, boottime_ns())) sooner(rule->pending);
-        if (rule->deadline != 0) sooner(rule->deadline + keep_expired + 1);
+    for (const auto& rule : rules) {
+        if (is_pending(rule, boottime_ns())) sooner(rule.rest->pending);
+        if (rule->flags & HW_INDEX_DEADLINE) sooner(rule.rest->deadline + keep_expired + 1);
         if (!(rule->flags & HW_INDEX_LEASED)) continue;
         if (const auto lease = leases.find(rule->state); lease != leases.end()) sooner(lease->second);
     }
@@ -311,9 +318,9 @@ Result<std::vector<std::string>> cgroup_directories(const Instance& instance, co
     std::vector<std::string> out;
     std::set<std::uint64_t> seen;  // ids
     const auto mount = cgroup2_mount();
-    for (const auto* rule : rules) {
-        if (!mount || rule->cgroup == 0) continue;
-        if (!seen.insert(rule->cgroup).second && !(rule->flags & HW_INDEX_CGROUPS)) continue;
+    for (const auto& rule : rules) {
+        if (!mount || !(rule->flags & HW_INDEX_CGROUP)) continue;
+        if (!seen.insert(rule.rest->cgroup).second && !(rule->flags & HW_INDEX_CGROUPS)) continue;
         HW_TRY(const auto record, read_record(instance, rule->id));
         for (const auto& cgroup : record.cgroups) out.push_back(*mount + cgroup.path);
     }

@@ -64,17 +64,19 @@ public:
     }
 
     // Other than `live`: begin() removes it.
-    Result<RuleState> fate_of(const hw_index_entry& rule)
+    Result<RuleState> fate_of(const RuleRef& rule)
     {
         HW_TRY(const bool orphaned, is_orphaned(rule));
         if (orphaned) return RuleState::orphaned;
-        if (rule.pending != 0 && !(rule.flags & HW_INDEX_FORMER) && now_ >= rule.pending) return RuleState::undone;
-        if (is_expired(rule, now_)) return now_ > rule.deadline + keep_expired ? RuleState::expired : RuleState::live;
-        if (!(rule.flags & HW_INDEX_LEASED)) return RuleState::live;
-        const auto lease = leases_.find(rule.state);
+        const bool as_changed = (rule->flags & HW_INDEX_PENDING) && !(rule->flags & HW_INDEX_FORMER);
+        if (as_changed && now_ >= rule.rest->pending) return RuleState::undone;
+        if (is_expired(rule, now_))
+            return now_ > rule.rest->deadline + keep_expired ? RuleState::expired : RuleState::live;
+        if (!(rule->flags & HW_INDEX_LEASED)) return RuleState::live;
+        const auto lease = leases_.find(rule->state);
         if (lease != leases_.end() && now_ < lease->second) return RuleState::live;
-        if (!(rule.flags & (HW_INDEX_CHECKED | HW_INDEX_SHARE))) return RuleState::unleased;
-        HW_TRY(const auto stop, instance_.stops.find(rule.state));
+        if (!(rule->flags & (HW_INDEX_CHECKED | HW_INDEX_SHARE))) return RuleState::unleased;
+        HW_TRY(const auto stop, instance_.stops.find(rule->state));
         return stop ? RuleState::live : RuleState::unleased;
     }
 
@@ -83,11 +85,11 @@ private:
 
     // Of a rule for a container, a pod or a process: its cgroup is gone or, without one, the host side of its devices.
     // (A pod's namespace takes its instance with it.)
-    Result<bool> is_orphaned(const hw_index_entry& rule)
+    Result<bool> is_orphaned(const RuleRef& rule)
     {
-        if (!(rule.flags & HW_INDEX_PARTY)) return false;
-        if (rule.cgroup != 0) return cgroups_.all_of(rule);
-        if (!(rule.device_flags & HW_DEVICE_FAR)) return false;
+        if (!(rule->flags & HW_INDEX_PARTY)) return false;
+        if (rule->flags & HW_INDEX_CGROUP) return cgroups_.all_of(rule);
+        if (!(rule->device_flags & HW_DEVICE_FAR)) return false;
         return is_within(rule, lost_);
     }
 
@@ -105,36 +107,35 @@ void Session::look_again()
     rules = instance ? entries_in_force(*instance) : Entries{};
 }
 
-Result<bool> GoneCgroups::first_of(const hw_index_entry& rule)
+Result<bool> GoneCgroups::first_of(const RuleRef& rule)
 {
-    if (const auto known = gone_.find(rule.cgroup); known != gone_.end()) return known->second;
-    HW_TRY(const auto record, read_record(instance_, rule.id));
+    if (const auto known = gone_.find(rule.rest->cgroup); known != gone_.end()) return known->second;
+    HW_TRY(const auto record, read_record(instance_, rule->id));
     const bool gone = !record.cgroups.empty() && is_gone(record.cgroups.front());
-    gone_[rule.cgroup] = gone;
+    gone_[rule.rest->cgroup] = gone;
     return gone;
 }
 
-Result<bool> GoneCgroups::all_of(const hw_index_entry& rule)
+Result<bool> GoneCgroups::all_of(const RuleRef& rule)
 {
-    if (rule.cgroup == 0) return false;
-    if (!(rule.flags & HW_INDEX_CGROUPS)) return first_of(rule);
-    HW_TRY(const auto record, read_record(instance_, rule.id));
+    if (!(rule->flags & HW_INDEX_CGROUP)) return false;
+    if (!(rule->flags & HW_INDEX_CGROUPS)) return first_of(rule);
+    HW_TRY(const auto record, read_record(instance_, rule->id));
     return std::all_of(record.cgroups.begin(), record.cgroups.end(), is_gone);
 }
 
-Result<bool> GoneCgroups::any_of(const hw_index_entry& rule)
+Result<bool> GoneCgroups::any_of(const RuleRef& rule)
 {
-    if (rule.cgroup == 0) return false;
-    if (!(rule.flags & HW_INDEX_CGROUPS)) return first_of(rule);
-    HW_TRY(const auto record, read_record(instance_, rule.id));
+    if (!(rule->flags & HW_INDEX_CGROUP)) return false;
+    if (!(rule->flags & HW_INDEX_CGROUPS)) return first_of(rule);
+    HW_TRY(const auto record, read_record(instance_, rule->id));
     return std::any_of(record.cgroups.begin(), record.cgroups.end(), is_gone);
 }
 
 Result<std::map<std::uint32_t, std::uint64_t>> read_leases(const Instance& instance, const Entries& rules)
 {
     std::map<std::uint32_t, std::uint64_t> out;
-    if (std::none_of(rules.begin(), rules.end(), [](const auto* rule) { return rule->flags & HW_INDEX_LEASED; }))
-        return out;
+    if (!rules.may_have(HW_INDEX_LEASED)) return out;
     HW_TRY(const auto leases, instance.leases.items());
     for (const auto& [state, lease] : leases) out[state] = lease.until;
     return out;
@@ -145,8 +146,11 @@ Named find_named(const Entries& rules, const std::vector<std::string>& names)
     std::unordered_set<std::uint64_t> hashes;
     for (const auto& name : names) hashes.insert(hash_of(name));
     Named out;
-    for (const auto* rule : rules)
-        if (hashes.contains(rule->name_hash)) out.emplace(rule_name(*rule), rule);
+    const auto is_one = [&hashes, one = hashes.size() == 1 ? *hashes.begin() : 0](std::uint64_t hash) {
+        return hashes.size() == 1 ? hash == one : hashes.contains(hash);
+    };
+    for (const auto& rule : rules)
+        if (is_one(rule->name_hash)) out.emplace(rule_name(rule), rule);
     return out;
 }
 
@@ -159,9 +163,11 @@ bool is_lost(int ifindex)
 Result<std::vector<Swept>> stale_rules(const Instance& instance, const Entries& rules)
 {
     std::vector<Swept> out;
+    constexpr __u32 mortal = HW_INDEX_PARTY | HW_INDEX_LEASED | HW_INDEX_PENDING | HW_INDEX_DEADLINE;
+    if (!rules.may_have(mortal)) return out;
     HW_TRY(auto judge, Judge::make(instance, rules));
-    for (const auto* rule : rules) {
-        HW_TRY(const auto fate, judge.fate_of(*rule));
+    for (const auto& rule : rules) {
+        HW_TRY(const auto fate, judge.fate_of(rule));
         if (fate == RuleState::live) continue;
         HW_TRY(auto record, read_record(instance, rule->id));
         out.push_back({std::move(record), fate});
@@ -184,7 +190,7 @@ Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
 
 bool only_guards(const Entries& rules)
 {
-    return std::all_of(rules.begin(), rules.end(), [](const auto* rule) { return is_guard(*rule); });
+    return std::all_of(rules.begin(), rules.end(), [](const auto& rule) { return is_guard(rule); });
 }
 
 __u32 lost_hooks(const Instance& instance, std::uint16_t slot)
@@ -232,23 +238,20 @@ Status trim_hooks(Instance& instance, const Entries& rules)
 {
     bool default_in_use = false;
     Slots named{}, far{};
-    for (const auto* rule : rules) {
-        default_in_use = default_in_use || is_at_default_devices(*rule);
+    for (const auto& rule : rules) {
+        default_in_use = default_in_use || is_at_default_devices(rule);
         if (!(rule->flags & HW_INDEX_NAMED)) continue;
-        for (std::size_t i = 0; i < named.size(); ++i) {
-            named[i] |= rule->slots[i];
-            if (rule->device_flags & HW_DEVICE_FAR) far[i] |= rule->slots[i];
-        }
+        add_slots(rule, named);
+        if (rule->device_flags & HW_DEVICE_FAR) add_slots(rule, far);
     }
     HW_CHECK(settle_fronts(instance, rules));
     HW_TRY(const auto line, line_stats(instance));
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         const auto& device = instance.control->devices[slot];
         if (device.ifindex == 0) continue;
-        const auto bit = 1ULL << slot % 64;
-        if (!(far[slot / 64] & bit)) clear_device_flags(instance, slot, HW_DEVICE_FAR);
+        if (!has(far, slot)) clear_device_flags(instance, slot, HW_DEVICE_FAR);
         if (!default_in_use) clear_device_flags(instance, slot, HW_DEVICE_DEFAULT);
-        if ((named[slot / 64] & bit) || (device.flags & HW_DEVICE_DEFAULT)) continue;
+        if (has(named, slot) || (device.flags & HW_DEVICE_DEFAULT)) continue;
         HW_CHECK(detach_device(instance, slot));
         if (line.held_packets == 0) release_device(instance, slot);
     }

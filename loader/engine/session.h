@@ -44,11 +44,11 @@ class GoneCgroups {
 public:
     explicit GoneCgroups(const Instance& instance) : instance_(instance) {}
     // All of the rule's cgroups. False of a rule that has none.
-    Result<bool> all_of(const hw_index_entry& rule);
-    Result<bool> any_of(const hw_index_entry& rule);
+    Result<bool> all_of(const RuleRef& rule);
+    Result<bool> any_of(const RuleRef& rule);
 
 private:
-    Result<bool> first_of(const hw_index_entry& rule);
+    Result<bool> first_of(const RuleRef& rule);
     const Instance& instance_;
     std::map<std::uint64_t, bool> gone_;  // by id
 };
@@ -57,7 +57,7 @@ private:
 Result<std::map<std::uint32_t, std::uint64_t>> read_leases(const Instance& instance, const Entries& rules);
 
 // Those of these names. (One that has expired may share it with another.)
-using Named = std::unordered_multimap<std::string, const hw_index_entry*>;
+using Named = std::unordered_multimap<std::string, RuleRef>;
 Named find_named(const Entries& rules, const std::vector<std::string>& names);
 
 // Rules that expired are listed this long (ns), then the next change removes them.

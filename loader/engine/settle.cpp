@@ -10,8 +10,7 @@ namespace headwind {
 Result<Settled> settle_pending(bool undo, const Progress& progress)
 {
     HW_TRY(auto session, begin());
-    auto waiting = session.rules;
-    std::erase_if(waiting, [now = boottime_ns()](const auto* rule) { return !is_pending(*rule, now); });
+    const auto waiting = session.rules.where([now = boottime_ns()](const auto& rule) { return is_pending(rule, now); });
     if (waiting.empty())
         return fail(ErrorKind::not_found, "no change waits to be confirmed (it may have been undone by now)");
     Plan plan;

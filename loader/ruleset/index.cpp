@@ -37,14 +37,18 @@ __u32 flags_of(const RuleRecord& record)
     const auto& rule = record.rule;
     const std::pair<bool, hw_index_flags> flags[] = {
         {record.former, HW_INDEX_FORMER},
+        {record.pending != 0, HW_INDEX_PENDING},
         {record.guard == Guard::ssh, HW_INDEX_SSH},
         {record.guard == Guard::protect, HW_INDEX_PROTECT},
         {record.everywhere, HW_INDEX_EVERYWHERE},
         {!rule.selector.devices.empty(), HW_INDEX_NAMED},
         {is_waiting(record), HW_INDEX_WAITING},
+        {record.devices.size() > std::size(hw_index_entry{}.slots), HW_INDEX_SLOTS},
         {rule.party.has_value(), HW_INDEX_PARTY},
+        {!record.cgroups.empty(), HW_INDEX_CGROUP},
         {record.cgroups.size() > 1, HW_INDEX_CGROUPS},
         {rule.hours.has_value(), HW_INDEX_HOURS},
+        {record.deadline != 0, HW_INDEX_DEADLINE},
         {record.lease != 0, HW_INDEX_LEASED},
         {!rule.stop_if.empty(), HW_INDEX_CHECKED},
         {rule.max_share.has_value(), HW_INDEX_SHARE},
@@ -52,6 +56,7 @@ __u32 flags_of(const RuleRecord& record)
         {needs_line(rule.impairment), HW_INDEX_LINE},
         {is_for_xdp(rule), HW_INDEX_XDP},
         {has_single_local_port(rule.selector), HW_INDEX_PORT},
+        {record.timeline != 0, HW_INDEX_TIMELINE},
     };
     __u32 out = 0;
     for (const auto& [is_set, flag] : flags)
@@ -61,24 +66,29 @@ __u32 flags_of(const RuleRecord& record)
 
 }  // namespace
 
-hw_index_entry make_entry(const RuleRecord& record)
+NewEntry make_entry(const RuleRecord& record)
 {
-    hw_index_entry out{};
-    out.id = record.id;
-    out.flags = flags_of(record);
-    out.died = ~0ULL;
-    out.name_hash = hash_of(record.rule.name);
-    out.owner_hash = hash_of(record.owner);
-    out.deadline = record.deadline;
-    out.pending = record.pending;
-    out.cgroup = record.cgroups.empty() ? 0 : record.cgroups.front().id;
-    out.state = record.state;
-    out.timeline = record.timeline;
-    out.clock = hash_of(record.clock);
-    out.device_flags = record.everywhere ? 0 : attach_flags(record.rule);
-    out.xdp = static_cast<__u32>(record.rule.xdp);
-    record.rule.name.copy(out.name, sizeof(out.name) - 1);
-    for (const auto& device : record.devices) out.slots[device.slot / 64] |= 1ULL << device.slot % 64;
+    NewEntry out;
+    auto& [entry, rest] = out;
+    entry.id = record.id;
+    entry.flags = flags_of(record);
+    entry.died = ~0ULL;
+    entry.name_hash = hash_of(record.rule.name);
+    entry.state = record.state;
+    entry.device_flags = record.everywhere ? 0 : static_cast<__u8>(attach_flags(record.rule));
+    entry.xdp = static_cast<__u8>(record.rule.xdp);
+    rest.owner_hash = hash_of(record.owner);
+    rest.deadline = record.deadline;
+    rest.pending = record.pending;
+    rest.cgroup = record.cgroups.empty() ? 0 : record.cgroups.front().id;
+    rest.timeline = record.timeline;
+    rest.clock = hash_of(record.clock);
+    record.rule.name.copy(rest.name, sizeof(rest.name) - 1);
+    for (std::size_t i = 0; i < record.devices.size(); ++i) {
+        const auto slot = record.devices[i].slot;
+        rest.slots[slot / 64] |= 1ULL << slot % 64;
+        if (i < std::size(entry.slots)) entry.slots[i] = static_cast<__u16>(slot + 1);
+    }
     return out;
 }
 
@@ -91,35 +101,30 @@ Entries entries_in_force(const Instance& instance)
 {
     Entries out;
     const auto version = instance.control->version;
-    for (const auto& entry : instance.index.all())
-        if (is_in_version(entry, version)) out.push_back(&entry);
+    const auto index = instance.index.all();
+    const auto rest = instance.index_rest.all();
+    for (std::size_t i = 0; i < index.size(); ++i)
+        if (is_in_version(index[i], version)) out.push_back({&index[i], &rest[i]});
     return out;
 }
 
 Entries without(const Entries& entries, const std::vector<RuleRecord>& gone)
 {
+    if (gone.empty()) return entries;
     std::unordered_set<std::uint32_t> ids;
     for (const auto& record : gone) ids.insert(record.id);
-    auto out = entries;
-    if (!ids.empty()) std::erase_if(out, [&ids](const auto* entry) { return ids.contains(entry->id); });
-    return out;
+    if (ids.size() == 1) return entries.where([id = *ids.begin()](const RuleRef& rule) { return rule->id != id; });
+    return entries.where([&ids](const RuleRef& rule) { return !ids.contains(rule->id); });
 }
 
-Entries pointers_to(const std::vector<hw_index_entry>& entries)
+std::string rule_name(const RuleRef& rule)
 {
-    Entries out;
-    for (const auto& entry : entries) out.push_back(&entry);
-    return out;
+    return {rule.rest->name, strnlen(rule.rest->name, sizeof(rule.rest->name))};
 }
 
-std::string rule_name(const hw_index_entry& entry)
+bool has_name(const RuleRef& rule, std::string_view name)
 {
-    return {entry.name, strnlen(entry.name, sizeof(entry.name))};
-}
-
-bool has_name(const hw_index_entry& entry, std::string_view name)
-{
-    return entry.name_hash == hash_of(name) && rule_name(entry) == name;
+    return rule->name_hash == hash_of(name) && rule_name(rule) == name;
 }
 
 std::uint64_t hash_of(std::string_view text)
@@ -133,34 +138,29 @@ std::uint32_t hash_of(const LocalClock& clock)
     return static_cast<std::uint32_t>(fnv(fields, sizeof(fields)));
 }
 
-bool is_guard(const hw_index_entry& entry)
+bool is_guard(const RuleRef& rule)
 {
-    return (entry.flags & (HW_INDEX_SSH | HW_INDEX_PROTECT)) != 0;
+    return (rule->flags & (HW_INDEX_SSH | HW_INDEX_PROTECT)) != 0;
 }
 
-bool is_former(const hw_index_entry& entry, std::uint64_t now)
+bool is_former(const RuleRef& rule, std::uint64_t now)
 {
-    return (entry.flags & HW_INDEX_FORMER) && now < entry.pending;
+    return (rule->flags & HW_INDEX_FORMER) && now < rule.rest->pending;
 }
 
-bool is_pending(const hw_index_entry& entry, std::uint64_t now)
+bool is_pending(const RuleRef& rule, std::uint64_t now)
 {
-    return entry.pending != 0 && (!(entry.flags & HW_INDEX_FORMER) || is_former(entry, now));
+    return (rule->flags & HW_INDEX_PENDING) && (!(rule->flags & HW_INDEX_FORMER) || is_former(rule, now));
 }
 
-bool is_expired(const hw_index_entry& entry, std::uint64_t now)
+bool is_expired(const RuleRef& rule, std::uint64_t now)
 {
-    return entry.deadline != 0 && now >= entry.deadline;
+    return (rule->flags & HW_INDEX_DEADLINE) && now >= rule.rest->deadline;
 }
 
-bool is_at_default_devices(const hw_index_entry& entry)
+bool is_at_default_devices(const RuleRef& rule)
 {
-    return (entry.flags & (HW_INDEX_NAMED | HW_INDEX_EVERYWHERE)) == 0;
-}
-
-bool is_at(const hw_index_entry& entry, std::uint16_t slot)
-{
-    return (entry.slots[slot / 64] >> slot % 64 & 1) != 0;
+    return (rule->flags & (HW_INDEX_NAMED | HW_INDEX_EVERYWHERE)) == 0;
 }
 
 void add(Slots& slots, std::size_t slot)
@@ -168,27 +168,53 @@ void add(Slots& slots, std::size_t slot)
     slots[slot / 64] |= 1ULL << slot % 64;
 }
 
-bool is_at_any(const hw_index_entry& entry, const Slots& slots)
+bool has(const Slots& slots, std::size_t slot)
 {
+    return (slots[slot / 64] >> slot % 64 & 1) != 0;
+}
+
+bool is_at(const RuleRef& rule, std::uint16_t slot)
+{
+    const auto is_here = [slot](__u16 at) { return at == slot + 1; };
+    if (rule->flags & HW_INDEX_SLOTS) return (rule.rest->slots[slot / 64] >> slot % 64 & 1) != 0;
+    return std::any_of(std::begin(rule->slots), std::end(rule->slots), is_here);
+}
+
+bool is_at_any(const RuleRef& rule, const Slots& slots)
+{
+    Slots own{};
+    add_slots(rule, own);
     for (std::size_t i = 0; i < slots.size(); ++i)
-        if (entry.slots[i] & slots[i]) return true;
+        if (own[i] & slots[i]) return true;
     return false;
 }
 
-bool is_within(const hw_index_entry& entry, const Slots& slots)
+bool is_within(const RuleRef& rule, const Slots& slots)
 {
+    Slots own{};
+    add_slots(rule, own);
     for (std::size_t i = 0; i < slots.size(); ++i)
-        if (entry.slots[i] & ~slots[i]) return false;
+        if (own[i] & ~slots[i]) return false;
     return true;
+}
+
+void add_slots(const RuleRef& rule, Slots& to)
+{
+    if (rule->flags & HW_INDEX_SLOTS)
+        for (std::size_t i = 0; i < to.size(); ++i) to[i] |= rule.rest->slots[i];
+    else
+        for (const auto slot : rule->slots)
+            if (slot != 0) add(to, slot - 1U);
 }
 
 Result<std::vector<RuleRecord>> read_records(const Instance& instance, const Entries& entries)
 {
-    auto sorted = entries;
-    std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+    std::vector<std::uint32_t> ids;
+    for (const auto& rule : entries) ids.push_back(rule->id);
+    std::sort(ids.begin(), ids.end());
     std::vector<RuleRecord> out;
-    for (const auto* entry : sorted) {
-        HW_TRY(auto record, read_record(instance, entry->id));
+    for (const auto id : ids) {
+        HW_TRY(auto record, read_record(instance, id));
         out.push_back(std::move(record));
     }
     return out;

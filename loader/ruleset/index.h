@@ -14,39 +14,78 @@
 
 namespace headwind {
 
-// Rules, by their entries. Good until the next commit() or grow_index().
-using Entries = std::vector<const hw_index_entry*>;
+// A rule by its place in the index. Good until the next commit().
+struct RuleRef {
+    const hw_index_entry* entry = nullptr;
+    const hw_index_rest* rest = nullptr;
+    const hw_index_entry* operator->() const { return entry; }
+    friend bool operator==(const RuleRef&, const RuleRef&) = default;
+};
 
-// All that it says of a record with ids and devices, but for what commit() knows: rank, shapes, versions.
-hw_index_entry make_entry(const RuleRecord& record);
+// Rules, in no order.
+class Entries {
+public:
+    auto begin() const { return rules_.begin(); }
+    auto end() const { return rules_.end(); }
+    bool empty() const { return rules_.empty(); }
+    std::size_t size() const { return rules_.size(); }
+    void push_back(const RuleRef& rule)
+    {
+        rules_.push_back(rule);
+        flags_ |= rule->flags;
+    }
+    // Whether one of them may have one of these hw_index_flags: where not, there is no need to look.
+    bool may_have(__u32 flags) const { return (flags_ & flags) != 0; }
+    template <class Predicate>
+    Entries where(const Predicate& predicate) const
+    {
+        Entries out;
+        for (const auto& rule : rules_)
+            if (predicate(rule)) out.push_back(rule);
+        return out;
+    }
+
+private:
+    std::vector<RuleRef> rules_;
+    __u32 flags_ = 0;
+};
+
+// All that the index says of a record with ids and devices, but for what commit() knows: rank, shapes, versions.
+struct NewEntry {
+    hw_index_entry entry{};
+    hw_index_rest rest{};
+};
+NewEntry make_entry(const RuleRecord& record);
 
 bool is_in_version(const hw_index_entry& entry, std::uint64_t version);
-// In no order.
 Entries entries_in_force(const Instance& instance);
 // What is not in `gone`.
 Entries without(const Entries& entries, const std::vector<RuleRecord>& gone);
-Entries pointers_to(const std::vector<hw_index_entry>& entries);
 
-std::string rule_name(const hw_index_entry& entry);
-bool has_name(const hw_index_entry& entry, std::string_view name);
+std::string rule_name(const RuleRef& rule);
+bool has_name(const RuleRef& rule, std::string_view name);
 // FNV-1a.
 std::uint64_t hash_of(std::string_view text);
 std::uint32_t hash_of(const LocalClock& clock);
 
 // Neither asked for by a user nor to be seen by one: see Guard.
-bool is_guard(const hw_index_entry& entry);
+bool is_guard(const RuleRef& rule);
 // As the rule was before a change that waits. (One whose time has come is a rule like any other.)
-bool is_former(const hw_index_entry& entry, std::uint64_t now);
+bool is_former(const RuleRef& rule, std::uint64_t now);
 // Of a change that waits to be confirmed, before or after it.
-bool is_pending(const hw_index_entry& entry, std::uint64_t now);
-bool is_expired(const hw_index_entry& entry, std::uint64_t now);
-bool is_at_default_devices(const hw_index_entry& entry);
-bool is_at(const hw_index_entry& entry, std::uint16_t slot);
-// Slots of hw_control.devices, as in an entry.
+bool is_pending(const RuleRef& rule, std::uint64_t now);
+bool is_expired(const RuleRef& rule, std::uint64_t now);
+bool is_at_default_devices(const RuleRef& rule);
+
+// Slots of hw_control.devices.
 using Slots = std::array<__u64, HW_MAX_DEVICES / 64>;
 void add(Slots& slots, std::size_t slot);
-bool is_at_any(const hw_index_entry& entry, const Slots& slots);
-bool is_within(const hw_index_entry& entry, const Slots& slots);
+bool has(const Slots& slots, std::size_t slot);
+bool is_at(const RuleRef& rule, std::uint16_t slot);
+bool is_at_any(const RuleRef& rule, const Slots& slots);
+// At no other.
+bool is_within(const RuleRef& rule, const Slots& slots);
+void add_slots(const RuleRef& rule, Slots& to);
 
 // Their descriptions, by id: oldest first.
 Result<std::vector<RuleRecord>> read_records(const Instance& instance, const Entries& entries);

@@ -94,7 +94,7 @@ using TopRanks = std::array<std::uint64_t, HW_SHAPE_IDS>;
 TopRanks top_ranks(const Entries& stay)
 {
     TopRanks out{};
-    for (const auto* entry : stay)
+    for (const auto& entry : stay)
         for (auto shapes = entry->shapes; shapes != 0; shapes &= shapes - 1) {
             auto& top = out[static_cast<std::size_t>(std::countr_zero(shapes))];
             top = std::max<std::uint64_t>(top, entry->rank);
@@ -220,17 +220,19 @@ __u64 shapes_of(const CompiledRule& compiled)
     return out;
 }
 
-// `place`: free. Its id is written last.
-void write_entry(hw_index_entry& place, const CompiledRule& compiled, std::uint64_t version)
+// At a free place. Its id is written last.
+void write_entry(const Instance& instance, std::size_t place, const CompiledRule& compiled, std::uint64_t version)
 {
-    auto entry = make_entry(*compiled.record);
+    auto [entry, rest] = make_entry(*compiled.record);
     entry.born = version;
     entry.died = never;
     entry.rank = compiled.rank;
     entry.shapes = shapes_of(compiled);
     const auto id = std::exchange(entry.id, 0);
-    place = entry;
-    std::atomic_ref(place.id).store(id);
+    instance.index_rest.all()[place] = rest;
+    auto& here = instance.index.all()[place];
+    here = entry;
+    std::atomic_ref(here.id).store(id);
 }
 
 Status write_rule(const Instance& instance, const CompiledRule& compiled, std::uint64_t version,
@@ -321,6 +323,18 @@ Status erase_rule(const Instance& instance, const RuleRecord& record, const Inhe
     return erase_record(instance, record.id);
 }
 
+// Of these rules in the index.
+std::vector<std::size_t> places_of(std::span<const hw_index_entry> index, const std::vector<RuleRecord>& records)
+{
+    std::vector<std::size_t> out;
+    if (records.empty()) return out;
+    std::unordered_set<std::uint32_t> ids;
+    for (const auto& record : records) ids.insert(record.id);
+    for (std::size_t i = 0; i < index.size() && out.size() < ids.size(); ++i)
+        if (index[i].id != 0 && ids.contains(index[i].id)) out.push_back(i);
+    return out;
+}
+
 // Rules and entries of the next version beside those in force, and its table.
 struct NextVersion {
     std::vector<CompiledRule> add;
@@ -335,12 +349,11 @@ Status write_next_version(Instance& instance, const Transaction& transaction, co
     std::set<std::uint32_t> leaving;
     for (const auto& record : transaction.remove) leaving.insert(record.id);
     const auto index = instance.index.all();
-    for (auto& entry : index)
-        if (entry.id != 0 && leaving.contains(entry.id)) std::atomic_ref(entry.died).store(next);
-    auto place = index.begin();
+    for (const auto place : places_of(index, transaction.remove)) std::atomic_ref(index[place].died).store(next);
+    std::size_t place = 0;
     for (const auto& rule : to.add) {
-        place = std::find_if(place, index.end(), [](const auto& entry) { return entry.id == 0; });
-        write_entry(*place, rule, next);
+        while (index[place].id != 0) ++place;
+        write_entry(instance, place, rule, next);
         HW_CHECK(write_rule(instance, rule, next, leaving));
     }
     for (const auto& record : transaction.remove) HW_CHECK(mark_dead(instance, record.id, next));
@@ -395,7 +408,10 @@ Inherited inherited_from(const std::vector<RuleRecord>& gone, const Entries& sta
         if (states.contains(state)) out.states.insert(state);
         if (timelines.contains(timeline)) out.timelines.insert(timeline);
     };
-    for (const auto* entry : stay) look(entry->state, entry->timeline);
+    // A rule that stays has the state of one that goes if that is the same rule before or after a change that waits.
+    const bool shared = stay.may_have(HW_INDEX_PENDING);
+    for (const auto& entry : shared ? stay : Entries())
+        look(entry->state, entry->flags & HW_INDEX_TIMELINE ? entry.rest->timeline : 0);
     for (const auto& record : add) look(record.state, record.timeline);
     return out;
 }
@@ -408,21 +424,21 @@ Status make_room_in_index(Instance& instance, std::size_t fresh)
 }
 
 // Which nobody sees any more, but for packets on their way.
-Status erase_rules(Instance& instance, const std::vector<CompiledRule>& rules, const Inherited& inherited)
+Status erase_rules(Instance& instance, const std::vector<RuleRecord>& records, const std::vector<CompiledRule>& rules,
+                   const Inherited& inherited)
 {
     HW_CHECK(grace_period());
-    std::set<std::uint32_t> ids, states;  // states: of those with a --max-share
+    std::set<std::uint32_t> states;  // of those with a --max-share
     for (const auto& rule : rules) {
         for (const auto& entry : rule.entries) HW_CHECK(remove_from_entry(instance, entry.key, rule.record->id));
         HW_CHECK(erase_rule(instance, *rule.record, inherited));
-        ids.insert(rule.record->id);
         if (rule.record->rule.max_share && !inherited.states.contains(rule.record->state))
             states.insert(rule.record->state);
     }
     if (!states.empty())
         HW_CHECK(erase_shares(instance, [&states](std::uint32_t state) { return states.contains(state); }));
-    for (auto& entry : instance.index.all())
-        if (ids.contains(entry.id)) std::atomic_ref(entry.id).store(0);
+    const auto index = instance.index.all();
+    for (const auto place : places_of(index, records)) std::atomic_ref(index[place].id).store(0);
     return {};
 }
 
@@ -440,7 +456,8 @@ Status commit(Instance& instance, const Transaction& transaction)
     put_shape_ids(next.add, next.shapes);
     put_shape_ids(remove, old_shapes);
     next.shares = any_share(transaction.add) ||
-                  std::any_of(stay.begin(), stay.end(), [](const auto* one) { return one->flags & HW_INDEX_SHARE; });
+                  (stay.may_have(HW_INDEX_SHARE) &&
+                   std::any_of(stay.begin(), stay.end(), [](const auto& one) { return one->flags & HW_INDEX_SHARE; }));
     HW_TRY(next.stale, settle_filters(instance, next, stay.size(), remove));
     const auto inherited = inherited_from(transaction.remove, stay, transaction.add);
 
@@ -452,7 +469,7 @@ Status commit(Instance& instance, const Transaction& transaction)
         return status;
     }
     set_version(instance, instance.control->version + 1);
-    if (!remove.empty()) HW_CHECK(erase_rules(instance, remove, inherited));
+    if (!remove.empty()) HW_CHECK(erase_rules(instance, transaction.remove, remove, inherited));
     set_dirty(instance, false);
     return {};
 }
@@ -479,7 +496,8 @@ Status repair(Instance& instance)
         if (!is_in_version(entry, version)) continue;
         alive.insert(entry.id);
         states.insert(entry.state);
-        timelines.insert(entry.timeline);
+        timelines.insert(
+            instance.index_rest.all()[static_cast<std::size_t>(&entry - instance.index.all().data())].timeline);
     }
     for (const auto id : instance.rules.keys()) {
         HW_TRY(const auto rule, instance.rules.find(id));

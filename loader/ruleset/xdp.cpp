@@ -56,9 +56,9 @@ Result<Skeleton> load(const Instance& instance, Xdp mode)
 // counting begins has arrived long before this.
 constexpr useconds_t settling_us = 20'000;
 
-bool applies_at(const Instance& instance, const hw_index_entry& entry, std::uint16_t slot)
+bool applies_at(const Instance& instance, const RuleRef& rule, std::uint16_t slot)
 {
-    if (entry.flags & HW_INDEX_NAMED) return is_at(entry, slot);
+    if (rule->flags & HW_INDEX_NAMED) return is_at(rule, slot);
     return instance.control->devices[slot].flags & HW_DEVICE_DEFAULT;
 }
 
@@ -67,21 +67,21 @@ bool applies_at(const Instance& instance, const hw_index_entry& entry, std::uint
 Result<Xdp> wish_at(const Instance& instance, std::uint16_t slot, const Entries& rules)
 {
     Xdp wish = Xdp::off;
-    const hw_index_entry* by = nullptr;
-    for (const auto* rule : rules) {
+    const RuleRef* by = nullptr;
+    for (const auto& rule : rules) {
         const auto xdp = static_cast<Xdp>(rule->xdp);
-        if (!applies_at(instance, *rule, slot)) continue;
+        if (!applies_at(instance, rule, slot)) continue;
         if (xdp == Xdp::automatic) {
             if (wish == Xdp::off) wish = Xdp::automatic;
-        } else if (by != nullptr && by->xdp != rule->xdp) {
+        } else if (by != nullptr && (*by)->xdp != rule->xdp) {
             return fail(
                 ErrorKind::usage,
                 "--xdp {}: {} wants --xdp {} on the same device, which has one XDP program: use that, or change "
                 "{} first",
-                format_xdp(xdp), rule_name(*by), format_xdp(static_cast<Xdp>(by->xdp)), rule_name(*by));
+                format_xdp(xdp), rule_name(*by), format_xdp(static_cast<Xdp>((*by)->xdp)), rule_name(*by));
         } else {
             wish = xdp;
-            by = rule;
+            by = &rule;
         }
     }
     return wish;
@@ -172,8 +172,9 @@ bool is_for_auto(std::string_view driver)
 
 Status settle_fronts(Instance& instance, const Entries& rules)
 {
-    auto wanting = rules;
-    std::erase_if(wanting, [](const auto* rule) { return (rule->flags & HW_INDEX_XDP) == 0; });
+    Entries wanting;
+    if (rules.may_have(HW_INDEX_XDP))
+        wanting = rules.where([](const auto& rule) { return (rule->flags & HW_INDEX_XDP) != 0; });
     std::vector<Link> links;
     if (!wanting.empty()) {
         HW_TRY(links, netlink::list_links());

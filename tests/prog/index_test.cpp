@@ -49,25 +49,25 @@ void expect_as_in_kernel(Datapath& datapath)
     ASSERT_TRUE(rules);
     const auto entries = entries_in_force(instance);
     EXPECT_EQ(entries.size(), rules->size());
-    for (const auto* entry : entries) {
+    for (const auto& entry : entries) {
         const auto rule =
             std::find_if(rules->begin(), rules->end(), [&](const auto& r) { return r.first == entry->id; });
         ASSERT_NE(rule, rules->end()) << entry->id;
         EXPECT_TRUE(hw_in_version(&rule->second, version));
         EXPECT_EQ(entry->rank, rule->second.rank);
         EXPECT_EQ(entry->state, rule->second.state);
-        EXPECT_EQ(entry->deadline, rule->second.deadline);
+        EXPECT_EQ(entry.rest->deadline, rule->second.deadline);
         EXPECT_EQ(entry->shapes, shapes.at(entry->id));
         const auto record = read_record(instance, entry->id);
         ASSERT_TRUE(record);
-        EXPECT_TRUE(has_name(*entry, record->rule.name));
-        EXPECT_FALSE(has_name(*entry, record->rule.name + "x"));
+        EXPECT_TRUE(has_name(entry, record->rule.name));
+        EXPECT_FALSE(has_name(entry, record->rule.name + "x"));
     }
     // The table of shapes, from the same.
     const auto& table = table_of(datapath);
     for (const auto& shape : std::span(table.shapes).first(table.count)) {
         std::uint64_t top = 0;
-        for (const auto* entry : entries)
+        for (const auto& entry : entries)
             if (entry->shapes >> shape.id & 1) top = std::max<std::uint64_t>(top, entry->rank);
         EXPECT_EQ(shape.max_rank, top) << +shape.id;
         EXPECT_NE(top, 0U) << "a shape without a rule";

@@ -65,6 +65,16 @@ Instance instance_of(const headwind_bpf& skeleton)
     return out;
 }
 
+template <class T>
+MappedArray<T> array_of(const char* name, std::uint32_t size)
+{
+    const auto fd = MappedArray<T>::make(name, size);
+    require(fd.has_value(), fd ? "" : fd.error().message);
+    auto mapped = MappedArray<T>::map(*fd, name);
+    require(mapped.has_value(), mapped ? "" : mapped.error().message);
+    return std::move(*mapped);
+}
+
 std::uint64_t packets_sent(int index)
 {
     const auto stats = netlink::link_stats(index);
@@ -119,11 +129,8 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     require(headwind_bpf__load(skeleton_.get()) == 0, "load the BPF programs (root?)");
     instance_ = instance_of(*skeleton_);
     control_ = memory_of<hw_control>(skeleton_->maps.data_control);
-    const auto index = MappedArray<hw_index_entry>::make("hw_index", options.max_rules);
-    require(index.has_value(), "make the index");
-    auto mapped = MappedArray<hw_index_entry>::map(*index, "hw_index");
-    require(mapped.has_value(), "map the index");
-    instance_.index = std::move(*mapped);
+    instance_.index = array_of<hw_index_entry>("hw_index", options.max_rules);
+    instance_.index_rest = array_of<hw_index_rest>("hw_index_rest", options.max_rules);
     control().abi = HW_ABI_VERSION;
     control().next_rule = 1;
     control().max_held = default_max_held;
