@@ -309,15 +309,14 @@ enum hw_index_flags {
 	HW_INDEX_CGROUP = 1 << 9,     /* hw_index_rest.cgroup */
 	HW_INDEX_CGROUPS = 1 << 10,   /* and others */
 	HW_INDEX_HOURS = 1 << 11,
-	HW_INDEX_DEADLINE = 1 << 12,
-	HW_INDEX_LEASED = 1 << 13,
-	HW_INDEX_CHECKED = 1 << 14, /* has --stop-if */
-	HW_INDEX_SHARE = 1 << 15,   /* has --max-share */
-	HW_INDEX_TIME = 1 << 16,    /* needs the pacer */
-	HW_INDEX_LINE = 1 << 17,    /* needs the line */
-	HW_INDEX_XDP = 1 << 18,     /* XDP may decide: as `xdp` says */
-	HW_INDEX_PORT = 1 << 19,    /* names some local port by itself: it may mean an SSH connection */
-	HW_INDEX_TIMELINE = 1 << 20,
+	HW_INDEX_LEASED = 1 << 12,
+	HW_INDEX_CHECKED = 1 << 13, /* has --stop-if */
+	HW_INDEX_SHARE = 1 << 14,   /* has --max-share */
+	HW_INDEX_TIME = 1 << 15,    /* needs the pacer */
+	HW_INDEX_LINE = 1 << 16,    /* needs the line */
+	HW_INDEX_XDP = 1 << 17,     /* XDP may decide: as `xdp` says */
+	HW_INDEX_PORT = 1 << 18,    /* names some local port by itself: it may mean an SSH connection */
+	HW_INDEX_TIMELINE = 1 << 19,
 };
 
 /* The index of rules: two arrays of the loader's, which maps them, and replaces them by larger ones when they are full.
@@ -327,21 +326,20 @@ struct hw_index_entry {
 	__u32 id; /* of the rule; 0: free */
 	__u32 flags;
 	__u64 born, died;
-	__u64 name_hash; /* FNV-1a */
 	__u64 rank;
 	__u64 shapes;      /* bit 1 << hw_shape.id of each that it has an entry in */
+	__u64 deadline;    /* CLOCK_BOOTTIME; 0: none */
+	__u32 name_hash;   /* FNV-1a */
 	__u32 state;       /* as in its hw_rule */
 	__u16 slots[2];    /* plus 1, of hw_control.devices; 0: none */
 	__u8 device_flags; /* hw_device_flags of the devices it is at */
 	__u8 xdp;          /* the loader's Xdp */
 	__u16 pad;
-	__u32 more_pad;
 };
 
-/* The rest, at the same place. */
+/* The rest, at the same place: read where flags say so, and where names may be equal. */
 struct hw_index_rest {
 	__u64 owner_hash;
-	__u64 deadline; /* CLOCK_BOOTTIME */
 	__u64 pending;  /* CLOCK_BOOTTIME: until then */
 	__u64 cgroup;   /* id of the first */
 	__u32 timeline; /* as in its hw_rule */

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <set>
+#include <span>
 
 #include <bpf/libbpf.h>
 
@@ -61,27 +62,31 @@ Status open_map(Map<Key, Value>& map, const PinDirectory& directory, const std::
     return {};
 }
 
-template <class T>
-Status open_array(MappedArray<T>& array, const PinDirectory& directory, const std::string& name)
+Status open_index(Instance& instance, const PinDirectory& directory)
 {
-    HW_TRY(const auto fd, open_map_pin(directory, name, {BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(T)}));
-    HW_TRY(array, MappedArray<T>::map(fd, directory.path_of(name)));
+    const MapShape entries{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(hw_index_entry)};
+    const MapShape rests{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(hw_index_rest)};
+    HW_TRY(const auto index, open_map_pin(directory, index_pin, entries));
+    HW_TRY(auto rest, open_map_pin(directory, rest_pin, rests));
+    HW_TRY(auto entries_now, MappedArray<hw_index_entry>::map(index, directory.path_of(index_pin)));
+    const auto size = entries_now.all().size();
+    instance.index = std::make_unique<IndexMemory>(
+        IndexMemory{std::move(entries_now), {std::move(rest), directory.path_of(rest_pin), size}});
     return {};
 }
 
-// A larger one with the same elements takes its place, also in its pin.
+// A larger array with the same elements takes the place of one, and of its pin.
 template <class T>
-Status grow(MappedArray<T>& array, std::size_t size, const PinDirectory& directory, const std::string& name)
+Result<Fd> make_larger(std::span<const T> old, std::size_t size, const PinDirectory& directory, const std::string& name)
 {
-    HW_TRY(const auto fd, MappedArray<T>::make(name.c_str(), static_cast<std::uint32_t>(size)));
-    HW_TRY(auto larger, MappedArray<T>::map(fd, name));
-    std::copy(array.all().begin(), array.all().end(), larger.all().begin());
+    HW_TRY(auto fd, MappedArray<T>::make(name.c_str(), static_cast<std::uint32_t>(size)));
+    HW_TRY(const auto larger, MappedArray<T>::map(fd, name));
+    std::copy(old.begin(), old.end(), larger.all().begin());
     const auto fresh = name + fresh_suffix;
     HW_CHECK(directory.remove(fresh));  // of a killed command
     HW_CHECK(pin(directory, fd.get(), fresh));
     HW_CHECK(directory.rename(fresh, name));
-    array = std::move(larger);
-    return {};
+    return fd;
 }
 
 // Reads the first word only: its layout is the one thing that every ABI has in common.
@@ -120,8 +125,7 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     instance.control = Control(std::move(control));
     HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
     if (access == Access::change) {
-        HW_CHECK(open_array(instance.index, directory, index_pin));
-        HW_CHECK(open_array(instance.index_rest, directory, rest_pin));
+        HW_CHECK(open_index(instance, directory));
     }
     instance.root = std::move(root);
     instance.directory = std::move(directory);
@@ -288,11 +292,20 @@ Status open_pinned_programs(Instance& instance)
 
 Status grow_index(Instance& instance, std::size_t size)
 {
-    auto room = instance.index.all().size();
+    auto& [entries, rests] = *instance.index;
+    auto room = entries.all().size();
     while (room < size) room *= 2;
-    if (room == instance.index.all().size()) return {};
-    HW_CHECK(grow(instance.index_rest, room, instance.directory, rest_pin));  // first: never the smaller one
-    return grow(instance.index, room, instance.directory, index_pin);
+    if (room == entries.all().size()) return {};
+    const auto& directory = instance.directory;
+    const MapShape shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(hw_index_rest)};
+    HW_TRY(const auto before, open_map_pin(directory, rest_pin, shape));
+    HW_TRY(const auto old, MappedArray<hw_index_rest>::map(before, directory.path_of(rest_pin)));
+    // First: a kill between the two leaves more rests than entries, never fewer.
+    HW_TRY(auto rest, make_larger<hw_index_rest>(old.all(), room, directory, rest_pin));
+    HW_TRY(const auto index, make_larger<hw_index_entry>(entries.all(), room, directory, index_pin));
+    HW_TRY(entries, MappedArray<hw_index_entry>::map(index, directory.path_of(index_pin)));
+    rests = {std::move(rest), directory.path_of(rest_pin), room};
+    return {};
 }
 
 Result<std::uint16_t> read_tag(const PinDirectory& directory)

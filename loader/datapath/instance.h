@@ -2,6 +2,7 @@
 // /sys/fs/bpf/headwind/<netns inode>/. Knows nothing of rules.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,12 @@ struct Programs {
     Fd egress, ingress, cut, pace_out;
 };
 
+// The rules, as the loader finds them: ruleset/index.h. Stays where it is when the instance is moved.
+struct IndexMemory {
+    MappedArray<hw_index_entry> entries;
+    LazyArray<hw_index_rest> rests;  // at the same places; at least as many
+};
+
 // Everything of an instance by file descriptor. Closing it changes nothing: the pins own it.
 class Instance {
 public:
@@ -44,10 +51,8 @@ public:
     Map<hw_state_key, hw_state> states;
     Fd locals;  // per CPU: see counters.h
     Map<hw_text_key, hw_text> texts;
-    Map<__u32, __u32> timelines;  // of maps: see timelines.h
-    // The rules, as the loader finds them: ruleset/index.h. Only with Access::change.
-    MappedArray<hw_index_entry> index;
-    MappedArray<hw_index_rest> index_rest;  // at least as large
+    Map<__u32, __u32> timelines;         // of maps: see timelines.h
+    std::unique_ptr<IndexMemory> index;  // only with Access::change
     Mapping<hw_host> host;
     Control control;
     Mapping<hw_held> held;

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -162,6 +163,41 @@ private:
     static_assert(sizeof(T) % 8 == 0, "elements of an array lie 8 bytes aligned");
     T* data_ = nullptr;
     std::size_t size_ = 0;
+};
+
+// The same, mapped only when many elements are asked for: the first few are read one by one.
+template <class T>
+class LazyArray {
+public:
+    LazyArray() = default;
+    LazyArray(Fd fd, std::string name, std::size_t size) : fd_(std::move(fd)), name_(std::move(name)), size_(size) {}
+    std::size_t size() const { return size_; }
+    // Zeros, if it cannot be read. Good as long as the array is.
+    const T& at(std::size_t place) const
+    {
+        constexpr std::size_t few = 16;
+        if (read_.size() == few && mapped_.all().empty())
+            if (auto mapped = MappedArray<T>::map(fd_, name_)) mapped_ = std::move(*mapped);
+        if (!mapped_.all().empty()) return mapped_.all()[place];
+        auto [found, is_new] = read_.try_emplace(place);
+        const auto key = static_cast<std::uint32_t>(place);
+        if (is_new && bpf_map_lookup_elem(fd_.get(), &key, &found->second) != 0) found->second = T{};
+        return found->second;
+    }
+    Status put(std::size_t place, const T& value) const
+    {
+        const auto key = static_cast<std::uint32_t>(place);
+        if (bpf_map_update_elem(fd_.get(), &key, &value, BPF_ANY) != 0) return fail_errno(errno, "write to " + name_);
+        if (const auto found = read_.find(place); found != read_.end()) found->second = value;
+        return {};
+    }
+
+private:
+    Fd fd_;
+    std::string name_;
+    std::size_t size_ = 0;
+    mutable std::map<std::size_t, T> read_;
+    mutable MappedArray<T> mapped_;
 };
 
 }  // namespace headwind

@@ -57,7 +57,7 @@ std::vector<NewEntry> entries_of(const std::vector<RuleRecord>& records)
 
 Entries joined(Entries entries, const std::vector<NewEntry>& more)
 {
-    for (const auto& one : more) entries.push_back({&one.entry, &one.rest});
+    for (const auto& one : more) entries.push_back({one.entry, one.rest});
     return entries;
 }
 

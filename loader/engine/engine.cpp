@@ -233,10 +233,10 @@ Result<std::vector<LeftRule>> rules_left(const Session& session)
     std::map<std::uint64_t, std::string> owners;  // by hash
     for (const auto& rule : session.rules) {
         if (is_guard(rule)) continue;
-        auto owner = owners.find(rule.rest->owner_hash);
+        auto owner = owners.find(rule.rest().owner_hash);
         if (owner == owners.end()) {
             HW_TRY(const auto record, read_record(*session.instance, rule->id));
-            owner = owners.emplace(rule.rest->owner_hash, record.owner).first;
+            owner = owners.emplace(rule.rest().owner_hash, record.owner).first;
         }
         out.push_back({rule_name(rule), owner->second});
     }
@@ -337,13 +337,13 @@ Result<Overview> look_at(const Instance& instance)
 // Without what a change that waits brings back.
 Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const Entries& rules, const RuleFilter& filter)
 {
-    std::unordered_set<std::uint64_t> names;
-    for (const auto& name : filter.names) names.insert(hash_of(name));
+    std::unordered_set<std::uint32_t> names;
+    for (const auto& name : filter.names) names.insert(name_hash(name));
     const auto owner = filter.owner ? hash_of(*filter.owner) : 0;
     if (names.empty() && !filter.owner && !filter.all) return std::vector<RuleRecord>{};
     const auto found = rules.where([&, now = boottime_ns()](const auto& rule) {
         const bool meant =
-            filter.all || names.contains(rule->name_hash) || (filter.owner && rule.rest->owner_hash == owner);
+            filter.all || names.contains(rule->name_hash) || (filter.owner && rule.rest().owner_hash == owner);
         return meant && !is_former(rule, now);
     });
     return read_records(instance, found);
@@ -484,7 +484,7 @@ Result<Removed> clear(const std::optional<std::string>& owner, const Progress& p
     auto gone = session->rules;
     if (owner)
         gone = gone.where(
-            [hash = hash_of(*owner)](const auto& rule) { return rule.rest->owner_hash == hash && !is_guard(rule); });
+            [hash = hash_of(*owner)](const auto& rule) { return rule.rest().owner_hash == hash && !is_guard(rule); });
     HW_TRY(auto out, remove_rules(*session, gone, progress, drain));
     if (session->instance) {
         HW_TRY(out.left, rules_left(*session));

@@ -136,7 +136,7 @@ public:
 
     Result<bool> may_move(const RuleRef& rule)
     {
-        if (clock_ && (rule->flags & HW_INDEX_HOURS) && rule.rest->clock != *clock_) return true;
+        if (clock_ && (rule->flags & HW_INDEX_HOURS) && rule.rest().clock != *clock_) return true;
         if (rule->flags & HW_INDEX_WAITING) return true;
         if (slots_.any && (rule->flags & HW_INDEX_NAMED)) {
             const bool far = rule->device_flags & HW_DEVICE_FAR;  // known by its index, whatever it is called
@@ -304,8 +304,8 @@ Result<std::uint64_t> next_end(const Instance& instance, const Entries& rules)
     const auto sooner = [&next](std::uint64_t time) { next = next == 0 ? time : std::min(next, time); };
     HW_TRY(const auto leases, read_leases(instance, rules));
     for (const auto& rule : rules) {
-        if (is_pending(rule, boottime_ns())) sooner(rule.rest->pending);
-        if (rule->flags & HW_INDEX_DEADLINE) sooner(rule.rest->deadline + keep_expired + 1);
+        if (is_pending(rule, boottime_ns())) sooner(rule.rest().pending);
+        if (rule->deadline != 0) sooner(rule->deadline + keep_expired + 1);
         if (!(rule->flags & HW_INDEX_LEASED)) continue;
         if (const auto lease = leases.find(rule->state); lease != leases.end()) sooner(lease->second);
     }
@@ -320,7 +320,7 @@ Result<std::vector<std::string>> cgroup_directories(const Instance& instance, co
     const auto mount = cgroup2_mount();
     for (const auto& rule : rules) {
         if (!mount || !(rule->flags & HW_INDEX_CGROUP)) continue;
-        if (!seen.insert(rule.rest->cgroup).second && !(rule->flags & HW_INDEX_CGROUPS)) continue;
+        if (!seen.insert(rule.rest().cgroup).second && !(rule->flags & HW_INDEX_CGROUPS)) continue;
         HW_TRY(const auto record, read_record(instance, rule->id));
         for (const auto& cgroup : record.cgroups) out.push_back(*mount + cgroup.path);
     }

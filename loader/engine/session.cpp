@@ -69,9 +69,8 @@ public:
         HW_TRY(const bool orphaned, is_orphaned(rule));
         if (orphaned) return RuleState::orphaned;
         const bool as_changed = (rule->flags & HW_INDEX_PENDING) && !(rule->flags & HW_INDEX_FORMER);
-        if (as_changed && now_ >= rule.rest->pending) return RuleState::undone;
-        if (is_expired(rule, now_))
-            return now_ > rule.rest->deadline + keep_expired ? RuleState::expired : RuleState::live;
+        if (as_changed && now_ >= rule.rest().pending) return RuleState::undone;
+        if (is_expired(rule, now_)) return now_ > rule->deadline + keep_expired ? RuleState::expired : RuleState::live;
         if (!(rule->flags & HW_INDEX_LEASED)) return RuleState::live;
         const auto lease = leases_.find(rule->state);
         if (lease != leases_.end() && now_ < lease->second) return RuleState::live;
@@ -109,10 +108,10 @@ void Session::look_again()
 
 Result<bool> GoneCgroups::first_of(const RuleRef& rule)
 {
-    if (const auto known = gone_.find(rule.rest->cgroup); known != gone_.end()) return known->second;
+    if (const auto known = gone_.find(rule.rest().cgroup); known != gone_.end()) return known->second;
     HW_TRY(const auto record, read_record(instance_, rule->id));
     const bool gone = !record.cgroups.empty() && is_gone(record.cgroups.front());
-    gone_[rule.rest->cgroup] = gone;
+    gone_[rule.rest().cgroup] = gone;
     return gone;
 }
 
@@ -143,10 +142,10 @@ Result<std::map<std::uint32_t, std::uint64_t>> read_leases(const Instance& insta
 
 Named find_named(const Entries& rules, const std::vector<std::string>& names)
 {
-    std::unordered_set<std::uint64_t> hashes;
-    for (const auto& name : names) hashes.insert(hash_of(name));
+    std::unordered_set<std::uint32_t> hashes;
+    for (const auto& name : names) hashes.insert(name_hash(name));
     Named out;
-    const auto is_one = [&hashes, one = hashes.size() == 1 ? *hashes.begin() : 0](std::uint64_t hash) {
+    const auto is_one = [&hashes, one = hashes.size() == 1 ? *hashes.begin() : 0](std::uint32_t hash) {
         return hashes.size() == 1 ? hash == one : hashes.contains(hash);
     };
     for (const auto& rule : rules)
@@ -163,8 +162,6 @@ bool is_lost(int ifindex)
 Result<std::vector<Swept>> stale_rules(const Instance& instance, const Entries& rules)
 {
     std::vector<Swept> out;
-    constexpr __u32 mortal = HW_INDEX_PARTY | HW_INDEX_LEASED | HW_INDEX_PENDING | HW_INDEX_DEADLINE;
-    if (!rules.may_have(mortal)) return out;
     HW_TRY(auto judge, Judge::make(instance, rules));
     for (const auto& rule : rules) {
         HW_TRY(const auto fate, judge.fate_of(rule));

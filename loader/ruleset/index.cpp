@@ -48,7 +48,6 @@ __u32 flags_of(const RuleRecord& record)
         {!record.cgroups.empty(), HW_INDEX_CGROUP},
         {record.cgroups.size() > 1, HW_INDEX_CGROUPS},
         {rule.hours.has_value(), HW_INDEX_HOURS},
-        {record.deadline != 0, HW_INDEX_DEADLINE},
         {record.lease != 0, HW_INDEX_LEASED},
         {!rule.stop_if.empty(), HW_INDEX_CHECKED},
         {rule.max_share.has_value(), HW_INDEX_SHARE},
@@ -66,6 +65,12 @@ __u32 flags_of(const RuleRecord& record)
 
 }  // namespace
 
+const hw_index_rest& RuleRef::rest() const
+{
+    if (fresh_ != nullptr) return *fresh_;
+    return index_->rests.at(static_cast<std::size_t>(entry_ - index_->entries.all().data()));
+}
+
 NewEntry make_entry(const RuleRecord& record)
 {
     NewEntry out;
@@ -73,12 +78,12 @@ NewEntry make_entry(const RuleRecord& record)
     entry.id = record.id;
     entry.flags = flags_of(record);
     entry.died = ~0ULL;
-    entry.name_hash = hash_of(record.rule.name);
+    entry.name_hash = name_hash(record.rule.name);
+    entry.deadline = record.deadline;
     entry.state = record.state;
     entry.device_flags = record.everywhere ? 0 : static_cast<__u8>(attach_flags(record.rule));
     entry.xdp = static_cast<__u8>(record.rule.xdp);
     rest.owner_hash = hash_of(record.owner);
-    rest.deadline = record.deadline;
     rest.pending = record.pending;
     rest.cgroup = record.cgroups.empty() ? 0 : record.cgroups.front().id;
     rest.timeline = record.timeline;
@@ -101,10 +106,10 @@ Entries entries_in_force(const Instance& instance)
 {
     Entries out;
     const auto version = instance.control->version;
-    const auto index = instance.index.all();
-    const auto rest = instance.index_rest.all();
-    for (std::size_t i = 0; i < index.size(); ++i)
-        if (is_in_version(index[i], version)) out.push_back({&index[i], &rest[i]});
+    const auto index = instance.index->entries.all();
+    out.reserve(index.size());
+    for (const auto& entry : index)
+        if (is_in_version(entry, version)) out.push_back({*instance.index, entry});
     return out;
 }
 
@@ -119,17 +124,22 @@ Entries without(const Entries& entries, const std::vector<RuleRecord>& gone)
 
 std::string rule_name(const RuleRef& rule)
 {
-    return {rule.rest->name, strnlen(rule.rest->name, sizeof(rule.rest->name))};
+    return {rule.rest().name, strnlen(rule.rest().name, sizeof(rule.rest().name))};
 }
 
 bool has_name(const RuleRef& rule, std::string_view name)
 {
-    return rule->name_hash == hash_of(name) && rule_name(rule) == name;
+    return rule->name_hash == name_hash(name) && rule_name(rule) == name;
 }
 
 std::uint64_t hash_of(std::string_view text)
 {
     return fnv(text.data(), text.size());
+}
+
+std::uint32_t name_hash(std::string_view name)
+{
+    return static_cast<std::uint32_t>(hash_of(name));
 }
 
 std::uint32_t hash_of(const LocalClock& clock)
@@ -145,7 +155,7 @@ bool is_guard(const RuleRef& rule)
 
 bool is_former(const RuleRef& rule, std::uint64_t now)
 {
-    return (rule->flags & HW_INDEX_FORMER) && now < rule.rest->pending;
+    return (rule->flags & HW_INDEX_FORMER) && now < rule.rest().pending;
 }
 
 bool is_pending(const RuleRef& rule, std::uint64_t now)
@@ -155,7 +165,7 @@ bool is_pending(const RuleRef& rule, std::uint64_t now)
 
 bool is_expired(const RuleRef& rule, std::uint64_t now)
 {
-    return (rule->flags & HW_INDEX_DEADLINE) && now >= rule.rest->deadline;
+    return rule->deadline != 0 && now >= rule->deadline;
 }
 
 bool is_at_default_devices(const RuleRef& rule)
@@ -176,7 +186,7 @@ bool has(const Slots& slots, std::size_t slot)
 bool is_at(const RuleRef& rule, std::uint16_t slot)
 {
     const auto is_here = [slot](__u16 at) { return at == slot + 1; };
-    if (rule->flags & HW_INDEX_SLOTS) return (rule.rest->slots[slot / 64] >> slot % 64 & 1) != 0;
+    if (rule->flags & HW_INDEX_SLOTS) return (rule.rest().slots[slot / 64] >> slot % 64 & 1) != 0;
     return std::any_of(std::begin(rule->slots), std::end(rule->slots), is_here);
 }
 
@@ -201,7 +211,7 @@ bool is_within(const RuleRef& rule, const Slots& slots)
 void add_slots(const RuleRef& rule, Slots& to)
 {
     if (rule->flags & HW_INDEX_SLOTS)
-        for (std::size_t i = 0; i < to.size(); ++i) to[i] |= rule.rest->slots[i];
+        for (std::size_t i = 0; i < to.size(); ++i) to[i] |= rule.rest().slots[i];
     else
         for (const auto slot : rule->slots)
             if (slot != 0) add(to, slot - 1U);

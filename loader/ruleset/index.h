@@ -14,12 +14,18 @@
 
 namespace headwind {
 
-// A rule by its place in the index. Good until the next commit().
-struct RuleRef {
-    const hw_index_entry* entry = nullptr;
-    const hw_index_rest* rest = nullptr;
-    const hw_index_entry* operator->() const { return entry; }
-    friend bool operator==(const RuleRef&, const RuleRef&) = default;
+// A rule by its place in the index, or one that is about to be there. Good until the next commit().
+class RuleRef {
+public:
+    RuleRef(const IndexMemory& index, const hw_index_entry& entry) : entry_(&entry), index_(&index) {}
+    RuleRef(const hw_index_entry& entry, const hw_index_rest& rest) : entry_(&entry), fresh_(&rest) {}
+    const hw_index_entry* operator->() const { return entry_; }
+    const hw_index_rest& rest() const;
+
+private:
+    const hw_index_entry* entry_;
+    const IndexMemory* index_ = nullptr;
+    const hw_index_rest* fresh_ = nullptr;
 };
 
 // Rules, in no order.
@@ -29,6 +35,7 @@ public:
     auto end() const { return rules_.end(); }
     bool empty() const { return rules_.empty(); }
     std::size_t size() const { return rules_.size(); }
+    void reserve(std::size_t size) { rules_.reserve(size); }
     void push_back(const RuleRef& rule)
     {
         rules_.push_back(rule);
@@ -66,6 +73,7 @@ std::string rule_name(const RuleRef& rule);
 bool has_name(const RuleRef& rule, std::string_view name);
 // FNV-1a.
 std::uint64_t hash_of(std::string_view text);
+std::uint32_t name_hash(std::string_view name);  // as in an entry
 std::uint32_t hash_of(const LocalClock& clock);
 
 // Neither asked for by a user nor to be seen by one: see Guard.

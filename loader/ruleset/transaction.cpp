@@ -221,7 +221,7 @@ __u64 shapes_of(const CompiledRule& compiled)
 }
 
 // At a free place. Its id is written last.
-void write_entry(const Instance& instance, std::size_t place, const CompiledRule& compiled, std::uint64_t version)
+Status write_entry(const Instance& instance, std::size_t place, const CompiledRule& compiled, std::uint64_t version)
 {
     auto [entry, rest] = make_entry(*compiled.record);
     entry.born = version;
@@ -229,10 +229,11 @@ void write_entry(const Instance& instance, std::size_t place, const CompiledRule
     entry.rank = compiled.rank;
     entry.shapes = shapes_of(compiled);
     const auto id = std::exchange(entry.id, 0);
-    instance.index_rest.all()[place] = rest;
-    auto& here = instance.index.all()[place];
+    HW_CHECK(instance.index->rests.put(place, rest));
+    auto& here = instance.index->entries.all()[place];
     here = entry;
     std::atomic_ref(here.id).store(id);
+    return {};
 }
 
 Status write_rule(const Instance& instance, const CompiledRule& compiled, std::uint64_t version,
@@ -348,12 +349,12 @@ Status write_next_version(Instance& instance, const Transaction& transaction, co
     const std::uint64_t next = instance.control->version + 1;
     std::set<std::uint32_t> leaving;
     for (const auto& record : transaction.remove) leaving.insert(record.id);
-    const auto index = instance.index.all();
+    const auto index = instance.index->entries.all();
     for (const auto place : places_of(index, transaction.remove)) std::atomic_ref(index[place].died).store(next);
     std::size_t place = 0;
     for (const auto& rule : to.add) {
         while (index[place].id != 0) ++place;
-        write_entry(instance, place, rule, next);
+        HW_CHECK(write_entry(instance, place, rule, next));
         HW_CHECK(write_rule(instance, rule, next, leaving));
     }
     for (const auto& record : transaction.remove) HW_CHECK(mark_dead(instance, record.id, next));
@@ -411,14 +412,14 @@ Inherited inherited_from(const std::vector<RuleRecord>& gone, const Entries& sta
     // A rule that stays has the state of one that goes if that is the same rule before or after a change that waits.
     const bool shared = stay.may_have(HW_INDEX_PENDING);
     for (const auto& entry : shared ? stay : Entries())
-        look(entry->state, entry->flags & HW_INDEX_TIMELINE ? entry.rest->timeline : 0);
+        look(entry->state, entry->flags & HW_INDEX_TIMELINE ? entry.rest().timeline : 0);
     for (const auto& record : add) look(record.state, record.timeline);
     return out;
 }
 
 Status make_room_in_index(Instance& instance, std::size_t fresh)
 {
-    const auto index = instance.index.all();
+    const auto index = instance.index->entries.all();
     const auto used = std::count_if(index.begin(), index.end(), [](const auto& entry) { return entry.id != 0; });
     return grow_index(instance, static_cast<std::size_t>(used) + fresh);
 }
@@ -437,7 +438,7 @@ Status erase_rules(Instance& instance, const std::vector<RuleRecord>& records, c
     }
     if (!states.empty())
         HW_CHECK(erase_shares(instance, [&states](std::uint32_t state) { return states.contains(state); }));
-    const auto index = instance.index.all();
+    const auto index = instance.index->entries.all();
     for (const auto place : places_of(index, records)) std::atomic_ref(index[place].id).store(0);
     return {};
 }
@@ -479,7 +480,7 @@ Status retire(Instance& instance)
     HW_CHECK(grace_period());
     set_dirty(instance, true);
     const auto next = instance.control->version + 1;
-    for (auto& entry : instance.index.all())
+    for (auto& entry : instance.index->entries.all())
         if (is_in_version(entry, instance.control->version)) std::atomic_ref(entry.died).store(next);
     write_table(table_of(instance, next), {}, false, 0);
     set_version(instance, next);
@@ -492,12 +493,11 @@ Status repair(Instance& instance)
     HW_CHECK(grace_period());
     const auto version = instance.control->version;
     std::set<std::uint32_t> alive, states, timelines;  // states, timelines: of those alive
-    for (const auto& entry : instance.index.all()) {
+    for (const auto& entry : instance.index->entries.all()) {
         if (!is_in_version(entry, version)) continue;
         alive.insert(entry.id);
         states.insert(entry.state);
-        timelines.insert(
-            instance.index_rest.all()[static_cast<std::size_t>(&entry - instance.index.all().data())].timeline);
+        if (entry.flags & HW_INDEX_TIMELINE) timelines.insert(RuleRef(*instance.index, entry).rest().timeline);
     }
     for (const auto id : instance.rules.keys()) {
         HW_TRY(const auto rule, instance.rules.find(id));
@@ -520,7 +520,7 @@ Status repair(Instance& instance)
     HW_CHECK(erase_shares(instance, [&states](std::uint32_t state) { return !states.contains(state); }));
     for (const auto id : instance.rules.keys())
         if (!alive.contains(id)) HW_CHECK(instance.rules.erase(id));
-    for (auto& entry : instance.index.all()) {
+    for (auto& entry : instance.index->entries.all()) {
         if (entry.id != 0 && !alive.contains(entry.id)) std::atomic_ref(entry.id).store(0);
         if (entry.id != 0) std::atomic_ref(entry.died).store(never);
     }

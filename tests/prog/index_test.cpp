@@ -56,7 +56,7 @@ void expect_as_in_kernel(Datapath& datapath)
         EXPECT_TRUE(hw_in_version(&rule->second, version));
         EXPECT_EQ(entry->rank, rule->second.rank);
         EXPECT_EQ(entry->state, rule->second.state);
-        EXPECT_EQ(entry.rest->deadline, rule->second.deadline);
+        EXPECT_EQ(entry->deadline, rule->second.deadline);
         EXPECT_EQ(entry->shapes, shapes.at(entry->id));
         const auto record = read_record(instance, entry->id);
         ASSERT_TRUE(record);
@@ -124,7 +124,7 @@ TEST(Index, RepairMendsWhatAKilledCommandLeft)
     const auto stays = datapath.add("--remote-port 1 --loss 1%");
     datapath.add("--remote-port 2 --loss 1%");
     auto& instance = datapath.instance();
-    const auto index = instance.index.all();
+    const auto index = instance.index->entries.all();
     const auto next = datapath.control().version + 1;
     for (auto& entry : index)
         if (entry.id == stays) entry.died = next;  // about to be removed
@@ -157,7 +157,7 @@ TEST(Index, OfRulesThatWereRetiredNothingIsLeft)
     for (const auto size : {instance.rules.keys().size(), instance.entries.keys().size(), instance.texts.keys().size(),
                             instance.states.keys().size()})
         EXPECT_EQ(size, 0U);
-    EXPECT_TRUE(std::all_of(instance.index.all().begin(), instance.index.all().end(),
+    EXPECT_TRUE(std::all_of(instance.index->entries.all().begin(), instance.index->entries.all().end(),
                             [](const auto& entry) { return entry.id == 0; }));
 }
 

@@ -129,8 +129,11 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     require(headwind_bpf__load(skeleton_.get()) == 0, "load the BPF programs (root?)");
     instance_ = instance_of(*skeleton_);
     control_ = memory_of<hw_control>(skeleton_->maps.data_control);
-    instance_.index = array_of<hw_index_entry>("hw_index", options.max_rules);
-    instance_.index_rest = array_of<hw_index_rest>("hw_index_rest", options.max_rules);
+    auto rests = MappedArray<hw_index_rest>::make("hw_index_rest", options.max_rules);
+    require(rests.has_value(), "make the index");
+    instance_.index =
+        std::make_unique<IndexMemory>(IndexMemory{array_of<hw_index_entry>("hw_index", options.max_rules),
+                                                  {std::move(*rests), "hw_index_rest", options.max_rules}});
     control().abi = HW_ABI_VERSION;
     control().next_rule = 1;
     control().max_held = default_max_held;

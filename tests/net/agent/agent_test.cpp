@@ -232,9 +232,8 @@ void expire_long_ago(const Namespace& where, const std::string& name)
         ASSERT_TRUE(erase_record(**instance, record.id));
         ASSERT_TRUE(store_record(**instance, record));
         ASSERT_TRUE((*instance)->rules.rewrite(record.id, **rule));
-        const auto index = (*instance)->index.all();
-        for (std::size_t i = 0; i < index.size(); ++i)
-            if (index[i].id == record.id) (*instance)->index_rest.all()[i].deadline = 1;
+        for (auto& entry : (*instance)->index->entries.all())
+            if (entry.id == record.id) entry.deadline = 1;
     }
 }
 
