@@ -96,7 +96,7 @@ def net(options, built):
 def style(_options, _built):
     script = r"""
       clang-format --dry-run -Werror $(git ls-files '*.cpp' '*.h' '*.c') &&
-      shellcheck -x $(git grep -lE '^#!(/usr/bin/env bash|/bin/bash|/bin/sh)') &&
+      shellcheck -x $(git grep -lE '^#!(/usr/bin/env bash|/bin/bash|/bin/sh)') $(git ls-files tools/guest.d) &&
       tools/test.d/arrows.py &&
       ! git grep -n 'remove_all' -- loader  # root removes nothing recursively: see PinDirectory"""
     return [Job("style", "style", ["bash", "-c", script], Command(), cwd=REPO)]

@@ -1,5 +1,6 @@
-#include "commands/cli.h"
+// The words of a rule on the command line, and counters as JSON.
 #include "commands/print.h"
+#include "rule_text.h"
 
 #include <set>
 
@@ -9,18 +10,9 @@
 namespace headwind::cli_test {
 namespace {
 
-RuleText words(const std::string& line)
-{
-    RuleText text;
-    CLI::App app;
-    add_rule_flags(&app, text);
-    app.parse(line);
-    return text;
-}
-
 TEST(RuleFlags, EveryImpairment)
 {
-    const auto text = words(
+    const auto text = test::text_of_line(
         "--delay 1ms --jitter 2ms --distribution normal --loss 3% --corrupt 4% --duplicate 5% --reorder 6% "
         "--reorder-gap 7 --rate 8mbit --queue 9ms --reject rst --netem \"delay 100ms 20ms\" --partition --pass");
     EXPECT_EQ(text.delay, "1ms");
@@ -40,7 +32,7 @@ TEST(RuleFlags, EveryImpairment)
 
 TEST(RuleFlags, NamesOfOtherTools)
 {
-    const auto text = words(
+    const auto text = test::text_of_line(
         "--latency 1ms --delay-distro 2ms --delay-distribution normal --packet-loss 3% --reordering 6% "
         "--network 10.0.0.0/8 --dst-port 80");
     EXPECT_EQ(text.delay, "1ms");
@@ -54,7 +46,7 @@ TEST(RuleFlags, NamesOfOtherTools)
 
 TEST(RuleFlags, NoneIsGivenByItself)
 {
-    const auto text = words("");
+    const auto text = test::text_of_line("");
     for (const auto& value : {text.delay, text.jitter, text.distribution, text.loss, text.corrupt, text.duplicate,
                               text.reorder, text.reorder_gap, text.rate, text.queue, text.reject, text.netem})
         EXPECT_FALSE(value);
