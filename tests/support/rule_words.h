@@ -1,0 +1,35 @@
+// Words of a command line into a RuleText, by the table of flags.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "rule/flags.h"
+
+namespace headwind::rule_test {
+
+// As `--name slow-db` or `--delay 50ms` would; a switch ignores the value. False: there is no such flag.
+inline bool give(std::string_view name, const std::string& value, RuleText& text)
+{
+    if (name == "--name") text.name = value;
+    for (const Flag& flag : rule_flags()) {
+        if (flag.name != name) continue;
+        if (const auto* list = std::get_if<List>(&flag.member))
+            (text.**list).push_back(value);
+        else if (const auto* word = std::get_if<Word>(&flag.member))
+            text.** word = value;
+        else
+            text.*std::get<Switch>(flag.member) = true;
+        return true;
+    }
+    return name == "--name";
+}
+
+inline bool is_switch(std::string_view name)
+{
+    for (const Flag& flag : rule_flags())
+        if (flag.name == name) return std::holds_alternative<Switch>(flag.member);
+    return false;
+}
+
+}  // namespace headwind::rule_test
