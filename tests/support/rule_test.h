@@ -1,4 +1,4 @@
-// Rules as a command line has them, for the tests of loader/rule*.cpp.
+// Rules as a command line has them, for the unit tests of rules.
 #pragma once
 
 #include <string>
