@@ -12,12 +12,6 @@
 
 namespace {
 
-constexpr const char* exit_codes =
-    "Exit codes: 0 done, 1 the system refused, 2 bad input (nothing was changed), 3 not found, 4 not permitted,\n"
-    "5 not possible on this kernel or host, 6 another headwind is changing rules. `run`: the command's own, or\n"
-    "125 headwind failed, 126 the command cannot be run, 127 it was not found.\n\n"
-    "Start with: headwind doctor; headwind run --delay 250ms --loss 10% -- curl http://example.org/";
-
 // `run`: the first -- ends our options, whatever comes behind it.
 void take_command(std::vector<std::string>& words, headwind::Cli& cli)
 {
@@ -39,16 +33,10 @@ int finish(int code)
 int run(int argc, char** argv)
 {
     using namespace headwind;
-    CLI::App app("headwind: exact network impairment inside the Linux kernel", "headwind");
-    app.set_version_flag("--version", HEADWIND_VERSION);
-    app.require_subcommand(1);
-    app.footer(exit_codes);
+    CLI::App app;
     Cli cli;
-    for (auto* enlist :
-         {register_run, register_add, register_del, register_list, register_stats, register_clear, register_confirm,
-          register_panic, register_change, register_batch, register_doctor, register_exporter, register_agent,
-          register_comcast, register_verify, register_renew, register_upgrade, register_apply})
-        enlist(app, cli);
+    register_all(app, cli);
+    app.set_version_flag("--version", HEADWIND_VERSION);
     try {
         auto words = with_double_dashes({argv + 1, argv + argc});
         take_command(words, cli);

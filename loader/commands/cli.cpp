@@ -27,6 +27,12 @@ bool looks_like_option(const std::string& word)
            (word[1] == '-' || std::isalpha(static_cast<unsigned char>(word[1])) != 0);
 }
 
+constexpr const char* exit_codes =
+    "Exit codes: 0 done, 1 the system refused, 2 bad input (nothing was changed), 3 not found, 4 not permitted,\n"
+    "5 not possible on this kernel or host, 6 another headwind is changing rules. `run`: the command's own, or\n"
+    "125 headwind failed, 126 the command cannot be run, 127 it was not found.\n\n"
+    "Start with: headwind doctor; headwind run --delay 250ms --loss 10% -- curl http://example.org/";
+
 void refuse_missing_values(const CLI::App& app)
 {
     for (const auto* option : app.get_options()) {
@@ -50,6 +56,19 @@ void parse_words(CLI::App& app, std::vector<std::string> words)
     std::reverse(words.begin(), words.end());  // CLI11 takes the last one first
     app.parse(std::move(words));
     refuse_missing_values(app);
+}
+
+void register_all(CLI::App& app, Cli& cli)
+{
+    app.name("headwind");
+    app.description("headwind: exact network impairment inside the Linux kernel");
+    app.require_subcommand(1);
+    app.footer(exit_codes);
+    for (auto* enlist :
+         {register_run, register_add, register_del, register_list, register_stats, register_clear, register_confirm,
+          register_panic, register_change, register_batch, register_doctor, register_exporter, register_agent,
+          register_comcast, register_verify, register_renew, register_upgrade, register_apply})
+        enlist(app, cli);
 }
 
 void add_common_options(CLI::App* command, CommonOptions& options, bool json)

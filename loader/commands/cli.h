@@ -23,6 +23,8 @@ struct Cli {
 // value: an empty word, `--owner=`, or the next option in a value's place.
 void parse_words(CLI::App& app, std::vector<std::string> words);
 
+// The whole command line but for --version.
+void register_all(CLI::App& app, Cli& cli);
 void register_add(CLI::App& app, Cli& cli);
 void register_del(CLI::App& app, Cli& cli);
 void register_list(CLI::App& app, Cli& cli);

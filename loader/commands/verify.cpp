@@ -10,6 +10,7 @@
 
 #include "commands/cli.h"
 #include "host/netlink.h"
+#include "rule/flags.h"
 #include "util/output.h"
 #include "verify/expected.h"
 #include "verify/judge.h"
@@ -21,7 +22,6 @@ namespace {
 using namespace verify;
 
 constexpr std::int64_t ms = 1'000'000;  // ns
-constexpr const char* selectors = "Which packets";
 constexpr int exit_off = 1, exit_unmeasured = 5;
 
 struct VerifyOptions {
@@ -304,11 +304,10 @@ int report(const std::vector<Verdict>& verdicts, const std::vector<std::string>&
 
 // ---- the command ----------------------------------------------------------------------------------------------------
 
+// All flags but those for impairments have been refused.
 bool names_impairment(const RuleText& text)
 {
-    return text.delay || text.loss || text.rate || text.queue || text.jitter || text.distribution || text.corrupt ||
-           text.duplicate || text.reorder || text.reorder_gap || text.reject || text.netem || text.partition ||
-           text.pass;
+    return std::ranges::any_of(rule_flags(), [&text](const Flag& flag) { return is_given(flag, text); });
 }
 
 // What this kernel can do, in two rules: with a jitter the order of packets proves nothing.
@@ -336,27 +335,9 @@ Result<std::vector<RuleText>> standard_rules(std::vector<std::string>& left_out)
 // Anything else than what is measured would be called right unseen.
 Status refuse_unmeasured(const RuleText& asked)
 {
-    constexpr const char* lasting = "verify measures what stays as it is: give it single values, at all times";
-    constexpr const char* stopping = "verify measures what an impairment does, not when it stops";
-    const struct {
-        const char* flag;
-        bool given;
-        const char* why;
-    } unmeasured[] = {
-        {"--flap", asked.flap.has_value(), lasting},
-        {"--between", asked.between.has_value(), lasting},
-        {"--days", asked.days.has_value(), lasting},
-        {"--ramp", asked.ramp.has_value(), lasting},
-        {"--trace", asked.trace.has_value(), lasting},
-        {"--repeat", asked.repeat, lasting},
-        {"--max-share", asked.max_share.has_value(), stopping},
-        {"--stop-if", asked.stop_if.has_value(), stopping},
-        {"--queue", asked.queue.has_value(), "verify measures the rate, not the queue in front of it"},
-        {"--xdp", asked.xdp.has_value(), "verify measures what is sent, and XDP sees what comes in"},
-        {"--pass", asked.pass, "verify measures impairments: it has none"},
-    };
-    for (const auto& [flag, given, why] : unmeasured)
-        if (given) return fail(ErrorKind::usage, "{}: {}", flag, why);
+    for (const Flag& flag : rule_flags())
+        if (!flag.unmeasured.empty() && is_given(flag, asked))
+            return fail(ErrorKind::usage, "{}: {}", flag.name, flag.unmeasured);
     return {};
 }
 
@@ -384,14 +365,6 @@ Result<int> verify_all(const VerifyOptions& options)
     return report(verdicts, left_out, options.json);
 }
 
-// Those of add_rule_flags that choose packets: hidden, and refused with the reason.
-std::vector<CLI::Option*> hide_selectors(CLI::App* command)
-{
-    auto found = command->get_options([](const CLI::Option* option) { return option->get_group() == selectors; });
-    for (auto* option : found) option->group("");
-    return found;
-}
-
 }  // namespace
 
 void register_verify(CLI::App& app, Cli& cli)
@@ -399,7 +372,8 @@ void register_verify(CLI::App& app, Cli& cli)
     auto options = std::make_shared<VerifyOptions>();
     auto* command = app.add_subcommand("verify", "measure on this kernel that what is asked is what traffic gets");
     add_rule_flags(command, options->text);
-    const auto hidden = hide_selectors(command);
+    for (const Flag& flag : rule_flags())  // selectors are refused with the reason
+        if (flag.kind == FlagKind::selector) command->get_option(std::string(flag.name))->group("");
     command->add_option("--packets", options->packets, "packets to count at most (default 50000)")
         ->check(CLI::Range(100U, 10'000'000U));
     command->add_flag("--ipv6", options->ipv6, "send over IPv6");
@@ -415,15 +389,7 @@ void register_verify(CLI::App& app, Cli& cli)
         "  headwind verify\n"
         "  headwind verify --delay 250ms --loss 10% --rate 1mbit\n"
         "  headwind verify --loss 0.1% --packets 1000000 --json");
-    command->callback([options, hidden, &cli] {
-        cli.chosen = [options, hidden]() -> Result<int> {
-            for (const auto* option : hidden)
-                if (option->count() > 0)
-                    return fail(ErrorKind::usage, "--{}: verify sends its own traffic: nothing can be selected",
-                                option->get_lnames().front());
-            return verify_all(*options);
-        };
-    });
+    command->callback([options, &cli] { cli.chosen = [options] { return verify_all(*options); }; });
 }
 
 }  // namespace headwind

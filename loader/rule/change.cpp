@@ -1,40 +1,136 @@
-// A rule changed by words: what they do not name stays.
+// A rule as the words that make it, and a rule changed by words: what they do not name stays.
 #include <algorithm>
-#include <iterator>
-
-#include <nlohmann/json.hpp>
-
-#include "util/text.h"
 
 #include "rule/factory.h"
+#include "rule/flags.h"
+#include "util/text.h"
 
 namespace headwind {
 namespace {
 
-using Value = std::optional<std::string> RuleText::*;
-using List = std::vector<std::string> RuleText::*;
+// ---- a rule's words ----
 
-constexpr Value impairments[] = {&RuleText::delay,       &RuleText::jitter,    &RuleText::distribution, &RuleText::loss,
-                                 &RuleText::corrupt,     &RuleText::duplicate, &RuleText::reorder,      &RuleText::rate,
-                                 &RuleText::reorder_gap, &RuleText::queue,     &RuleText::reject};
-constexpr List all_lists[] = {&RuleText::devices, &RuleText::cgroups,     &RuleText::protocols,
-                              &RuleText::ports,   &RuleText::local_ports, &RuleText::remote_ports,
-                              &RuleText::locals,  &RuleText::remotes};
-// What goes with what.
-constexpr std::pair<Value, Value> dependents[] = {{&RuleText::jitter, &RuleText::distribution},
-                                                  {&RuleText::reorder, &RuleText::reorder_gap},
-                                                  {&RuleText::rate, &RuleText::queue}};
-
-bool is_off(const std::optional<std::string>& value)
+template <class T, class Format>
+std::vector<std::string> formatted(const std::vector<T>& list, Format format)
 {
-    return value && trimmed(*value) == "off";
+    std::vector<std::string> result;
+    for (const T& element : list) result.push_back(format(element));
+    return result;
 }
 
-void forget_impairments(RuleText& text)
+std::string format_range(const PortRange& range)
 {
-    for (const Value value : impairments) text.*value = std::nullopt;
-    text.partition = text.pass = text.repeat = false;
-    text.ramp = text.trace = std::nullopt;
+    return format_ports({range});
+}
+
+void say_selector(const Selector& selector, RuleText& text)
+{
+    text.devices = selector.devices;
+    text.cgroups = selector.cgroups;
+    text.protocols = formatted(selector.protocols, format_protocol);
+    text.ports = formatted(selector.ports, format_range);
+    text.local_ports = formatted(selector.local_ports, format_range);
+    text.remote_ports = formatted(selector.remote_ports, format_range);
+    text.locals = formatted(selector.locals, format_cidr);
+    text.remotes = formatted(selector.remotes, format_cidr);
+    if (selector.flows) text.flows = format_probability(*selector.flows);
+    if (selector.flow_seed != 0) text.flow_seed = fmt::format("{}", selector.flow_seed);
+}
+
+void say_value(const Flag& flag, const Impairment& impairment, RuleText& text)
+{
+    if (const auto* amount = std::get_if<Amount>(&flag.value)) {
+        const auto value = impairment.*amount->at;
+        if (value != 0) text.*std::get<Word>(flag.member) = amount->format(value);
+    } else if (const auto* chance = std::get_if<Chance>(&flag.value)) {
+        const auto& value = impairment.*chance->at;
+        if (value) text.*std::get<Word>(flag.member) = format_probability(*value);
+    }
+}
+
+void say_impairment(const Impairment& impairment, RuleText& text)
+{
+    for (const Flag& flag : rule_flags()) say_value(flag, impairment, text);
+    // A reorder of 0% is refused without --delay, too.
+    if (impairment.reorder && impairment.delay == 0) text.delay = format_duration(0);
+    if (impairment.jitter != 0) text.distribution = format_distribution(impairment.distribution);
+    if (impairment.reorder_gap != 1) text.reorder_gap = fmt::format("{}", impairment.reorder_gap);
+    if (const auto& queue = impairment.queue)
+        text.queue = queue->bytes != 0 ? format_size(queue->bytes) : format_duration(queue->nanoseconds);
+    text.partition = impairment.partition;
+    text.pass = impairment.pass;
+    if (impairment.reject != Reject::no) text.reject = format_reject(impairment.reject);
+}
+
+void say_hours(const Hours& hours, RuleText& text)
+{
+    if (hours.from != 0 || hours.to != Hours{}.to) text.between = format_between(hours);
+    if (hours.days != every_day) text.days = format_days(hours.days);
+}
+
+// A trace's rows are not among a rule's words: it goes on where it is.
+void say_timeline(const Timeline& timeline, RuleText& text)
+{
+    forget_constant(timeline, text);
+    text.repeat = timeline.repeat;
+    if (timeline.file.empty()) {
+        text.ramp = format_ramp(timeline);
+        return;
+    }
+    text.trace = timeline.file;
+    text.timeline = timeline;
+    text.timeline->rows.reset();
+}
+
+// ---- changes ----
+
+bool is_taken_away(const Flag& flag, const RuleText& given)
+{
+    if (flag.off.empty() || !is_given(flag, given)) return false;
+    if (const auto* list = std::get_if<List>(&flag.member))
+        return (given.**list).size() == 1 && (given.**list).front() == flag.off;
+    return trimmed(said(flag, given)) == flag.off;
+}
+
+void copy(const Flag& flag, const RuleText& from, RuleText& to)
+{
+    std::visit([&from, &to](auto member) { to.*member = from.*member; }, flag.member);
+}
+
+void forget(const Flag& flag, RuleText& text)
+{
+    copy(flag, RuleText{}, text);
+}
+
+// With what makes no sense without it.
+void take_away(const Flag& flag, RuleText& text)
+{
+    forget(flag, text);
+    const auto* word = std::get_if<Word>(&flag.member);
+    for (const Flag& other : rule_flags())
+        if (word != nullptr && other.leaves_with_needs && other.needs == *word) forget(other, text);
+}
+
+// An impairment that cannot stand beside --partition or --pass?
+bool replaces_partition(const Flag& flag)
+{
+    return (flag.kind == FlagKind::impairment && flag.name != "--reject") ||
+           (flag.kind == FlagKind::timeline && !flag.off.empty());
+}
+
+// --partition, --pass and --netem take the place of all impairments, and these that of --partition and --pass.
+void make_room(RuleText& text, const RuleText& given)
+{
+    bool all = false, exclusive = false;
+    for (const Flag& flag : rule_flags()) {
+        const bool comes = is_given(flag, given) && !is_taken_away(flag, given);
+        all = all || (comes && flag.kind == FlagKind::exclusive);
+        exclusive = exclusive || (comes && replaces_partition(flag));
+    }
+    for (const Flag& flag : rule_flags()) {
+        const bool impairs = flag.kind == FlagKind::impairment || flag.kind == FlagKind::timeline;
+        if ((all && impairs) || ((all || exclusive) && flag.kind == FlagKind::exclusive)) forget(flag, text);
+    }
 }
 
 // A timeline that begins, takes the place of the one there was and of constants for what it varies; or one that ends.
@@ -43,39 +139,14 @@ Status change_timeline(RuleText& text, const RuleText& given)
     if (!given.ramp && !given.trace && !given.repeat) return {};
     if (!given.ramp && !given.trace)
         return fail(ErrorKind::usage, "--repeat: it is said with --ramp or --trace, when they begin");
-    const bool ends = (!given.ramp || is_off(given.ramp)) && (!given.trace || is_off(given.trace));
-    text.ramp = ends || is_off(given.ramp) ? std::nullopt : given.ramp;
-    text.trace = ends || is_off(given.trace) ? std::nullopt : given.trace;
+    for (const Flag& flag : rule_flags()) {
+        if (flag.kind != FlagKind::timeline) continue;
+        forget(flag, text);
+        if (!is_taken_away(flag, given)) copy(flag, given, text);
+    }
     text.timeline = given.timeline;
-    text.repeat = given.repeat;
     HW_TRY(const auto timeline, make_timeline(text));
     if (timeline) forget_constant(*timeline, text);
-    return {};
-}
-
-// Names an impairment that cannot stand beside --partition or --pass?
-bool replaces_partition(const RuleText& given)
-{
-    if ((given.ramp && !is_off(given.ramp)) || (given.trace && !is_off(given.trace))) return true;
-    return std::any_of(std::begin(impairments), std::end(impairments), [&given](Value value) {
-        return value != &RuleText::reject && given.*value && !is_off(given.*value);
-    });
-}
-
-Status change_impairments(RuleText& text, const RuleText& given)
-{
-    if (given.partition || given.pass || given.netem)
-        forget_impairments(text);
-    else if (replaces_partition(given))
-        text.partition = text.pass = false;
-    text.partition = text.partition || given.partition;
-    text.pass = text.pass || given.pass;
-    text.netem = given.netem;
-    for (const auto& [value, dependent] : dependents)
-        if (is_off(given.*value)) text.*dependent = std::nullopt;
-    HW_CHECK(change_timeline(text, given));
-    for (const Value value : impairments)
-        if (given.*value) text.*value = is_off(given.*value) ? std::nullopt : given.*value;
     return {};
 }
 
@@ -90,29 +161,36 @@ Status check_party(const Rule& before, const RuleText& given)
 
 }  // namespace
 
+RuleText text_of(const Rule& rule)
+{
+    RuleText text;
+    text.name = rule.name;
+    say_selector(rule.selector, text);
+    say_impairment(rule.impairment, text);
+    text.direction = format_direction(rule.direction);
+    text.priority = fmt::format("{}", rule.priority);
+    if (rule.xdp != Xdp::automatic) text.xdp = format_xdp(rule.xdp);
+    if (rule.flap)
+        text.flap = fmt::format("up={},down={}", format_duration(rule.flap->up), format_duration(rule.flap->down));
+    if (rule.hours) say_hours(*rule.hours, text);
+    if (rule.timeline) say_timeline(*rule.timeline, text);
+    if (rule.max_share) text.max_share = format_probability(*rule.max_share);
+    if (!rule.stop_if.empty()) text.stop_if = rule.stop_if;
+    text.party = rule.party;
+    return text;
+}
+
 Result<Rule> change_rule(const Rule& before, const RuleText& given)
 {
     HW_CHECK(check_party(before, given));
-    HW_TRY(auto text, text_from_json(to_json(before)));
-    HW_CHECK(change_impairments(text, given));
-    if (given.direction) text.direction = given.direction;
-    if (given.priority) text.priority = given.priority;
-    if (given.xdp) text.xdp = given.xdp;
-    if (given.flows) {
-        const bool all = trimmed(*given.flows) == "any";
-        text.flows = all ? std::nullopt : given.flows;
-        if (all) text.flow_seed = std::nullopt;
-    }
-    if (given.flap) text.flap = is_off(given.flap) ? std::nullopt : given.flap;
-    if (given.max_share) text.max_share = is_off(given.max_share) ? std::nullopt : given.max_share;
-    if (given.stop_if) text.stop_if = is_off(given.stop_if) ? std::nullopt : given.stop_if;
-    if (given.between) text.between = is_off(given.between) ? std::nullopt : given.between;
-    if (given.days) text.days = is_off(given.days) ? std::nullopt : given.days;
-    if (given.flow_seed) text.flow_seed = given.flow_seed;
-    for (const List list : all_lists) {
-        if ((given.*list).empty()) continue;
-        text.*list = given.*list == std::vector<std::string>{"any"} ? std::vector<std::string>{} : given.*list;
-    }
+    RuleText text = text_of(before);
+    make_room(text, given);
+    // First what goes, with all that goes along: of that, too, something may be named anew.
+    for (const Flag& flag : rule_flags())
+        if (is_taken_away(flag, given)) take_away(flag, text);
+    HW_CHECK(change_timeline(text, given));
+    for (const Flag& flag : rule_flags())
+        if (is_given(flag, given) && !is_taken_away(flag, given)) copy(flag, given, text);
     // --port and the one-sided ports exclude each other: the one named takes the other's place.
     if (!given.ports.empty() && given.local_ports.empty() && given.remote_ports.empty())
         text.local_ports = text.remote_ports = {};

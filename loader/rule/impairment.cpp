@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "rule/factory.h"
+#include "rule/flags.h"
 #include "rule/netem.h"
 #include "util/text.h"
 
@@ -13,38 +14,14 @@ __extension__ using u128 = unsigned __int128;
 constexpr std::uint64_t max_delay_seconds = max_delay / 1'000'000'000;
 constexpr std::uint64_t max_gap = std::uint64_t{1} << 31;
 
-struct ImpairmentFlag {
-    std::string_view name;
-    std::optional<std::string> RuleText::*value;
-};
-
-// All that take a value but --reject, which goes with --partition.
-constexpr ImpairmentFlag impairment_flags[] = {
-    {"--delay", &RuleText::delay},
-    {"--jitter", &RuleText::jitter},
-    {"--distribution", &RuleText::distribution},
-    {"--loss", &RuleText::loss},
-    {"--corrupt", &RuleText::corrupt},
-    {"--duplicate", &RuleText::duplicate},
-    {"--reorder", &RuleText::reorder},
-    {"--reorder-gap", &RuleText::reorder_gap},
-    {"--rate", &RuleText::rate},
-    {"--queue", &RuleText::queue},
-};
-
-std::string typed_without_reject(const RuleText& text)
+// The impairments that were typed, but for one.
+std::string typed_impairments(const RuleText& text, std::string_view except = {})
 {
     std::string words;
-    for (const auto& [name, value] : impairment_flags) {
-        if (text.*value) append_word(words, typed(name, *(text.*value)));
+    for (const Flag& flag : rule_flags()) {
+        if (flag.kind != FlagKind::impairment || flag.name == except || !is_given(flag, text)) continue;
+        append_word(words, typed(flag.name, said(flag, text)));
     }
-    return words;
-}
-
-std::string typed_impairments(const RuleText& text)
-{
-    std::string words = typed_without_reject(text);
-    if (text.reject) append_word(words, typed("--reject", *text.reject));
     return words;
 }
 
@@ -112,6 +89,17 @@ Status read(std::string_view flag, const std::optional<std::string>& value, Resu
     return {};
 }
 
+Status read_value(const Flag& flag, const RuleText& text, Impairment& into)
+{
+    if (!is_given(flag, text)) return {};
+    if (const auto* amount = std::get_if<Amount>(&flag.value)) {
+        HW_TRY(into.*amount->at, named(flag.name, said(flag, text), amount->parse(said(flag, text))));
+    } else if (const auto* chance = std::get_if<Chance>(&flag.value)) {
+        HW_TRY(into.*chance->at, named(flag.name, said(flag, text), parse_probability(said(flag, text))));
+    }
+    return {};
+}
+
 // ---- the impairment as a whole ----
 
 bool happens(const std::optional<Probability>& probability)
@@ -121,7 +109,7 @@ bool happens(const std::optional<Probability>& probability)
 
 Status check_alone(const RuleText& text)
 {
-    const std::string others = typed_without_reject(text);
+    const std::string others = typed_impairments(text, "--reject");
     const std::string all = typed_impairments(text);
     if (text.partition && text.pass) {
         return fail(ErrorKind::usage, "--partition --pass: one drops every packet, the other none: use one of them");
@@ -140,24 +128,11 @@ Status check_alone(const RuleText& text)
     return {};
 }
 
-Status check_company(const Impairment& impairment, const RuleText& text)
+bool happens(const Flag& flag, const Impairment& impairment)
 {
-    if (text.jitter && !text.delay) {
-        return refuse("--jitter", *text.jitter, "it varies the delay: add --delay 50ms, or leave it out");
-    }
-    if (text.distribution && !text.jitter) {
-        return refuse("--distribution", *text.distribution,
-                      "it is the law of the jitter: add --jitter 10ms, or leave it out");
-    }
-    if ((text.reorder && !text.delay) || (happens(impairment.reorder) && impairment.delay == 0)) {
-        return refuse("--reorder", *text.reorder,
-                      "these packets go without delay, before the delayed ones: add --delay 50ms, or leave it out");
-    }
-    if (text.reorder_gap && !text.reorder) {
-        return refuse("--reorder-gap", *text.reorder_gap,
-                      "it spaces out reordered packets: add --reorder 25%, or leave it out");
-    }
-    return {};
+    if (const auto* amount = std::get_if<Amount>(&flag.value)) return impairment.*amount->at != 0;
+    const auto* chance = std::get_if<Chance>(&flag.value);
+    return chance != nullptr && happens(impairment.*chance->at);
 }
 
 // Longest wait in the queue, ns; it overflows into the largest number.
@@ -184,22 +159,19 @@ Status check_times(const Impairment& impairment, const RuleText& text)
                     typed_impairments(text), format_duration(longest_delay(impairment) - impairment.delay),
                     max_delay_seconds);
     }
-    if (!impairment.queue) return {};
-    if (impairment.rate == 0) {
-        return refuse("--queue", *text.queue, "it is the queue in front of --rate: add --rate 10mbit, or leave it out");
-    }
-    if (queue_wait(*impairment.queue, impairment.rate) > max_delay - longest_delay(impairment)) {
+    if (impairment.queue && queue_wait(*impairment.queue, impairment.rate) > max_delay - longest_delay(impairment)) {
         return fail(ErrorKind::usage, "{}: the wait in the queue plus the delay exceeds {}s: use a shorter queue",
                     typed_impairments(text), max_delay_seconds);
     }
     return {};
 }
 
+// A flag that only shapes another one, as --jitter, has been refused without it.
 Status check_effect(const Impairment& impairment, const RuleText& text)
 {
-    const bool late = impairment.delay != 0 || impairment.rate != 0;
-    const bool damaged = happens(impairment.loss) || happens(impairment.corrupt) || happens(impairment.duplicate);
-    if (late || damaged || partitions(impairment) || impairment.pass) return {};
+    const bool something =
+        std::ranges::any_of(rule_flags(), [&impairment](const Flag& flag) { return happens(flag, impairment); });
+    if (something || partitions(impairment) || impairment.pass) return {};
     const std::string zeros = typed_impairments(text);
     if (zeros.empty()) {
         return fail(ErrorKind::usage,
@@ -233,18 +205,14 @@ Result<Impairment> make_impairment(const RuleText& text)
     const bool nothing_said = typed_impairments(text).empty() && !text.pass;
     impairment.partition = text.partition || (text.flap && nothing_said);  // the link goes down
     impairment.pass = text.pass;
-    HW_CHECK(read("--delay", text.delay, parse_duration, impairment.delay));
-    HW_CHECK(read("--jitter", text.jitter, parse_duration, impairment.jitter));
+    for (const Flag& flag : rule_flags()) HW_CHECK(read_value(flag, text, impairment));
     HW_CHECK(read("--distribution", text.distribution, parse_distribution, impairment.distribution));
-    HW_CHECK(read("--loss", text.loss, parse_probability, impairment.loss));
-    HW_CHECK(read("--corrupt", text.corrupt, parse_probability, impairment.corrupt));
-    HW_CHECK(read("--duplicate", text.duplicate, parse_probability, impairment.duplicate));
-    HW_CHECK(read("--reorder", text.reorder, parse_probability, impairment.reorder));
     HW_CHECK(read("--reorder-gap", text.reorder_gap, parse_gap, impairment.reorder_gap));
-    HW_CHECK(read("--rate", text.rate, parse_rate, impairment.rate));
     HW_CHECK(read("--queue", text.queue, parse_queue, impairment.queue));
     HW_CHECK(read("--reject", text.reject, parse_reject, impairment.reject));
-    HW_CHECK(check_company(impairment, text));
+    HW_CHECK(check_company(FlagKind::impairment, text));
+    if (happens(impairment.reorder) && impairment.delay == 0)
+        return refuse("--reorder", *text.reorder, rule_flag("--reorder").needs_why);
     HW_CHECK(check_times(impairment, text));
     HW_CHECK(check_effect(impairment, text));
     if (impairment.jitter == 0) impairment.distribution = Distribution::uniform;  // one rule, one Impairment

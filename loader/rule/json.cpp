@@ -1,33 +1,17 @@
 // Rules as JSON. Reading goes through make_rule: there is no second way to a Rule.
 #include <algorithm>
 #include <charconv>
-#include <initializer_list>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "rule/flags.h"
 #include "util/text.h"
-
-#include "rule/rule.h"
 
 namespace headwind {
 namespace {
 
 using nlohmann::json;
-
-// Of each probability the percent that readers see, and the threshold that counts.
-struct ChanceKeys {
-    const char* percent;
-    const char* threshold;
-    std::optional<Probability> Impairment::*value;
-    std::optional<std::string> RuleText::*text;
-};
-constexpr ChanceKeys chances[] = {
-    {"loss_percent", "loss_threshold", &Impairment::loss, &RuleText::loss},
-    {"corrupt_percent", "corrupt_threshold", &Impairment::corrupt, &RuleText::corrupt},
-    {"duplicate_percent", "duplicate_threshold", &Impairment::duplicate, &RuleText::duplicate},
-    {"reorder_percent", "reorder_threshold", &Impairment::reorder, &RuleText::reorder},
-};
 
 // ---- writing ----
 
@@ -40,83 +24,54 @@ double percent(Probability probability)
     return value;
 }
 
-void put_list(json& object, const char* key, const std::vector<std::string>& list)
+void put_share(json& object, const std::string& name, Probability probability)
 {
-    if (!list.empty()) object[key] = list;
+    object[name + "_percent"] = percent(probability);
+    object[name + "_threshold"] = probability.threshold;
 }
 
-template <class T, class Format>
-std::vector<std::string> formatted(const std::vector<T>& list, Format format)
+// The part of a rule that the keys of the table are in.
+const char* part_of(const Flag& flag)
 {
-    std::vector<std::string> result;
-    for (const T& element : list) result.push_back(format(element));
-    return result;
+    return flag.kind == FlagKind::selector ? "selector" : "impairment";
 }
 
-void put_ports(json& object, const char* key, const std::vector<PortRange>& ports)
+void put_flag(json& part, const Flag& flag, const Rule& rule, const RuleText& text)
 {
-    put_list(object, key, formatted(ports, [](const PortRange& range) { return format_ports({range}); }));
+    const std::string key(flag.json);
+    if (const auto* amount = std::get_if<Amount>(&flag.value))
+        part[key] = rule.impairment.*amount->at;
+    else if (const auto* chance = std::get_if<Chance>(&flag.value))
+        put_share(part, key, (rule.impairment.*chance->at).value());
+    else if (const auto* list = std::get_if<List>(&flag.member))
+        part[key] = text.**list;
+    else if (const auto* word = std::get_if<Word>(&flag.member))
+        part[key] = (text.**word).value();
+    else
+        part[key] = true;
 }
 
-json to_json(const Selector& selector)
+// With a timeline, only what is constant.
+void put_flags(json& object, const Rule& rule, const RuleText& text)
 {
-    json object = json::object();
-    put_list(object, "devices", selector.devices);
-    put_list(object, "cgroups", selector.cgroups);
-    put_list(object, "protocols", formatted(selector.protocols, format_protocol));
-    put_ports(object, "ports", selector.ports);
-    put_ports(object, "local_ports", selector.local_ports);
-    put_ports(object, "remote_ports", selector.remote_ports);
-    put_list(object, "locals", formatted(selector.locals, format_cidr));
-    put_list(object, "remotes", formatted(selector.remotes, format_cidr));
-    if (selector.flows) {
-        object["flows_percent"] = percent(*selector.flows);
-        object["flows_threshold"] = selector.flows->threshold;
-        if (selector.flow_seed != 0) object["flow_seed"] = selector.flow_seed;
-    }
-    return object;
+    object["selector"] = object["impairment"] = json::object();
+    for (const Flag& flag : rule_flags())
+        if (!flag.json.empty() && is_given(flag, text)) put_flag(object[part_of(flag)], flag, rule, text);
 }
 
-json to_json(const Impairment& impairment)
+// The keys that are not in the table.
+void put_rest(const Selector& selector, json& object)
 {
-    json object = json::object();
-    // Beside a reorder of 0% a delay of 0 is told too: --reorder is refused without --delay.
-    if (impairment.delay != 0 || impairment.reorder) object["delay_ns"] = impairment.delay;
-    if (impairment.jitter != 0) {
-        object["jitter_ns"] = impairment.jitter;
-        object["distribution"] = std::string(format_distribution(impairment.distribution));
-    }
-    for (const ChanceKeys& chance : chances) {
-        const auto& probability = impairment.*chance.value;
-        if (!probability) continue;
-        object[chance.percent] = percent(*probability);
-        object[chance.threshold] = probability->threshold;
-    }
+    if (!selector.flows) return;
+    put_share(object, "flows", *selector.flows);
+    if (selector.flow_seed != 0) object["flow_seed"] = selector.flow_seed;
+}
+
+void put_rest(const Impairment& impairment, json& object)
+{
     if (impairment.reorder_gap != 1) object["reorder_gap"] = impairment.reorder_gap;
-    if (impairment.rate != 0) object["rate_bit_per_s"] = impairment.rate;
     if (impairment.queue && impairment.queue->bytes != 0) object["queue_bytes"] = impairment.queue->bytes;
     if (impairment.queue && impairment.queue->nanoseconds != 0) object["queue_ns"] = impairment.queue->nanoseconds;
-    if (impairment.partition) object["partition"] = true;
-    if (impairment.pass) object["pass"] = true;
-    if (impairment.reject != Reject::no) object["reject"] = std::string(format_reject(impairment.reject));
-    return object;
-}
-
-// What is not said is all day, every day.
-json to_json(const Hours& hours)
-{
-    json object = json::object();
-    if (hours.from != 0 || hours.to != Hours{}.to) object["between"] = format_between(hours);
-    if (hours.days != every_day) object["days"] = format_days(hours.days);
-    return object;
-}
-
-// The timeline tells them.
-void erase_varying(const Timeline& timeline, json& impairment)
-{
-    for (const auto& varying : timeline.varying)
-        for (const char* unit : {"_ns", "_percent", "_threshold", "_bit_per_s"})
-            impairment.erase(std::string(name_of(varying.quantity)) + unit);
 }
 
 json to_json(const Party& party)
@@ -137,7 +92,7 @@ tl::unexpected<Error> wrong(std::string_view key, std::string_view expected)
     return fail(ErrorKind::usage, "rule JSON: {}: must be {}", printable(key), expected);
 }
 
-Status check_keys(const json& object, std::string_view path, std::initializer_list<std::string_view> known)
+Status check_keys(const json& object, std::string_view path, const std::vector<std::string>& known)
 {
     if (!object.is_object() && path.empty()) return fail(ErrorKind::usage, "rule JSON: must be an object");
     if (!object.is_object()) return wrong(path, "an object");
@@ -149,19 +104,16 @@ Status check_keys(const json& object, std::string_view path, std::initializer_li
     return {};
 }
 
-const json* find(const json& object, const char* key)
+const json* find(const json& object, const std::string& key)
 {
     const auto found = object.find(key);
     return found == object.end() ? nullptr : &*found;
 }
 
-Status read_strings(const json& object, const char* key, std::vector<std::string>& into)
+Status read_strings(const json& value, std::string_view path, std::vector<std::string>& into)
 {
-    const json* value = find(object, key);
-    if (value == nullptr) return {};
-    const std::string path = fmt::format("selector.{}", key);
-    if (!value->is_array()) return wrong(path, "an array of strings");
-    for (const json& element : *value) {
+    if (!value.is_array()) return wrong(path, "an array of strings");
+    for (const json& element : value) {
         if (!element.is_string()) return wrong(path, "an array of strings");
         into.push_back(element.get<std::string>());
         if (into.back().find(',') != std::string::npos) return wrong(path, "one entry a string, without commas");
@@ -169,16 +121,14 @@ Status read_strings(const json& object, const char* key, std::vector<std::string
     return {};
 }
 
-Status read_bool(const json& object, const char* key, bool& into)
+Status read_bool(const json& value, std::string_view path, bool& into)
 {
-    const json* value = find(object, key);
-    if (value == nullptr) return {};
-    if (!value->is_boolean()) return wrong(fmt::format("impairment.{}", key), "true or false");
-    into = value->get<bool>();
+    if (!value.is_boolean()) return wrong(path, "true or false");
+    into = value.get<bool>();
     return {};
 }
 
-Result<std::optional<std::uint64_t>> read_count(const json& object, std::string_view of, const char* key)
+Result<std::optional<std::uint64_t>> read_count(const json& object, std::string_view of, const std::string& key)
 {
     const json* value = find(object, key);
     if (value == nullptr) return std::nullopt;
@@ -189,15 +139,24 @@ Result<std::optional<std::uint64_t>> read_count(const json& object, std::string_
     return value->get<std::uint64_t>();
 }
 
+// "uniform or normal"
+std::string choices_of(const Flag& flag)
+{
+    std::string text(flag.type);
+    for (auto bar = text.find('|'); bar != std::string::npos; bar = text.find('|')) text.replace(bar, 1, " or ");
+    return text;
+}
+
 // A count under `key` as the text of a flag.
-Status read_quantity(const json& object, const char* key, std::string_view unit, std::optional<std::string>& into)
+Status read_quantity(const json& object, const std::string& key, std::string_view unit,
+                     std::optional<std::string>& into)
 {
     HW_TRY(const auto count, read_count(object, "impairment", key));
     if (count) into = fmt::format("{}{}", *count, unit);
     return {};
 }
 
-Status read_word(const json& object, std::string_view of, const char* key, std::string_view choices,
+Status read_word(const json& object, std::string_view of, const std::string& key, std::string_view choices,
                  std::optional<std::string>& into)
 {
     const json* value = find(object, key);
@@ -207,26 +166,62 @@ Status read_word(const json& object, std::string_view of, const char* key, std::
     return {};
 }
 
-struct ShareKeys {
-    const char *percent, *threshold;
-};
-
 // The threshold rules; the percent is for readers, but must not say something else.
-Status read_share(const json& object, std::string_view of, const ShareKeys& keys, std::optional<std::string>& into)
+Status read_share(const json& object, std::string_view of, const std::string& name, std::optional<std::string>& into)
 {
-    HW_TRY(const auto threshold, read_count(object, of, keys.threshold));
-    const json* shown = find(object, keys.percent);
+    const std::string percent_key = name + "_percent", threshold_key = name + "_threshold";
+    HW_TRY(const auto threshold, read_count(object, of, threshold_key));
+    const json* shown = find(object, percent_key);
     if (!threshold && shown == nullptr) return {};
-    if (!threshold || *threshold > std::uint64_t{1} << 32) {
-        return wrong(fmt::format("{}.{}", of, keys.threshold), "a whole number from 0 to 4294967296 (100%)");
+    if (!threshold || *threshold > Probability::always) {
+        return wrong(fmt::format("{}.{}", of, threshold_key), "a whole number from 0 to 4294967296 (100%)");
     }
     const Probability probability{*threshold};
     if (shown != nullptr && (!shown->is_number() || shown->get<double>() != percent(probability))) {
         return wrong(
-            fmt::format("{}.{}", of, keys.percent),
-            fmt::format("the number {} for {} {}, or left out", percent(probability), keys.threshold, *threshold));
+            fmt::format("{}.{}", of, percent_key),
+            fmt::format("the number {} for {} {}, or left out", percent(probability), threshold_key, *threshold));
     }
     into = format_probability(probability);
+    return {};
+}
+
+Status read_flag(const json& part, const Flag& flag, RuleText& text)
+{
+    const std::string key(flag.json);
+    if (const auto* word = std::get_if<Word>(&flag.member)) {
+        if (const auto* amount = std::get_if<Amount>(&flag.value))
+            return read_quantity(part, key, amount->unit, text.**word);
+        if (std::holds_alternative<Chance>(flag.value)) return read_share(part, part_of(flag), key, text.**word);
+        return read_word(part, part_of(flag), key, choices_of(flag), text.**word);
+    }
+    const json* value = find(part, key);
+    if (value == nullptr) return {};
+    const std::string path = fmt::format("{}.{}", part_of(flag), key);
+    if (const auto* list = std::get_if<List>(&flag.member)) return read_strings(*value, path, text.**list);
+    return read_bool(*value, path, text.*std::get<Switch>(flag.member));
+}
+
+// The keys of the table in a part, and others.
+std::vector<std::string> keys_of(std::string_view part, std::vector<std::string> others)
+{
+    std::vector<std::string> keys;
+    for (const Flag& flag : rule_flags()) {
+        if (flag.json.empty() || part_of(flag) != part) continue;
+        const std::string key(flag.json);
+        if (std::holds_alternative<Chance>(flag.value))
+            keys.insert(keys.end(), {key + "_percent", key + "_threshold"});
+        else
+            keys.push_back(key);
+    }
+    keys.insert(keys.end(), others.begin(), others.end());
+    return keys;
+}
+
+Status read_flags(const json& object, std::string_view part, RuleText& text)
+{
+    for (const Flag& flag : rule_flags())
+        if (!flag.json.empty() && part_of(flag) == part) HW_CHECK(read_flag(object, flag, text));
     return {};
 }
 
@@ -243,18 +238,10 @@ Status read_selector(const json& rule, RuleText& text)
 {
     const json* object = find(rule, "selector");
     if (object == nullptr) return {};
-    HW_CHECK(check_keys(*object, "selector",
-                        {"devices", "cgroups", "protocols", "ports", "local_ports", "remote_ports", "locals", "remotes",
-                         "flows_percent", "flows_threshold", "flow_seed"}));
-    HW_CHECK(read_strings(*object, "devices", text.devices));
-    HW_CHECK(read_strings(*object, "cgroups", text.cgroups));
-    HW_CHECK(read_strings(*object, "protocols", text.protocols));
-    HW_CHECK(read_strings(*object, "ports", text.ports));
-    HW_CHECK(read_strings(*object, "local_ports", text.local_ports));
-    HW_CHECK(read_strings(*object, "remote_ports", text.remote_ports));
-    HW_CHECK(read_strings(*object, "locals", text.locals));
-    HW_CHECK(read_strings(*object, "remotes", text.remotes));
-    HW_CHECK(read_share(*object, "selector", {"flows_percent", "flows_threshold"}, text.flows));
+    static const auto known = keys_of("selector", {"flows_percent", "flows_threshold", "flow_seed"});
+    HW_CHECK(check_keys(*object, "selector", known));
+    HW_CHECK(read_flags(*object, "selector", text));
+    HW_CHECK(read_share(*object, "selector", "flows", text.flows));
     HW_TRY(const auto seed, read_count(*object, "selector", "flow_seed"));
     if (seed) text.flow_seed = fmt::format("{}", *seed);
     return {};
@@ -264,22 +251,11 @@ Status read_impairment(const json& rule, RuleText& text)
 {
     const json* object = find(rule, "impairment");
     if (object == nullptr) return {};
-    HW_CHECK(check_keys(
-        *object, "impairment",
-        {"delay_ns", "jitter_ns", "distribution", "loss_percent", "loss_threshold", "corrupt_percent",
-         "corrupt_threshold", "duplicate_percent", "duplicate_threshold", "reorder_percent", "reorder_threshold",
-         "reorder_gap", "rate_bit_per_s", "queue_bytes", "queue_ns", "partition", "pass", "reject"}));
-    HW_CHECK(read_quantity(*object, "delay_ns", "ns", text.delay));
-    HW_CHECK(read_quantity(*object, "jitter_ns", "ns", text.jitter));
-    HW_CHECK(read_word(*object, "impairment", "distribution", "uniform or normal", text.distribution));
-    for (const ChanceKeys& chance : chances)
-        HW_CHECK(read_share(*object, "impairment", {chance.percent, chance.threshold}, text.*chance.text));
+    static const auto known = keys_of("impairment", {"reorder_gap", "queue_bytes", "queue_ns"});
+    HW_CHECK(check_keys(*object, "impairment", known));
+    HW_CHECK(read_flags(*object, "impairment", text));
     HW_CHECK(read_quantity(*object, "reorder_gap", "", text.reorder_gap));
-    HW_CHECK(read_quantity(*object, "rate_bit_per_s", "bit", text.rate));
-    HW_CHECK(read_queue(*object, text));
-    HW_CHECK(read_bool(*object, "partition", text.partition));
-    HW_CHECK(read_bool(*object, "pass", text.pass));
-    return read_word(*object, "impairment", "reject", "rst or icmp", text.reject);
+    return read_queue(*object, text);
 }
 
 Status read_head(const json& rule, RuleText& text)
@@ -304,7 +280,7 @@ Status read_head(const json& rule, RuleText& text)
         if (!command->is_string()) return wrong("stop_if", "a string: a shell command");
         text.stop_if = command->get<std::string>();
     }
-    return read_share(rule, "rule", {"max_share_percent", "max_share_threshold"}, text.max_share);
+    return read_share(rule, "rule", "max_share", text.max_share);
 }
 
 Status read_flap(const json& rule, RuleText& text)
@@ -366,46 +342,44 @@ Status read_party(const json& rule, RuleText& text)
     return {};
 }
 
+// Every value has its unit, as flags would have it.
+Result<RuleText> text_from_json(const json& rule)
+{
+    RuleText text;
+    HW_CHECK(check_keys(rule, "",
+                        {"name", "direction", "priority", "xdp", "selector", "impairment", "flap", "hours", "timeline",
+                         "max_share_percent", "max_share_threshold", "stop_if", "party"}));
+    HW_CHECK(read_head(rule, text));
+    HW_CHECK(read_selector(rule, text));
+    HW_CHECK(read_party(rule, text));
+    HW_CHECK(read_impairment(rule, text));
+    HW_CHECK(read_flap(rule, text));
+    HW_CHECK(read_hours(rule, text));
+    HW_CHECK(read_timeline(rule, text));
+    return text;
+}
+
 }  // namespace
 
 json to_json(const Rule& rule)
 {
+    const RuleText text = text_of(rule);
     json object = json::object();
     object["name"] = rule.name;
     object["direction"] = std::string(format_direction(rule.direction));
     object["priority"] = rule.priority;
     if (rule.xdp != Xdp::automatic) object["xdp"] = std::string(format_xdp(rule.xdp));
-    object["selector"] = to_json(rule.selector);
-    object["impairment"] = to_json(rule.impairment);
-    if (rule.timeline) {
-        object["timeline"] = to_json(*rule.timeline);
-        erase_varying(*rule.timeline, object["impairment"]);
-    }
+    put_flags(object, rule, text);
+    put_rest(rule.selector, object["selector"]);
+    put_rest(rule.impairment, object["impairment"]);
+    if (rule.timeline) object["timeline"] = to_json(*rule.timeline);
     if (rule.flap) object["flap"] = {{"up_ns", rule.flap->up}, {"down_ns", rule.flap->down}};
-    if (rule.max_share) {
-        object["max_share_percent"] = percent(*rule.max_share);
-        object["max_share_threshold"] = rule.max_share->threshold;
-    }
+    if (rule.max_share) put_share(object, "max_share", *rule.max_share);
     if (!rule.stop_if.empty()) object["stop_if"] = rule.stop_if;
-    if (rule.hours) object["hours"] = to_json(*rule.hours);
+    if (text.between) object["hours"]["between"] = *text.between;
+    if (text.days) object["hours"]["days"] = *text.days;
     if (rule.party) object["party"] = to_json(*rule.party);
     return object;
-}
-
-Result<RuleText> text_from_json(const json& json)
-{
-    RuleText text;
-    HW_CHECK(check_keys(json, "",
-                        {"name", "direction", "priority", "xdp", "selector", "impairment", "flap", "hours", "timeline",
-                         "max_share_percent", "max_share_threshold", "stop_if", "party"}));
-    HW_CHECK(read_head(json, text));
-    HW_CHECK(read_selector(json, text));
-    HW_CHECK(read_party(json, text));
-    HW_CHECK(read_impairment(json, text));
-    HW_CHECK(read_flap(json, text));
-    HW_CHECK(read_hours(json, text));
-    HW_CHECK(read_timeline(json, text));
-    return text;
 }
 
 Result<Rule> rule_from_json(const json& json)

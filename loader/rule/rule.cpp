@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include <headwind/abi.h>
+#include "rule/flags.h"
 #include "util/text.h"
 
 namespace headwind {
@@ -216,8 +217,7 @@ Status check_families(const Selector& selector, const RuleText& text)
 
 Status put_flows(const RuleText& text, Selector& selector)
 {
-    if (text.flow_seed && !text.flows)
-        return refuse("--flow-seed", *text.flow_seed, "only with --flows, whose choice it changes");
+    HW_CHECK(check_company(FlagKind::selector, text));
     if (!text.flows) return {};
     HW_TRY(selector.flows, named("--flows", *text.flows, parse_probability(*text.flows)));
     if (selector.flows->threshold == 0)

@@ -182,8 +182,8 @@ bool is_far(const Rule& rule);
 // Can XDP decide what comes in by this rule, and may it? It knows no cgroup and can only drop or let pass.
 bool is_for_xdp(const Rule& rule);
 
-// A rule as typed: every field the text of one flag (empty or absent: not given). Lists may be given several times and
-// with commas.
+// A rule as typed: each field is the text of a flag (flags.h); empty or absent: not given. Lists may be given several
+// times and with commas.
 struct RuleText {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
@@ -195,25 +195,20 @@ struct RuleText {
     std::optional<Timeline> timeline;  // read from the file that `trace` names (trace.h)
 };
 
-// The flags are named in errors as on the command line: --name --dev --cgroup --proto --port --local-port
-// --remote-port --local --remote --delay --jitter --distribution --loss --corrupt --duplicate --reorder --reorder-gap
-// --rate --queue --reject --direction --priority --partition --pass --netem --xdp
-// --flows --flow-seed --flap --between --days --ramp --trace --repeat --max-share --stop-if.
-// Refuses rules that do nothing (no impairment, or all of them 0), --queue without --rate, --jitter or --reorder
-// without --delay, --jitter above --delay, --distribution without --jitter, --reorder-gap without --reorder, --pass or
-// --partition with another impairment (--partition --reject is fine), --reject with another impairment but without
-// --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an impairment,
-// ports with a protocol list in which none has ports, --flows 0%, --flow-seed without --flows, v4 and v6 mixed so that
-// nothing can match, empty text where something was to be selected (--port "" must not mean every port). --reject with
-// --loss answers what loss takes; without, it is a partition that answers. --direction defaults to out; with
-// --partition or --pass, also by
-// --reject alone, to both. A name is required. "all packets" of a rule without selectors are IP packets; ARP, neighbour
-// discovery and DHCP only if named.
+// Errors name the flags as on the command line (flags.h). Refuses rules that do nothing (no impairment, or all of them
+// 0), a flag without the one it needs (flags.h), --jitter above --delay, --pass or --partition with another impairment
+// (--partition --reject is fine), --reject with another impairment but without --loss, --xdp native or generic without
+// --dev or for what XDP cannot decide, --netem with a flag for an impairment, ports with a protocol list in which none
+// has ports, --flows 0%, v4 and v6 mixed so that nothing can match, empty text where something was to be selected
+// (--port "" must not mean every port). --reject with --loss answers what loss takes; without, it is a partition that
+// answers. --direction defaults to out; with --partition or --pass, also by --reject alone, to both. A name is
+// required. "all packets" of a rule without selectors are IP packets; ARP, neighbour discovery and DHCP only if named.
 Result<Rule> make_rule(const RuleText& text);
 
-// The rule with what `given` names; the rest stays as it was. "off" as a value takes an impairment, --flap, --between
-// or --days away (and the distribution goes with the jitter, the gap with reorder, the queue with the rate), "any" as a
-// list or as --flows (and --flow-seed with it) a selector.
+// The words that make this rule, each with its unit; of a trace, without its rows.
+RuleText text_of(const Rule& rule);
+
+// The rule with what `given` names; the rest stays as it was. A flag's `off` (flags.h) as its value takes it away.
 // --partition, --pass and --netem take the place of all other impairments, and these theirs. given.name is not used.
 // Of a rule with a party neither --cgroup nor, at the host side, --dev can be changed: they are what the party is.
 Result<Rule> change_rule(const Rule& before, const RuleText& given);
@@ -254,14 +249,12 @@ std::string describe(const Party& party);
 // "delay 50 ms ± 5 ms, loss 1%, rate 1 mbit (queue 100 ms)" / "partition, reject with RST" / "pass".
 std::string describe(const Impairment& impairment);
 
-// JSON with units in the key names (delay_ns, jitter_ns, distribution, loss_percent, loss_threshold and the same for
-// corrupt, duplicate and reorder, reorder_gap, rate_bit_per_s, queue_bytes, queue_ns, partition, pass, reject; party:
-// container, id, pod, process, at).
-// `hours`: between and days, as the flags have them.
-// `timeline`: kind, file, repeat, length_ns, steps, and what varies, which `impairment` then leaves out.
-// rule_from_json(to_json(r)) == r for every valid rule; this is also how rules are stored in the kernel's maps.
+// JSON with units in the key names. `selector` and `impairment`: the keys of flags.h and flows_percent,
+// flows_threshold, flow_seed, reorder_gap, queue_bytes, queue_ns. `hours`: between and days, as the flags have them.
+// `party`: container, id, pod, process, at. `max_share_percent`, `max_share_threshold`, `stop_if`. `timeline`: kind,
+// file, repeat, length_ns, steps, and what varies, which `impairment` then leaves out. rule_from_json(to_json(r)) == r
+// for every valid rule; this is also how rules are stored in the kernel's maps.
 nlohmann::json to_json(const Rule& rule);
-Result<RuleText> text_from_json(const nlohmann::json& json);  // every value with its unit, as flags would have it
 Result<Rule> rule_from_json(const nlohmann::json& json);
 
 }  // namespace headwind

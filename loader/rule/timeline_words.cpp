@@ -1,20 +1,13 @@
 // --ramp and --trace among a rule's other words.
 #include "rule/factory.h"
+#include "rule/flags.h"
 
 namespace headwind {
 namespace {
 
-std::optional<std::string> RuleText::*text_of(Quantity quantity)
+Word word_of(Quantity quantity)
 {
-    switch (quantity) {
-        case Quantity::delay: return &RuleText::delay;
-        case Quantity::jitter: return &RuleText::jitter;
-        case Quantity::loss: return &RuleText::loss;
-        case Quantity::corrupt: return &RuleText::corrupt;
-        case Quantity::duplicate: return &RuleText::duplicate;
-        case Quantity::rate: return &RuleText::rate;
-    }
-    return &RuleText::delay;
+    return std::get<Word>(rule_flag(fmt::format("--{}", name_of(quantity))).member);
 }
 
 std::string typed_timeline(const RuleText& text)
@@ -46,7 +39,7 @@ Status put_worst(const Timeline& timeline, RuleText& text)
                     text.pass ? "--pass" : "--partition", text.pass ? "--pass" : "--partition");
     for (const auto& varying : timeline.varying) {
         const auto flag = fmt::format("--{}", name_of(varying.quantity));
-        auto& value = text.*text_of(varying.quantity);
+        auto& value = text.*word_of(varying.quantity);
         if (value)
             return fail(ErrorKind::usage, "{} {}: both say what the {} is: use one of them", typed_timeline(text),
                         typed(flag, *value), name_of(varying.quantity));
@@ -57,7 +50,7 @@ Status put_worst(const Timeline& timeline, RuleText& text)
 
 void forget_constant(const Timeline& timeline, RuleText& text)
 {
-    for (const auto& varying : timeline.varying) text.*text_of(varying.quantity) = std::nullopt;
+    for (const auto& varying : timeline.varying) text.*word_of(varying.quantity) = std::nullopt;
 }
 
 }  // namespace headwind

@@ -1,63 +1,19 @@
 // Rules as `headwind add`, `change`, a line of a batch or comcast's command line have them: a flag and its text a line.
 // "+" before it: for a change of the rule that the other lines make. "-": comcast's flag.
-#include <map>
-
 #include "fuzz.h"
 #include "rule/comcast.h"
 #include "rule/protect.h"
 #include "rule_properties.h"
+#include "rule_words.h"
 
 using namespace headwind;
 
 namespace {
 
-using List = std::vector<std::string> RuleText::*;
-using Word = std::optional<std::string> RuleText::*;
-
-const std::map<std::string, List, std::less<>> lists{
-    {"dev", &RuleText::devices},  {"cgroup", &RuleText::cgroups},         {"proto", &RuleText::protocols},
-    {"port", &RuleText::ports},   {"local-port", &RuleText::local_ports}, {"remote-port", &RuleText::remote_ports},
-    {"local", &RuleText::locals}, {"remote", &RuleText::remotes},
-};
-const std::map<std::string, Word, std::less<>> single_words{
-    {"delay", &RuleText::delay},
-    {"jitter", &RuleText::jitter},
-    {"loss", &RuleText::loss},
-    {"distribution", &RuleText::distribution},
-    {"corrupt", &RuleText::corrupt},
-    {"duplicate", &RuleText::duplicate},
-    {"reorder", &RuleText::reorder},
-    {"reorder-gap", &RuleText::reorder_gap},
-    {"rate", &RuleText::rate},
-    {"queue", &RuleText::queue},
-    {"reject", &RuleText::reject},
-    {"direction", &RuleText::direction},
-    {"priority", &RuleText::priority},
-    {"netem", &RuleText::netem},
-    {"xdp", &RuleText::xdp},
-    {"flows", &RuleText::flows},
-    {"flow-seed", &RuleText::flow_seed},
-    {"flap", &RuleText::flap},
-    {"between", &RuleText::between},
-    {"days", &RuleText::days},
-    {"ramp", &RuleText::ramp},
-};
-
 void put(RuleText& text, std::string_view flag, const std::string& value)
 {
-    if (const auto list = lists.find(flag); list != lists.end())
-        (text.*list->second).push_back(value);
-    else if (const auto word = single_words.find(flag); word != single_words.end())
-        text.*word->second = value;
-    else if (flag == "name")
-        text.name = value;
-    else if (flag == "partition")
-        text.partition = true;
-    else if (flag == "pass")
-        text.pass = true;
-    else if (flag == "repeat")
-        text.repeat = true;
-    else if (flag == "pod")
+    rule_test::give(fmt::format("--{}", flag), value, text);
+    if (flag == "pod")
         text.party = Party{.container = "", .id = "", .pod = "a/b", .process = 0, .at_host = value == "host"};
 }
 

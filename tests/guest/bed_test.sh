@@ -71,7 +71,8 @@ figures() { # FILE: mean and sd in microseconds
   done
 }
 
-to_micros() { sed 's/\(_ns": [0-9]*\)[0-9]\{3\}\([,}]\)/\1\2/g' "$1"; } # FILE: cut to whole microseconds
+# FILE: cut to whole microseconds; without the rate, which is computed of nanoseconds
+to_micros() { sed 's/\(_ns": [0-9]*\)[0-9]\{3\}\([,}]\)/\1\2/g; s/, "bit_per_s": [0-9]*//' "$1"; }
 
 adds_20_ms() { # FILE KIND
   local added=$(($(value "$1" "netem $2" mean_ns) - $(value "$1" "bare $2" mean_ns)))
@@ -89,12 +90,11 @@ steady() { # FILE: no standard deviation above 5 us: nothing else ran in the gue
 nothing_lost() { ! grep -v '"lost": 0, "duplicates": 0, "reordered": 0' "$1"; }
 same_micros() { diff <(to_micros "$1") <(to_micros "$2"); }
 
-make_probe() {
-  probe=$build/support/udp_probe
-  [[ $probe -nt $here/../support/udp_probe.cpp ]] && return
-  mkdir -p "${probe%/*}"
-  g++ -std=c++20 -O2 "$here/../support/udp_probe.cpp" -o "$probe.$$"
-  mv "$probe.$$" "$probe"
+find_probe() {
+  probe=$build/release/probe/udp_probe
+  [[ -x $probe ]] && return
+  echo "bed_test: not built: $probe (cmake --preset release && cmake --build --preset release --target udp_probe)" >&2
+  exit 1
 }
 
 boot() { # KERNEL OUTPUT
@@ -121,7 +121,7 @@ test_kernel() { # KERNEL
 main() {
   local kernel
   build=$(realpath -m "$build")
-  make_probe
+  find_probe
   results=$(mktemp -d "$build/bed_test.XXXXXX")
   trap 'rm -rf "$results"' EXIT
   for kernel in "${@:-6.12}"; do test_kernel "$kernel"; done

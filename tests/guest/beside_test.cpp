@@ -115,34 +115,37 @@ INSTANTIATE_TEST_SUITE_P(Families, GuestLoopback, testing::Values("127.0.0.1", "
 
 // ---- the device's qdisc ------------------------------------------------------------------------------------------
 
+// Each change takes place while all packets are in the line: the kernel itself loses what is in a root qdisc, or comes
+// to it, while it is replaced.
 TEST(GuestBeside, TheLineDoesNotCareForTheDevicesRootQdisc)
 {
     const Pair pair;
     settle();
-    Flow flow = sparse(3000);
-    flow.sender = 1;
+    const Flow flow{.count = 100, .per_second = 10'000, .sender = 1};
     auto bare = delays(send_and_receive(pair.a, pair.b, target, flow));
-    ASSERT_EQ(headwind(pair.a, "add --name d --dev va --delay 20ms").status, 0);
+    ASSERT_EQ(headwind(pair.a, "add --name d --dev va --delay 200ms").status, 0);
     settle();
-    std::thread other([&pair] {
-        for (const char* change : {"replace dev va root fq", "replace dev va root pfifo_fast", "replace dev va root fq",
-                                   "replace dev va root fq_codel", "del dev va root"}) {
-            std::this_thread::sleep_for(800ms);
-            tc(pair.a, std::string("qdisc ") + change);
-        }
-    });
-    const auto arrivals = send_and_receive(pair.a, pair.b, target, flow);
-    other.join();
-    EXPECT_EQ(arrivals.size(), flow.count);
-    EXPECT_TRUE(in_order(arrivals));
-    auto delayed = delays(arrivals);
+    std::vector<std::int64_t> delayed;
+    for (const std::string change : {"replace dev va root fq", "replace dev va root pfifo_fast",
+                                     "replace dev va root fq", "replace dev va root fq_codel", "del dev va root"}) {
+        std::thread other([&pair, &change] {
+            std::this_thread::sleep_for(30ms);
+            tc(pair.a, "qdisc " + change);
+        });
+        const auto arrivals = send_and_receive(pair.a, pair.b, target, flow);
+        other.join();
+        EXPECT_EQ(arrivals.size(), flow.count) << change;
+        EXPECT_TRUE(in_order(arrivals)) << change;
+        const auto these = delays(arrivals);
+        delayed.insert(delayed.end(), these.begin(), these.end());
+    }
     std::sort(bare.begin(), bare.end());
     std::sort(delayed.begin(), delayed.end());
     const auto added = static_cast<double>(delayed[delayed.size() / 2] - bare[bare.size() / 2]);
-    std::printf("20ms under a changing root qdisc: median adds %.3f us\n", added / 1e3);
-    EXPECT_NEAR(added, 20e6, 10e3);
-    EXPECT_GE(delayed.front(), 20'000'000);
-    EXPECT_EQ(counters_of(pair.a, "d").delayed, flow.count);
+    std::printf("200ms under a changing root qdisc: median adds %.3f us\n", added / 1e3);
+    EXPECT_NEAR(added, 200e6, 20e3);
+    EXPECT_GE(delayed.front(), 200'000'000);
+    EXPECT_EQ(counters_of(pair.a, "d").delayed, 5 * flow.count);
 }
 
 }  // namespace

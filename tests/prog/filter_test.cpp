@@ -10,6 +10,7 @@
 
 #include "packets.h"
 #include "prog_run.h"
+#include "rule_text.h"
 #include "verify/statistics.h"
 
 namespace headwind::prog::filter_test {
@@ -86,7 +87,7 @@ TEST(Filter, HidesNoRuleOfItsKind)
         std::vector<Bytes> packets;
         for (int i = 0; i < 500; ++i) {
             auto [selector, packet] = random.pair(kind);
-            rules.push_back(words(selector + " --partition"));
+            rules.push_back(test::text_of_line(selector + " --partition"));
             packets.push_back(std::move(packet));
         }
         const auto status = datapath.add_all(rules);

@@ -4,6 +4,7 @@
 
 #include "packets.h"
 #include "prog_run.h"
+#include "rule_text.h"
 
 namespace headwind::prog::ranking_test {
 namespace {
@@ -115,7 +116,7 @@ TEST_F(Ranking, LongestPrefixAmong32Shapes)
     for (unsigned i = 1; i <= HW_MAX_SHAPES; ++i) {
         const unsigned bits = i * 5 % 32 + 1;
         const auto prefix = static_cast<std::uint32_t>(address & ~((1ULL << (32 - bits)) - 1));
-        rules.push_back(words(fmt::format("--remote {}/{} --partition", text_of(prefix), bits)));
+        rules.push_back(test::text_of_line(fmt::format("--remote {}/{} --partition", text_of(prefix), bits)));
     }
     ASSERT_TRUE(datapath.add_all(rules));
     EXPECT_EQ(datapath.control().tables[datapath.control().version & 1].count, +HW_MAX_SHAPES);

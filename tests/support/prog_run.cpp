@@ -7,15 +7,14 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <CLI/CLI.hpp>
 
-#include "commands/cli.h"
 #include "datapath/distribution.h"
 #include "headwind.skel.h"
 #include "host/netlink.h"
 #include "namespace.h"
 #include "prog_prelude.h"
 #include "rule/trace.h"
+#include "rule_text.h"
 #include "ruleset/counters.h"
 #include "ruleset/transaction.h"
 
@@ -84,18 +83,6 @@ std::uint64_t packets_sent(int index)
 
 }  // namespace
 
-RuleText words(const std::string& line)
-{
-    RuleText text;
-    text.name = "rule";
-    CLI::App app;
-    add_rule_flags(&app, text);
-    app.parse(line);
-    const auto loaded = load_trace(text);
-    require(loaded.has_value(), loaded ? "" : loaded.error().message);
-    return text;
-}
-
 OneCpu::OneCpu()
 {
     cpu_set_t here;
@@ -157,9 +144,10 @@ std::uint16_t Datapath::add_device(const std::string& name, unsigned ifindex, un
     return static_cast<std::uint16_t>(slot);
 }
 
-Result<RuleRecord> Datapath::record_of(const RuleText& text, const RuleExtra& extra)
+Result<RuleRecord> Datapath::record_of(RuleText text, const RuleExtra& extra)
 {
     RuleRecord record;
+    HW_CHECK(load_trace(text));
     HW_TRY(record.rule, make_rule(text));
     for (const auto& name : record.rule.selector.devices) record.devices.push_back(devices_.at(name));
     record.cgroups = extra.cgroups;
@@ -174,7 +162,7 @@ Result<RuleRecord> Datapath::record_of(const RuleText& text, const RuleExtra& ex
 
 Result<std::uint32_t> Datapath::try_add(const std::string& line, const RuleExtra& extra)
 {
-    HW_TRY(auto record, record_of(words(line), extra));
+    HW_TRY(auto record, record_of(test::text_of_line(line), extra));
     HW_CHECK(commit(instance_, {{record}, {}}));
     records_.push_back(record);
     return record.id;
@@ -216,7 +204,7 @@ void Datapath::remove(std::uint32_t id)
 
 std::uint32_t Datapath::replace(std::uint32_t id, const std::string& line)
 {
-    const auto record = record_of(words(line), {});
+    const auto record = record_of(test::text_of_line(line), {});
     require(record.has_value(), line);
     change({*record}, id);
     return record->id;
@@ -224,7 +212,7 @@ std::uint32_t Datapath::replace(std::uint32_t id, const std::string& line)
 
 std::uint32_t Datapath::alter(std::uint32_t id, const std::string& line)
 {
-    auto record = record_of(words(line), {});
+    auto record = record_of(test::text_of_line(line), {});
     require(record.has_value(), line);
     for (const auto& old : records_)
         if (old.id == id) record->state = old.state;

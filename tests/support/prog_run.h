@@ -72,9 +72,6 @@ struct RuleExtra {
     LocalClock clock = {};
 };
 
-// "--remote-port 5432 --loss 10%", with the flags of `headwind add`.
-RuleText words(const std::string& line);
-
 // Keeps the calling thread on the CPU that it runs on.
 class OneCpu {
 public:
@@ -124,7 +121,7 @@ public:
     static constexpr std::uint32_t front_nonce = 0xfeedbeef;
 
 private:
-    Result<RuleRecord> record_of(const RuleText& text, const RuleExtra& extra);
+    Result<RuleRecord> record_of(RuleText text, const RuleExtra& extra);
     void change(const std::vector<RuleRecord>& add, std::uint32_t gone);
     int prelude_for(Hook hook, const Arrival& arrival);
     void cross(const Arrival& arrival) const;

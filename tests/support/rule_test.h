@@ -1,9 +1,6 @@
-// Rules as a command line has them, for the tests of loader/rule*.cpp.
+// Rules as a command line has them, for the unit tests of rules.
 #pragma once
 
-#include <map>
-#include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -11,77 +8,23 @@
 
 #include "headwind/abi.h"
 #include "rule/rule.h"
+#include "rule_text.h"
 #include "util/text.h"
 
 namespace headwind::rule_test {
 
 using Arguments = std::vector<std::string>;
 
-// A command line's words as RuleText. The name is "r" unless given.
-inline RuleText text_of(const Arguments& arguments)
-{
-    RuleText text;
-    text.name = "r";
-    const std::map<std::string, std::vector<std::string>*> lists{
-        {"--dev", &text.devices},  {"--cgroup", &text.cgroups},         {"--proto", &text.protocols},
-        {"--port", &text.ports},   {"--local-port", &text.local_ports}, {"--remote-port", &text.remote_ports},
-        {"--local", &text.locals}, {"--remote", &text.remotes},
-    };
-    const std::map<std::string, std::optional<std::string>*> words{
-        {"--delay", &text.delay},
-        {"--jitter", &text.jitter},
-        {"--distribution", &text.distribution},
-        {"--loss", &text.loss},
-        {"--corrupt", &text.corrupt},
-        {"--duplicate", &text.duplicate},
-        {"--reorder", &text.reorder},
-        {"--reorder-gap", &text.reorder_gap},
-        {"--rate", &text.rate},
-        {"--queue", &text.queue},
-        {"--reject", &text.reject},
-        {"--direction", &text.direction},
-        {"--priority", &text.priority},
-        {"--netem", &text.netem},
-        {"--xdp", &text.xdp},
-        {"--flows", &text.flows},
-        {"--flap", &text.flap},
-        {"--between", &text.between},
-        {"--days", &text.days},
-        {"--ramp", &text.ramp},
-        {"--trace", &text.trace},
-        {"--flow-seed", &text.flow_seed},
-        {"--max-share", &text.max_share},
-        {"--stop-if", &text.stop_if},
-    };
-    for (std::size_t i = 0; i < arguments.size(); ++i) {
-        const std::string& flag = arguments[i];
-        if (flag == "--partition")
-            text.partition = true;
-        else if (flag == "--pass")
-            text.pass = true;
-        else if (flag == "--repeat")
-            text.repeat = true;
-        else if (flag == "--name")
-            text.name = arguments.at(++i);
-        else if (lists.contains(flag))
-            lists.at(flag)->push_back(arguments.at(++i));
-        else
-            *words.at(flag) = arguments.at(++i);
-    }
-    return text;
-}
+using test::text_of;
 
 inline Arguments split(const std::string& line)
 {
-    std::istringstream stream(line);
-    Arguments arguments;
-    for (std::string word; stream >> word;) arguments.push_back(word);
-    return arguments;
+    return split_words(line).value();
 }
 
 inline Result<Rule> rule_of(const std::string& line)
 {
-    return make_rule(text_of(split(line)));
+    return make_rule(test::text_of_line(line));
 }
 
 template <class T>

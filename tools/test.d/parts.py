@@ -96,7 +96,7 @@ def net(options, built):
 def style(_options, _built):
     script = r"""
       clang-format --dry-run -Werror $(git ls-files '*.cpp' '*.h' '*.c') &&
-      shellcheck -x $(git grep -lE '^#!(/usr/bin/env bash|/bin/bash|/bin/sh)') &&
+      shellcheck -x $(git grep -lE '^#!(/usr/bin/env bash|/bin/bash|/bin/sh)') $(git ls-files tools/guest.d) &&
       tools/test.d/arrows.py &&
       ! git grep -n 'remove_all' -- loader  # root removes nothing recursively: see PinDirectory"""
     return [Job("style", "style", ["bash", "-c", script], Command(), cwd=REPO)]
@@ -123,7 +123,7 @@ def lint(_options, _built):
 def install(_options, built):
     script = rf"""
       root=$(mktemp -d) && trap 'rm -rf "$root"' EXIT && cmake --install {RELEASE} --prefix "$root" || exit
-      [[ $(find "$root" -type f -printf '%P\n' | sort) == $'lib/systemd/system/headwind-agent.service\nlib/systemd/system/headwind@.service\nsbin/headwind' ]] &&
+      [[ $(find "$root" -type f -printf '%P\n' | sort) == $'lib/systemd/system/headwind-agent.service\nlib/systemd/system/headwind@.service\nsbin/headwind\nshare/bash-completion/completions/headwind\nshare/fish/vendor_completions.d/headwind.fish\nshare/man/man8/headwind.8\nshare/zsh/site-functions/_headwind' ]] &&
       grep -qx "ExecStart=$root/sbin/headwind agent" "$root/lib/systemd/system/headwind-agent.service" &&
       grep -qx "ExecStart=$root/sbin/headwind apply --yes /etc/headwind/%i.rules" "$root/lib/systemd/system/headwind@.service" &&
       cd / && env -i "$root/sbin/headwind" --version &&

@@ -1,7 +1,10 @@
-#include "commands/cli.h"
+// The words of a rule on the command line, and counters as JSON.
 #include "commands/print.h"
+#include "rule/flags.h"
+#include "rule_text.h"
 
 #include <set>
+#include <sstream>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -9,38 +12,34 @@
 namespace headwind::cli_test {
 namespace {
 
-RuleText words(const std::string& line)
+// All names of a flag.
+std::vector<std::string> names_of(const Flag& flag)
 {
-    RuleText text;
-    CLI::App app;
-    add_rule_flags(&app, text);
-    app.parse(line);
-    return text;
+    std::vector<std::string> names{std::string(flag.name)};
+    std::istringstream aliases{std::string(flag.aliases)};
+    for (std::string alias; std::getline(aliases, alias, ',');) names.push_back(alias);
+    return names;
 }
 
-TEST(RuleFlags, EveryImpairment)
+TEST(RuleFlags, EachNameFillsItsMemberAndNoOther)
 {
-    const auto text = words(
-        "--delay 1ms --jitter 2ms --distribution normal --loss 3% --corrupt 4% --duplicate 5% --reorder 6% "
-        "--reorder-gap 7 --rate 8mbit --queue 9ms --reject rst --netem \"delay 100ms 20ms\" --partition --pass");
-    EXPECT_EQ(text.delay, "1ms");
-    EXPECT_EQ(text.jitter, "2ms");
-    EXPECT_EQ(text.distribution, "normal");
-    EXPECT_EQ(text.loss, "3%");
-    EXPECT_EQ(text.corrupt, "4%");
-    EXPECT_EQ(text.duplicate, "5%");
-    EXPECT_EQ(text.reorder, "6%");
-    EXPECT_EQ(text.reorder_gap, "7");
-    EXPECT_EQ(text.rate, "8mbit");
-    EXPECT_EQ(text.queue, "9ms");
-    EXPECT_EQ(text.reject, "rst");
-    EXPECT_EQ(text.netem, "delay 100ms 20ms");
-    EXPECT_TRUE(text.partition && text.pass);
+    for (const Flag& flag : rule_flags()) {
+        for (const auto& name : names_of(flag)) {
+            const bool is_switch = std::holds_alternative<Switch>(flag.member);
+            const auto text = test::text_of_line(is_switch ? name : name + " 7");
+            for (const Flag& other : rule_flags()) EXPECT_EQ(is_given(other, text), &other == &flag) << name;
+            if (std::holds_alternative<Word>(flag.member)) {
+                EXPECT_EQ(said(flag, text), "7") << name;
+            } else if (const auto* list = std::get_if<List>(&flag.member)) {
+                EXPECT_EQ(text.**list, std::vector<std::string>{"7"}) << name;
+            }
+        }
+    }
 }
 
 TEST(RuleFlags, NamesOfOtherTools)
 {
-    const auto text = words(
+    const auto text = test::text_of_line(
         "--latency 1ms --delay-distro 2ms --delay-distribution normal --packet-loss 3% --reordering 6% "
         "--network 10.0.0.0/8 --dst-port 80");
     EXPECT_EQ(text.delay, "1ms");
@@ -54,10 +53,8 @@ TEST(RuleFlags, NamesOfOtherTools)
 
 TEST(RuleFlags, NoneIsGivenByItself)
 {
-    const auto text = words("");
-    for (const auto& value : {text.delay, text.jitter, text.distribution, text.loss, text.corrupt, text.duplicate,
-                              text.reorder, text.reorder_gap, text.rate, text.queue, text.reject, text.netem})
-        EXPECT_FALSE(value);
+    const auto text = test::text_of_line("");
+    for (const Flag& flag : rule_flags()) EXPECT_FALSE(is_given(flag, text)) << flag.name;
 }
 
 TEST(CountersJson, EveryCounter)

@@ -1,4 +1,5 @@
 #include "rule/netem.h"
+#include "rule/flags.h"
 #include "util/text.h"
 
 #include <map>
@@ -13,20 +14,13 @@ namespace {
 
 using Fields = std::map<std::string, std::string>;
 
-// The impairment fields that are set.
+// The flags that are given, without dashes.
 Fields fields_of(const RuleText& text)
 {
     Fields fields;
-    const std::map<std::string, const std::optional<std::string>*> all{
-        {"delay", &text.delay},       {"jitter", &text.jitter},           {"distribution", &text.distribution},
-        {"loss", &text.loss},         {"corrupt", &text.corrupt},         {"duplicate", &text.duplicate},
-        {"reorder", &text.reorder},   {"reorder_gap", &text.reorder_gap}, {"rate", &text.rate},
-        {"queue", &text.queue},       {"reject", &text.reject},           {"direction", &text.direction},
-        {"priority", &text.priority},
-    };
-    for (const auto& [name, value] : all) {
-        if (*value) fields[name] = **value;
-    }
+    for (const Flag& flag : rule_flags())
+        if (std::holds_alternative<Word>(flag.member) && is_given(flag, text))
+            fields[std::string(flag.name.substr(2))] = said(flag, text);
     return fields;
 }
 
@@ -80,8 +74,8 @@ TEST(Netem, EveryWord)
     expect_words("corrupt 0.1%", {{"corrupt", "0.1%"}});
     expect_words("duplicate 1%", {{"duplicate", "1%"}});
     expect_words("delay 10ms reorder 25%", {{"delay", "10ms"}, {"reorder", "25%"}});
-    expect_words("delay 10ms reorder 25% gap 5", {{"delay", "10ms"}, {"reorder", "25%"}, {"reorder_gap", "5"}});
-    expect_words("gap 5 reorder 25% delay 10ms", {{"delay", "10ms"}, {"reorder", "25%"}, {"reorder_gap", "5"}});
+    expect_words("delay 10ms reorder 25% gap 5", {{"delay", "10ms"}, {"reorder", "25%"}, {"reorder-gap", "5"}});
+    expect_words("gap 5 reorder 25% delay 10ms", {{"delay", "10ms"}, {"reorder", "25%"}, {"reorder-gap", "5"}});
     expect_words("rate 1mbit", {{"rate", "1mbit"}});
     expect_words("delay 100ms 20ms loss 10% duplicate 1% corrupt 0.1% reorder 25% rate 1mbit", {{"delay", "100ms"},
                                                                                                 {"jitter", "20ms"},
@@ -120,7 +114,7 @@ TEST(Netem, Abbreviations)
     expect_words("ra 1kbit", {{"rate", "1kbit"}});
     expect_words(
         "de 9ms 1ms re 1% g 2 di normal",
-        {{"delay", "9ms"}, {"jitter", "1ms"}, {"reorder", "1%"}, {"reorder_gap", "2"}, {"distribution", "normal"}});
+        {{"delay", "9ms"}, {"jitter", "1ms"}, {"reorder", "1%"}, {"reorder-gap", "2"}, {"distribution", "normal"}});
     expect_refused({
         {"d 10ms", "d", "may be delay, drop, duplicate, distribution: write it out"},
         {"l 1000", "l", "may be latency, loss, limit: write it out"},
@@ -150,7 +144,7 @@ TEST(Netem, NoCorrelationAndNoOverheadAreWhatHeadwindHas)
     expect_words("loss 10% 0%", {{"loss", "10%"}});
     expect_words("loss random 10% 0.0%", {{"loss", "10%"}});
     expect_words("corrupt 1% 0% duplicate 2% 0%", {{"corrupt", "1%"}, {"duplicate", "2%"}});
-    expect_words("delay 9ms reorder 10% 0% gap 3", {{"delay", "9ms"}, {"reorder", "10%"}, {"reorder_gap", "3"}});
+    expect_words("delay 9ms reorder 10% 0% gap 3", {{"delay", "9ms"}, {"reorder", "10%"}, {"reorder-gap", "3"}});
     expect_words("rate 1mbit 0 0 0", {{"rate", "1mbit"}});
 }
 

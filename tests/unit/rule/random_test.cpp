@@ -1,9 +1,11 @@
 // What holds for any rule, valid, mangled or damaged.
+#include <map>
 #include <random>
 
 #include <nlohmann/json.hpp>
 
 #include "rule_test.h"
+#include "rule_words.h"
 
 namespace headwind::rule_test::random_test {
 namespace {
@@ -33,8 +35,9 @@ public:
         text.pass = below(8) == 0;
         if (below(2) == 0) text.delay = format_duration(below(max_delay));
         if (text.delay && below(2) == 0) fill_delay(text);
-        for (auto* chance : {&text.loss, &text.corrupt, &text.duplicate}) {
-            if (below(2) == 0) *chance = probability();
+        for (const Flag& flag : rule_flags()) {
+            const bool alone = std::holds_alternative<Chance>(flag.value) && flag.needs == nullptr;
+            if (alone && below(2) == 0) text.*std::get<Word>(flag.member) = probability();
         }
         if (below(4) == 0) text.reject = below(2) == 0 ? "rst" : "icmp";
         if (below(2) == 0) text.rate = format_rate(8 + below(100'000'000'000));
@@ -49,6 +52,7 @@ public:
         if (below(4) == 0) text.days = format_days(static_cast<std::uint8_t>(1 + below(every_day)));
         if (below(4) == 0) text.flows = probability();
         if (text.flows && below(2) == 0) text.flow_seed = fmt::format("{}", below(1ULL << 32));
+        if (below(8) == 0) fill_ramp(text);
         if (below(4) == 0) text.max_share = probability();
         if (below(4) == 0) text.stop_if = fmt::format("test {} -lt 5", below(10));
         if (below(2) == 0) text.priority = fmt::format("{}", static_cast<int>(below(2001)) - 1000);
@@ -59,15 +63,12 @@ public:
     void mangle(RuleText& text)
     {
         std::vector<std::string*> fields{&text.name};
-        for (auto* list : {&text.devices, &text.cgroups, &text.protocols, &text.ports, &text.local_ports,
-                           &text.remote_ports, &text.locals, &text.remotes}) {
-            for (std::string& value : *list) fields.push_back(&value);
-        }
-        for (auto* field : {&text.delay,     &text.jitter,    &text.distribution, &text.loss,      &text.corrupt,
-                            &text.duplicate, &text.reorder,   &text.reorder_gap,  &text.rate,      &text.queue,
-                            &text.reject,    &text.direction, &text.priority,     &text.flows,     &text.flow_seed,
-                            &text.flap,      &text.between,   &text.days,         &text.max_share, &text.stop_if}) {
-            if (*field) fields.push_back(&**field);
+        for (const Flag& flag : rule_flags()) {
+            if (const auto* list = std::get_if<List>(&flag.member)) {
+                for (std::string& value : text.**list) fields.push_back(&value);
+            } else if (const auto* word = std::get_if<Word>(&flag.member); word != nullptr && text.**word) {
+                fields.push_back(&*(text.**word));
+            }
         }
         std::string& field = *fields[below(fields.size())];
         const char byte = below(2) == 0 ? static_cast<char>(below(256)) : ",.:-/%0 9"[below(9)];
@@ -93,6 +94,14 @@ private:
         if (text.reorder && below(2) == 0) text.reorder_gap = fmt::format("{}", 1 + below(std::uint64_t{1} << 31));
     }
 
+    void fill_ramp(RuleText& text)
+    {
+        text.duplicate.reset();
+        text.repeat = below(2) == 0;
+        text.ramp = fmt::format("duplicate={}..{},over={}", probability(), probability(),
+                                format_duration(1 + below(longest_ramp)));
+    }
+
     void fill(std::vector<std::string>& list, const std::vector<std::string>& choices)
     {
         for (std::uint64_t count = below(3); count > 0; --count) list.push_back(choices[below(choices.size())]);
@@ -116,6 +125,66 @@ TEST(Properties, ValidRulesRoundTripThroughJson)
         ASSERT_TRUE(is_plain_text(sentence(*rule))) << stored;
     }
     EXPECT_GT(valid_rules, 3'000);
+}
+
+TEST(Properties, TheWordsOfARuleMakeIt)
+{
+    RandomRules rules(6);
+    int valid_rules = 0;
+    for (int i = 0; i < 30'000; ++i) {
+        const auto rule = make_rule(rules.text());
+        if (!rule) continue;
+        ++valid_rules;
+        const auto again = make_rule(text_of(*rule));
+        ASSERT_TRUE(again) << sentence(*rule) << "\n" << again.error().message;
+        ASSERT_EQ(*again, *rule) << sentence(*rule);
+        ASSERT_EQ(change_rule(*rule, {}).value(), *rule) << sentence(*rule);
+    }
+    EXPECT_GT(valid_rules, 3'000);
+}
+
+// Those that are not the default.
+RuleText words_of(const Rule& rule)
+{
+    RuleText text = text_of(rule);
+    if (text.distribution == "uniform") text.distribution.reset();
+    return text;
+}
+
+// With what leaves with it, and nothing else; some rules are none without it, and say so.
+TEST(Properties, OffTakesAFlagAway)
+{
+    RandomRules rules(5);
+    std::map<std::string_view, int> taken;
+    for (int i = 0; i < 20'000; ++i) {
+        const auto rule = make_rule(rules.text());
+        if (!rule) continue;
+        const RuleText before = words_of(*rule);
+        for (const Flag& flag : rule_flags()) {
+            if (flag.off.empty() || !is_given(flag, before)) continue;
+            RuleText given;
+            give(flag.name, std::string(flag.off), given);
+            const auto changed = change_rule(*rule, given);
+            if (!changed) {
+                ASSERT_EQ(changed.error().kind, ErrorKind::usage);
+                continue;
+            }
+            ++taken[flag.name];
+            const RuleText after = words_of(*changed);
+            for (const Flag& other : rule_flags()) {
+                if (before.flap && other.name == "--partition") continue;  // nothing but --flap: a partition
+                const bool leaves = other.leaves_with_needs && flag.member == decltype(flag.member){other.needs};
+                const bool goes =
+                    other.name == flag.name || leaves || (flag.name == "--ramp" && other.name == "--repeat");
+                ASSERT_EQ(is_given(other, after), is_given(other, before) && !goes)
+                    << flag.name << " " << other.name << ": " << sentence(*rule);
+            }
+        }
+    }
+    for (const Flag& flag : rule_flags()) {
+        const bool made = !flag.off.empty() && flag.name != "--trace";  // a trace is a file
+        EXPECT_EQ(taken[flag.name] > 0, made) << flag.name;
+    }
 }
 
 TEST(Properties, ArbitraryBytesNeverEscape)

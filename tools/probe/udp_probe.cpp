@@ -17,40 +17,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "options.h"
+#include "statistics.h"
+
 namespace {
-
-constexpr const char* usage_text = R"(usage: udp_probe ROLE ADDRESS PORT [OPTION...]
-
-  receive   bind ADDRESS PORT, measure the one-way delay of what 'send' sends; prints JSON
-  send      send to ADDRESS PORT; prints JSON
-  echo      bind ADDRESS PORT, send back what arrives, until nothing comes for --timeout-ms
-  ping      send to ADDRESS PORT, measure the round trip of what 'echo' returns; prints JSON
-
-  --count N           packets to measure (default 100)
-  --interval-us N     microseconds from one packet to the next; 0: as fast as possible (default 5000)
-  --size N            bytes of UDP payload, 32 to 65000 (default 64)
-  --warm-up N         packets sent before, not measured (default 5): caches, neighbour entries
-  --timeout-ms N      give up when nothing arrived for so long (default 3000)
-  --source-port N     send, ping: port to send from (default: any)
-  --samples FILE      receive, ping: write 'seq send_ns recv_ns' for each packet, in order of arrival
-  --ready FILE        receive, echo: create FILE as soon as packets can come
-
-JSON: role, count; of send and ping send_errors (measured packets that the kernel refused to send); of receive and ping
-received, lost, duplicates, reordered (arrived after a later one), and of the first copy of each packet mean_ns, sd_ns,
-min_ns, p50_ns, p99_ns, max_ns. Exit status 1 if nothing was received or a system call failed, 2 bad usage, else 0.
-)";
 
 constexpr uint64_t magic = 0x68656164'77696e64;
 constexpr int64_t ns_per_ms = 1'000'000;
@@ -61,94 +38,13 @@ struct Packet {  // the start of each payload, in host order: both ends are on o
     int64_t sent_ns;
     uint64_t padding;
 };
-
-struct Options {
-    std::string_view role;
-    std::string address;
-    uint16_t port = 0;
-    uint16_t source_port = 0;
-    int64_t count = 100;
-    int64_t interval_us = 5000;
-    int64_t size = 64;
-    int64_t warm_up = 5;
-    int64_t timeout_ms = 3000;
-    std::string samples;
-    std::string ready;
-};
-
-struct Sample {
-    int64_t sequence;
-    int64_t sent_ns;
-    int64_t received_ns;
-};
-
-[[noreturn]] void fail(const std::string& what)
-{
-    std::fprintf(stderr, "udp_probe: %s: %s\n", what.c_str(), std::strerror(errno));
-    std::exit(1);
-}
-
-[[noreturn]] void bad_usage(const std::string& what)
-{
-    std::fprintf(stderr, "udp_probe: %s (udp_probe --help tells more)\n", what.c_str());
-    std::exit(2);
-}
+static_assert(sizeof(Packet) == smallest_payload);
 
 int64_t now_ns()
 {
     timespec time{};
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
-}
-
-// ---- options --------------------------------------------------------------------------------------------------------
-
-int64_t number(std::string_view name, std::string_view text, int64_t least, int64_t most)
-{
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || value < least || value > most)
-        bad_usage(std::string(name) + " wants a number from " + std::to_string(least) + " to " + std::to_string(most));
-    return value;
-}
-
-void set_option(Options& options, std::string_view name, std::string_view value)
-{
-    constexpr int64_t many = 1'000'000'000'000;
-    if (name == "--count")
-        options.count = number(name, value, 1, 100'000'000);
-    else if (name == "--interval-us")
-        options.interval_us = number(name, value, 0, many);
-    else if (name == "--size")
-        options.size = number(name, value, sizeof(Packet), 65'000);
-    else if (name == "--warm-up")
-        options.warm_up = number(name, value, 0, many);
-    else if (name == "--timeout-ms")
-        options.timeout_ms = number(name, value, 1, 2'000'000'000);
-    else if (name == "--source-port")
-        options.source_port = static_cast<uint16_t>(number(name, value, 1, 65'535));
-    else if (name == "--samples")
-        options.samples = value;
-    else if (name == "--ready")
-        options.ready = value;
-    else
-        bad_usage("no option " + std::string(name));
-}
-
-Options parse(std::span<char*> arguments)
-{
-    const std::vector<std::string_view> words(arguments.begin() + 1, arguments.end());
-    if (!words.empty() && (words[0] == "--help" || words[0] == "-h")) {
-        std::fputs(usage_text, stdout);
-        std::exit(0);
-    }
-    if (words.size() < 3 || words.size() % 2 == 0) bad_usage("wants ROLE ADDRESS PORT and options with a value each");
-    Options options;
-    options.role = words[0];
-    options.address = words[1];
-    options.port = static_cast<uint16_t>(number("PORT", words[2], 1, 65'535));
-    for (size_t i = 3; i < words.size(); i += 2) set_option(options, words[i], words[i + 1]);
-    return options;
 }
 
 // ---- sockets --------------------------------------------------------------------------------------------------------
@@ -158,6 +54,11 @@ struct Address {
     socklen_t length = 0;
     [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
+
+bool is_ipv6(const std::string& address)
+{
+    return address.find(':') != std::string::npos;
+}
 
 Address to_address(const std::string& text, uint16_t port)
 {
@@ -225,7 +126,8 @@ bool wait_readable(int handle, int64_t until_ns)
 
 class Receiver {
 public:
-    explicit Receiver(const Options& options) : buffer_(65'536), last_ns_(now_ns()), count_(options.count)
+    explicit Receiver(const Options& options)
+        : buffer_(65'536), last_ns_(now_ns()), count_(options.count), header_bytes_(is_ipv6(options.address) ? 62 : 42)
     {
         samples_.reserve(static_cast<size_t>(options.count) * 2);
         seen_.resize(static_cast<size_t>(options.count));
@@ -242,23 +144,22 @@ public:
             Packet packet{};
             if (length < static_cast<ssize_t>(sizeof packet)) continue;
             std::memcpy(&packet, buffer_.data(), sizeof packet);
-            if (packet.magic == magic) take(packet, now);
+            if (packet.magic == magic) take({packet.sequence, packet.sent_ns, now, length + header_bytes_});
         }
     }
 
     [[nodiscard]] bool complete() const { return received_ == count_; }
     [[nodiscard]] int64_t last_ns() const { return last_ns_; }
-    [[nodiscard]] int64_t received() const { return received_; }
     [[nodiscard]] const std::vector<Sample>& samples() const { return samples_; }
 
 private:
-    void take(const Packet& packet, int64_t now)
+    void take(const Sample& sample)
     {
-        last_ns_ = now;
-        if (packet.sequence < 0 || packet.sequence >= count_) return;
-        samples_.push_back({packet.sequence, packet.sent_ns, now});
-        if (!seen_[static_cast<size_t>(packet.sequence)]) ++received_;
-        seen_[static_cast<size_t>(packet.sequence)] = true;
+        last_ns_ = sample.received_ns;
+        if (sample.sequence < 0 || sample.sequence >= count_) return;
+        samples_.push_back(sample);
+        if (!seen_[static_cast<size_t>(sample.sequence)]) ++received_;
+        seen_[static_cast<size_t>(sample.sequence)] = true;
     }
 
     std::vector<char> buffer_;
@@ -266,6 +167,7 @@ private:
     std::vector<bool> seen_;
     int64_t last_ns_;
     int64_t count_;
+    int64_t header_bytes_;  // Ethernet, IP, UDP
     int64_t received_ = 0;
 };
 
@@ -313,38 +215,6 @@ private:
 
 // ---- results --------------------------------------------------------------------------------------------------------
 
-int64_t percentile(const std::vector<int64_t>& sorted, double part)
-{
-    const double rank = std::ceil(part * static_cast<double>(sorted.size()));
-    return sorted[static_cast<size_t>(std::max(rank, 1.0)) - 1];
-}
-
-struct Order {
-    int64_t duplicates = 0;
-    int64_t reordered = 0;
-    std::vector<int64_t> delays;  // of the first copy of each packet, sorted
-};
-
-Order examine(const std::vector<Sample>& samples, int64_t count)
-{
-    Order order;
-    std::vector<bool> seen(static_cast<size_t>(count));
-    int64_t highest = -1;
-    for (const Sample& sample : samples) {
-        const auto index = static_cast<size_t>(sample.sequence);
-        if (seen[index]) {
-            ++order.duplicates;
-            continue;
-        }
-        seen[index] = true;
-        if (sample.sequence < highest) ++order.reordered;
-        highest = std::max(highest, sample.sequence);
-        order.delays.push_back(sample.received_ns - sample.sent_ns);
-    }
-    std::ranges::sort(order.delays);
-    return order;
-}
-
 void write_samples(const std::string& path, const std::vector<Sample>& samples)
 {
     FILE* file = std::fopen(path.c_str(), "w");
@@ -353,11 +223,6 @@ void write_samples(const std::string& path, const std::vector<Sample>& samples)
         std::fprintf(file, "%lld %lld %lld\n", static_cast<long long>(sample.sequence),
                      static_cast<long long>(sample.sent_ns), static_cast<long long>(sample.received_ns));
     if (std::fclose(file) != 0) fail(path);
-}
-
-void print_number(const char* name, int64_t value)
-{
-    std::printf(", \"%s\": %lld", name, static_cast<long long>(value));
 }
 
 void print_start(const Options& options)
@@ -370,26 +235,9 @@ void print_start(const Options& options)
 int report(const Options& options, const Receiver& receiver)
 {
     if (!options.samples.empty()) write_samples(options.samples, receiver.samples());
-    const Order order = examine(receiver.samples(), options.count);
-    print_number("received", receiver.received());
-    print_number("lost", options.count - receiver.received());
-    print_number("duplicates", order.duplicates);
-    print_number("reordered", order.reordered);
-    if (!order.delays.empty()) {
-        const auto size = static_cast<double>(order.delays.size());
-        double sum = 0;
-        double squares = 0;
-        for (const int64_t delay : order.delays) sum += static_cast<double>(delay);
-        for (const int64_t delay : order.delays) squares += std::pow(static_cast<double>(delay) - sum / size, 2);
-        print_number("mean_ns", std::llround(sum / size));
-        print_number("sd_ns", std::llround(std::sqrt(squares / size)));
-        print_number("min_ns", order.delays.front());
-        print_number("p50_ns", percentile(order.delays, 0.50));
-        print_number("p99_ns", percentile(order.delays, 0.99));
-        print_number("max_ns", order.delays.back());
-    }
+    print_figures(receiver.samples(), options.count);
     std::puts("}");
-    return order.delays.empty() ? 1 : 0;
+    return receiver.samples().empty() ? 1 : 0;
 }
 
 // ---- roles ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,28 @@
+// Fills in a RuleText by the table of flags, whatever the value: for tests that make texts no shell would hand over.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "rule/flags.h"
+
+namespace headwind::rule_test {
+
+// As `--name slow-db` or `--delay 50ms` would; a switch ignores the value. False: there is no such flag.
+inline bool give(std::string_view name, const std::string& value, RuleText& text)
+{
+    if (name == "--name") text.name = value;
+    for (const Flag& flag : rule_flags()) {
+        if (flag.name != name) continue;
+        if (const auto* list = std::get_if<List>(&flag.member))
+            (text.**list).push_back(value);
+        else if (const auto* word = std::get_if<Word>(&flag.member))
+            text.** word = value;
+        else
+            text.*std::get<Switch>(flag.member) = true;
+        return true;
+    }
+    return name == "--name";
+}
+
+}  // namespace headwind::rule_test

@@ -1,0 +1,281 @@
+// The layout of all that BPF programs and loader share, stated a second time: builds of one HW_ABI_VERSION work on the
+// same maps, so that another layout needs another version.
+#include <cstddef>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "headwind/abi.h"
+#include "pod.h"
+
+namespace headwind::abi_test {
+namespace {
+
+struct Field {
+    std::string name;
+    std::size_t stated_offset, stated_size, offset, size;
+};
+
+struct Struct {
+    std::string name;
+    std::size_t stated_size, size;
+    std::vector<Field> fields;
+};
+
+// clang-format off
+#define STRUCT(size, type, ...) \
+    [] { using Type = type; return Struct{#type, size, sizeof(Type), {__VA_ARGS__}}; }()
+#define FIELD(offset, size, name) Field{#name, offset, size, offsetof(Type, name), sizeof(Type::name)}
+
+// When this table has to change, raise HW_ABI_VERSION in abi.h and here.
+constexpr int stated_version = 8;
+
+// Bytes: the size of a struct; offset and size of each field, padding included.
+const std::vector<Struct>& layout()
+{
+    static const std::vector<Struct> all{
+        STRUCT(48, hw_key,
+               FIELD(    0,     8, cgroup),
+               FIELD(    8,    16, local),
+               FIELD(   24,    16, remote),
+               FIELD(   40,     2, local_port),
+               FIELD(   42,     2, remote_port),
+               FIELD(   44,     2, device),
+               FIELD(   46,     1, protocol),
+               FIELD(   47,     1, shape)),
+        STRUCT(192, hw_shape,
+               FIELD(    0,    48, mask),
+               FIELD(   48,     8, max_rank),
+               FIELD(   56,     1, id),
+               FIELD(   57,     1, directions),
+               FIELD(   58,     1, packet_class),
+               FIELD(   59,     1, cgroup_level),
+               FIELD(   60,     1, default_devices),
+               FIELD(   61,     1, ipv6_only),
+               FIELD(   62,     1, far),
+               FIELD(   63,     1, pad),
+               FIELD(   64,   128, filter)),
+        STRUCT(36, hw_entry,
+               FIELD(    0,     4, lock),
+               FIELD(    4,    32, rules)),
+        STRUCT(16, hw_chance,
+               FIELD(    0,     8, threshold),
+               FIELD(    8,     8, half_life_q24)),
+        STRUCT(96, hw_impairment,
+               FIELD(    0,    48, events),
+               FIELD(   48,     8, reorder),
+               FIELD(   56,     8, delay),
+               FIELD(   64,     8, jitter),
+               FIELD(   72,     8, ns_per_byte_q16),
+               FIELD(   80,     8, queue),
+               FIELD(   88,     4, reorder_gap),
+               FIELD(   92,     4, flags)),
+        STRUCT(120, hw_step,
+               FIELD(    0,     8, begin),
+               FIELD(    8,     8, end),
+               FIELD(   16,     8, sent),
+               FIELD(   24,    96, impairment)),
+        STRUCT(32, hw_hours,
+               FIELD(    0,     4, from),
+               FIELD(    4,     4, to),
+               FIELD(    8,     4, days),
+               FIELD(   12,     4, shift),
+               FIELD(   16,     4, shift_after),
+               FIELD(   20,     4, pad),
+               FIELD(   24,     8, turn)),
+        STRUCT(240, hw_rule,
+               FIELD(    0,     4, lock),
+               FIELD(    4,     4, pad),
+               FIELD(    8,     8, rank),
+               FIELD(   16,     8, born),
+               FIELD(   24,     8, died),
+               FIELD(   32,     8, start),
+               FIELD(   40,     8, deadline),
+               FIELD(   48,     4, leased),
+               FIELD(   52,     4, flows),
+               FIELD(   56,     4, flow_seed),
+               FIELD(   60,     4, timeline),
+               FIELD(   64,     8, since),
+               FIELD(   72,     8, flap_period),
+               FIELD(   80,     8, flap_up),
+               FIELD(   88,     8, period),
+               FIELD(   96,     4, state),
+               FIELD(  100,     4, steps),
+               FIELD(  104,     4, stoppable),
+               FIELD(  108,     4, max_share),
+               FIELD(  112,    32, hours),
+               FIELD(  144,    96, impairment)),
+        STRUCT(136, hw_stop,
+               FIELD(    0,     8, at),
+               FIELD(    8,     8, touched),
+               FIELD(   16,     8, packets),
+               FIELD(   24,     4, cause),
+               FIELD(   28,     4, told),
+               FIELD(   32,   104, words)),
+        STRUCT(16, hw_past,
+               FIELD(    0,     8, minute),
+               FIELD(    8,     8, packets)),
+        STRUCT(152, hw_hook,
+               FIELD(    0,     4, lock),
+               FIELD(    4,     4, pad),
+               FIELD(    8,     8, minute),
+               FIELD(   16,     8, packets),
+               FIELD(   24,   128, past)),
+        STRUCT(8, hw_share_key,
+               FIELD(    0,     4, state),
+               FIELD(    4,     4, hook)),
+        STRUCT(24, hw_share,
+               FIELD(    0,     4, lock),
+               FIELD(    4,     4, pad),
+               FIELD(    8,     8, minute),
+               FIELD(   16,     8, touched)),
+        STRUCT(16, hw_lease,
+               FIELD(    0,     4, lock),
+               FIELD(    4,     4, pad),
+               FIELD(    8,     8, until)),
+        STRUCT(8, hw_state_key,
+               FIELD(    0,     4, state),
+               FIELD(    4,     4, direction)),
+        STRUCT(32, hw_state,
+               FIELD(    0,     4, lock),
+               FIELD(    4,     4, fraction_q16),
+               FIELD(    8,     8, next_free),
+               FIELD(   16,     4, since_reorder),
+               FIELD(   20,     4, pad),
+               FIELD(   24,     8, last_depart)),
+        STRUCT(112, hw_counters,
+               FIELD(    0,     8, packets),
+               FIELD(    8,     8, bytes),
+               FIELD(   16,    48, dropped),
+               FIELD(   64,     8, corrupted),
+               FIELD(   72,     8, duplicated),
+               FIELD(   80,     8, delayed),
+               FIELD(   88,     8, reordered),
+               FIELD(   96,     8, unstampable),
+               FIELD(  104,     8, shared)),
+        STRUCT(152, hw_local,
+               FIELD(    0,   112, counters),
+               FIELD(  112,    24, until),
+               FIELD(  136,     4, rule),
+               FIELD(  140,     4, returns),
+               FIELD(  144,     4, returned),
+               FIELD(  148,     4, step)),
+        STRUCT(8, hw_crossing,
+               FIELD(    0,     4, rule),
+               FIELD(    4,     2, tc_index),
+               FIELD(    6,     2, direction)),
+        STRUCT(8, hw_handover,
+               FIELD(    0,     4, nonce),
+               FIELD(    4,     4, rule)),
+        STRUCT(8, hw_text_key,
+               FIELD(    0,     4, rule),
+               FIELD(    4,     4, chunk)),
+        STRUCT(240, hw_text,
+               FIELD(    0,     2, length),
+               FIELD(    2,   238, bytes)),
+        STRUCT(16, hw_device,
+               FIELD(    0,     4, ifindex),
+               FIELD(    4,     4, flags),
+               FIELD(    8,     4, far_netns),
+               FIELD(   12,     4, on_return)),
+        STRUCT(6160, hw_shape_table,
+               FIELD(    0,     4, count),
+               FIELD(    4,     4, directions),
+               FIELD(    8,     4, shares),
+               FIELD(   12,     4, pad),
+               FIELD(   16,  6144, shapes)),
+        STRUCT(8, hw_saved,
+               FIELD(    0,     4, changed),
+               FIELD(    4,     4, before)),
+        STRUCT(28792, hw_control,
+               FIELD(    0,     4, abi),
+               FIELD(    4,     4, next_rule),
+               FIELD(    8,     8, version),
+               FIELD(   16,     4, line_cut),
+               FIELD(   20,     4, line_pace),
+               FIELD(   24,     4, line_return),
+               FIELD(   28,     4, front_nonce),
+               FIELD(   32,     8, max_held),
+               FIELD(   40,     8, netns_cookie),
+               FIELD(   48,     4, dirty),
+               FIELD(   52,     4, tcx),
+               FIELD(   56,     8, programs),
+               FIELD(   64,     4, nonce),
+               FIELD(   68,     4, pad),
+               FIELD(   72,     8, route_localnet),
+               FIELD(   80,     8, accept_local),
+               FIELD(   88, 12320, tables),
+               FIELD(12408, 16384, devices)),
+        STRUCT(8, hw_held,
+               FIELD(    0,     8, bytes)),
+        STRUCT(16, hw_host,
+               FIELD(    0,     4, panic),
+               FIELD(    4,     4, backlog_changed),
+               FIELD(    8,     4, backlog_before),
+               FIELD(   12,     4, pad)),
+        STRUCT(40, hw_feed,
+               FIELD(    0,     8, monotonic),
+               FIELD(    8,     8, boottime),
+               FIELD(   16,     8, tai),
+               FIELD(   24,     8, dice),
+               FIELD(   32,     8, seed)),
+    };
+    return all;
+}
+// clang-format on
+
+#undef STRUCT
+#undef FIELD
+
+constexpr const char* what_to_do = ": this layout is another ABI: raise HW_ABI_VERSION, and state both anew here";
+
+TEST(Abi, Version)
+{
+    EXPECT_EQ(HW_ABI_VERSION, stated_version) << "state the layout of this version here";
+}
+
+TEST(Abi, LayoutIsThatOfTheVersion)
+{
+    for (const auto& one : layout()) {
+        EXPECT_EQ(one.size, one.stated_size) << one.name << what_to_do;
+        for (const auto& field : one.fields) {
+            EXPECT_EQ(field.offset, field.stated_offset) << one.name << "." << field.name << what_to_do;
+            EXPECT_EQ(field.size, field.stated_size) << one.name << "." << field.name << what_to_do;
+        }
+    }
+}
+
+// A field that the table lacks leaves a hole in it. So does padding that has no name, whose bytes could differ.
+TEST(Abi, EveryByteIsAField)
+{
+    for (const auto& one : layout()) {
+        std::size_t end = 0;
+        for (const auto& field : one.fields) {
+            EXPECT_EQ(field.stated_offset, end) << one.name << "." << field.name;
+            end = field.stated_offset + field.stated_size;
+        }
+        EXPECT_EQ(end, one.stated_size) << one.name;
+    }
+}
+
+TEST(Abi, EveryStructIsStated)
+{
+    std::ifstream header(test::repository_file("include/headwind/abi.h"));
+    ASSERT_TRUE(header);
+    std::set<std::string> there, stated;
+    for (std::string line; std::getline(header, line);) {
+        std::istringstream words(line);
+        std::string first, name, brace;
+        if (line.starts_with("struct ") && words >> first >> name >> brace && brace == "{") there.insert(name);
+    }
+    for (const auto& one : layout()) stated.insert(one.name);
+    EXPECT_THAT(stated, testing::ContainerEq(there));
+}
+
+}  // namespace
+}  // namespace headwind::abi_test

@@ -1,0 +1,88 @@
+// The table of flags itself: whole, and without contradictions.
+#include "rule/flags.h"
+
+#include <set>
+
+#include <gtest/gtest.h>
+
+namespace headwind::flags_test {
+namespace {
+
+TEST(Flags, NoNameIsThereTwice)
+{
+    std::set<std::string> names;
+    for (const Flag& flag : rule_flags()) {
+        std::string_view rest = flag.aliases;
+        for (std::string_view name = flag.name; !name.empty();) {
+            EXPECT_TRUE(names.insert(std::string(name)).second) << name;
+            const auto comma = rest.find(',');
+            name = rest.substr(0, comma);
+            rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+        }
+    }
+    EXPECT_GT(names.size(), rule_flags().size());
+}
+
+// Each byte of a RuleText is a member's of one row, or of what is no flag, or padding in front of a larger member. (A
+// forgotten bool could hide there.)
+TEST(Flags, EveryMemberOfRuleTextIsInTheTableOnce)
+{
+    const RuleText text;
+    std::vector<int> owners(sizeof(text));
+    const auto mark = [&](const auto& member) {
+        const auto at = reinterpret_cast<const char*>(&member) - reinterpret_cast<const char*>(&text);
+        for (std::size_t i = 0; i < sizeof(member); ++i) ++owners.at(static_cast<std::size_t>(at) + i);
+    };
+    mark(text.name);
+    mark(text.party);
+    mark(text.timeline);
+    for (const Flag& flag : rule_flags()) std::visit([&](auto member) { mark(text.*member); }, flag.member);
+    std::size_t unowned = 0;
+    for (const int count : owners) {
+        unowned = count == 0 ? unowned + 1 : 0;
+        EXPECT_LE(count, 1);
+        EXPECT_LT(unowned, alignof(RuleText));
+    }
+}
+
+TEST(Flags, AreConsistent)
+{
+    std::set<std::string> keys;
+    for (const Flag& flag : rule_flags()) {
+        EXPECT_TRUE(flag.name.starts_with("--")) << flag.name;
+        EXPECT_FALSE(flag.group.empty() || flag.help.empty()) << flag.name;
+        EXPECT_EQ(flag.type.empty(), std::holds_alternative<Switch>(flag.member)) << flag.name;
+        EXPECT_TRUE(flag.kind != FlagKind::impairment || std::holds_alternative<Word>(flag.member)) << flag.name;
+        EXPECT_EQ(flag.needs == nullptr, flag.needs_why.empty()) << flag.name;
+        EXPECT_TRUE(flag.needs != nullptr || !flag.leaves_with_needs) << flag.name;
+        EXPECT_TRUE(flag.needs == nullptr || std::holds_alternative<Word>(flag.member)) << flag.name;
+        if (flag.value.index() != 0) {
+            EXPECT_EQ(flag.kind, FlagKind::impairment) << flag.name;
+            EXPECT_FALSE(flag.json.empty()) << flag.name;
+        }
+        EXPECT_TRUE(flag.json.empty() || keys.insert(std::string(flag.json)).second) << flag.json;
+        EXPECT_EQ(&rule_flag(flag.name), &flag);
+    }
+}
+
+TEST(Flags, CompanyIsNamedByTheFlagThatLacksIt)
+{
+    RuleText text;
+    text.reorder_gap = "5";
+    text.flow_seed = "7";
+    const auto impairment = check_company(FlagKind::impairment, text);
+    ASSERT_FALSE(impairment);
+    EXPECT_EQ(impairment.error().message,
+              "--reorder-gap 5: it spaces out reordered packets: add --reorder 25%, or leave it out");
+    const auto selector = check_company(FlagKind::selector, text);
+    ASSERT_FALSE(selector);
+    EXPECT_EQ(selector.error().message, "--flow-seed 7: only with --flows, whose choice it changes");
+    text.delay = "1ms";
+    text.reorder = "1%";
+    text.flows = "5%";
+    EXPECT_TRUE(check_company(FlagKind::impairment, text));
+    EXPECT_TRUE(check_company(FlagKind::selector, text));
+}
+
+}  // namespace
+}  // namespace headwind::flags_test
