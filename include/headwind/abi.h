@@ -320,8 +320,8 @@ enum hw_index_flags {
 };
 
 /* The index of rules: two arrays of the loader's, which maps them, and replaces them by larger ones when they are full.
- * Known to no BPF program. This one is walked by each command, one cache line a rule. In force like its hw_rule: born <=
- * version < died. */
+ * Known to no BPF program. This one is walked by each command, one cache line a rule. In force like its hw_rule: born
+ * <= version < died. */
 struct hw_index_entry {
 	__u32 id; /* of the rule; 0: free */
 	__u32 flags;
@@ -375,7 +375,7 @@ struct hw_shape_table {
 	__u32 count;
 	__u32 directions; /* of all the shapes */
 	__u32 shares;     /* 1: some rule has a max_share */
-	__u32 stale;      /* entries removed since the filters were exact: their bits may still be set. The loader's note */
+	__u32 stale; /* entries removed since the filters were exact: their bits may still be set. The loader's note */
 	struct hw_shape shapes[HW_MAX_SHAPES]; /* highest max_rank first */
 };
 

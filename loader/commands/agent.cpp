@@ -6,7 +6,7 @@
 #include "agent/agent.h"
 #include "commands/cli.h"
 #include "datapath/instance.h"
-#include "engine/agent_claim.h"
+#include "host/agent_claim.h"
 #include "metrics/metrics.h"
 #include "metrics/server.h"
 #include "util/text.h"

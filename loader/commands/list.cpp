@@ -11,7 +11,7 @@
 
 #include "commands/cli.h"
 #include "commands/print.h"
-#include "engine/reclaim.h"
+#include "datapath/reclaim.h"
 #include "host/host.h"
 #include "util/output.h"
 

@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "commands/cli.h"
-#include "engine/reclaim.h"
+#include "datapath/reclaim.h"
 #include "host/host.h"
 #include "util/output.h"
 #include "util/text.h"

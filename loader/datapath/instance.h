@@ -10,6 +10,7 @@
 #include <headwind/abi.h>
 
 #include "datapath/control.h"
+#include "datapath/instance_pins.h"
 #include "datapath/map.h"
 #include "datapath/pins.h"
 #include "host/host.h"
@@ -19,11 +20,6 @@
 struct headwind_bpf;
 
 namespace headwind {
-
-// What all instances share is pinned in pin_root by this name.
-constexpr const char* host_pin = "host";
-// Of a program's pin, while a new one takes its place.
-constexpr const char* fresh_suffix = "-new";
 
 // Bytes that held packets of one instance may take, unless --max-held says otherwise.
 constexpr std::uint64_t default_max_held = 256ULL << 20;
@@ -63,30 +59,6 @@ public:
 // Access::read: without the programs, and with copies of what else would be mapped, as they are then.
 Result<std::optional<Instance>> open_instance(Access access = Access::change);
 
-// What a command holds that changes the rules of a network namespace: of the calling thread's. Other namespaces' go on.
-// Given back when the value is destroyed, together with what was made for it if there is no instance, or when the
-// process dies.
-class InstanceLock {
-public:
-    // Waits as PinLock::take() does.
-    static Result<InstanceLock> take();
-    static bool is_held();
-    InstanceLock(InstanceLock&& other) noexcept;
-    InstanceLock& operator=(InstanceLock&&) = delete;
-    ~InstanceLock();
-
-private:
-    InstanceLock(PinLock lock, std::string inode) : lock_(std::move(lock)), inode_(std::move(inode)) {}
-    std::optional<PinLock> lock_;
-    std::string inode_;
-};
-// Whose InstanceLock a name in the pin root is, by the inode of its network namespace; "-": the host's; empty: it is
-// none.
-std::string inode_of_lock(const std::string& name);
-// For what is one per host (the map that all instances share, their tags, netdev_max_backlog): held for milliseconds,
-// and taken after an InstanceLock, never before.
-Result<PinLock> lock_host();
-
 // Makes the index larger, if it has not room for that many elements. A kill leaves the old one or the new one. What
 // points into the old one leads nowhere then.
 Status grow_index(Instance& instance, std::size_t size);
@@ -115,34 +87,7 @@ bool kernel_has_btf();
 // Before the skeleton is loaded: room for that many rules. (240 bytes of kernel memory each, used or not.)
 void make_room(headwind_bpf& skeleton, std::uint32_t max_rules);
 
-// Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left. With
-// the last instance of the host, what they shared goes, too, when the InstanceLock is given back.
-Status remove_instance_pins();
-
-// Directories of instances whose network namespace no longer exists: the kernel removed their devices, the pins are
-// left. Removes them.
-void sweep_dead_instances();
-
-// True if there is any instance directory on the host, other than the current namespace's.
-Result<bool> other_instances_exist();
-
-// The names of the instances' directories, without what only bears the name of one: inode numbers of network
-// namespaces, some of them gone.
-Result<std::vector<std::string>> instance_inodes();
-
-// Paths by which the namespaces of all instances can be entered; those that have none (no process, no mount) are
-// missing. What only bears the name of an instance's directory is refused.
-Result<std::vector<std::string>> instance_netns_paths();
-
 // Waits until no program still runs that started before the call: what it could see may be used again.
 Status grace_period();
-
-// The map that all instances share (abi.h, hw_host); nullopt: there is no instance on this host, and no panic.
-Result<std::optional<Mapping<hw_host>>> open_host_map(Access access = Access::change);
-// Pins it: `map` or, if that is none, a new one, for instances to come.
-Result<Mapping<hw_host>> pin_host_map(const Fd& map);
-// If there is no instance: netdev_max_backlog as it was, and the pin root removed, unless panic is on, which holds for
-// those to come.
-Status remove_unused_root();
 
 }  // namespace headwind

@@ -31,8 +31,6 @@ Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter);
 using Decide = std::function<Result<Changes>(const std::vector<RuleInfo>& found)>;
 Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decide& decide);
 
-// Packets that are left in the line are waited for; `left` tells how many every 200 ms.
-using Progress = std::function<void(std::uint32_t left)>;
 constexpr std::chrono::seconds default_drain{15};
 
 Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,

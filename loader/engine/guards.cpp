@@ -176,7 +176,7 @@ Status plan_guards(Session& session, Plan& plan)
         HW_CHECK(add_guards(session, Guard::ssh, wanted, plan));
         HW_CHECK(add_guards(session, Guard::protect, plan.protect, plan));
     }
-    session.rules = without(session.rules, obsolete);
+    remove(session.rules, obsolete);
     plan.gone.insert(plan.gone.end(), obsolete.begin(), obsolete.end());
     return {};
 }

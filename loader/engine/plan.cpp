@@ -5,8 +5,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "engine/agent_claim.h"
-#include "engine/guards.h"
+#include "host/agent_claim.h"
 #include "host/clock.h"
 #include "host/netlink.h"
 #include "ruleset/stops.h"
@@ -126,7 +125,6 @@ Status plan_change(const Session& session, const Named& named, const ChangeReque
 }
 
 // A rule of this name that has expired is no obstacle.
-// A rule of this name that has expired is no obstacle.
 Status plan_add(const Session& session, const Named& named, const AddRequest& request, Plan& plan)
 {
     const auto [begin, end] = named.equal_range(request.rule.name);
@@ -242,8 +240,12 @@ Result<Plan> make_plan(Session& session, const Changes& changes)
         if (taken == nullptr && !changes.if_exists)
             return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
     }
-    session.rules = without(session.rules, plan.gone);
-    HW_CHECK(plan_guards(session, plan));
+    remove(session.rules, plan.gone);
+    return plan;
+}
+
+Status complete_plan(const Session& session, const Changes& changes, Plan& plan)
+{
     if (changes.confirm != 0) await_confirmation(plan, boottime_ns() + changes.confirm);
     const auto fresh = static_cast<std::uint32_t>(std::min<std::size_t>(plan.fresh.size(), HW_MAX_RULES));
     if (plan.max_rules == 0)  // nobody has said it: all of them can be changed at once
@@ -252,8 +254,7 @@ Result<Plan> make_plan(Session& session, const Changes& changes)
     const bool needs_fq = std::any_of(plan.fresh.begin(), plan.fresh.end(), [](const RuleRecord& record) {
         return record.rule.impairment.delay != 0 || record.rule.impairment.rate != 0;
     });
-    if (needs_fq && !has_fq) HW_CHECK(require_fq());
-    return plan;
+    return needs_fq && !has_fq ? require_fq() : Status{};
 }
 
 }  // namespace headwind

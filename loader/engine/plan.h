@@ -2,7 +2,6 @@
 #pragma once
 
 #include "engine/session.h"
-#include "host/netlink.h"
 
 namespace headwind {
 
@@ -19,20 +18,9 @@ struct Plan {
 tl::unexpected<Error> fail_pending(const std::string& name);
 // A rule that nobody has yet.
 Result<RuleRecord> new_record(const AddRequest& request, Guard guard = Guard::no);
-// Rules that go are in the plan then, and no longer in the session. An error leaves the kernel as it is.
+// Rules that go are in the plan then, and no longer in the session. Nothing is done to the kernel.
 Result<Plan> make_plan(Session& session, const Changes& changes);
-
-// ---- of carry_out.cpp ----
-
-// The line that these rules need, `loopback`: for packets on lo, too. One that somebody removed is made again.
-Status prepare_line(Instance& instance, const Entries& rules, bool loopback);
-// In one instant. `devices`: for each fresh rule where it goes. On failure the rules are those before.
-Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices);
-
-// ---- of engine.cpp ----
-
-// For each fresh rule where it goes. `may_wait`: a device that it names need not be there; nor need one that it named
-// before.
-Result<std::vector<std::vector<netlink::Link>>> find_devices(const Plan& plan, bool may_wait);
+// Once all rules are in it, those that spare connections too: what is to wait for a confirmation, and what it takes.
+Status complete_plan(const Session& session, const Changes& changes, Plan& plan);
 
 }  // namespace headwind

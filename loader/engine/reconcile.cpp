@@ -8,10 +8,11 @@
 #include "container/placement.h"
 #include "datapath/device_table.h"
 #include "datapath/line.h"
-#include "engine/plan.h"
+#include "engine/apply.h"
 #include "host/clock.h"
 #include "host/devices.h"
 #include "host/host.h"
+#include "ruleset/leases.h"
 #include "ruleset/stops.h"
 
 namespace headwind {
@@ -212,7 +213,7 @@ Status carry_out_moves(Session& session, const std::vector<Move>& moves)
         plan.fresh.push_back(move.after);
         devices.push_back(move.devices);
     }
-    session.rules = without(session.rules, plan.gone);
+    remove(session.rules, plan.gone);
     auto status = carry_out(session, plan, devices);
     session.look_again();
     return status;
@@ -331,13 +332,12 @@ Result<std::vector<std::string>> cgroup_directories(const Instance& instance, co
 
 Status heed_check(const StopCheck& check, const std::string& failure)
 {
-    if (failure.empty()) {
-        auto renewed = renew_lease(check.state, check_lease);
-        if (renewed || renewed.error().kind == ErrorKind::not_found) return {};
-        return renewed;
-    }
     HW_TRY(const auto instance, open_instance());
-    return instance ? stop_for_check(*instance, check.state, failure) : Status{};
+    if (!instance) return {};
+    if (!failure.empty()) return stop_for_check(*instance, check.state, failure);
+    auto renewed = renew_lease(*instance, check.state, check_lease);
+    if (renewed || renewed.error().kind == ErrorKind::not_found) return {};
+    return renewed;
 }
 
 Status note_told(const std::vector<Stopped>& stopped)

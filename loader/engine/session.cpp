@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <unordered_set>
 
 #include "datapath/attached.h"
 #include "datapath/device_table.h"
 #include "datapath/hooks.h"
 #include "datapath/line.h"
-#include "engine/reclaim.h"
+#include "datapath/reclaim.h"
 #include "host/devices.h"
+#include "ruleset/leases.h"
 #include "ruleset/stops.h"
 #include "ruleset/transaction.h"
 #include "ruleset/xdp.h"
@@ -131,25 +131,14 @@ Result<bool> GoneCgroups::any_of(const RuleRef& rule)
     return std::any_of(record.cgroups.begin(), record.cgroups.end(), is_gone);
 }
 
-Result<std::map<std::uint32_t, std::uint64_t>> read_leases(const Instance& instance, const Entries& rules)
-{
-    std::map<std::uint32_t, std::uint64_t> out;
-    if (!rules.may_have(HW_INDEX_LEASED)) return out;
-    HW_TRY(const auto leases, instance.leases.items());
-    for (const auto& [state, lease] : leases) out[state] = lease.until;
-    return out;
-}
-
 Named find_named(const Entries& rules, const std::vector<std::string>& names)
 {
-    std::unordered_set<std::uint32_t> hashes;
-    for (const auto& name : names) hashes.insert(name_hash(name));
+    std::vector<std::uint32_t> hashes;
+    for (const auto& name : names) hashes.push_back(name_hash(name));
+    std::sort(hashes.begin(), hashes.end());
     Named out;
-    const auto is_one = [&hashes, one = hashes.size() == 1 ? *hashes.begin() : 0](std::uint32_t hash) {
-        return hashes.size() == 1 ? hash == one : hashes.contains(hash);
-    };
     for (const auto& rule : rules)
-        if (is_one(rule->name_hash)) out.emplace(rule_name(rule), rule);
+        if (std::binary_search(hashes.begin(), hashes.end(), rule->name_hash)) out.emplace(rule_name(rule), rule);
     return out;
 }
 
@@ -219,7 +208,8 @@ Result<Session> begin(Sweep sweep)
     if (session.swept.empty()) return session;
     std::vector<RuleRecord> stale;
     for (const auto& swept : session.swept) stale.push_back(swept.record);
-    const auto left = without(session.rules, stale);
+    auto left = session.rules;
+    remove(left, stale);
     if (only_guards(left)) {
         HW_TRY(const auto guards, read_records(*session.instance, left));
         stale.insert(stale.end(), guards.begin(), guards.end());

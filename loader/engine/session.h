@@ -1,13 +1,15 @@
-// How a command begins and ends its work on the rules of this network namespace: for engine.cpp and plan.cpp.
+// How a command begins and ends its work on the rules of this network namespace: for the rest of the engine.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "engine/engine.h"
+#include "datapath/instance.h"
+#include "engine/types.h"
 #include "host/cgroup.h"
 #include "ruleset/index.h"
 
@@ -52,9 +54,6 @@ private:
     const Instance& instance_;
     std::map<std::uint64_t, bool> gone_;  // by id
 };
-
-// When leases end, by RuleRecord::state; nothing if none of the rules has one.
-Result<std::map<std::uint32_t, std::uint64_t>> read_leases(const Instance& instance, const Entries& rules);
 
 // Those of these names. (One that has expired may share it with another.)
 using Named = std::unordered_multimap<std::string, RuleRef>;

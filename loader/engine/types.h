@@ -30,7 +30,22 @@ enum class RuleState {
     stopped,    // by its --max-share or --stop-if: RuleView::trouble
     undone,     // --confirm: nobody did
 };
-std::string_view format_state(RuleState state);
+constexpr std::string_view format_state(RuleState state)
+{
+    switch (state) {
+        case RuleState::live: return "live";
+        case RuleState::expired: return "expired";
+        case RuleState::unleased: return "lease ended";
+        case RuleState::panicked: return "off (panic)";
+        case RuleState::orphaned: return "gone";
+        case RuleState::waiting: return "no device";
+        case RuleState::broken: return "not effective";
+        case RuleState::stopped: return "stopped";
+        case RuleState::undone: return "undone";
+        case RuleState::off_hours: return "off hours";
+    }
+    return "?";
+}
 
 // When the hours of a rule begin.
 struct Opening {
@@ -140,6 +155,9 @@ struct RuleFilter {
 };
 
 // ---- what went ----
+
+// Packets that are left in the line are waited for; `left` tells how many every 200 ms.
+using Progress = std::function<void(std::uint32_t left)>;
 
 struct LeftRule {
     std::string name, owner;

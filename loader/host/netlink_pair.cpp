@@ -1,9 +1,11 @@
-// A veth pair between two network namespaces, for traffic of our own.
+// A veth pair between two network namespaces, for traffic of our own. Network namespaces as rtnetlink knows them: by an
+// id that each has for the others.
 #include <net/if.h>  // before the kernel's, which give way to it
 
 #include <arpa/inet.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <sys/socket.h>
@@ -76,6 +78,30 @@ Status bring_up(const std::string& name, const std::string& address, std::uint8_
     const auto answer = send(request);
     if (!answer) return refused(answer.error(), fmt::format("{}: set it up", name));
     return {};
+}
+
+Result<int> id_of_netns(int netns)
+{
+    Request request(RTM_GETNSID, 0);
+    request.header<rtgenmsg>();
+    mnl_attr_put_u32(request.message(), NETNSA_FD, static_cast<std::uint32_t>(netns));
+    const auto answer = send(request);
+    if (!answer) return refused(answer.error(), "ask for the id of a network namespace");
+    if (answer->empty()) return NETNSA_NSID_NOT_ASSIGNED;
+    // rtgenmsg is one byte; attributes start at the next multiple of four.
+    const auto* attribute = find_attribute(answer->front().get(), sizeof(rtgenmsg), NETNSA_NSID);
+    return attribute == nullptr ? NETNSA_NSID_NOT_ASSIGNED : value_of<int>(attribute);
+}
+
+Result<int> give_id_to_netns(int netns)
+{
+    Request request(RTM_NEWNSID, 0);
+    request.header<rtgenmsg>();
+    mnl_attr_put_u32(request.message(), NETNSA_FD, static_cast<std::uint32_t>(netns));
+    mnl_attr_put_u32(request.message(), NETNSA_NSID, static_cast<std::uint32_t>(NETNSA_NSID_NOT_ASSIGNED));
+    const auto answer = send(request);
+    if (!answer && answer.error().error != EEXIST) return refused(answer.error(), "give a network namespace an id");
+    return id_of_netns(netns);
 }
 
 }  // namespace headwind::netlink

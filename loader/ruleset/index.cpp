@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_set>
 
 #include "ruleset/compile.h"
 
@@ -67,7 +66,7 @@ __u32 flags_of(const RuleRecord& record)
 
 const hw_index_rest& RuleRef::rest() const
 {
-    if (fresh_ != nullptr) return *fresh_;
+    if (index_ == nullptr) return reinterpret_cast<const NewEntry*>(entry_)->rest;  // whose first member it is
     return index_->rests.at(static_cast<std::size_t>(entry_ - index_->entries.all().data()));
 }
 
@@ -102,24 +101,33 @@ bool is_in_version(const hw_index_entry& entry, std::uint64_t version)
     return entry.id != 0 && entry.born <= version && version < entry.died;
 }
 
-Entries entries_in_force(const Instance& instance)
+std::vector<std::uint32_t> sorted_ids(const std::vector<RuleRecord>& records)
+{
+    std::vector<std::uint32_t> out;
+    out.reserve(records.size());
+    for (const auto& record : records) out.push_back(record.id);
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+Entries entries_in_force(const Instance& instance, const std::vector<RuleRecord>& gone)
 {
     Entries out;
+    const auto ids = sorted_ids(gone);
     const auto version = instance.control->version;
     const auto index = instance.index->entries.all();
     out.reserve(index.size());
     for (const auto& entry : index)
-        if (is_in_version(entry, version)) out.push_back({*instance.index, entry});
+        if (is_in_version(entry, version) && !std::binary_search(ids.begin(), ids.end(), entry.id))
+            out.push_back({*instance.index, entry});
     return out;
 }
 
-Entries without(const Entries& entries, const std::vector<RuleRecord>& gone)
+void remove(Entries& entries, const std::vector<RuleRecord>& gone)
 {
-    if (gone.empty()) return entries;
-    std::unordered_set<std::uint32_t> ids;
-    for (const auto& record : gone) ids.insert(record.id);
-    if (ids.size() == 1) return entries.where([id = *ids.begin()](const RuleRef& rule) { return rule->id != id; });
-    return entries.where([&ids](const RuleRef& rule) { return !ids.contains(rule->id); });
+    if (gone.empty()) return;
+    const auto ids = sorted_ids(gone);
+    entries.remove_if([&ids](const RuleRef& rule) { return std::binary_search(ids.begin(), ids.end(), rule->id); });
 }
 
 std::string rule_name(const RuleRef& rule)

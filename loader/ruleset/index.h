@@ -2,6 +2,7 @@
 // reads the descriptions of the rules it is about, however many there are.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -14,18 +15,25 @@
 
 namespace headwind {
 
-// A rule by its place in the index, or one that is about to be there. Good until the next commit().
+// All that the index says of a record with ids and devices, but for what commit() knows: rank, shapes, versions.
+struct NewEntry {
+    hw_index_entry entry{};
+    hw_index_rest rest{};
+};
+NewEntry make_entry(const RuleRecord& record);
+
+// A rule by its place in the index, or one that is about to be there. Good until the next commit(), or as long as the
+// NewEntry is.
 class RuleRef {
 public:
     RuleRef(const IndexMemory& index, const hw_index_entry& entry) : entry_(&entry), index_(&index) {}
-    RuleRef(const hw_index_entry& entry, const hw_index_rest& rest) : entry_(&entry), fresh_(&rest) {}
+    explicit RuleRef(const NewEntry& fresh) : entry_(&fresh.entry) {}
     const hw_index_entry* operator->() const { return entry_; }
     const hw_index_rest& rest() const;
 
 private:
     const hw_index_entry* entry_;
-    const IndexMemory* index_ = nullptr;
-    const hw_index_rest* fresh_ = nullptr;
+    const IndexMemory* index_ = nullptr;  // null: *entry_ is that of a NewEntry
 };
 
 // Rules, in no order.
@@ -43,6 +51,16 @@ public:
     }
     // Whether one of them may have one of these hw_index_flags: where not, there is no need to look.
     bool may_have(__u32 flags) const { return (flags_ & flags) != 0; }
+    bool have(__u32 flags) const
+    {
+        const auto has_one = [flags](const RuleRef& rule) { return (rule->flags & flags) != 0; };
+        return may_have(flags) && std::any_of(begin(), end(), has_one);
+    }
+    // Those that have one of them.
+    Entries with(__u32 flags) const
+    {
+        return may_have(flags) ? where([flags](const RuleRef& rule) { return (rule->flags & flags) != 0; }) : Entries();
+    }
     template <class Predicate>
     Entries where(const Predicate& predicate) const
     {
@@ -52,22 +70,22 @@ public:
         return out;
     }
 
+    template <class Predicate>
+    void remove_if(const Predicate& predicate)
+    {
+        std::erase_if(rules_, predicate);
+    }
+
 private:
     std::vector<RuleRef> rules_;
-    __u32 flags_ = 0;
+    __u32 flags_ = 0;  // of all, and of those removed
 };
-
-// All that the index says of a record with ids and devices, but for what commit() knows: rank, shapes, versions.
-struct NewEntry {
-    hw_index_entry entry{};
-    hw_index_rest rest{};
-};
-NewEntry make_entry(const RuleRecord& record);
 
 bool is_in_version(const hw_index_entry& entry, std::uint64_t version);
-Entries entries_in_force(const Instance& instance);
+std::vector<std::uint32_t> sorted_ids(const std::vector<RuleRecord>& records);
 // What is not in `gone`.
-Entries without(const Entries& entries, const std::vector<RuleRecord>& gone);
+Entries entries_in_force(const Instance& instance, const std::vector<RuleRecord>& gone = {});
+void remove(Entries& entries, const std::vector<RuleRecord>& gone);
 
 std::string rule_name(const RuleRef& rule);
 bool has_name(const RuleRef& rule, std::string_view name);

@@ -1,11 +1,7 @@
 #include "ruleset/transaction.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <bit>
-#include <cstring>
-#include <map>
 #include <set>
 #include <span>
 #include <unordered_set>
@@ -13,9 +9,9 @@
 
 #include <headwind/model.h>
 
-#include "ruleset/compile.h"
 #include "ruleset/counters.h"
 #include "ruleset/index.h"
+#include "ruleset/shapes.h"
 #include "ruleset/stops.h"
 #include "ruleset/timelines.h"
 
@@ -30,148 +26,9 @@ namespace {
 
 constexpr std::uint64_t never = ~0ULL;
 
-struct CompiledRule {
-    const RuleRecord* record = nullptr;
-    std::vector<SelectorEntry> entries;  // with shape ids once assign_shapes has run
-    std::uint64_t rank = 0;
-};
-
-// The shape without what is the table's: id, max_rank and filter.
-hw_shape naked(hw_shape shape)
-{
-    shape.id = 0;
-    shape.max_rank = 0;
-    std::fill(std::begin(shape.filter), std::end(shape.filter), 0);
-    return shape;
-}
-
-struct ShapeLess {
-    bool operator()(const hw_shape& a, const hw_shape& b) const { return std::memcmp(&a, &b, sizeof(a)) < 0; }
-};
-// naked shape -> shape with id, max_rank and filter
-using ShapeSet = std::map<hw_shape, hw_shape, ShapeLess>;
-
 hw_shape_table& table_of(Instance& instance, std::uint64_t version)
 {
     return VersionWriter::of(instance).tables[version & 1];
-}
-
-Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& records)
-{
-    std::vector<CompiledRule> out;
-    out.reserve(records.size());
-    for (const auto& record : records) {
-        CompiledRule rule;
-        rule.record = &record;
-        HW_TRY(rule.entries, compile_selector(record.rule, record.resolved()));
-        rule.rank =
-            rank(record.priority(), specificity(rule.entries) + (record.rule.selector.flows ? 1 : 0), record.state);
-        out.push_back(std::move(rule));
-    }
-    return out;
-}
-
-ShapeSet shapes_in_force(Instance& instance)
-{
-    ShapeSet out;
-    const auto& table = table_of(instance, instance.control->version);
-    for (const auto& shape : std::span(table.shapes).first(std::min<std::size_t>(table.count, HW_MAX_SHAPES)))
-        out[naked(shape)] = shape;
-    return out;
-}
-
-void put_shape_ids(std::vector<CompiledRule>& rules, const ShapeSet& shapes)
-{
-    for (auto& rule : rules)
-        for (auto& entry : rule.entries)
-            if (const auto found = shapes.find(naked(entry.shape)); found != shapes.end())
-                entry.key.shape = found->second.id;
-}
-
-// Highest rank of the rules that stay, by shape id; 0: none of them has an entry of that shape.
-using TopRanks = std::array<std::uint64_t, HW_SHAPE_IDS>;
-
-TopRanks top_ranks(const Entries& stay)
-{
-    TopRanks out{};
-    for (const auto& entry : stay)
-        for (auto shapes = entry->shapes; shapes != 0; shapes &= shapes - 1) {
-            auto& top = out[static_cast<std::size_t>(std::countr_zero(shapes))];
-            top = std::max<std::uint64_t>(top, entry->rank);
-        }
-    return out;
-}
-
-void set_filter_bit(hw_shape& shape, const hw_key& key)
-{
-    const auto bit = hw_filter_bit(&key);
-    shape.filter[bit / 64] |= 1ULL << bit % 64;
-}
-
-// The shapes that the new set needs. Those in force keep their ids and filters; a new one gets an id that is not in
-// use.
-Result<ShapeSet> shapes_needed(const ShapeSet& in_force, const Entries& stay, const std::vector<CompiledRule>& add)
-{
-    ShapeSet out;
-    std::set<unsigned> used;
-    const auto tops = top_ranks(stay);
-    for (const auto& [key, shape] : in_force) {
-        used.insert(shape.id);
-        if (tops[shape.id] == 0) continue;
-        out[key] = shape;
-        out[key].max_rank = tops[shape.id];
-    }
-    for (const auto& rule : add) {
-        for (const auto& entry : rule.entries) {
-            const auto key = naked(entry.shape);
-            auto [place, is_new] = out.try_emplace(key, key);
-            if (is_new) {
-                const auto old = in_force.find(key);
-                unsigned id = 0;
-                while (old == in_force.end() && used.contains(id)) ++id;
-                place->second.id = old == in_force.end() ? static_cast<__u8>(id) : old->second.id;
-                used.insert(place->second.id);
-                if (out.size() > HW_MAX_SHAPES)
-                    return fail(ErrorKind::usage,
-                                "the rules would look at packets in more than {} different ways (combinations of "
-                                "selector kinds, prefix lengths and cgroup depths): use fewer kinds or prefix lengths",
-                                +HW_MAX_SHAPES);
-            }
-            place->second.max_rank = std::max<__u64>(place->second.max_rank, rule.rank);
-            set_filter_bit(place->second, entry.key);
-        }
-    }
-    return out;
-}
-
-// Filters may have bits that no entry needs any more: after so many removals they are made anew. What a change costs
-// on average does not depend on the rules there are.
-constexpr std::uint32_t least_stale = 64;
-
-Status make_filters_exact(const Instance& instance, ShapeSet& shapes)
-{
-    std::array<hw_shape*, HW_SHAPE_IDS> by_id{};
-    for (auto& [key, shape] : shapes) {
-        by_id[shape.id] = &shape;
-        std::fill(std::begin(shape.filter), std::end(shape.filter), 0);
-    }
-    HW_TRY(const auto entries, instance.entries.items());
-    for (const auto& [key, entry] : entries)
-        if (auto* shape = by_id[key.shape]) set_filter_bit(*shape, key);
-    return {};
-}
-
-void write_table(hw_shape_table& table, const ShapeSet& shapes, bool shares, std::uint32_t stale)
-{
-    std::vector<hw_shape> sorted;
-    for (const auto& [key, shape] : shapes) sorted.push_back(shape);
-    std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.max_rank > b.max_rank; });
-    table.count = table.directions = 0;
-    table.shares = shares ? 1 : 0;
-    table.stale = stale;
-    for (const auto& shape : sorted) table.directions |= shape.directions;
-    std::copy(sorted.begin(), sorted.end(), table.shapes);
-    table.count = static_cast<__u32>(sorted.size());
 }
 
 std::vector<hw_state_key> state_keys(const RuleRecord& record)
@@ -213,13 +70,6 @@ Status remove_from_entry(const Instance& instance, const hw_key& key, std::uint3
     return empty ? instance.entries.erase(key) : instance.entries.rewrite(key, *entry);
 }
 
-__u64 shapes_of(const CompiledRule& compiled)
-{
-    __u64 out = 0;
-    for (const auto& entry : compiled.entries) out |= 1ULL << entry.key.shape;
-    return out;
-}
-
 // At a free place. Its id is written last.
 Status write_entry(const Instance& instance, std::size_t place, const CompiledRule& compiled, std::uint64_t version)
 {
@@ -227,7 +77,7 @@ Status write_entry(const Instance& instance, std::size_t place, const CompiledRu
     entry.born = version;
     entry.died = never;
     entry.rank = compiled.rank;
-    entry.shapes = shapes_of(compiled);
+    entry.shapes = shape_bits(compiled);
     const auto id = std::exchange(entry.id, 0);
     HW_CHECK(instance.index->rests.put(place, rest));
     auto& here = instance.index->entries.all()[place];
@@ -329,10 +179,9 @@ std::vector<std::size_t> places_of(std::span<const hw_index_entry> index, const 
 {
     std::vector<std::size_t> out;
     if (records.empty()) return out;
-    std::unordered_set<std::uint32_t> ids;
-    for (const auto& record : records) ids.insert(record.id);
+    const auto ids = sorted_ids(records);
     for (std::size_t i = 0; i < index.size() && out.size() < ids.size(); ++i)
-        if (index[i].id != 0 && ids.contains(index[i].id)) out.push_back(i);
+        if (index[i].id != 0 && std::binary_search(ids.begin(), ids.end(), index[i].id)) out.push_back(i);
     return out;
 }
 
@@ -378,22 +227,6 @@ Status unmark_dead(const Instance& instance, std::uint32_t id, hw_rule rule)
 {
     rule.died = never;
     return instance.rules.rewrite(id, rule);
-}
-
-// Entries removed since the filters were exact, once this is done. So many that the filters say little: they are made
-// anew. (An entry that goes with this transaction counts once more.)
-Result<std::uint32_t> settle_filters(const Instance& instance, NextVersion& next, std::size_t staying,
-                                     const std::vector<CompiledRule>& remove)
-{
-    std::size_t going = 0;
-    for (const auto& rule : remove) going += rule.entries.size();
-    const auto& table = instance.control->tables[instance.control->version & 1];
-    if (table.stale <= std::max<std::size_t>(staying, least_stale))
-        return static_cast<std::uint32_t>(table.stale + going);
-    HW_CHECK(make_filters_exact(instance, next.shapes));
-    for (const auto& rule : next.add)
-        for (const auto& entry : rule.entries) set_filter_bit(next.shapes.at(naked(entry.shape)), entry.key);
-    return static_cast<std::uint32_t>(going);
 }
 
 // By the rules that stay or are new.
@@ -451,15 +284,13 @@ Status commit(Instance& instance, const Transaction& transaction)
     NextVersion next;
     HW_TRY(next.add, compile_all(transaction.add));
     HW_TRY(auto remove, compile_all(transaction.remove));
-    const auto stay = without(entries_in_force(instance), transaction.remove);
+    const auto stay = entries_in_force(instance, transaction.remove);
     const auto old_shapes = shapes_in_force(instance);
     HW_TRY(next.shapes, shapes_needed(old_shapes, stay, next.add));
     put_shape_ids(next.add, next.shapes);
     put_shape_ids(remove, old_shapes);
-    next.shares = any_share(transaction.add) ||
-                  (stay.may_have(HW_INDEX_SHARE) &&
-                   std::any_of(stay.begin(), stay.end(), [](const auto& one) { return one->flags & HW_INDEX_SHARE; }));
-    HW_TRY(next.stale, settle_filters(instance, next, stay.size(), remove));
+    next.shares = any_share(transaction.add) || stay.have(HW_INDEX_SHARE);
+    HW_TRY(next.stale, settle_filters(instance, {next.add, remove, stay.size()}, next.shapes));
     const auto inherited = inherited_from(transaction.remove, stay, transaction.add);
 
     // Readers of the version before last may still walk the table that is written next.
@@ -482,6 +313,12 @@ Status retire(Instance& instance)
     const auto next = instance.control->version + 1;
     for (auto& entry : instance.index->entries.all())
         if (is_in_version(entry, instance.control->version)) std::atomic_ref(entry.died).store(next);
+    HW_TRY(const auto rules, instance.rules.items());
+    for (auto [id, rule] : rules) {
+        if (!hw_in_version(&rule, instance.control->version)) continue;
+        rule.died = next;
+        HW_CHECK(instance.rules.rewrite(id, rule));
+    }
     write_table(table_of(instance, next), {}, false, 0);
     set_version(instance, next);
     return {};

@@ -172,9 +172,7 @@ bool is_for_auto(std::string_view driver)
 
 Status settle_fronts(Instance& instance, const Entries& rules)
 {
-    Entries wanting;
-    if (rules.may_have(HW_INDEX_XDP))
-        wanting = rules.where([](const auto& rule) { return (rule->flags & HW_INDEX_XDP) != 0; });
+    const auto wanting = rules.with(HW_INDEX_XDP);
     std::vector<Link> links;
     if (!wanting.empty()) {
         HW_TRY(links, netlink::list_links());

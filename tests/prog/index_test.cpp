@@ -153,6 +153,7 @@ TEST(Index, OfRulesThatWereRetiredNothingIsLeft)
     ASSERT_TRUE(retire(instance));
     EXPECT_EQ(datapath.out(packet), next);
     EXPECT_THAT(entries_in_force(instance), IsEmpty());
+    EXPECT_THAT(*load_records(instance), IsEmpty());  // as `list` finds them
     ASSERT_TRUE(repair(instance));
     for (const auto size : {instance.rules.keys().size(), instance.entries.keys().size(), instance.texts.keys().size(),
                             instance.states.keys().size()})

@@ -223,8 +223,8 @@ TEST(MatchDevice, IsFoundAmongNeighboursInTheTable)
         Datapath datapath;
         const auto index = static_cast<unsigned>(line.pace);
         for (unsigned i = 0; i < taken; ++i)
-            datapath.control().devices[(index + i) % HW_MAX_DEVICES] = {index + HW_MAX_DEVICES * (i + 1),
-                                                                        HW_DEVICE_DEFAULT, -1, 0, {}};
+            datapath.control().devices[(index + i) % HW_MAX_DEVICES] = {
+                index + HW_MAX_DEVICES * (i + 1), HW_DEVICE_DEFAULT, -1, 0, {}};
         const auto slot = datapath.add_device("device", index, HW_DEVICE_DEFAULT);
         EXPECT_EQ(slot, index + taken);
         datapath.add("--dev device --partition");

@@ -1,4 +1,4 @@
-#include "engine/agent_claim.h"
+#include "host/agent_claim.h"
 
 #include <fmt/format.h>
 

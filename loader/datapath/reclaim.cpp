@@ -1,4 +1,4 @@
-#include "engine/reclaim.h"
+#include "datapath/reclaim.h"
 
 #include <set>
 

@@ -1,0 +1,133 @@
+#include "engine/apply.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "datapath/device_table.h"
+#include "datapath/line.h"
+#include "host/devices.h"
+#include "ruleset/stops.h"
+#include "ruleset/transaction.h"
+#include "ruleset/xdp.h"
+
+namespace headwind {
+namespace {
+
+using Links = std::vector<netlink::Link>;
+
+// Slots of devices where our programs are already, by index and flags.
+using Attached = std::map<std::pair<int, __u32>, std::uint16_t>;
+
+Status attach_devices(Instance& instance, const Links& devices, Attached& attached, RuleRecord& record)
+{
+    const auto flags = attach_flags(record.rule);
+    for (const auto& link : devices) {
+        auto done = attached.find({link.index, flags});
+        if (done == attached.end()) {
+            const auto slot = attach_device(instance, link, flags);
+            if (!slot && is_lost(link.index)) continue;  // since it was looked for
+            if (!slot) return tl::unexpected(slot.error());
+            done = attached.emplace(std::pair(link.index, flags), *slot).first;
+        }
+        if (!record.rule.selector.devices.empty()) record.devices.push_back({link.name, link.index, done->second});
+    }
+    return {};
+}
+
+// Some fresh rule makes packets on lo take the line.
+bool uses_loopback(const Entries& others, const Plan& plan, const std::vector<Links>& devices)
+{
+    const bool line = others.have(HW_INDEX_LINE);
+    for (std::size_t i = 0; i < plan.fresh.size(); ++i)
+        if ((line || needs_line(plan.fresh[i].rule.impairment)) && has_loopback(devices[i])) return true;
+    return false;
+}
+
+// By the rules that stay, and those of the plan.
+Status prepare_line_for(Instance& instance, const Entries& rules, const Plan& plan, const std::vector<Links>& devices)
+{
+    const auto any = [&plan](bool (*needs)(const Impairment&)) {
+        return std::any_of(plan.fresh.begin(), plan.fresh.end(),
+                           [needs](const auto& record) { return needs(record.rule.impairment); });
+    };
+    if (!any(needs_line) && !rules.have(HW_INDEX_LINE)) return {};
+    LineNeeds needs;
+    needs.time = any(needs_time) || rules.have(HW_INDEX_TIME);
+    needs.loopback = uses_loopback(rules, plan, devices);
+    return ensure_line(instance, needs);
+}
+
+// Of the rules that stay and those of the plan, those that XDP may decide.
+Status settle_fronts_for(Instance& instance, const Entries& rules, const Plan& plan)
+{
+    std::vector<NewEntry> fresh;
+    fresh.reserve(plan.fresh.size());
+    for (const auto& record : plan.fresh) fresh.push_back(make_entry(record));
+    auto all = rules.with(HW_INDEX_XDP);
+    for (const auto& one : fresh) all.push_back(RuleRef(one));
+    return settle_fronts(instance, all);
+}
+
+Result<Links> devices_for(const std::vector<std::string>& names, const Links& links, bool may_wait)
+{
+    if (!names.empty()) return may_wait ? present_devices(links, names) : named_devices(links, names);
+    auto found = default_devices(links);
+    if (found.empty())
+        return fail(ErrorKind::not_found, "no device of this network namespace is up: name one with --dev");
+    return found;
+}
+
+}  // namespace
+
+Result<std::vector<Links>> find_devices(const Plan& plan, bool may_wait)
+{
+    HW_TRY(const auto links, netlink::list_links());
+    std::unordered_map<std::uint32_t, const std::vector<std::string>*> before;  // by state
+    for (const auto& record : plan.gone) before[record.state] = &record.rule.selector.devices;
+    std::vector<Links> out;
+    for (const auto& record : plan.fresh) {
+        const auto& names = record.rule.selector.devices;
+        const auto old = before.find(record.state);
+        const bool keeps = old != before.end() && *old->second == names;
+        Links devices;
+        if (!record.everywhere) {
+            HW_TRY(devices, devices_for(names, links, may_wait || keeps));
+        }
+        out.push_back(std::move(devices));
+    }
+    return out;
+}
+
+Status prepare_line(Instance& instance, const Entries& rules, bool loopback)
+{
+    if (!rules.have(HW_INDEX_LINE)) return {};
+    LineNeeds needs;
+    needs.time = rules.have(HW_INDEX_TIME);
+    needs.loopback = loopback;
+    return ensure_line(instance, needs);
+}
+
+Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices)
+{
+    auto& instance = *session.instance;
+    if (plan.max_held != 0) set_max_held(instance, plan.max_held);
+    HW_CHECK(prepare_line_for(instance, session.rules, plan, devices));
+    Attached attached;
+    for (std::size_t i = 0; i < plan.fresh.size(); ++i) {
+        auto& record = plan.fresh[i];
+        record.devices.clear();
+        HW_CHECK(attach_devices(instance, devices[i], attached, record));
+        record.id = next_rule_id(instance);
+        if (record.state == 0) record.state = record.id;
+        if (record.rule.timeline && record.timeline == 0) record.timeline = record.id;
+    }
+    HW_CHECK(settle_fronts_for(instance, session.rules, plan));
+    const auto committed = commit(instance, {plan.fresh, plan.gone});
+    session.look_again();
+    HW_CHECK(committed);
+    for (const auto state : plan.go_on) HW_CHECK(start_again(instance, state));
+    return {};
+}
+
+}  // namespace headwind

@@ -1,0 +1,170 @@
+#include "engine/view.h"
+
+#include <algorithm>
+
+#include <fmt/ranges.h>
+
+#include <headwind/model.h>
+
+#include "datapath/line.h"
+#include "engine/session.h"
+#include "engine/takeover.h"
+#include "host/clock.h"
+#include "ruleset/counters.h"
+#include "ruleset/stops.h"
+#include "ruleset/xdp.h"
+
+namespace headwind {
+namespace {
+
+Result<Damage> find_damage(const Instance& instance)
+{
+    Damage out;
+    for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+        const auto ifindex = instance.control->devices[slot].ifindex;
+        if (ifindex == 0) continue;
+        // Where XDP is missing, tc decides.
+        const auto lost = lost_hooks(instance, slot) & ~static_cast<__u32>(HW_DEVICE_XDP);
+        if (lost != 0) out.hooks[ifindex] = lost;
+    }
+    HW_TRY(const bool intact, is_line_intact(instance));
+    out.line = !intact;
+    return out;
+}
+
+std::string trouble_of(const RuleView& view, const RuleRecord& record, const std::vector<netlink::Link>& links,
+                       const Damage& damage)
+{
+    if (record.guard != Guard::no) return "";  // nothing to lose
+    constexpr const char* remedy = "`headwind agent` and the next change put it back";
+    for (const auto& link : links) {
+        const auto lost = damage.hooks.find(static_cast<std::uint32_t>(link.index));
+        if (lost == damage.hooks.end() || (lost->second & attach_flags(record.rule)) == 0) continue;
+        if (std::find(view.devices.begin(), view.devices.end(), link.name) != view.devices.end())
+            return fmt::format("somebody took Headwind's program off {}: {}", link.name, remedy);
+    }
+    if (damage.line && needs_line(record.rule.impairment))
+        return fmt::format("somebody took the line apart ({}): {}", fmt::join(line_names, ", "), remedy);
+    return "";
+}
+
+IngressHook ingress_hook(const Instance& instance, const Rule& rule, const netlink::Link& link, std::uint16_t slot)
+{
+    IngressHook hook{link.name, Xdp::off, 0};
+    if (!is_for_xdp(rule)) return hook;
+    hook.xdp = front_on(instance, slot);
+    if (hook.xdp == Xdp::off) hook.other = link.xdp_program;
+    return hook;
+}
+
+// Names, and who decides what comes in.
+void add_devices(RuleView& out, const Instance& instance, const RuleRecord& record,
+                 const std::vector<netlink::Link>& links)
+{
+    for (const auto& link : links) {
+        for (unsigned probe = 0; probe < HW_DEVICE_PROBES; ++probe) {
+            const auto slot = static_cast<std::uint16_t>((static_cast<__u32>(link.index) + probe) % HW_MAX_DEVICES);
+            const auto& device = instance.control->devices[slot];
+            if (device.ifindex != static_cast<__u32>(link.index)) continue;
+            const bool named = std::any_of(record.devices.begin(), record.devices.end(),
+                                           [&link](const auto& d) { return d.ifindex == link.index; });
+            const bool by_default = record.is_at_default_devices() && (device.flags & HW_DEVICE_DEFAULT);
+            if (!named && !by_default && !record.everywhere) continue;
+            out.devices.push_back(link.name);
+            if (device.flags & HW_DEVICE_INGRESS)
+                out.ingress.push_back(ingress_hook(instance, record.rule, link, slot));
+        }
+    }
+}
+
+// Judged as the datapath does it.
+void look_at_hours(const RuleRecord& record, RuleView& out)
+{
+    if (!record.rule.hours || out.state != RuleState::live) return;
+    const auto hours = compile_hours(*record.rule.hours, record.clock);
+    const auto now = tai_ns();
+    if (hw_in_hours(&hours, now)) return;
+    out.state = RuleState::off_hours;
+    const auto now_s = now / 1'000'000'000, next = next_opening(hours, now_s);
+    out.opening = {wall_seconds() + static_cast<std::int64_t>(next - now_s), hw_second_of_week(&hours, next)};
+}
+
+static_assert(HW_CAUSES == drop_reasons && HW_CAUSE_LOSS == static_cast<int>(DropReason::loss) &&
+              HW_CAUSE_PARTITION == static_cast<int>(DropReason::partition) &&
+              HW_CAUSE_QUEUE == static_cast<int>(DropReason::queue) &&
+              HW_CAUSE_HELD == static_cast<int>(DropReason::held) &&
+              HW_CAUSE_LINE == static_cast<int>(DropReason::line) &&
+              HW_CAUSE_REJECT == static_cast<int>(DropReason::reject));
+
+Counters plain(const hw_counters& from)
+{
+    Counters out;
+    out.packets = from.packets;
+    out.bytes = from.bytes;
+    std::copy(std::begin(from.dropped), std::end(from.dropped), out.dropped.begin());
+    out.corrupted = from.corrupted;
+    out.duplicated = from.duplicated;
+    out.delayed = from.delayed;
+    out.reordered = from.reordered;
+    out.unstampable = from.unstampable;
+    out.shared = from.shared;
+    return out;
+}
+
+void note_pending(const RuleRecord& record, Overview& out)
+{
+    const auto now = boottime_ns();
+    if (record.pending <= now) return;
+    if (!out.pending)
+        out.pending = Pending{wall_seconds() + static_cast<std::int64_t>((record.pending - now) / 1'000'000'000), {}};
+    if (record.former) out.pending->comes_back.push_back(record.rule.name);
+}
+
+}  // namespace
+
+Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links,
+                      const Damage& damage)
+{
+    RuleView out;
+    HW_TRY(out.state, read_state(instance, record));
+    add_devices(out, instance, record, links);
+    if (record.rule.direction == Direction::out && !is_far(record.rule)) out.ingress.clear();
+    if (out.state == RuleState::live && out.devices.empty()) out.state = RuleState::waiting;
+    if (out.state == RuleState::live) out.trouble = trouble_of(out, record, links, damage);
+    if (!out.trouble.empty()) out.state = RuleState::broken;
+    if (out.state == RuleState::stopped) {
+        HW_TRY(out.trouble, why_stopped(instance, record));
+    }
+    look_at_hours(record, out);
+    for (const auto& [direction, key] : {std::pair{Direction::out, HW_OUT}, {Direction::in, HW_IN}}) {
+        if (record.rule.direction != Direction::both && record.rule.direction != direction) continue;
+        HW_TRY(const auto counters, read_counters(instance, {record.state, static_cast<__u32>(key)}));
+        out.counters.push_back({direction, plain(counters)});
+    }
+    out.record = std::move(record);
+    return out;
+}
+
+Result<Overview> look_at(const Instance& instance)
+{
+    Overview out;
+    out.exists = true;
+    out.tcx = instance.control->tcx != 0;
+    out.own_programs = runs_own_programs(instance);
+    out.max_held = instance.control->max_held;
+    HW_TRY(const auto links, netlink::list_links());
+    HW_TRY(const auto damage, find_damage(instance));
+    HW_TRY(auto records, load_records(instance));
+    std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) { return a.rank > b.rank; });
+    for (auto& [record, rank] : records) {
+        note_pending(record, out);
+        if (record.former) continue;
+        HW_TRY(auto one, view(instance, std::move(record), links, damage));
+        if (one.state != RuleState::undone) out.rules.push_back(std::move(one));
+    }
+    HW_TRY(const auto line, line_stats(instance));
+    out.line = {line.held_packets, line.held_bytes, line.dropped_packets};
+    return out;
+}
+
+}  // namespace headwind
