@@ -32,8 +32,8 @@ std::vector<std::string> names_of(const Entries& rules)
 }
 
 // All rules go, and with them all that there is. `asked`: not what only guards.
-Result<Removed> remove_all(Session& session, const Entries& asked, const Progress& progress,
-                           std::chrono::nanoseconds drain)
+Result<Removed> remove_everything(Session& session, const Entries& asked, const Progress& progress,
+                                  std::chrono::nanoseconds drain)
 {
     Removed out;
     out.rules = names_of(asked);
@@ -71,7 +71,7 @@ Result<Removed> remove_rules(Session& session, const Entries& gone, const Progre
     std::set<std::uint32_t> going;
     for (const auto& rule : gone) going.insert(rule->id);
     const auto staying = session.rules.where([&going](const auto& rule) { return !going.contains(rule->id); });
-    if (only_guards(staying)) return remove_all(session, gone, progress, drain);
+    if (only_guards(staying)) return remove_everything(session, gone, progress, drain);
     Removed out;
     if (!gone.empty()) {
         out.rules = names_of(gone);
