@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <sstream>
 
@@ -19,6 +20,12 @@ inline unsigned rounds()
 {
     const char* given = std::getenv("HEADWIND_TEST_ROUNDS");
     return given != nullptr ? static_cast<unsigned>(std::stoul(given)) : 2U;
+}
+
+// An agent that is there may look once more, and holds a lock below the pins then.
+inline void expect_nothing_pinned()
+{
+    EXPECT_TRUE(eventually(std::chrono::seconds(60), [] { return !std::filesystem::exists(pins); }));
 }
 
 constexpr __u32 link_type_tcx = 11;  // BPF_LINK_TYPE_TCX of Linux 6.6

@@ -39,7 +39,7 @@ TEST_F(Agent, CommandsAtTheSameTimeDoNotFail)
     EXPECT_GT(commands, 1U);
     EXPECT_EQ(churn.wait().status, 0);
     change(a(), "clear");
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
 TEST_F(Agent, ASecondForTheSameScopeIsRefused)
@@ -85,7 +85,7 @@ TEST_F(Agent, KilledAtWorkNothingIsLost)
     }
     change(a(), "clear");
     expect_footprint(a(), before);
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
 TEST_F(Agent, IdleItIsIdle)
@@ -146,7 +146,7 @@ TEST_F(Agent, TheCapabilitiesOfTheUnitAreEnough)
     })) << "the line is made anew";
     expect_ok(run(nullptr, words("ip netns del short")));
     agent.heard("namespace-gone");
-    EXPECT_TRUE(eventually(std::chrono::seconds(5), [] { return !fs::exists(pins); }));
+    expect_nothing_pinned();
     EXPECT_THAT(agent.all("trouble"), IsEmpty());
 }
 

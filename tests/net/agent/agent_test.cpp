@@ -45,7 +45,7 @@ TEST_F(Agent, RulesComeBackToADeviceThatIsMadeAnew)
     EXPECT_EQ(counters_of(a(), "named").partition, 20U * rounds()) << "counters outlive the move";
     EXPECT_THAT(agent.all("trouble"), IsEmpty());
     change(a(), "clear");
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
 TEST_F(Agent, ARuleFollowsTheNameOfItsDevice)
@@ -66,7 +66,7 @@ TEST_F(Agent, ARuleFollowsTheNameOfItsDevice)
     report("device renamed and back", rounds(), agent);
     change(a(), "clear");
     expect_footprint(a(), before);
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
 TEST_F(Agent, ADeviceThatComesLaterIsTaken)
@@ -141,7 +141,7 @@ TEST_F(Agent, NothingIsLeftOfANamespaceThatIsDeleted)
         const auto start = wall_ms();
         expect_ok(run(nullptr, words("ip netns del short")));
         agent.heard("namespace-gone", "", start);
-        EXPECT_TRUE(eventually(std::chrono::seconds(5), [] { return !fs::exists(pins); }));
+        expect_nothing_pinned();
     }
     report("namespace deleted", rounds(), agent);
 }
@@ -189,7 +189,7 @@ TEST_F(Agent, ALeaseThatEndsIsSwept)
     agent.heard("instance-gone");
     EXPECT_EQ(agent.all("removed")[0]["why"], "its lease ended: who held it is gone");
     expect_footprint(a(), before);
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
 // The agent backs off from this namespace, and not from others.
