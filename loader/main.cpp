@@ -1,4 +1,5 @@
-// headwind: command line entry point. The only place that prints errors.
+// SPDX-License-Identifier: MIT
+// Runs the command that the command line names, prints the error it returns, and ends with its exit code.
 #include <algorithm>
 #include <exception>
 #include <sstream>
@@ -12,7 +13,7 @@
 
 namespace {
 
-// `run`: the first -- ends our options, whatever comes behind it.
+// With `run`, moves the words behind the first -- into cli.command: our options end there, whatever comes after.
 void take_command(std::vector<std::string>& words, headwind::Cli& cli)
 {
     const auto end = std::find(words.begin(), words.end(), "--");
@@ -21,7 +22,7 @@ void take_command(std::vector<std::string>& words, headwind::Cli& cli)
     words.erase(end, words.end());
 }
 
-// The exit code, now that all is done.
+// The exit code of the process: `code`, or a failure if not all output could be written.
 int finish(int code)
 {
     if (headwind::is_output_written()) return code;
@@ -48,7 +49,7 @@ int run(int argc, char** argv)
         say("{}", err.str());
         return finish(code == 0 ? 0 : app.got_subcommand("run") ? 125 : exit_code(ErrorKind::usage));
     }
-    // The agent has a log of its own, and what verify changes is in namespaces that it makes.
+    // The agent has a log of its own, and verify changes only namespaces that it makes.
     const auto command = app.get_subcommands().front()->get_name();
     if (command != "agent" && command != "verify")
         observe_changes([command](const Changed& changed) { audit(command, changed); });

@@ -1,4 +1,5 @@
-// What is installed: every workaround is on.
+// SPDX-License-Identifier: MIT
+// The workarounds of the headwind that is installed: every one is on.
 #include "datapath/workarounds.h"
 
 unsigned headwind::workarounds_off()

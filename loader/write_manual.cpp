@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Writes headwind(8) and the completions into a folder, while Headwind is built.
 #include <cstdio>
 #include <fstream>

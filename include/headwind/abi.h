@@ -295,7 +295,7 @@ struct hw_text {
 	char bytes[HW_TEXT_CHUNK - 2];
 };
 
-/* What the loader wants to know of a rule without reading its description. */
+/* Facts of a rule that the loader finds without reading its description. */
 enum hw_index_flags {
 	HW_INDEX_FORMER = 1 << 0,     /* of a change that waits: as the rule was before, which `pending` brings back */
 	HW_INDEX_PENDING = 1 << 1,    /* of a change that waits, before or after: `pending` */
@@ -305,7 +305,7 @@ enum hw_index_flags {
 	HW_INDEX_NAMED = 1 << 5,      /* has --dev; without this and the one above: at the default devices */
 	HW_INDEX_WAITING = 1 << 6,    /* a device of its --dev is not there */
 	HW_INDEX_SLOTS = 1 << 7,      /* is at more than two: hw_index_rest.slots */
-	HW_INDEX_PARTY = 1 << 8,      /* for a container, a pod or a process */
+	HW_INDEX_SUBJECT = 1 << 8,    /* for a container, a pod or a process */
 	HW_INDEX_CGROUP = 1 << 9,     /* hw_index_rest.cgroup */
 	HW_INDEX_CGROUPS = 1 << 10,   /* and others */
 	HW_INDEX_HOURS = 1 << 11,

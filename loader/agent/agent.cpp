@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// The agent's loop: waits for events, and serves each instance that is due.
 #include "agent/agent.h"
 
 #include <fcntl.h>
@@ -17,7 +19,7 @@ namespace headwind {
 namespace {
 
 constexpr std::uint64_t ms = 1'000'000;  // ns
-// Events come in bursts: a look waits for their end this long, and takes at most half of the time.
+// Events come in bursts: a look waits for their end this long, and looks take at most half of the time (run()).
 constexpr std::uint64_t gather = 20 * ms;
 // Everything is looked at this often, whether something happened or not.
 constexpr std::uint64_t safety_net = 10'000 * ms;
@@ -30,7 +32,7 @@ bool is_inode(const std::string& path, const std::string& inode)
     return !path.empty() && stat(path.c_str(), &info) == 0 && std::to_string(info.st_ino) == inode;
 }
 
-// Where something must appear before the directory can: the nearest one above it that is there.
+// The nearest directory above `directory` that is there: something must appear in it before `directory` can.
 std::string place_of(const std::string& directory)
 {
     std::error_code error;
@@ -39,18 +41,18 @@ std::string place_of(const std::string& directory)
     return place;
 }
 
-std::string reason(const Swept& swept)
+std::string reason(const RemovedRule& removed)
 {
-    switch (swept.why) {
+    switch (removed.why) {
         case RuleState::expired: return "it expired";
         case RuleState::undone: return "it was not confirmed in time";
         case RuleState::unleased: return "its lease ended: who held it is gone";
-        default: return swept.record.rule.party ? describe(*swept.record.rule.party) + " is gone" : "gone";
+        default: return removed.record.rule.subject ? describe(*removed.record.rule.subject) + " is gone" : "gone";
     }
 }
 
-// The network namespace of this inode, by a path that is renewed if it names another one now; none: there is no way in.
-// To be held for the time of the work only: it keeps the namespace alive.
+// Opens the network namespace of this inode by `path`, which is renewed if it names another one now. Empty: there is no
+// way in. To be held for the time of the work only: it keeps the namespace alive.
 Fd open_namespace(const std::string& inode, std::string& path)
 {
     if (!is_inode(path, inode)) path = path_of_netns(inode);
@@ -59,7 +61,8 @@ Fd open_namespace(const std::string& inode, std::string& path)
     return netns;
 }
 
-// In a thread of its own: who ends a namespace's processes, as its owner may, must not take the agent for one.
+// Does the work in the namespace, in a thread of its own: whoever ends the namespace's processes, as its owner may,
+// must not take the agent for one of them.
 Status work_inside(const Fd& netns, const std::function<Status()>& work)
 {
     return std::async(std::launch::async, [&] { return in_netns(netns.get(), work); }).get();
@@ -76,14 +79,14 @@ Agent::Agent(HostEvents events, Checks checks, const AgentLog& log, std::optiona
 Result<Agent::End> Agent::run(const Hooks& hooks)
 {
     for (;;) {
-        if (const auto now = boottime_ns(); now >= next_look()) {
+        if (const auto now = boottime_ns(); now >= next_poll()) {
             hooks.before();
-            look();
+            poll();
             hooks.after();
             if (only_is_gone()) return End::namespace_gone;
             earliest_ = boottime_ns() + gather + (boottime_ns() - now);
         }
-        const auto now = boottime_ns(), until = std::max(next_look(), now);
+        const auto now = boottime_ns(), until = std::max(next_poll(), now);
         HW_TRY(const auto news, events_.wait(std::chrono::milliseconds((until - now + ms - 1) / ms)));
         if (news.ending) return End::asked;
         take_in(news);
@@ -105,7 +108,7 @@ void Agent::heed(const Checks::Outcome& outcome)
         if (!status) complain(one, status.error());
     }
     if (outcome.failure.empty()) return;
-    one.dirty = dirty_ = true;  // it is told
+    one.dirty = dirty_ = true;  // the next look tells the stop
 }
 
 void Agent::take_in(const HostEvents::News& news)
@@ -113,7 +116,7 @@ void Agent::take_in(const HostEvents::News& news)
     const auto before = dirty_;
     const auto is_instance = [](const auto& name) { return inode_of_lock(name).empty(); };
     const bool all = news.all || std::ranges::any_of(news.came_or_went, is_instance);
-    std::set<std::string> changed;  // by a command that has given its lock back
+    std::set<std::string> changed;  // inodes of instances that a command has given the lock back of
     for (const auto& name : news.closed) changed.insert(inode_of_lock(name));
     dirty_ = dirty_ || all;
     for (auto& instance : instances_) {
@@ -127,8 +130,8 @@ void Agent::take_in(const HostEvents::News& news)
     if (dirty_ && !before) earliest_ = std::max(earliest_, boottime_ns() + gather);
 }
 
-// CLOCK_BOOTTIME ns.
-std::uint64_t Agent::next_look() const
+// The time of the next look, CLOCK_BOOTTIME ns.
+std::uint64_t Agent::next_poll() const
 {
     if (dirty_) return earliest_;
     auto next = all_seen_ + safety_net;
@@ -138,7 +141,7 @@ std::uint64_t Agent::next_look() const
     return std::max(next, earliest_);
 }
 
-void Agent::look()
+void Agent::poll()
 {
     const auto now = boottime_ns();
     const bool all = now >= all_seen_ + safety_net;
@@ -147,7 +150,7 @@ void Agent::look()
     find_instances();
     for (auto place = instances_.begin(); place != instances_.end();) {
         auto& [inode, one] = *place++;
-        if (all || is_due(one)) tend(inode, one);
+        if (all || is_due(one)) serve(inode, one);
     }
     sweep_the_host();
     std::set<std::string> directories;
@@ -176,11 +179,11 @@ void Agent::find_instances()
     for (const auto& inode : found) instances_.try_emplace(inode).first->second.take_over |= started;
 }
 
-void Agent::tend(const std::string& inode, Served& one)
+void Agent::serve(const std::string& inode, Served& one)
 {
     one.dirty = false;
     const auto netns = open_namespace(inode, one.path);
-    if (!netns) return bury(inode, one);
+    if (!netns) return forget(inode, one);
     if (!one.id) {
         const auto own = current_netns();
         if (own && std::to_string(own->inode) == inode)
@@ -188,9 +191,9 @@ void Agent::tend(const std::string& inode, Served& one)
         else if (const auto id = netlink::give_id_to_netns(netns.get()); id && *id >= 0)
             one.id = *id;
     }
-    Outlook outlook;
+    PendingWork pending;
     const auto work = [&]() -> Status {
-        HW_TRY(outlook, tend_inside(one));
+        HW_TRY(pending, serve_inside(one));
         return {};
     };
     const auto status = work_inside(netns, work);
@@ -198,15 +201,16 @@ void Agent::tend(const std::string& inode, Served& one)
         one.trouble.clear();
     else
         complain(one, status.error());
-    if (status) checks_.set(inode, one.path, outlook.checks);
+    if (status) checks_.set(inode, one.path, pending.checks);
     one.watched.clear();
-    for (const auto& directory : outlook.cgroups) one.watched.insert(place_of(directory));
-    one.next = outlook.next;
-    if (!status || outlook.due) return put_off(one);
+    for (const auto& directory : pending.cgroups) one.watched.insert(place_of(directory));
+    one.next = pending.next;
+    if (!status || pending.due) return back_off(one);
     one.not_before = one.pause = 0;
 }
 
-// Once: an agent of another version may start after this one, and commands of either be used.
+// Takes the instance over, but only once: an agent of another version may start after this one, and commands of either
+// version be used.
 Status Agent::upgrade(Served& one) const
 {
     if (!one.take_over) return {};
@@ -222,7 +226,7 @@ Status Agent::upgrade(Served& one) const
     return {};
 }
 
-// Other namespaces do not wait for a command that is at work in this one. It is trouble if that takes too long.
+// Whether a command is at work in this namespace: others do not wait for it. An error: it has been for too long.
 Result<bool> Agent::is_locked(Served& one)
 {
     if (!InstanceLock::is_held()) {
@@ -235,44 +239,44 @@ Result<bool> Agent::is_locked(Served& one)
                 stuck / (1'000 * ms));
 }
 
-Result<Outlook> Agent::tend_inside(Served& one)
+Result<PendingWork> Agent::serve_inside(Served& one)
 {
-    HW_TRY(auto outlook, look_ahead());
-    if (!outlook.due) one.locked = 0;
-    if (outlook.due) {
+    HW_TRY(auto pending, find_pending_work());
+    if (!pending.due) one.locked = 0;
+    if (pending.due) {
         HW_TRY(const bool locked, is_locked(one));
-        if (locked) return outlook;
-        HW_TRY(const auto done, follow());
+        if (locked) return pending;
+        HW_TRY(const auto done, reconcile());
         tell(one, done);
-        HW_TRY(outlook, look_ahead());
+        HW_TRY(pending, find_pending_work());
     }
     HW_CHECK(upgrade(one));
-    HW_CHECK(tell_stops(one, outlook));
-    return outlook;
+    HW_CHECK(tell_stops(one, pending));
+    return pending;
 }
 
-Status Agent::tell_stops(const Served& one, const Outlook& outlook) const
+Status Agent::tell_stops(const Served& one, const PendingWork& pending) const
 {
     AgentEvent event;
     event.event = "stopped";
     event.netns = one.path;
     event.severity = Severity::warning;
-    for (const auto& stopped : outlook.stopped) {
+    for (const auto& stopped : pending.stopped) {
         event.rule = stopped.rule;
         event.why = stopped.why;
         event.text = fmt::format("stopped: {}", event.why);
         log_.tell(event);
     }
-    return note_told(outlook.stopped);
+    return note_told(pending.stopped);
 }
 
-// There is no way into the namespace: it is ending, or only open files keep it.
-void Agent::bury(const std::string& inode, Served& one)
+// Forgets a namespace that there is no way into: it is ending, or only open files keep it.
+void Agent::forget(const std::string& inode, Served& one)
 {
     one.id.reset();
     if (const auto status = sweep_host(); !status) complain(one, status.error());
     const auto left = instance_inodes();
-    if (!left || std::ranges::find(*left, inode) != left->end()) return put_off(one);
+    if (!left || std::ranges::find(*left, inode) != left->end()) return back_off(one);
     log_.tell({.event = "namespace-gone",
                .text = fmt::format("network namespace {} is gone, and with it its rules", inode),
                .netns = {},
@@ -280,25 +284,25 @@ void Agent::bury(const std::string& inode, Served& one)
                .devices = {},
                .why = {}});
     one.next = 0;
-    dirty_ = true;  // it may have been the last one
+    dirty_ = true;  // this namespace may have been the last one
 }
 
-// What the last instance of a namespace that ended has left on the host.
+// Removes what the last instance has left on the host, if its namespace ended.
 void Agent::sweep_the_host()
 {
     const auto host = open_host_map();
     const auto inodes = instance_inodes();
-    const bool only_panic = host && *host && (**host)->panic != 0 && (**host)->backlog_changed == 0;  // it stays
+    const bool only_panic = host && *host && (**host)->panic != 0 && (**host)->backlog_changed == 0;  // the map stays
     if (!host || !*host || only_panic || !inodes || !inodes->empty()) {
         host_ = {};
         return;
     }
     if (boottime_ns() < host_.not_before) return;
     if (const auto status = sweep_host(); !status) complain(host_, status.error());
-    put_off(host_);
+    back_off(host_);
 }
 
-void Agent::put_off(Served& one) const
+void Agent::back_off(Served& one) const
 {
     one.pause = std::clamp(2 * one.pause, first_pause, one.locked != 0 ? 1'000 * ms : safety_net);
     one.not_before = boottime_ns() + one.pause;
@@ -306,14 +310,14 @@ void Agent::put_off(Served& one) const
     one.dirty = true;
 }
 
-void Agent::tell(const Served& one, const Followed& done) const
+void Agent::tell(const Served& one, const Reconciled& done) const
 {
     AgentEvent event;
     event.netns = one.path;
-    for (const auto& swept : done.removed) {
+    for (const auto& removed : done.removed) {
         event.event = "removed";
-        event.rule = swept.record.rule.name;
-        event.why = reason(swept);
+        event.rule = removed.record.rule.name;
+        event.why = reason(removed);
         event.text = "removed: " + event.why;
         log_.tell(event);
     }
@@ -347,7 +351,7 @@ void Agent::tell(const Served& one, const Followed& done) const
     log_.tell(event);
 }
 
-// Once for each new trouble.
+// Tells each new trouble once.
 void Agent::complain(Served& one, const Error& error) const
 {
     if (error.message == one.trouble) return;

@@ -1,4 +1,5 @@
-// The agent: keeps the instances of this host, or the one of a network namespace, as follow() would have them.
+// SPDX-License-Identifier: MIT
+// The agent: keeps all instances of this host, or that of one network namespace, as reconcile() would have them.
 #pragma once
 
 #include <functional>
@@ -23,44 +24,44 @@ public:
     Agent(HostEvents events, Checks checks, const AgentLog& log, std::optional<NetnsId> only);
 
     enum class End { asked, namespace_gone };
-    // What there is to do now, then what comes, until a signal, or until the one namespace is gone. The hooks are
-    // called around each look at the instances, which does all the work.
+    // Called around each look at the instances, and around the outcomes of checks: all work is done in between.
     struct Hooks {
         std::function<void()> before, after;
     };
+    // Does the work there is now, then the work that comes, until a signal, or until the one namespace is gone.
     Result<End> run(const Hooks& hooks);
 
     std::size_t served() const { return instances_.size(); }
 
 private:
     struct Served {
-        std::string path;               // by which its namespace was last entered
-        std::optional<int> id;          // of its namespace in ours
+        std::string path;               // a path by which its namespace was last entered
+        std::optional<int> id;          // the id of its namespace in ours
         bool dirty = true;              // something happened
-        std::uint64_t next = 0;         // CLOCK_BOOTTIME ns; 0: not by time alone
-        std::uint64_t not_before = 0;   // after work that could not be finished
+        std::uint64_t next = 0;         // CLOCK_BOOTTIME ns at which it is due; 0: not by time alone
+        std::uint64_t not_before = 0;   // CLOCK_BOOTTIME ns; after work that could not be finished
         std::uint64_t pause = 0;        // ns, of the last such wait
-        std::uint64_t locked = 0;       // CLOCK_BOOTTIME ns, since when another command changes its rules; 0: none does
+        std::uint64_t locked = 0;       // CLOCK_BOOTTIME ns since when another command changes its rules; 0: none does
         std::set<std::string> watched;  // directories
         bool take_over = false;         // it was there when the agent started: our programs are to take over
-        std::string trouble;            // last told
+        std::string trouble;            // the last trouble that was told
     };
 
     void take_in(const HostEvents::News& news);
     void heed(const Checks::Outcome& outcome);
-    std::uint64_t next_look() const;
-    void look();
+    std::uint64_t next_poll() const;
+    void poll();
     void find_instances();
     bool is_due(const Served& one) const;
-    void tend(const std::string& inode, Served& one);
-    Result<Outlook> tend_inside(Served& one);
-    Status tell_stops(const Served& one, const Outlook& outlook) const;
+    void serve(const std::string& inode, Served& one);
+    Result<PendingWork> serve_inside(Served& one);
+    Status tell_stops(const Served& one, const PendingWork& pending) const;
     Status upgrade(Served& one) const;
     static Result<bool> is_locked(Served& one);
-    void bury(const std::string& inode, Served& one);
+    void forget(const std::string& inode, Served& one);
     void sweep_the_host();
-    void put_off(Served& one) const;
-    void tell(const Served& one, const Followed& done) const;
+    void back_off(Served& one) const;
+    void tell(const Served& one, const Reconciled& done) const;
     void complain(Served& one, const Error& error) const;
     bool only_is_gone() const;
 
@@ -69,11 +70,11 @@ private:
     const AgentLog& log_;
     std::optional<NetnsId> only_;
     std::map<std::string, Served> instances_;  // by the inode of the namespace
-    Served host_;                              // what is left when no instance is
-    unsigned all_looks_ = 0;                   // at which instances there are
+    Served host_;                              // the host's part of the work, when no instance is left
+    unsigned all_looks_ = 0;                   // number of looks at which instances there are
     bool dirty_ = true;                        // something happened since the last look
-    std::uint64_t earliest_ = 0;               // CLOCK_BOOTTIME ns, of the next look
-    std::uint64_t all_seen_ = 0;               // of the last look at all instances
+    std::uint64_t earliest_ = 0;               // CLOCK_BOOTTIME ns; the next look is not before
+    std::uint64_t all_seen_ = 0;               // CLOCK_BOOTTIME ns of the last look at all instances
 };
 
 }  // namespace headwind

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Runs the command of each check in a shell, again and again, in a thread for each.
 #include "agent/checks.h"
 
 #include <fcntl.h>
@@ -26,7 +28,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// A shell of its own process group, whose output is a pipe.
+// A shell with a process group of its own and a pipe for its output.
 class Shell {
 public:
     static Result<Shell> start(const std::string& command)
@@ -69,7 +71,8 @@ public:
     Shell& operator=(Shell&&) = delete;
     ~Shell() { end(); }
 
-    // Until it has ended, or `deadline`, or `stop` becomes readable: what was wrong; empty: nothing.
+    // Waits until the shell has ended, `deadline` has passed or `stop` becomes readable. Returns what was wrong; empty:
+    // nothing.
     std::string wait(steady_clock::time_point deadline, int stop)
     {
         for (;;) {
@@ -88,7 +91,7 @@ public:
 private:
     Shell() = default;
 
-    // Keeps the last line.
+    // Reads output and keeps its end: with_words() takes the last line.
     void read_words()
     {
         std::array<char, 4096> buffer{};
@@ -115,7 +118,7 @@ private:
         int status = 0;
         while (waitpid(process_, &status, 0) < 0 && errno == EINTR) {
         }
-        kill(-process_, SIGKILL);  // what it has left behind
+        kill(-process_, SIGKILL);  // processes that it has left behind
         process_ = -1;
         if (WIFSIGNALED(status)) return with_words(fmt::format("signal {}", WTERMSIG(status)));
         return WEXITSTATUS(status) == 0 ? "" : with_words(fmt::format("exit status {}", WEXITSTATUS(status)));
@@ -140,14 +143,14 @@ bool is_readable(int fd, std::uint64_t nanoseconds)
     return poll(&source, 1, static_cast<int>(nanoseconds / 1'000'000)) > 0;
 }
 
-// What was wrong; empty: nothing, or `stop` became readable. The namespace is entered for as long as starting takes:
-// who stays in it keeps it alive.
+// Runs the command once, in the namespace at `path`. Returns what was wrong; empty: nothing, or `stop` became readable.
+// This thread is in the namespace only while it starts the shell: a thread that stays keeps the namespace alive.
 std::string run_once(const std::string& path, const std::string& command, int stop)
 {
     const auto deadline = steady_clock::now() + std::chrono::nanoseconds(check_limit);
     std::optional<Shell> shell;
     const Fd netns(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!netns) return "";  // it has ended, and its rules with it
+    if (!netns) return "";  // the namespace has ended, and its rules with it
     const auto started = in_netns(netns.get(), [&command, &shell]() -> Status {
         HW_TRY(auto made, Shell::start(command));
         shell.emplace(std::move(made));
@@ -230,7 +233,7 @@ void Checks::set(const std::string& inode, const std::string& path, const std::v
         return key.first == inode && std::find(checks.begin(), checks.end(), one->check()) == checks.end();
     });
     for (const auto& check : checks) {
-        auto& runner = runners_[{inode, check.state}];
+        auto& runner = runners_[{inode, check.stable_id}];
         if (!runner) runner = std::make_unique<Runner>(shared_, inode, path, check);
     }
 }

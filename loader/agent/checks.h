@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: MIT
 // The commands of --stop-if: each is run over and over, in a thread of its own and in the network namespace of its
-// rule; what becomes of a run is handed to the agent's thread, which alone touches rules.
+// rule; the outcome of each run is handed to the agent's thread, which alone touches rules.
 #pragma once
 
 #include <cstdint>
@@ -26,21 +27,21 @@ public:
     static Result<Checks> open();
     Checks(Checks&&) noexcept;
     Checks& operator=(Checks&&) = delete;
-    ~Checks();  // ends what runs
+    ~Checks();  // ends the runs under way
 
-    // From now on exactly these are run for this network namespace, `path` being a way into it.
+    // Runs exactly these checks for this network namespace from now on; `path`: a way into it.
     void set(const std::string& inode, const std::string& path, const std::vector<StopCheck>& checks);
-    // Ended runs since the last call.
+    // The outcomes of runs that ended since the last call.
     std::vector<Outcome> take();
-    // Readable if take() has something.
+    // A descriptor that is readable if take() has something.
     int fd() const;
 
 private:
-    struct Shared;  // with the threads
+    struct Shared;  // shared with the threads
     class Runner;
     explicit Checks(std::shared_ptr<Shared> shared);
     std::shared_ptr<Shared> shared_;
-    std::map<std::pair<std::string, std::uint32_t>, std::unique_ptr<Runner>> runners_;  // by inode and state
+    std::map<std::pair<std::string, std::uint32_t>, std::unique_ptr<Runner>> runners_;  // by inode and stable_id
 };
 
 }  // namespace headwind

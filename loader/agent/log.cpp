@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Writes the agent's events: text with the journal's priorities, or JSON.
 #include "agent/log.h"
 #include "util/output.h"
 
@@ -47,7 +49,7 @@ void AgentLog::tell(const AgentEvent& event) const
         return;
     }
     const char* priority = !priorities_ ? "" : event.severity == Severity::info ? "<6>" : "<4>";
-    // In one write, so that lines of several writers stay whole; the journal takes each line for a message.
+    // One write keeps the lines of several writers whole; the journal takes each line for a message.
     auto line = as_text(event);
     for (auto& character : line)
         if (character == '\n') character = ' ';

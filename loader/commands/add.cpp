@@ -1,4 +1,5 @@
-// headwind add
+// SPDX-License-Identifier: MIT
+// The command `headwind add`: adds a rule and, with --hold, renews its lease until a signal comes.
 #include <signal.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ namespace {
 
 struct AddOptions {
     CommonOptions common;
-    AddWords words;
+    AddArgs words;
     std::string confirm;
     bool hold = false, yes = false;
 };
@@ -41,7 +42,7 @@ Result<int> add(const AddOptions& options)
     HW_TRY(const auto place, find_place(options.words, options.common));
     HW_TRY(auto request, add_request(options.words, place));
     if (place) HW_CHECK(enter(*place));
-    // Blocked before the rule exists: from here on a signal ends the holding, and with it the rule.
+    // The signals are blocked before the rule exists: from here on one ends the holding, and with it the rule.
     const auto signals = hold_signals();
     if (options.hold) {
         sigprocmask(SIG_BLOCK, &signals, nullptr);
@@ -50,7 +51,7 @@ Result<int> add(const AddOptions& options)
     Changes changes;
     changes.add = {request};
     HW_TRY(changes.confirm, parse_confirm(options.confirm));
-    HW_CHECK(agree(changes, options.yes));
+    HW_CHECK(prompt(changes, options.yes));
     HW_TRY(auto views, apply_changes(changes));
     report_guards(views);
     tell_confirm(changes.confirm);
@@ -60,12 +61,11 @@ Result<int> add(const AddOptions& options)
         if (place) json["placement"] = place->reason;
         print_json(json);
     } else {
-        put("{}: {}\n", view.record.rule.name, rule_sentence(view));
+        put("{}: {}\n", view.record.rule.name, describe_rule(view));
         for (const auto& words : {opening_words(view), ingress_words(view)})
             if (!words.empty()) put("{}: {}\n", view.record.rule.name, words);
         if (view.state == RuleState::waiting)
-            put("{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else "
-                "with the next command that changes something\n",
+            put("{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else with the next command that changes something\n",
                 view.record.rule.name);
         if (place) put("{}: it sits {}\n", view.record.rule.name, place->reason);
     }
@@ -98,23 +98,23 @@ Result<std::uint64_t> parse_time_option(const char* flag, const std::string& tex
     return parse_option(flag, text, parse_duration);
 }
 
-Result<std::optional<Place>> find_place(const AddWords& words, const CommonOptions& options)
+Result<std::optional<Place>> find_place(const AddArgs& words, const CommonOptions& options)
 {
-    if (!words.party.given()) {
-        if (!words.party.at.empty())
+    if (!words.subject.given()) {
+        if (!words.subject.at.empty())
             return fail(ErrorKind::usage, "--at {}: it places a rule for --container, --pod or --pid: add one of them",
-                        words.party.at);
+                        words.subject.at);
         return std::nullopt;
     }
-    HW_TRY(auto place, find_place(words.party, options.host_root));
+    HW_TRY(auto place, find_place(words.subject, options.host_root));
     return place;
 }
 
-Result<AddRequest> add_request(const AddWords& words, const std::optional<Place>& place)
+Result<AddRequest> add_request(const AddArgs& words, const std::optional<Place>& place)
 {
     AddRequest request;
     auto text = words.text;
-    if (place) HW_CHECK(select_party(*place, text));
+    if (place) HW_CHECK(select_subject(*place, text));
     HW_CHECK(load_trace(text));
     HW_TRY(request.rule, make_rule(text));
     HW_TRY(request.duration, parse_time_option("--for", words.duration));
@@ -151,8 +151,7 @@ void register_add(CLI::App& app, Cli& cli)
         "  headwind add --name train --dev eth0 --direction in --trace lte.csv --repeat\n"
         "  headwind add --name rush-hour --dev eth0 --rate 10mbit --between 09:00-17:00 --days mon-fri\n"
         "  headwind add --name spare-ssh --port 22 --pass --priority 100\n"
-        "  headwind add --name storm --dev eth0 --partition --for 5m --protect "
-        "22,10.0.0.5,/system.slice/agent.service\n"
+        "  headwind add --name storm --dev eth0 --partition --for 5m --protect 22,10.0.0.5,/system.slice/agent.service\n"
         "  headwind add --name while-i-look --dev eth0 --remote-port 443 --loss 1% --hold\n"
         "  headwind add --name slow-shop --pod default/shop/web --delay 50ms --for 10m\n"
         "  headwind add --name lossy --container web --loss 5% --remote-port 5432\n\n"

@@ -1,4 +1,5 @@
-// headwind agent
+// SPDX-License-Identifier: MIT
+// The command `headwind agent`: runs the agent and, with --listen, serves the counters to Prometheus.
 #include <mutex>
 
 #include <systemd/sd-daemon.h>
@@ -19,7 +20,7 @@ struct AgentOptions {
     std::string listen;
 };
 
-// A namespace that is to be served, without keeping it alive.
+// The id of the one namespace to serve, which does not keep it alive; none: all are served.
 Result<std::optional<NetnsId>> find_scope(const std::string& name)
 {
     if (name.empty()) return std::nullopt;
@@ -34,7 +35,7 @@ Result<std::optional<NetnsId>> find_scope(const std::string& name)
 
 Result<std::vector<prometheus::MetricFamily>> scrape(const std::optional<NetnsId>& only)
 {
-    std::vector<NamedOverview> all;
+    std::vector<NamedSnapshot> all;
     HW_TRY(const auto inodes, instance_inodes());
     for (const auto& inode : inodes) {
         if (only && inode != std::to_string(only->inode)) continue;
@@ -42,7 +43,7 @@ Result<std::vector<prometheus::MetricFamily>> scrape(const std::optional<NetnsId
         const auto netns = path.empty() ? Result<Fd>(Fd()) : open_netns(path);
         if (!netns || !*netns) continue;  // it is ending
         HW_CHECK(in_netns(netns->get(), [&]() -> Status {
-            HW_TRY(auto one, overview());
+            HW_TRY(auto one, take_snapshot());
             all.push_back({path, std::move(one)});
             return {};
         }));
@@ -70,7 +71,7 @@ Result<int> serve(const AgentOptions& options)
     HW_TRY(auto events, HostEvents::open());
     HW_TRY(auto checks, Checks::open());
     HW_TRY(const auto claimed, claim_for_agent(only));
-    std::mutex at_work;  // what looks at instances is written for one thread
+    std::mutex at_work;  // held by who looks at instances: that code is written for one thread
     std::optional<MetricsServer> server;
     if (!options.listen.empty()) {
         HW_TRY(server, MetricsServer::start(options.listen, [&only, &at_work] {
@@ -112,11 +113,9 @@ void register_agent(CLI::App& app, Cli& cli)
     add_common_options(command, options->common, true);
     command->get_option("--netns")->description("serve this network namespace only: a name, a process id, or a path");
     command->footer(
-        "Runs in the foreground until it is ended, and serves every network namespace that has rules. It attaches "
-        "rules\n"
+        "Runs in the foreground until it is ended, and serves every network namespace that has rules. It attaches rules\n"
         "to devices that appear and match, again to devices and cgroups that are made anew, and removes rules whose\n"
-        "container is gone, whose lease ended, or that expired 10 minutes ago. Without it the next command that "
-        "changes\n"
+        "container is gone, whose lease ended, or that expired 10 minutes ago. Without it the next command that changes\n"
         "something in that namespace does the same. When it ends, or is killed, all rules stay as they are.\n"
         "A line on stderr for each thing done; --json: lines of JSON on stdout.\n\n"
         "Examples:\n  headwind agent\n  headwind agent --listen 127.0.0.1:9431\n  headwind agent --netns blue --json\n"

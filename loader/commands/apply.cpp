@@ -1,4 +1,5 @@
-// headwind apply
+// SPDX-License-Identifier: MIT
+// The command `headwind apply`: makes the rules of a set those of a file.
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -45,9 +46,10 @@ Result<std::string> owner_of(const ApplyOptions& options)
     return owner_or_user("scenario-" + stem);
 }
 
-// ---- what is remembered ----
+// ---- the memory of applied rules ----
 
-// Below /run, which a reboot empties; where it does not (kexec, a container that starts again), the boot id tells.
+// The memory of an owner's applied rules, in a file below /run, which a reboot empties; where it does not (kexec, a
+// container that starts again), the boot id tells.
 class Memory {
 public:
     static Result<Memory> open(const std::string& owner)
@@ -65,7 +67,7 @@ public:
         return memory;
     }
     AppliedRules read() const { return parse_applied(read_text(path_), of_); }
-    // Another file takes the place of the one before: a reader sees one of the two.
+    // A new file takes the place of the one before: a reader sees one of the two.
     Status write(const AppliedRules& applied) const
     {
         const auto directory = fs::path(path_).parent_path().string(), fresh = path_ + ".new";
@@ -87,7 +89,7 @@ private:
 Result<std::vector<DeclaredRule>> read_declared(const ApplyOptions& options, const std::string& owner)
 {
     HW_TRY(const auto lines, read_rule_file(options.file, options.common));
-    const auto environment = owner_in_environment();  // is every line's, if it says nothing
+    const auto environment = owner_in_environment();  // the owner of every line that names none
     std::vector<DeclaredRule> out;
     for (const auto& line : lines) {
         if (line.changes.add.size() != 1)
@@ -106,7 +108,7 @@ Result<std::vector<DeclaredRule>> read_declared(const ApplyOptions& options, con
     return out;
 }
 
-// ---- what was done ----
+// ---- the report ----
 
 struct Report {
     std::vector<RuleView> added, changed;
@@ -117,7 +119,7 @@ void print(const Report& report)
 {
     const auto tell = [](const char* what, const std::vector<RuleView>& views) {
         for (const auto& view : views) {
-            put("{} {}: {}\n", what, view.record.rule.name, rule_sentence(view));
+            put("{} {}: {}\n", what, view.record.rule.name, describe_rule(view));
             if (const auto words = opening_words(view); !words.empty()) put("{}: {}\n", view.record.rule.name, words);
             if (view.state == RuleState::waiting)
                 put("{}: no such device is there yet; `headwind agent` takes it when it comes\n",
@@ -158,7 +160,7 @@ Report report_of(const SetChange& done, std::vector<RuleView> views)
     return out;
 }
 
-// What the set is about: its rules, those of its names, and what it protects.
+// Selects the rules that the set is about: the owner's, those with its names, and its protections.
 RuleFilter filter_of(const std::vector<DeclaredRule>& declared, const std::string& owner)
 {
     RuleFilter out;
@@ -174,7 +176,7 @@ Result<int> apply(const ApplyOptions& options)
 {
     HW_TRY(const auto owner, owner_of(options));
     HW_CHECK(enter(options.common));
-    std::vector<DeclaredRule> declared;  // --remove: none
+    std::vector<DeclaredRule> declared;  // none with --remove
     if (!options.remove) {
         HW_TRY(declared, read_declared(options, owner));
     }
@@ -191,8 +193,8 @@ Result<int> apply(const ApplyOptions& options)
     HW_TRY(const auto seen, find_rules(filter));
     HW_TRY(const auto intended, decide(seen));
     if (!intended.add.empty() || !intended.change.empty()) HW_CHECK(refuse_in_panic());
-    HW_CHECK(agree(intended, options.yes));
-    HW_TRY(auto views, change_rules(filter, decide));  // also where nothing is to change: devices may have come
+    HW_CHECK(prompt(intended, options.yes));
+    HW_TRY(auto views, change_rules(filter, decide));  // called also where nothing is to change: devices may have come
     HW_TRY(const auto now, find_rules(filter));
     HW_CHECK(memory.write(options.remove ? remember_stop(applied, owner, before, boottime_ns())
                                          : remember_set(declared, owner, applied, now)));

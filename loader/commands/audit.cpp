@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Composes the line of the audit, and sends it to the journal or prints it.
 #include "commands/audit.h"
 
 #define SD_JOURNAL_SUPPRESS_LOCATION
@@ -46,7 +48,8 @@ std::string who()
                        sudo != nullptr && *sudo != '\0' ? fmt::format(", by sudo from {}", sudo) : "");
 }
 
-// Of the calling thread, as lsns and /proc/PID/ns/net name it; empty: not known.
+// The network namespace of a process, or of the calling thread ("thread-self"), as lsns and /proc/PID/ns/net name it;
+// empty: not known.
 std::string netns_of(const char* process)
 {
     struct stat info {};
@@ -69,7 +72,7 @@ std::string what(const Changed& changed)
     const auto add = [&parts](const char* verb, const std::vector<RuleView>& views) {
         for (const auto& view : views)
             parts.push_back(fmt::format("{} {}: {}", view.record.guard == Guard::no ? verb : "left alone",
-                                        view.record.rule.name, rule_sentence(view)));
+                                        view.record.rule.name, describe_rule(view)));
     };
     if (!changed.words.empty()) parts.push_back(changed.words);
     add("added", changed.added);
@@ -86,7 +89,7 @@ std::string what(const Changed& changed)
 
 bool send_to_journal(const std::vector<std::pair<const char*, std::string>>& fields)
 {
-    if (access(journal_socket, F_OK) != 0) return false;  // sd_journal_sendv() says then that all went well
+    if (access(journal_socket, F_OK) != 0) return false;  // without it, sd_journal_sendv() says that all went well
     std::vector<std::string> texts;
     for (const auto& [name, value] : fields) texts.push_back(fmt::format("{}={}", name, value));
     std::vector<iovec> pieces;
@@ -123,7 +126,7 @@ void audit(const std::string& command, const Changed& changed)
                                        {"HEADWIND_COMMAND", command},
                                        {"HEADWIND_RULES", fmt::format("{}", fmt::join(names_in(changed), " "))},
                                        {"HEADWIND_NETNS", netns_of("thread-self")}});
-    // In one write, so that it stays whole beside what others write.
+    // say() writes the line in one write, so that it stays whole beside what others write.
     if (!sent) say("headwind: audit: {} {}\n", now_in_utc(), line);
 }
 

@@ -1,5 +1,6 @@
-// Who changed what: one line for each command that changed something, in the journal or, where there is none, on
-// stderr.
+// SPDX-License-Identifier: MIT
+// The audit: one line for each command that changed something, which says who changed what, in the journal or, where
+// there is none, on stderr.
 #pragma once
 
 #include <string>
@@ -8,12 +9,12 @@
 
 namespace headwind {
 
-// "user root (uid 0, by sudo from alice), headwind add: added slow-db: packets sent ...". One line, printable whatever
-// the environment says.
+// The line: "user root (uid 0, by sudo from alice), headwind add: added slow-db: packets sent ...". One line, printable
+// whatever the environment says.
 std::string audit_line(const std::string& command, const Changed& changed);
 
-// To the journal with the fields HEADWIND_USER, HEADWIND_COMMAND, HEADWIND_RULES (names, a blank between them) and
-// HEADWIND_NETNS ("net:[4026531840]"). `command`: "add".
+// Writes the line, to the journal with the fields HEADWIND_USER, HEADWIND_COMMAND, HEADWIND_RULES (names, a blank
+// between them) and HEADWIND_NETNS ("net:[4026531840]"). `command`: "add".
 void audit(const std::string& command, const Changed& changed);
 
 }  // namespace headwind

@@ -1,4 +1,5 @@
-// headwind batch
+// SPDX-License-Identifier: MIT
+// The command `headwind batch`: adds, changes and removes the rules of a file's lines in one instant.
 #include <nlohmann/json.hpp>
 
 #include "commands/cli.h"
@@ -36,7 +37,7 @@ Result<int> batch(const BatchOptions& options)
     HW_TRY(auto changes, read_changes(options));
     HW_TRY(changes.confirm, parse_confirm(options.confirm));
     if (!changes.add.empty() || !changes.change.empty()) HW_CHECK(refuse_in_panic());
-    HW_CHECK(agree(changes, options.yes));
+    HW_CHECK(prompt(changes, options.yes));
     HW_TRY(auto views, apply_changes(changes));
     report_guards(views);
     tell_confirm(changes.confirm);
@@ -46,7 +47,7 @@ Result<int> batch(const BatchOptions& options)
         print_json(nlohmann::json{{"rules", json}, {"removed", changes.remove}});
         return 0;
     }
-    for (const auto& view : views) put("{}: {}\n", view.record.rule.name, rule_sentence(view));
+    for (const auto& view : views) put("{}: {}\n", view.record.rule.name, describe_rule(view));
     for (const auto& name : changes.remove) put("removed {}\n", name);
     return 0;
 }

@@ -1,4 +1,5 @@
-// headwind change
+// SPDX-License-Identifier: MIT
+// The command `headwind change`: changes rules while packets flow.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -14,7 +15,7 @@ namespace {
 
 struct ChangeOptions {
     CommonOptions common;
-    ChangeWords words;
+    ChangeArgs words;
     std::string confirm;
     bool yes = false;
 };
@@ -26,7 +27,7 @@ Result<int> change(const ChangeOptions& options)
     HW_TRY(changes.confirm, parse_confirm(options.confirm));
     HW_TRY(changes.protect, make_protections(options.words.protect));
     HW_CHECK(enter(options.common));
-    HW_CHECK(agree(changes, options.yes));
+    HW_CHECK(prompt(changes, options.yes));
     HW_TRY(auto views, apply_changes(changes));
     report_guards(views);
     tell_confirm(changes.confirm);
@@ -39,7 +40,7 @@ Result<int> change(const ChangeOptions& options)
         return 0;
     }
     for (const auto& view : views) {
-        put("{}: {}\n", view.record.rule.name, rule_sentence(view));
+        put("{}: {}\n", view.record.rule.name, describe_rule(view));
         for (const auto& words : {opening_words(view), ingress_words(view)})
             if (!words.empty()) put("{}: {}\n", view.record.rule.name, words);
     }
@@ -48,7 +49,7 @@ Result<int> change(const ChangeOptions& options)
 
 }  // namespace
 
-Result<std::vector<ChangeRequest>> change_requests(const ChangeWords& words)
+Result<std::vector<ChangeRequest>> change_requests(const ChangeArgs& words)
 {
     std::optional<std::uint64_t> duration;
     if (!words.duration.empty()) {
@@ -81,8 +82,7 @@ void register_change(CLI::App& app, Cli& cli)
     command->footer(
         "Counters and the state of the rate live on. Each packet meets a rule as it was or as it is, never a mixture;\n"
         "several rules change in the same instant. `off` takes an impairment away, `any` a selector: --loss off,\n"
-        "--flap off, --between off, --days off, --ramp off, --trace off, --port any, --flows any. A trace that stays "
-        "is not read again.\n\n"
+        "--flap off, --between off, --days off, --ramp off, --trace off, --port any, --flows any. A trace that stays is not read again.\n\n"
         "Examples:\n"
         "  headwind change slow-db --delay 80ms\n"
         "  headwind change slow-db --loss off --for 10m\n"

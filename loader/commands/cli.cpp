@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Parses command lines, registers the commands, and has the options that several of them share.
 #include "commands/cli.h"
 
 #include <pwd.h>
@@ -20,7 +22,7 @@ namespace {
 
 constexpr const char* no_value = "has no value (a variable that is not set?): leave it out, or give it one";
 
-// "--hold", "-y"; not "-", and no negative number.
+// Whether a word looks like an option, as "--hold" and "-y" do; "-" and negative numbers do not.
 bool looks_like_option(const std::string& word)
 {
     return word.size() > 1 && word[0] == '-' &&
@@ -79,13 +81,12 @@ void add_common_options(CLI::App* command, CommonOptions& options, bool json)
     command
         ->add_option(
             "--host-root", options.host_root,
-            "in a container: where the host's / is mounted, as /host; /proc, /run, /sys/fs/cgroup and /var/lib "
-            "are read there")
+            "in a container: where the host's / is mounted, as /host; /proc, /run, /sys/fs/cgroup and /var/lib are read there")
         ->type_name("PATH")
         ->envname("HEADWIND_HOST_ROOT")
         ->transform([](const std::string& path) {
             const auto end = path.find_last_not_of('/') + 1;
-            return end == 0 && !path.empty() ? "/." : path.substr(0, end);  // /./proc: an empty one is none
+            return end == 0 && !path.empty() ? "/." : path.substr(0, end);  // gives /./proc: an empty root is none
         });
     if (json) command->add_flag("--json", options.json, "print JSON");
 }
@@ -95,9 +96,9 @@ void add_namespace_options(CLI::App* command, CommonOptions& options)
     constexpr const char* group = "The network namespace of";
     auto* netns = command->get_option("--netns");
     auto* container =
-        command->add_option("--container", options.party.container, "a container: id, 6 digits of it, name");
-    auto* pod = command->add_option("--pod", options.party.pod, "a pod");
-    auto* pid = command->add_option("--pid", options.party.pid, "a process");
+        command->add_option("--container", options.subject.container, "a container: id, 6 digits of it, name");
+    auto* pod = command->add_option("--pod", options.subject.pod, "a pod");
+    auto* pid = command->add_option("--pid", options.subject.pid, "a process");
     container->type_name("ID|NAME")->group(group)->excludes(netns);
     pod->type_name("NAMESPACE/NAME")->group(group)->excludes(netns)->excludes(container);
     pid->type_name("N")->group(group)->excludes(netns)->excludes(container)->excludes(pod);
@@ -114,7 +115,7 @@ Status enter(const CommonOptions& options)
 {
     use_host_root(options.host_root);
     HW_CHECK(find_bpffs());
-    if (options.party.given()) return enter_netns_of(options.party, options.host_root);
+    if (options.subject.given()) return enter_netns_of(options.subject, options.host_root);
     if (options.netns.empty()) return {};
     return enter_netns(options.netns);
 }

@@ -1,4 +1,5 @@
-// headwind comcast
+// SPDX-License-Identifier: MIT
+// The command `headwind comcast`: adds and removes the rules that comcast's options ask for.
 #include "rule/comcast.h"
 
 #include <nlohmann/json.hpp>
@@ -29,11 +30,7 @@ int report_stopped(const Removed& removed, bool json)
         print_json(nlohmann::json{{"removed", removed.rules}, {"packets_lost", removed.packets_lost}});
         return 0;
     }
-    for (const auto& name : removed.rules) put("removed {}\n", name);
-    if (removed.rules.empty()) put("no rules of comcast's to remove\n");
-    if (removed.packets_lost != 0)
-        say("headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
-            default_drain.count());
+    report_removed(removed, "no rules of comcast's to remove");
     return 0;
 }
 
@@ -65,7 +62,7 @@ Result<std::vector<RuleView>> add_all(const std::vector<Rule>& rules)
         request.replace = true;
         changes.add.push_back(std::move(request));
     }
-    // What an earlier run left.
+    // The rule for everything else, which an earlier run may have left, goes.
     changes.if_exists = true;
     if (rules.size() == 1) changes.remove.emplace_back(comcast_default_rule);
     return apply_changes(changes);
@@ -76,7 +73,7 @@ Result<int> start(const ComcastCommand& options)
     HW_TRY(const auto texts, translate_comcast(options.comcast));
     std::vector<Rule> rules;
     std::vector<std::string> commands;
-    for (const RuleText& text : texts) {
+    for (const RuleSpec& text : texts) {
         auto rule = make_rule(text);
         if (!rule) return fail(rule.error().kind, "{}", in_comcast_words(rule.error().message));
         rules.push_back(std::move(*rule));
@@ -94,7 +91,7 @@ Result<int> start(const ComcastCommand& options)
         print_commands(commands, json);
         return 0;
     }
-    for (const auto& view : views) put("{}: {}\n", view.record.rule.name, rule_sentence(view));
+    for (const auto& view : views) put("{}: {}\n", view.record.rule.name, describe_rule(view));
     if (!views.empty()) put("The same in Headwind's words:\n");
     for (const auto& command : commands) put("{}{}\n", views.empty() ? "" : "  ", command);
     return 0;
@@ -114,8 +111,7 @@ constexpr const char* footer =
     "  --packet-loss 10%          add --name comcast --loss 10%\n"
     "  --device eth0              --dev eth0 (several: eth0,eth1); what is sent through it, as in comcast\n"
     "  --target-addr, -port       --remote, --remote-port\n"
-    "  --target-proto             --proto. With an address or a port: tcp,udp,icmp unless given; icmp is ICMPv6 too, "
-    "and\n"
+    "  --target-proto             --proto. With an address or a port: tcp,udp,icmp unless given; icmp is ICMPv6 too, and\n"
     "                             left out where ports are named. Without any --target-...: all of IP on the device\n"
     "  --default-bw 20000         add --name comcast-default --rate 20000kbit --priority -1: all that is no target\n"
     "  --stop                     del --if-exists comcast comcast-default\n\n"

@@ -1,4 +1,5 @@
-// headwind confirm, and --confirm of the commands that change something
+// SPDX-License-Identifier: MIT
+// The command `headwind confirm`, and the option --confirm of the commands that change something.
 #include <nlohmann/json.hpp>
 
 #include "commands/cli.h"
@@ -59,8 +60,7 @@ void register_confirm(CLI::App& app, Cli& cli)
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
     command->footer(
-        "What a command with --confirm changed is undone by the kernel when its time is over: also if the connection "
-        "it\n"
+        "What a command with --confirm changed is undone by the kernel when its time is over: also if the connection it\n"
         "was typed on is cut off. Until then nothing else can be done to the rules it is about, but `clear`.\n\n"
         "Examples:\n"
         "  headwind add --name all --dev eth0 --loss 30% --yes --confirm 60s\n"

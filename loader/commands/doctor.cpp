@@ -1,5 +1,6 @@
-// headwind doctor: looks, changes nothing. What needs a device of its own is tried in a network namespace that goes
-// away with the thread that made it.
+// SPDX-License-Identifier: MIT
+// The command `headwind doctor`: looks, changes nothing. Probes that need a device of their own run in a network
+// namespace that goes away with the thread that made it.
 #include "commands/doctor.h"
 
 #include <net/if.h>
@@ -9,9 +10,7 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <future>
-#include <iterator>
 #include <map>
 
 #include <bpf/bpf.h>
@@ -30,6 +29,7 @@
 #include "host/host.h"
 #include "host/netlink.h"
 #include "ruleset/xdp.h"
+#include "util/file.h"
 #include "util/output.h"
 
 namespace headwind {
@@ -38,13 +38,7 @@ namespace {
 using netlink::Link;
 using Links = std::vector<Link>;
 
-constexpr std::uint32_t backlog_with_line = 100'000;  // packets: what a line raises it to
-
-std::string read_file(const char* path)
-{
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
+constexpr std::uint32_t backlog_with_line = 100'000;  // packets; a line raises the backlog to this
 
 Check not_tried(const char* name)
 {
@@ -69,7 +63,8 @@ Check probe_bpf()
     return open ? check_ok("bpf", "programs can be loaded") : check_failed("bpf", Lacks::everything, open.error());
 }
 
-// Shown in the host's first namespace only. The thread may be in it even where process 1 cannot be asked for it.
+// Reads a sysctl that is shown in the host's first network namespace only. The thread may be in that namespace even
+// where process 1 cannot be asked for it.
 Result<std::uint32_t> read_host_sysctl(const std::string& path)
 {
     const auto here = read_sysctl(path);
@@ -127,7 +122,7 @@ Check probe_line()
 Check probe_clsact()
 {
     const auto made = try_in_new_namespace([]() -> Status {
-        constexpr int lo = 1;  // in every namespace
+        constexpr int lo = 1;  // its index in every namespace
         HW_CHECK(netlink::create_clsact(lo));
         return {};
     });
@@ -184,7 +179,8 @@ Check check_devices(const Links& defaults)
     return check_note("devices", "none is up that rules without --dev could go to", "name one with --dev");
 }
 
-// Those that are down are left out: tunnel modules put one of each kind into every namespace.
+// Tells of devices that cannot be impaired. Devices that are down are left out: tunnel modules put one of each kind
+// into every namespace.
 std::optional<Check> check_unsupported(const Links& links)
 {
     std::vector<std::string> reasons;
@@ -245,7 +241,7 @@ Check probe_xdp(const Links& links)
         if (!opened || !*opened) return false;
         for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot)
             if ((*opened)->control->devices[slot].ifindex == static_cast<__u32>(link.index))
-                return front_on(**opened, slot) != Xdp::off;
+                return xdp_mode_at(**opened, slot) != Xdp::off;
         return false;
     };
     std::vector<XdpDevice> devices;
@@ -256,7 +252,7 @@ Check probe_xdp(const Links& links)
 
 Check probe_rules()
 {
-    const auto all = overview();
+    const auto all = take_snapshot();
     if (!all) return check_failed("rules", Lacks::everything, all.error());
     return check_instance(*all);
 }

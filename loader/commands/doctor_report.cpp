@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Draws the conclusions of `headwind doctor`, and formats them as text and JSON.
 #include <linux/capability.h>
 
 #include <algorithm>
@@ -155,7 +157,7 @@ Check check_xdp(const std::vector<XdpDevice>& devices)
     return check_note("xdp", detail, "nothing to do: it stays, and tc decides there");
 }
 
-Check check_instance(const Overview& all)
+Check check_instance(const Snapshot& all)
 {
     if (!all.exists) return check_ok("rules", "none in this network namespace");
     const auto live = std::count_if(all.rules.begin(), all.rules.end(),

@@ -1,4 +1,5 @@
-// headwind exporter
+// SPDX-License-Identifier: MIT
+// The command `headwind exporter`: serves the counters of a network namespace to Prometheus.
 #include <csignal>
 #include <future>
 
@@ -16,19 +17,20 @@ struct ExporterOptions {
     std::string listen = "127.0.0.1:9431";
 };
 
-// In a thread of its own, which alone enters the namespace: the web server's threads stay where its socket is. Entered
-// anew each time, since an open file would keep a namespace alive that its owner has deleted.
-Result<Overview> read_overview(const CommonOptions& options)
+// Takes a snapshot in a thread of its own, which alone enters the namespace: the web server's threads stay where its
+// socket is. The namespace is entered anew each time, since an open file would keep a deleted one alive.
+Result<Snapshot> read_snapshot(const CommonOptions& options)
 {
     return std::async(std::launch::async,
-                      [&options]() -> Result<Overview> {
+                      [&options]() -> Result<Snapshot> {
                           HW_CHECK(enter(options));
-                          return overview();
+                          return take_snapshot();
                       })
         .get();
 }
 
-// Blocked before the web server's threads are made, so that only sigwait gets them.
+// Blocks the signals that end the exporter. It is called before the web server's threads are made, so that only sigwait
+// gets them.
 sigset_t block_end_signals()
 {
     sigset_t signals;
@@ -41,10 +43,10 @@ sigset_t block_end_signals()
 
 Result<int> serve(const ExporterOptions& options)
 {
-    HW_CHECK(read_overview(options.common));  // what cannot work is said now, not at the first scrape
+    HW_CHECK(read_snapshot(options.common));  // an error is told now, not at the first scrape
     const auto signals = block_end_signals();
     const auto scrape = [&options]() -> Result<std::vector<prometheus::MetricFamily>> {
-        HW_TRY(const auto all, read_overview(options.common));
+        HW_TRY(const auto all, read_snapshot(options.common));
         return metric_families(all);
     };
     HW_TRY(const auto server, MetricsServer::start(options.listen, scrape));

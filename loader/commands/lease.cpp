@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Parses leases, and renews the lease of a rule until a signal comes.
 #include "commands/lease.h"
 
 #include "engine/engine.h"
@@ -39,7 +41,7 @@ Status hold(const RuleInfo& record)
 {
     const auto signals = hold_signals();
     const auto interval = renewal_interval(record.lease);
-    while (sigtimedwait(&signals, nullptr, &interval) < 0) HW_CHECK(renew_lease(record.state, record.lease));
+    while (sigtimedwait(&signals, nullptr, &interval) < 0) HW_CHECK(renew_lease(record.stable_id, record.lease));
     return {};
 }
 

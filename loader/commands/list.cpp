@@ -1,4 +1,5 @@
-// headwind list, headwind stats
+// SPDX-License-Identifier: MIT
+// The commands `headwind list` and `headwind stats`: show the rules, and their counters.
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,12 +21,12 @@ namespace {
 
 struct ListOptions {
     CommonOptions common;
-    std::vector<std::string> names;  // stats: empty: all
+    std::vector<std::string> names;  // for stats; empty: all
     bool watch = false;
-    bool everywhere = false;  // of every network namespace
+    bool everywhere = false;  // show the rules of every network namespace
 };
 
-nlohmann::json to_json(const Overview& all)
+nlohmann::json to_json(const Snapshot& all)
 {
     nlohmann::json out{{"panic", all.panic}, {"rules", nlohmann::json::array()}};
     for (const auto& rule : all.rules) out["rules"].push_back(headwind::to_json(rule));
@@ -49,15 +50,15 @@ std::string coloured(RuleState state)
     return fmt::format(fmt::fg(colour), "{}", text);
 }
 
-std::size_t name_width(const Overview& all)
+std::size_t name_width(const Snapshot& all)
 {
     std::size_t width = 4;
     for (const auto& rule : all.rules) width = std::max(width, rule.record.rule.name.size());
     return width;
 }
 
-// A packet can come past two of them: a pod's veth, then the network card.
-bool has_several_devices(const Overview& all)
+// Whether the rules are at several devices besides lo. A packet can pass two: a pod's veth, then the network card.
+bool has_several_devices(const Snapshot& all)
 {
     std::set<std::string> names;
     for (const auto& rule : all.rules) names.insert(rule.devices.begin(), rule.devices.end());
@@ -65,15 +66,15 @@ bool has_several_devices(const Overview& all)
     return names.size() > 1;
 }
 
-// Whose a rule is, is said of others'.
-void print_list(const Overview& all)
+// Prints a line or more for each rule; the owner is named if it is not the user.
+void print_list(const Snapshot& all)
 {
     const auto me = invoking_user();
     const auto width = name_width(all);
     for (const auto& rule : all.rules) {
         put("{:<{}}  ", rule.record.rule.name, width);
         write_out(coloured(rule.state));
-        put("  {}{}\n", rule_sentence(rule), rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
+        put("  {}{}\n", describe_rule(rule), rule.record.owner == me ? "" : fmt::format(" (of {})", rule.record.owner));
         if (!rule.trouble.empty()) put("{:<{}}  {}\n", "", width, rule.trouble);
         for (const auto& words : {opening_words(rule), ingress_words(rule)})
             if (!words.empty()) put("{:<{}}  {}\n", "", width, words);
@@ -90,13 +91,13 @@ void print_list(const Overview& all)
         put("The programs that run are another version's: `headwind upgrade` puts this one's in their place.\n");
 }
 
-void say_panic(const Overview& all)
+void say_panic(const Snapshot& all)
 {
     if (all.panic) put("panic is on: no rule has an effect; `headwind panic --off` goes on\n");
 }
 
-// Rules of containers and pods are in namespaces of their own.
-Result<int> show_everywhere(const ListOptions& options, void (*show)(const Overview&))
+// Shows the rules of every network namespace: rules of containers and pods are in namespaces of their own.
+Result<int> show_everywhere(const ListOptions& options, void (*show)(const Snapshot&))
 {
     auto json = nlohmann::json::array();
     bool any = false, said_panic = false;
@@ -104,7 +105,7 @@ Result<int> show_everywhere(const ListOptions& options, void (*show)(const Overv
     std::optional<Error> trouble;
     for (const auto& path : paths) {
         if (!enter_netns(path)) continue;  // it ended meanwhile
-        const auto all = overview();
+        const auto all = take_snapshot();
         if (!all) {
             trouble = all.error();
             say("headwind: in {}: {}\n", printable(path), all.error().message);
@@ -130,7 +131,7 @@ Result<int> list(const ListOptions& options)
 {
     HW_CHECK(enter(options.common));
     if (options.everywhere) return show_everywhere(options, print_list);
-    HW_TRY(const auto all, overview());
+    HW_TRY(const auto all, take_snapshot());
     if (options.common.json) {
         print_json(to_json(all));
         return 0;
@@ -163,7 +164,7 @@ constexpr Column columns[] = {
     {"reordered", 11, false, [](const Counters& c) { return c.reordered; }},
 };
 
-std::vector<Column> columns_for(const Overview& all)
+std::vector<Column> columns_for(const Snapshot& all)
 {
     std::vector<Column> shown;
     for (const Column& column : columns) {
@@ -175,7 +176,7 @@ std::vector<Column> columns_for(const Overview& all)
     return shown;
 }
 
-void print_table(const Overview& all)
+void print_table(const Snapshot& all)
 {
     const auto width = name_width(all);
     const auto shown = columns_for(all);
@@ -191,8 +192,7 @@ void print_table(const Overview& all)
                 put("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "", width,
                     c.unstampable);
             if (c.shared != 0)
-                put("{:<{}}  {} packets were only subject to loss and partition: their sender keeps them (pktgen, "
-                    "NC-SI)\n",
+                put("{:<{}}  {} packets were only subject to loss and partition: their sender keeps them (pktgen, NC-SI)\n",
                     "", width, c.shared);
         }
     }
@@ -200,7 +200,7 @@ void print_table(const Overview& all)
         all.line.held_bytes, all.max_held, all.line.dropped_packets);
 }
 
-Status keep_named(Overview& all, const std::vector<std::string>& names)
+Status keep_named(Snapshot& all, const std::vector<std::string>& names)
 {
     for (const auto& name : names)
         if (std::none_of(all.rules.begin(), all.rules.end(), [&](const auto& r) { return r.record.rule.name == name; }))
@@ -212,7 +212,7 @@ Status keep_named(Overview& all, const std::vector<std::string>& names)
     return {};
 }
 
-void print_stats(const Overview& all)
+void print_stats(const Snapshot& all)
 {
     say_panic(all);
     if (all.rules.empty())
@@ -226,7 +226,7 @@ Result<int> stats(const ListOptions& options)
     HW_CHECK(enter(options.common));
     if (options.everywhere) return show_everywhere(options, print_table);
     for (;;) {
-        HW_TRY(auto all, overview());
+        HW_TRY(auto all, take_snapshot());
         HW_CHECK(keep_named(all, options.names));
         if (options.watch && isatty(STDOUT_FILENO) && !options.common.json) write_out("\033[H\033[2J");
         if (options.common.json)

@@ -1,4 +1,5 @@
-// headwind panic
+// SPDX-License-Identifier: MIT
+// The command `headwind panic`: turns every rule of the host off, or ends that.
 #include <nlohmann/json.hpp>
 
 #include "commands/cli.h"
@@ -23,9 +24,7 @@ Result<int> panic(const PanicOptions& options)
     else if (options.off)
         put("rules of every namespace have their effect again\n");
     else
-        put("every rule of every namespace is off, and none can be added. Go on with `headwind panic --off`, or remove "
-            "the "
-            "rules with `headwind clear --everywhere --anyone`\n");
+        put("every rule of every namespace is off, and none can be added. Go on with `headwind panic --off`, or remove the rules with `headwind clear --everywhere --anyone`\n");
     return 0;
 }
 

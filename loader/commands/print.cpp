@@ -1,4 +1,5 @@
-// Rules as people and programs read them.
+// SPDX-License-Identifier: MIT
+// Describes rules, and prints them as text and JSON.
 #include "commands/print.h"
 
 #include <time.h>
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::uint32_t seconds_per_day = 86'400;
 
-// Of the host; read once for all the rules of a list.
+// The name of the host's time zone, read once for all the rules of a list.
 const std::string& zone_name()
 {
     static const std::string name = host_zone().value_or(Zone{}).name;
@@ -38,15 +39,16 @@ std::string clock_text(std::int64_t until)
     return text;
 }
 
-std::string rule_sentence(const RuleView& view)
+std::string describe_rule(const RuleView& view)
 {
-    SentenceContext context;
+    DescribeContext context;
     context.devices = view.devices;
     if (view.record.until != 0) context.until = clock_text(view.record.until);
     context.lease = view.record.lease;
     if (view.record.rule.hours) context.zone = zone_name();
     if (view.record.everywhere) context.devices = {"every device"};
-    return sentence(view.record.rule, context) + (view.record.guard == Guard::protect ? ", whatever rules say" : "");
+    return describe_rule(view.record.rule, context) +
+           (view.record.guard == Guard::protect ? ", whatever rules say" : "");
 }
 
 std::string opening_words(const RuleView& view)
@@ -101,7 +103,7 @@ nlohmann::json to_json(const RuleView& view)
         out["off_until"] = opening_words(view).substr(std::string_view("off until ").size());
         out["off_until_unix_s"] = view.opening.at;
     }
-    out["sentence"] = rule_sentence(view);
+    out["sentence"] = describe_rule(view);
     out["attached_to"] = view.devices;
     for (const auto& [device, xdp, other] : view.ingress) {
         out["ingress_hooks"].push_back(
@@ -124,8 +126,17 @@ void report_guards(std::vector<RuleView>& views)
     for (const auto& view : views)
         if (view.record.guard != Guard::no)
             say("headwind: {}: {}\n", view.record.guard == Guard::ssh ? "spared" : view.record.rule.name,
-                rule_sentence(view));
+                describe_rule(view));
     std::erase_if(views, [](const RuleView& view) { return view.record.guard != Guard::no; });
+}
+
+void report_removed(const Removed& removed, std::string_view nothing)
+{
+    for (const auto& name : removed.rules) put("removed {}\n", name);
+    if (removed.rules.empty() && !nothing.empty()) put("{}\n", nothing);
+    if (removed.packets_lost != 0)
+        say("headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
+            default_drain.count());
 }
 
 }  // namespace headwind

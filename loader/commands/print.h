@@ -1,7 +1,9 @@
-// Rules as people and programs read them: a sentence, a state, JSON.
+// SPDX-License-Identifier: MIT
+// Rules as people and programs read them: a description, a state, JSON.
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -14,13 +16,15 @@ namespace headwind {
 // than ten minutes away.
 std::string clock_text(std::int64_t seconds);
 
-// The rule as everyone sees it: sentence, state, counters.
-std::string rule_sentence(const RuleView& view);
-// "off until Mon 09:00" of a rule whose hours it is not; empty: it is.
+// The description of a rule as it is now: with its devices, its end, its lease and the host's time zone.
+std::string describe_rule(const RuleView& view);
+// "off until Mon 09:00" for a rule that is outside its hours; else empty.
 std::string opening_words(const RuleView& view);
-// Who decides what comes in, where it is not tc everywhere or could be otherwise; empty: tc.
+// The hook that decides incoming packets, at each device; empty: tc at all of them, and no other XDP program is there.
 std::string ingress_words(const RuleView& view);
-// Takes what is left alone (RuleInfo::guard) out of the views and says it on stderr.
+// Prints "removed web", a line for each rule, or `nothing`; the number of packets that the line lost goes to stderr.
+void report_removed(const Removed& removed, std::string_view nothing);
+// Takes the guards (RuleInfo::guard) out of the views and tells of them on stderr.
 void report_guards(std::vector<RuleView>& views);
 nlohmann::json to_json(const RuleView& view);
 nlohmann::json to_json(const Counters& counters);

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Finds the dangers of changes, and asks on the terminal whether to go on.
 #include "commands/prompt.h"
 
 #include <net/if.h>
@@ -9,25 +11,25 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "engine/guards.h"
+#include "engine/ssh_guard.h"
 #include "host/devices.h"
 #include "util/output.h"
 
 namespace headwind {
 namespace {
 
-// Everything that goes through a device, or all of its TCP.
+// Whether the rule is for everything that goes through a device, or for all of its TCP.
 bool is_wide(const Rule& rule)
 {
     const auto& selector = rule.selector;
     const auto& protocols = selector.protocols;
     const bool all = protocols.empty() || std::find(protocols.begin(), protocols.end(), IPPROTO_TCP) != protocols.end();
-    return all && !rule.impairment.pass && !rule.party && selector.cgroups.empty() && selector.ports.empty() &&
+    return all && !rule.impairment.pass && !rule.subject && selector.cgroups.empty() && selector.ports.empty() &&
            selector.local_ports.empty() && selector.remote_ports.empty() && selector.locals.empty() &&
            selector.remotes.empty();
 }
 
-// Of devices that may be a host's only way to the world.
+// The names of the rule's devices that may be a host's only way to the world.
 Result<std::vector<std::string>> lifelines(const Rule& rule, bool may_wait)
 {
     HW_TRY(const auto links, netlink::list_links());
@@ -56,7 +58,7 @@ Status append_dangers(const Rule& rule, bool may_wait, const std::vector<SshConn
     return {};
 }
 
-// The rules that `changes` make of those there are, without an end.
+// The rules without an end that `changes` add, or make of rules there are.
 Result<std::vector<Rule>> endless_rules(const Changes& changes)
 {
     std::vector<Rule> out;
@@ -70,7 +72,7 @@ Result<std::vector<Rule>> endless_rules(const Changes& changes)
     for (const auto& record : records) by_name.emplace(record.rule.name, &record);
     for (const auto& request : changes.change) {
         const auto found = by_name.find(request.name);
-        if (found == by_name.end()) continue;  // what it is refused for
+        if (found == by_name.end()) continue;  // the change is refused for it
         const auto& before = *found->second;
         HW_TRY(auto rule, request.edit(before.rule));
         const bool leased = before.lease != 0 && before.rule.stop_if.empty();
@@ -93,7 +95,7 @@ Result<std::vector<std::string>> dangers(const Changes& changes)
     return out;
 }
 
-Status agree(const Changes& changes, bool yes)
+Status prompt(const Changes& changes, bool yes)
 {
     if (yes) return {};
     HW_TRY(const auto found, dangers(changes));

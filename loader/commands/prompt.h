@@ -1,4 +1,5 @@
-// Changes that could cut their own author off are agreed to first.
+// SPDX-License-Identifier: MIT
+// Asks for agreement to changes that could cut their own author off.
 #pragma once
 
 #include <string>
@@ -8,11 +9,11 @@
 
 namespace headwind {
 
-// What speaks against a set of changes, a sentence each: a rule without an end (--for, --lease) for everything through
-// a device other than a veth or lo, or for the SSH connection this is typed on. Changes nothing.
+// The dangers of a set of changes, a sentence each: a rule without an end (--for, --lease) for everything through a
+// device other than a veth or lo, or for the SSH connection the command is typed on. Changes nothing.
 Result<std::vector<std::string>> dangers(const Changes& changes);
 
 // Asks on the terminal, unless `yes` or there is nothing to ask. usage: not agreed, or no terminal to ask on.
-Status agree(const Changes& changes, bool yes);
+Status prompt(const Changes& changes, bool yes);
 
 }  // namespace headwind

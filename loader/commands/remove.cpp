@@ -1,4 +1,5 @@
-// headwind del, headwind clear
+// SPDX-License-Identifier: MIT
+// The commands `headwind del` and `headwind clear`: remove rules by name, or by owner.
 #include <nlohmann/json.hpp>
 
 #include <functional>
@@ -44,18 +45,12 @@ int report(const Removed& removed, bool as_json)
         print_json(to_json(removed));
         return 0;
     }
-    for (const auto& name : removed.rules) put("removed {}\n", name);
-    if (!removed.programs.empty())
-        put("took programs without rules off {}\n", describe(removed.programs));
-    else if (removed.rules.empty())
-        put("no rules to remove\n");
-    if (removed.packets_lost != 0)
-        say("headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
-            default_drain.count());
+    report_removed(removed, removed.programs.empty() ? "no rules to remove" : "");
+    if (!removed.programs.empty()) put("took programs without rules off {}\n", describe(removed.programs));
     return 0;
 }
 
-// They go, and come back unless that is confirmed.
+// Removes rules that come back unless their removal is confirmed.
 Result<Removed> remove_for_a_while(const RuleFilter& filter, std::uint64_t confirm,
                                    const std::function<std::vector<std::string>(const std::vector<RuleInfo>&)>& wanted,
                                    bool if_exists)
@@ -93,7 +88,7 @@ void say_what_stays(const Removed& removed)
         say("headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", rule.name, rule.owner, rule.owner);
 }
 
-// One after the other, each to its end: what cannot be cleared is told, and the rest goes on.
+// Clears the network namespaces one after the other, each to its end: the errors of one are told, and the rest goes on.
 Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_json)
 {
     HW_TRY(const auto paths, namespaces_in_use(!owner));
@@ -168,7 +163,7 @@ void register_clear(CLI::App& app, Cli& cli)
     auto* command = app.add_subcommand(
         "clear", "remove your rules of this namespace; with the last one, everything Headwind has there");
     add_common_options(command, options->common, true);
-    // The variable is asked for later: it must not keep --all and --anyone from what they are for.
+    // $HEADWIND_OWNER is asked for later: it must not keep --all and --anyone from what they are for.
     add_owner_flag(command, options->owner, "whose rules (default: $HEADWIND_OWNER, or the user's)");
     command->get_option("--owner")->envname("");
     command->add_flag("--anyone", options->anyone, "everyone's rules")->excludes(command->get_option("--owner"));

@@ -1,4 +1,5 @@
-// headwind renew
+// SPDX-License-Identifier: MIT
+// The command `headwind renew`: renews the leases of rules.
 #include "commands/cli.h"
 
 namespace headwind {

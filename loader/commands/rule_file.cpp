@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Reads files of rules line by line.
 #include "commands/rule_file.h"
 
 #include <fstream>
@@ -10,19 +12,19 @@
 namespace headwind {
 namespace {
 
-// A file changes one network namespace.
-Result<AddRequest> request_here(const AddWords& words, const CommonOptions& common)
+// The request of a line. A rule in another network namespace is refused: a file changes one only.
+Result<AddRequest> request_here(const AddArgs& words, const CommonOptions& common)
 {
     HW_TRY(const auto place, find_place(words, common));
     if (place && place->netns)
-        return fail(ErrorKind::usage,
-                    "the rule would sit {}, and a file changes one namespace only: name it before the file "
-                    "(--netns {}), or add --at host to the line",
-                    place->reason, place->netns_path);
+        return fail(
+            ErrorKind::usage,
+            "the rule would sit {}, and a file changes one namespace only: name it before the file (--netns {}), or add --at host to the line",
+            place->reason, place->netns_path);
     return add_request(words, place);
 }
 
-Status append_line(const LineWords& words, const CommonOptions& common, Changes& changes)
+Status append_line(const LineArgs& words, const CommonOptions& common, Changes& changes)
 {
     if (words.adds) {
         HW_TRY(auto request, request_here(words.add, common));

@@ -1,4 +1,5 @@
-// The flags of rules, and the lines of rule files, which have the same.
+// SPDX-License-Identifier: MIT
+// Adds the flags of rules to commands, and parses the lines of rule files, which have the same flags.
 #include "commands/cli.h"
 #include "commands/rule_line.h"
 #include "rule/flags.h"
@@ -8,28 +9,28 @@
 namespace headwind {
 namespace {
 
-CLI::Option* add_flag(CLI::App* command, const Flag& flag, RuleText& text)
+CLI::Option* add_flag(CLI::App* command, const Flag& flag, RuleSpec& text)
 {
     const auto names = fmt::format("{}{}{}", flag.name, flag.aliases.empty() ? "" : ",", flag.aliases);
     const std::string type(flag.type), help(flag.help);
     if (const auto* member = std::get_if<Switch>(&flag.member)) return command->add_flag(names, text.**member, help);
     if (const auto* word = std::get_if<Word>(&flag.member))
         return command->add_option(names, text.**word, help)->type_name(type);
-    // One text each: `run --port 80 -- bash -c ...` would lose its "--".
+    // A flag takes one text at a time: else `run --port 80 -- bash -c ...` would lose its "--".
     auto& list = text.*std::get<List>(flag.member);
     return command->add_option(names, list, help)->type_name(type)->take_all()->allow_extra_args(false);
 }
 
-void add_party_flags(CLI::App* command, PartyWords& words)
+void add_subject_flags(CLI::App* command, SubjectArgs& words)
 {
     const std::string group(rule_flag("--dev").group);
     auto* container =
         command->add_option("--container", words.container, "of this container: id, 6 digits of it, name");
     auto* pod = command->add_option("--pod", words.pod, "of this pod, or of one of its containers");
     auto* pid = command->add_option("--pid", words.pid, "of this process and all of its cgroup");
-    auto* at = command->add_option("--at", words.at,
-                                   "where the rule sits: in the pod's network namespace, or at the host side of its "
-                                   "veth; by default as is best");
+    auto* at = command->add_option(
+        "--at", words.at,
+        "where the rule sits: in the pod's network namespace, or at the host side of its veth; by default as is best");
     container->type_name("ID|NAME")->group(group);
     pod->type_name("NAMESPACE/NAME[/CONTAINER]")->group(group)->excludes(container);
     pid->type_name("N")->group(group)->excludes(container)->excludes(pod);
@@ -38,7 +39,7 @@ void add_party_flags(CLI::App* command, PartyWords& words)
 
 }  // namespace
 
-void add_rule_flags(CLI::App* command, RuleText& text)
+void add_rule_flags(CLI::App* command, RuleSpec& text)
 {
     for (const Flag& flag : rule_flags()) add_flag(command, flag, text)->group(std::string(flag.group));
 }
@@ -46,9 +47,9 @@ void add_rule_flags(CLI::App* command, RuleText& text)
 void add_protect_flag(CLI::App* command, std::vector<std::string>& texts)
 {
     command
-        ->add_option("--protect", texts,
-                     "let no rule of this namespace impair what comes from or goes to these addresses, ports or "
-                     "cgroups (a path): until `headwind del protect-...`, or the last rule goes")
+        ->add_option(
+            "--protect", texts,
+            "let no rule of this namespace impair what comes from or goes to these addresses, ports or cgroups (a path): until `headwind del protect-...`, or the last rule goes")
         ->type_name("CIDR|PORT|CGROUP,...")
         ->take_all()
         ->allow_extra_args(false);
@@ -59,11 +60,11 @@ void add_owner_flag(CLI::App* command, std::string& owner, const char* help)
     command->add_option("--owner", owner, help)->type_name("NAME")->envname("HEADWIND_OWNER");
 }
 
-void add_flags(CLI::App* command, AddWords& words)
+void add_flags(CLI::App* command, AddArgs& words)
 {
     command->add_option("--name", words.text.name, "what list, stats and del call the rule")->required();
     add_rule_flags(command, words.text);
-    add_party_flags(command, words.party);
+    add_subject_flags(command, words.subject);
     command->add_option("--for", words.duration, "the rule ends by itself after this time: 10m")->type_name("TIME");
     command
         ->add_option("--lease", words.lease,
@@ -83,7 +84,7 @@ void add_flags(CLI::App* command, AddWords& words)
         ->type_name("N");
 }
 
-void change_flags(CLI::App* command, ChangeWords& words)
+void change_flags(CLI::App* command, ChangeArgs& words)
 {
     command->add_option("name", words.names, "names, as `headwind list` shows them")->required();
     add_rule_flags(command, words.text);
@@ -104,7 +105,7 @@ RuleLine::RuleLine() : app_("batch")
     app_.add_subcommand("del")->add_option("name", words_.remove)->required();
 }
 
-Result<LineWords> RuleLine::parse(const std::string& line)
+Result<LineArgs> RuleLine::parse(const std::string& line)
 {
     words_ = {};
     try {

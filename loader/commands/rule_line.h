@@ -1,4 +1,5 @@
-// A line of a rule file, as words. Pure, but for $HEADWIND_OWNER.
+// SPDX-License-Identifier: MIT
+// A line of a rule file, parsed into arguments. Pure, but for $HEADWIND_OWNER.
 #pragma once
 
 #include <string>
@@ -8,24 +9,24 @@
 
 namespace headwind {
 
-// One of the three is asked for; with `add` and `change`, `remove` is empty.
-struct LineWords {
+// The arguments of a line, which asks for one of `add`, `change` and `remove`; with the first two, `remove` is empty.
+struct LineArgs {
     bool adds = false, changes = false;
-    AddWords add;
-    ChangeWords change;
+    AddArgs add;
+    ChangeArgs change;
     std::vector<std::string> remove;
 };
 
-// The grammar, made once: that takes longer than a line.
+// The grammar of lines. It is made once: making it takes longer than parsing a line.
 class RuleLine {
 public:
     RuleLine();
     RuleLine(const RuleLine&) = delete;
     RuleLine& operator=(const RuleLine&) = delete;
-    Result<LineWords> parse(const std::string& line);
+    Result<LineArgs> parse(const std::string& line);
 
 private:
-    LineWords words_;
+    LineArgs words_;
     CLI::App app_;
     CLI::App *add_ = nullptr, *change_ = nullptr;
 };

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Plans the changes of a declared set of rules, and keeps the memory of applied rules.
 #include "commands/rule_set.h"
 
 #include <algorithm>
@@ -20,7 +22,7 @@ bool is_past(std::uint64_t deadline, std::uint64_t now)
     return deadline != 0 && now >= deadline;
 }
 
-// As it was applied in this boot; null: it was not, or was declared otherwise.
+// The declared rule as it was applied in this boot; null: it was not, or was declared otherwise.
 const AppliedRule* find_applied(const AppliedRules& applied, const DeclaredRule& declared)
 {
     const auto found = applied.find(declared.request.rule.name);
@@ -32,17 +34,16 @@ Status check_free(const DeclaredRule& declared, const std::string& owner, const 
     if ((record.owner == owner && record.guard == Guard::no) || is_past(record.deadline, now)) return {};
     return fail(
         ErrorKind::usage,
-        "{}: --name {}: there is a rule of this name that is not of this set but of {}: choose another name, or "
-        "remove that one first (headwind del {})",
+        "{}: --name {}: there is a rule of this name that is not of this set but of {}: choose another name, or remove that one first (headwind del {})",
         declared.place, record.rule.name, record.owner, record.rule.name);
 }
 
-// Of a rule that is there and has not expired: its counters go on.
+// Plans the change of a rule that is there and has not expired. Its counters go on, unless another lease replaces it.
 void plan_present(const DeclaredRule& declared, const AppliedRule* before, const RuleInfo& record, SetChange& out)
 {
     const auto& request = declared.request;
     const bool as_before = before != nullptr;
-    if (record.lease != request.lease) {  // given to a rule once
+    if (record.lease != request.lease) {  // a rule gets its lease once
         out.changes.add.push_back(request);
         out.changes.add.back().replace = true;
     } else if (as_before && record.rule == request.rule) {
@@ -66,7 +67,7 @@ void plan_absent(const DeclaredRule& declared, const AppliedRule* before, std::u
     out.changes.add.push_back(std::move(request));
 }
 
-// Protections of a rule that is there.
+// Appends the protections that are not there yet, for a rule that is.
 void append_missing(const std::vector<Rule>& protect, const std::vector<RuleInfo>& in_force, std::vector<Rule>& to)
 {
     for (const auto& rule : protect) {

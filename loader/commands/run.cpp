@@ -1,4 +1,5 @@
-// headwind run: a command in a cgroup of its own, impaired as long as it runs.
+// SPDX-License-Identifier: MIT
+// The command `headwind run`: runs a command in a cgroup of its own, impaired as long as it runs.
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
@@ -20,12 +21,12 @@
 namespace headwind {
 namespace {
 
-// As timeout(1) and env(1) have it.
+// Exit codes, as those of timeout(1) and env(1).
 constexpr int exit_failed = 125, exit_cannot_run = 126, exit_not_there = 127, exit_signal = 128;
 
 struct RunOptions {
     CommonOptions common;
-    RuleText text;
+    RuleSpec text;
     std::string user, lease;
     std::vector<std::string> protect;
     std::vector<std::string> command;
@@ -37,7 +38,7 @@ struct User {
     std::string name, home;
 };
 
-// The user the command runs as; nullopt: as we are.
+// The user that the command runs as; nullopt: the one that we run as.
 Result<std::optional<User>> choose_user(const std::string& asked)
 {
     const char* sudo = std::getenv("SUDO_USER");
@@ -69,7 +70,7 @@ bool join_cgroup(const std::string& directory)
     return procs && write(procs.get(), "0", 1) == 1;
 }
 
-// In the child. Returns only if the command could not be started.
+// Turns the child into the command. If that cannot be started, the child ends with an exit code that says why.
 [[noreturn]] void become_command(const RunOptions& options, const std::optional<User>& user, const std::string& cgroup,
                                  const sigset_t& signals)
 {
@@ -111,10 +112,10 @@ int wait_for(pid_t child, const RuleInfo& rule, const sigset_t& watched)
         const int signal = sigtimedwait(&watched, &info, &wait);
         int status = 0;
         if (waitpid(child, &status, WNOHANG) == child) return exit_of(status);
-        // What the terminal sends (SI_KERNEL) has reached the command by itself.
+        // A signal that the terminal sends (SI_KERNEL) has reached the command by itself.
         if (signal > 0 && signal != SIGCHLD && info.si_code != SI_KERNEL) kill(child, signal);
         if (!impaired) continue;
-        if (const auto renewed = renew_lease(rule.state, rule.lease); !renewed) {
+        if (const auto renewed = renew_lease(rule.stable_id, rule.lease); !renewed) {
             impaired = false;
             say("headwind run: {}: the command goes on unimpaired\n", renewed.error().message);
         }
@@ -137,7 +138,7 @@ Result<int> run_in_cgroup(const RunOptions& options)
     request.lease = lease != 0 ? lease : default_lease;
     request.owner = invoking_user();
 
-    // Blocked before the rule exists: from here on a signal ends the command, not us.
+    // The signals are blocked before the rule exists: from here on one ends the command, not us.
     const auto watched = watched_signals();
     sigset_t before;
     sigprocmask(SIG_BLOCK, &watched, &before);
@@ -177,8 +178,7 @@ void register_run(CLI::App& app, Cli& cli)
     add_protect_flag(command, options->protect);
     add_common_options(command, options->common, false);
     command->footer(
-        "The command runs in a cgroup of its own; the exit code is the command's (125: headwind failed, 126: it cannot "
-        "be\n"
+        "The command runs in a cgroup of its own; the exit code is the command's (125: headwind failed, 126: it cannot be\n"
         "run, 127: it was not found). When it ends, however it ends, everything is removed; if headwind itself is\n"
         "killed or stopped, the impairment ends within --lease.\n\n"
         "What escapes: traffic that others send for the command. A container engine's daemon starts containers in\n"

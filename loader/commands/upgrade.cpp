@@ -1,4 +1,5 @@
-// headwind upgrade
+// SPDX-License-Identifier: MIT
+// The command `headwind upgrade`: puts this version's programs in the place of another's.
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
@@ -28,7 +29,7 @@ nlohmann::json in_json(const TakenOver& done)
     return {{"rules_here", done.exists}, {"replaced", done.replaced}, {"devices", done.devices}};
 }
 
-// All that can be; the first failure is the result.
+// Upgrades every network namespace that it can; the first failure is the result.
 Result<int> upgrade_everywhere(const UpgradeOptions& options)
 {
     auto namespaces = nlohmann::json::array();

@@ -1,5 +1,6 @@
-// headwind verify: is what was asked what the traffic gets, on this very kernel? Measured on real packets between two
-// private network namespaces; our own counters are not asked.
+// SPDX-License-Identifier: MIT
+// The command `headwind verify`: finds out whether traffic gets what is asked for, on this very kernel. It measures
+// real packets between two private network namespaces; our own counters are not asked.
 #include <sched.h>
 #include <unistd.h>
 
@@ -25,14 +26,14 @@ constexpr std::int64_t ms = 1'000'000;  // ns
 constexpr int exit_off = 1, exit_unmeasured = 5;
 
 struct VerifyOptions {
-    RuleText text;
+    RuleSpec text;
     bool json = false, ipv6 = false;
     std::uint32_t packets = 50'000;
 };
 
-// ---- what is sent ---------------------------------------------------------------------------------------------------
+// ---- the traffic ----------------------------------------------------------------------------------------------------
 
-// Of one packet of a stream on the link of the rate, ns; with its copy.
+// The time that one packet of a stream, with its copy, takes on the link of the rate, in ns.
 std::int64_t on_link(const Impairment& asked, const Bed& bed)
 {
     if (asked.rate == 0) return 0;
@@ -45,7 +46,7 @@ std::int64_t longest_wait(const Impairment& asked)
     return static_cast<std::int64_t>(longest_delay(asked));
 }
 
-// So far apart that none waits for the rate.
+// The pace of packets for delay and order: so far apart that none waits for the rate.
 Pace timing_pace(const Impairment& asked, const Bed& bed)
 {
     Pace pace;
@@ -60,7 +61,8 @@ Pace timing_pace(const Impairment& asked, const Bed& bed)
     return pace;
 }
 
-// As many as fit into the time, below the rate; no more under way than a fraction of --max-held's default.
+// The pace of packets to count: as many as fit into the time, below the rate; no more under way than a fraction of
+// --max-held's default.
 Pace counting_pace(const Impairment& asked, const Bed& bed, std::uint32_t packets)
 {
     constexpr double held_packets = 50'000;
@@ -81,7 +83,8 @@ Pace counting_pace(const Impairment& asked, const Bed& bed, std::uint32_t packet
     return pace;
 }
 
-// Half as much again as the rate after loss; at slow rates frames so small that some hundred arrive.
+// The pace of a flood: half as much again as the rate after loss; at slow rates frames so small that some hundred
+// arrive.
 FloodPace flood_pace(const Impairment& asked, const Bed& bed)
 {
     constexpr std::uint64_t frames_per_second = 200, largest = 1400, excess_percent = 150;
@@ -111,10 +114,10 @@ Result<Stream> stream(const Bed& bed, const Pace& pace, const char* what)
 
 // ---- measuring one rule ---------------------------------------------------------------------------------------------
 
-// The rule is in force as long as this lives.
+// A rule that is in force as long as this lives.
 class InForce {
 public:
-    static Result<InForce> add(const RuleText& text)
+    static Result<InForce> add(const RuleSpec& text)
     {
         AddRequest request;
         HW_TRY(request.rule, make_rule(text));
@@ -145,7 +148,7 @@ private:
 Status measure_answers(const Impairment& asked, const Bed& bed, Samples& samples)
 {
     constexpr unsigned tries = 200;
-    // Shorter than it takes TCP to try again.
+    // The wait is shorter than it takes TCP to try again.
     const auto wait = std::chrono::nanoseconds(longest_wait(asked) + 500 * ms);
     HW_TRY(samples.tcp, measure_tcp_answers(bed, tries, wait));
     HW_TRY(samples.udp, measure_udp_answers(bed, tries, wait));
@@ -174,7 +177,7 @@ Result<Samples> measure(const Impairment& asked, const Bed& bed, std::uint32_t p
     return samples;
 }
 
-// A path that loses packets itself proves nothing.
+// Measures the path without a rule: one that loses packets itself proves nothing.
 Result<Stream> measure_bare(const Bed& bed)
 {
     HW_CHECK(wait_for_path(bed));
@@ -182,10 +185,10 @@ Result<Stream> measure_bare(const Bed& bed)
     std::vector<std::uint32_t> sequences;
     for (const auto& arrival : bare.arrivals) sequences.push_back(arrival.sequence);
     if (bare.arrivals.size() != bare.sent.size() || count_reordered(sequences) != 0)
-        return fail(ErrorKind::failed,
-                    "verify: without any rule {} of {} packets arrived, {} out of order: nothing can be told from this "
-                    "machine's network",
-                    bare.arrivals.size(), bare.sent.size(), count_reordered(sequences));
+        return fail(
+            ErrorKind::failed,
+            "verify: without any rule {} of {} packets arrived, {} out of order: nothing can be told from this machine's network",
+            bare.arrivals.size(), bare.sent.size(), count_reordered(sequences));
     return bare;
 }
 
@@ -194,7 +197,7 @@ struct Verdict {
     std::vector<Row> rows;
 };
 
-Result<Verdict> verify_one(RuleText text, const Bed& bed, const VerifyOptions& options)
+Result<Verdict> verify_one(RuleSpec text, const Bed& bed, const VerifyOptions& options)
 {
     text.name = "verify";
     text.devices = {Bed::device};
@@ -304,17 +307,17 @@ int report(const std::vector<Verdict>& verdicts, const std::vector<std::string>&
 
 // ---- the command ----------------------------------------------------------------------------------------------------
 
-// All flags but those for impairments have been refused.
-bool names_impairment(const RuleText& text)
+// Whether an impairment is named: all flags but those for impairments have been refused.
+bool names_impairment(const RuleSpec& text)
 {
     return std::ranges::any_of(rule_flags(), [&text](const Flag& flag) { return is_given(flag, text); });
 }
 
-// What this kernel can do, in two rules: with a jitter the order of packets proves nothing.
-Result<std::vector<RuleText>> standard_rules(std::vector<std::string>& left_out)
+// Rules for all that this kernel can do. With sch_fq there are two: with a jitter the order of packets proves nothing.
+Result<std::vector<RuleSpec>> standard_rules(std::vector<std::string>& left_out)
 {
     HW_TRY(const bool fq, netlink::kernel_has_fq());
-    RuleText chance;
+    RuleSpec chance;
     chance.loss = "10%";
     chance.corrupt = "1%";
     chance.duplicate = "2%";
@@ -325,15 +328,15 @@ Result<std::vector<RuleText>> standard_rules(std::vector<std::string>& left_out)
     }
     chance.delay = "20ms";
     chance.jitter = "5ms";
-    RuleText line;
+    RuleSpec line;
     line.delay = "50ms";
     line.loss = "1%";
     line.rate = "10mbit";
     return std::vector{line, chance};
 }
 
-// Anything else than what is measured would be called right unseen.
-Status refuse_unmeasured(const RuleText& asked)
+// Refuses flags that are not measured: they would be called right unseen.
+Status refuse_unmeasured(const RuleSpec& asked)
 {
     for (const Flag& flag : rule_flags())
         if (!flag.unmeasured.empty() && is_given(flag, asked))
@@ -379,8 +382,7 @@ void register_verify(CLI::App& app, Cli& cli)
     command->add_flag("--ipv6", options->ipv6, "send over IPv6");
     command->add_flag("--json", options->json, "print JSON");
     command->footer(
-        "Sends UDP packets between two private network namespaces that exist only meanwhile, 10 to 20 s, first "
-        "without\n"
+        "Sends UDP packets between two private network namespaces that exist only meanwhile, 10 to 20 s, first without\n"
         "a rule, then with it. What arrived is judged, not what Headwind counted. `allowed` is where chance leaves a\n"
         "right implementation all but once in a million, plus what the bare path varied by itself.\n"
         "Without flags: a standard set, as this kernel allows.\n\n"

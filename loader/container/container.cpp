@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Finds what a user named with --container, --pod or --pid, and the paths of its network namespace.
 #include "container/container.h"
 
 #include <unistd.h>
@@ -58,7 +60,8 @@ bool is_short_id(const std::string& text)
     return text.size() >= shortest_id && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-// As engines do: the whole id, else the name, else the beginning of an id.
+// The containers that `text` may mean, by the rules of engines: the whole id, else the name, else the beginning of an
+// id.
 Containers meant_by(const Inventory& inventory, const std::string& text)
 {
     auto found = select(inventory, [&](const auto& one) { return one.id == text; });
@@ -68,7 +71,7 @@ Containers meant_by(const Inventory& inventory, const std::string& text)
     return found;
 }
 
-// The one that runs. `flag`: with the value typed.
+// The one container of `meant` that runs. `flag`: with the value typed.
 Result<const ContainerState*> the_one(const Inventory& inventory, const Containers& meant, const std::string& flag)
 {
     Containers running;
@@ -93,14 +96,16 @@ void add_process_netns(const std::string& root, int pid, std::vector<std::string
     if (pid != 0) add_path(paths, fmt::format("{}/proc/{}/ns/net", root, pid));
 }
 
-// The one it was given by path. Paths below /proc are of processes that may have ended since.
+// Adds the namespace that the container was given by path. Paths below /proc are left out: they are of processes that
+// may have ended since.
 void add_given_netns(const std::string& root, const ContainerState& container, std::vector<std::string>& paths)
 {
     if (!container.netns.empty() && !container.netns.starts_with("/proc/"))
         add_path(paths, in_root(root, container.netns));
 }
 
-// The sandbox's own first: a container's process may be between two of its crashes.
+// The paths of the containers' network namespace. The sandbox's own come first: a container's process may be between
+// two of its crashes.
 std::vector<std::string> netns_of(const std::string& root, const Inventory& inventory, const Containers& containers)
 {
     std::vector<std::string> paths;
@@ -143,7 +148,7 @@ Result<Found> found_container(const std::string& root, const Inventory& inventor
 // ---- pods ----
 
 struct PodName {
-    std::string space, name, container;  // container: empty: the whole pod
+    std::string space, name, container;  // empty container: the whole pod
 };
 
 Result<PodName> parse_pod(const std::string& text)
@@ -168,7 +173,8 @@ std::string pods_of(const Inventory& inventory)
     return fmt::format("there are: {}", fmt::join(names, ", "));
 }
 
-// Those of one sandbox. A pod that was made anew, or whose sandbox was, may have left another behind.
+// The pod's containers, all of one sandbox. A pod that was made anew, or whose sandbox was, may have left another
+// sandbox behind.
 Result<Containers> members_of(const Inventory& inventory, const PodName& pod, const std::string& flag)
 {
     std::set<std::string> live;
@@ -239,15 +245,15 @@ Result<Found> find_process(const std::string& root, const std::string& text)
     add_path(found.netns, folder + "/ns/net");
     if (found.netns.empty()) return fail(ErrorKind::not_found, "{}: no such process on this host", flag);
     if (found.cgroup.empty() || found.cgroup == "/")
-        return fail(ErrorKind::unsupported,
-                    "{}: it is in the root of the cgroup2 hierarchy, and with it every process that is in no other "
-                    "cgroup: start it in one (systemd-run --scope), or use --netns and --port",
-                    flag);
+        return fail(
+            ErrorKind::unsupported,
+            "{}: it is in the root of the cgroup2 hierarchy, and with it every process that is in no other cgroup: start it in one (systemd-run --scope), or use --netns and --port",
+            flag);
     if (found.cgroup.starts_with("/.."))
-        return fail(ErrorKind::unsupported,
-                    "{}: this headwind runs in a cgroup namespace that does not show the process's cgroup: name its "
-                    "container with --container, or run headwind in the host's (nsenter --cgroup --target 1)",
-                    flag);
+        return fail(
+            ErrorKind::unsupported,
+            "{}: this headwind runs in a cgroup namespace that does not show the process's cgroup: name its container with --container, or run headwind in the host's (nsenter --cgroup --target 1)",
+            flag);
     return found;
 }
 

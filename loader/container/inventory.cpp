@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Reads the files of runtimes and engines below a host's root, and looks for their containers' cgroups.
 #include "container/inventory.h"
 
 #include <fcntl.h>
@@ -23,13 +25,14 @@ namespace fs = std::filesystem;
 using ById = std::map<std::string, ContainerState>;
 using Reader = Status (*)(std::string_view, ContainerState&);
 
-// Each holds a folder for each container, with the runtime's state in it. runc and crun may stand for each other.
+// The folders that hold a folder for each container, with the runtime's state in it. runc and crun may stand for each
+// other.
 constexpr const char* runtime_folders[] = {
     "/run/runc",        "/run/runc-*",     "/run/crun", "/run/containerd/runc/*", "/run/docker/runtime-*/*",
     "/run/user/*/runc", "/run/user/*/crun"};
 constexpr std::size_t max_state_bytes = 16 << 20;
 constexpr const char* docker_folder = "/var/lib/docker/containers";
-// Of containers/storage, whose driver (overlay, vfs, …) is in the name. CRI-O and Podman.
+// The folders of containers/storage (CRI-O and Podman), whose driver (overlay, vfs, …) is in the name.
 constexpr const char* storage_folders[] = {"/var/lib/containers/storage/*-containers",
                                            "/run/containers/storage/*-containers",
                                            "/home/*/.local/share/containers/storage/*-containers"};
@@ -49,14 +52,14 @@ std::vector<std::string> matches(const std::string& root, const std::string& pat
     return out;
 }
 
-// What it tells is added; from a text that is damaged, nothing.
-void read_file(const std::string& path, Reader read, ContainerState& into)
+// Adds what the file tells to `into`; a damaged file adds nothing.
+void read_state(const std::string& path, Reader read, ContainerState& into)
 {
     ContainerState next = into;
     if (const auto text = read_host_file(path); !text.empty() && read(text, next)) into = std::move(next);
 }
 
-// A user's own containers (rootless) do not stand for others of the same id.
+// Whether the folder is a user's: a user's own containers (rootless) do not stand for others of the same id.
 bool is_of_user(const std::string& folder)
 {
     struct stat info {};
@@ -69,10 +72,10 @@ void add_runtime_states(const std::string& root, ById& all)
         for (const auto& folder : matches(root, folders + std::string("/*"))) {
             ContainerState one;
             one.id = fs::path(folder).filename();
-            read_file(folder + "/state.json", read_runc_state, one);
-            read_file(folder + "/status", read_crun_status, one);
-            if (one.bundle.empty()) continue;  // neither could be read
-            read_file(in_root(root, one.bundle) + "/config.json", read_bundle_config, one);
+            read_state(folder + "/state.json", read_runc_state, one);
+            read_state(folder + "/status", read_crun_status, one);
+            if (one.bundle.empty()) continue;  // neither file could be read
+            read_state(in_root(root, one.bundle) + "/config.json", read_bundle_config, one);
             if (const auto there = all.find(one.id); there != all.end() && is_of_user(folder)) continue;
             all[one.id] = std::move(one);
         }
@@ -84,7 +87,7 @@ void add_docker_configs(const std::string& root, ById& all)
     for (const auto& path : matches(root, docker_folder + std::string("/*/config.v2.json"))) {
         ContainerState& one = all[fs::path(path).parent_path().filename()];
         one.id = fs::path(path).parent_path().filename();
-        read_file(path, read_docker_config, one);
+        read_state(path, read_docker_config, one);
     }
 }
 
@@ -110,8 +113,8 @@ bool lives(const std::string& root, const ContainerState& container)
     return start != 0 && (container.start_time == 0 || start == container.start_time);
 }
 
-// A sandbox and its containers are of one pod, even if only one of them says so. Where the engine starts no process for
-// the sandbox (CRI-O), only the containers know that it is one.
+// Copies pod names between a sandbox and its containers: all are of one pod, even if only one of them says so. Where
+// the engine starts no process for the sandbox (CRI-O), only the containers know that it is one.
 void share_pods(ById& all)
 {
     const auto share = [](const ContainerState& from, ContainerState& to) {
@@ -142,7 +145,8 @@ std::string cgroup2_folder(const std::string& root)
     return fs::is_directory(hybrid, error) ? hybrid : root + "/sys/fs/cgroup";
 }
 
-// Folders that vanish meanwhile are passed over; a std::filesystem::recursive_directory_iterator would end there.
+// Visits all folders below `folder`. Folders that vanish meanwhile are passed over; a
+// std::filesystem::recursive_directory_iterator would end there.
 void visit_folders(const fs::path& folder, const std::function<void(const fs::path&)>& visit)
 {
     std::error_code error;
@@ -167,12 +171,12 @@ void add_cgroups(const std::string& root, Inventory& inventory)
     visit_folders(folder, [&](const fs::path& directory) {
         const auto id = container_of_cgroup(directory.filename().string());
         if (id.empty()) return;
-        // The engine's own is the highest with the id: a container may have made more of that name inside.
+        // The engine's own cgroup is the highest with the id: a container may have made more of that name inside.
         const auto path = directory.string().substr(folder.size());
         auto& known = inventory.cgroups.try_emplace(id, path).first->second;
         if (depth_of(path) < depth_of(known)) known = path;
     });
-    // Ids of the user's own choice (runc run ID) are found by what the runtime wrote.
+    // Containers with ids of the user's own choice (runc run ID) are found by what the runtime wrote.
     std::error_code error;
     for (const auto& container : inventory.containers)
         if (!container.cgroup.empty() && container.cgroup != "/" && fs::is_directory(folder + container.cgroup, error))

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Chooses between pod side and host side, and turns what was found into a Place.
 #include "container/placement.h"
 
 #include <fcntl.h>
@@ -12,31 +14,31 @@
 namespace headwind {
 namespace {
 
-std::string typed(const PartyWords& words)
+std::string typed(const SubjectArgs& words)
 {
     if (!words.container.empty()) return "--container " + printable(words.container);
     return words.pod.empty() ? "--pid " + printable(words.pid) : "--pod " + printable(words.pod);
 }
 
-Result<Found> find(const PartyWords& words, const std::string& root)
+Result<Found> find(const SubjectArgs& words, const std::string& root)
 {
     if (!words.container.empty()) return find_container(root, words.container);
     return words.pod.empty() ? find_process(root, words.pid) : find_pod(root, words.pod);
 }
 
-Party party_of(const Found& found)
+Subject subject_of(const Found& found)
 {
     const auto& container = found.container;
-    Party party;
-    party.process = static_cast<std::uint32_t>(found.process);
-    if (!container.pod_name.empty()) party.pod = container.pod_namespace + "/" + container.pod_name;
-    if (found.whole_pod) return party;
-    party.id = container.id;
-    party.container = container.name;
-    return party;
+    Subject subject;
+    subject.process = static_cast<std::uint32_t>(found.process);
+    if (!container.pod_name.empty()) subject.pod = container.pod_namespace + "/" + container.pod_name;
+    if (found.whole_pod) return subject;
+    subject.id = container.id;
+    subject.container = container.name;
+    return subject;
 }
 
-// The first of the paths that can be opened.
+// Opens the first of the paths that can be opened.
 Status open_netns(const Found& found, const std::string& flag, Place& into)
 {
     int error = ENOENT;
@@ -79,36 +81,37 @@ Result<Choice> choose_side(const std::string& at, const Surroundings& found)
             return fail(ErrorKind::usage,
                         "--at host: it has no network namespace but this one, so there is no host side: use --at pod");
         if (found.host_side.empty())
-            return fail(ErrorKind::unsupported,
-                        "--at host: none of its devices is a veth whose other end is in this network namespace: use "
-                        "--at pod, or --netns with the namespace that has it");
+            return fail(
+                ErrorKind::unsupported,
+                "--at host: none of its devices is a veth whose other end is in this network namespace: use --at pod, or --netns with the namespace that has it");
         return Choice{Side::host, fmt::format("at the host side, {}, as asked", fmt::join(found.host_side, ", "))};
     }
     if (!found.own_netns) return Choice{Side::pod, "in this network namespace, which it shares"};
     if (at == "pod") return Choice{Side::pod, "in its own network namespace, as asked"};
-    // Every packet passes the pod's own devices, those to a neighbour in the pod too. The host side may be bypassed:
+    // Every packet passes the pod's own devices, one to a neighbour in the pod, too. The host side may be bypassed:
     // Cilium and others redirect past it.
-    return Choice{Side::pod, found.host_side.empty()
-                                 ? "in its own network namespace, as it has no veth with a host side here"
-                                 : fmt::format("in its own network namespace, which nothing can bypass (its host "
-                                               "side is {}: --at host)",
-                                               fmt::join(found.host_side, ", "))};
+    return Choice{
+        Side::pod,
+        found.host_side.empty()
+            ? "in its own network namespace, as it has no veth with a host side here"
+            : fmt::format("in its own network namespace, which nothing can bypass (its host side is {}: --at host)",
+                          fmt::join(found.host_side, ", "))};
 }
 
-Result<Place> find_place(const PartyWords& words, const std::string& root)
+Result<Place> find_place(const SubjectArgs& words, const std::string& root)
 {
     HW_TRY(const Found found, find(words, root));
     Place place;
     HW_CHECK(open_netns(found, typed(words), place));
     if (found.whole_pod && found.host_network)
-        return fail(ErrorKind::usage,
-                    "{0}: it uses the host's network, so a rule for all of it would be one for the host: name one of "
-                    "its containers ({0}/CONTAINER)",
-                    typed(words));
+        return fail(
+            ErrorKind::usage,
+            "{0}: it uses the host's network, so a rule for all of it would be one for the host: name one of its containers ({0}/CONTAINER)",
+            typed(words));
     HW_TRY(const auto around, look_around(place.netns));
     HW_TRY(auto choice, choose_side(words.at, around));
-    place.party = party_of(found);
-    place.party.at_host = choice.side == Side::host;
+    place.subject = subject_of(found);
+    place.subject.at_host = choice.side == Side::host;
     place.cgroup = found.cgroup;
     place.reason = std::move(choice.reason);
     if (choice.side == Side::host) place.devices = around.host_side;
@@ -116,17 +119,17 @@ Result<Place> find_place(const PartyWords& words, const std::string& root)
     return place;
 }
 
-Status select_party(const Place& place, RuleText& text)
+Status select_subject(const Place& place, RuleSpec& text)
 {
     if (!text.cgroups.empty())
         return fail(ErrorKind::usage, "--cgroup {}: the container or process is its own cgroup: leave it out",
                     fmt::join(text.cgroups, ","));
-    if (place.party.at_host && !text.devices.empty())
+    if (place.subject.at_host && !text.devices.empty())
         return fail(ErrorKind::usage, "--dev {}: --at host means the pod's host side, {}: leave one of them out",
                     fmt::join(text.devices, ","), fmt::join(place.devices, ", "));
     if (!place.cgroup.empty()) text.cgroups = {place.cgroup};
-    if (place.party.at_host) text.devices = place.devices;
-    text.party = place.party;
+    if (place.subject.at_host) text.devices = place.devices;
+    text.subject = place.subject;
     return {};
 }
 
@@ -136,7 +139,7 @@ Status enter(const Place& place)
     return enter_netns(place.netns.get(), place.netns_path);
 }
 
-Status enter_netns_of(const PartyWords& words, const std::string& root)
+Status enter_netns_of(const SubjectArgs& words, const std::string& root)
 {
     HW_TRY(const Found found, find(words, root));
     Place place;

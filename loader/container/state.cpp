@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Reads the JSON of runc, crun, Docker and containers/storage, and names of cgroups.
 #include "container/state.h"
 
 #include <charconv>
@@ -29,7 +31,8 @@ const json& at(const json& object, std::initializer_list<const char*> keys)
     return *value;
 }
 
-// Empty for what is no plain text: an image chooses its own labels, and names are shown on terminals.
+// The text of a JSON string; empty if it is no plain text: an image chooses its own labels, and names are shown on
+// terminals.
 std::string plain_text(const json& value)
 {
     auto text = value.is_string() ? value.get<std::string>() : std::string();
@@ -47,13 +50,13 @@ std::uint64_t number_at(const json& object, std::initializer_list<const char*> k
     return value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
 }
 
-// What is told later does not take away what was told before.
+// Sets the field, unless the value is empty: a later file does not take away what was told before.
 void set(std::string& field, std::string value)
 {
     if (!value.empty()) field = std::move(value);
 }
 
-// As a process id; 0 for what is none.
+// The number as a process id; 0 if it is none.
 int pid_at(const json& object, std::initializer_list<const char*> keys)
 {
     const std::uint64_t value = number_at(object, keys);
@@ -97,7 +100,7 @@ void note_annotation(std::string_view key, const std::string& value, ContainerSt
     if (type && !value.empty()) into.is_sandbox = value == "sandbox" || value == "podsandbox";
 }
 
-// A sandbox is known by its pod; what some engines write as its name ("POD") is no user's.
+// A sandbox is known by its pod. The name that some engines write for it ("POD") is no user's.
 void finish_annotations(ContainerState& into)
 {
     if (!into.is_sandbox) return;
@@ -112,7 +115,8 @@ void note_annotations(const json& object, ContainerState& into)
     finish_annotations(into);
 }
 
-// The network namespace in a list of {type, path}: none listed is the host's, one without path is new.
+// Takes the network namespace from a list of {type, path}: if none is listed it is the host's, and one without a path
+// is new.
 void note_netns(const json& namespaces, std::string_view type, ContainerState& into)
 {
     if (!namespaces.is_array()) return;
@@ -145,9 +149,10 @@ Status read_runc_state(std::string_view text, ContainerState& into)
     set(into.id, text_at(state, {"id"}));
     into.pid = pid_at(state, {"init_process_pid"});
     into.start_time = number_at(state, {"init_process_start"});
-    set(into.cgroup, below_cgroup_mount(text_at(state, {"cgroup_paths", ""})));  // "": cgroup2; others have names
+    // The path without a name is cgroup2's; other hierarchies have names.
+    set(into.cgroup, below_cgroup_mount(text_at(state, {"cgroup_paths", ""})));
     note_netns(at(state, {"config", "namespaces"}), "NEWNET", into);
-    // The bundle and the annotations, as "key=value".
+    // The labels are the bundle and the annotations, as "key=value".
     const json& labels = at(state, {"config", "labels"});
     if (!labels.is_array()) return {};
     for (const json& label : labels) {
@@ -189,7 +194,7 @@ Status read_docker_config(std::string_view text, ContainerState& into)
     set(into.name, name.starts_with('/') ? name.substr(1) : name);
     if (into.pid == 0) into.pid = pid_at(config, {"State", "Pid"});
     if (into.netns.empty()) into.netns = text_at(config, {"NetworkSettings", "SandboxKey"});
-    note_annotations(at(config, {"Config", "Labels"}), into);  // of cri-dockerd
+    note_annotations(at(config, {"Config", "Labels"}), into);  // cri-dockerd writes them as labels
     return {};
 }
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Asks the kernel which programs are attached at tcx, at XDP and in Headwind's filters, and detaches them.
 #include "datapath/attached.h"
 
 #include <sys/syscall.h>
@@ -16,7 +18,7 @@
 namespace headwind {
 namespace {
 
-constexpr std::string_view own_prefix = "headwind_";  // of all programs in bpf/
+constexpr std::string_view own_prefix = "headwind_";  // all programs in bpf/ have it
 
 std::string program_name(std::uint32_t id)
 {
@@ -58,7 +60,7 @@ Status add_tcx(std::vector<AttachedProgram>& out, const netlink::Link& link)
         query.count = programs.size();
         const bool failed = syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof(query)) != 0;
         if (failed && (errno == ENOENT || errno == EINVAL || errno == E2BIG))
-            continue;  // none; or the kernel knows no tcx
+            continue;  // no program is there, or the kernel knows no tcx
         if (failed && errno != ENOSPC)
             return denied_or_failed(errno, fmt::format("list the programs on {} {}", link.name, hook), Access::change);
         for (std::size_t i = 0; i < std::min<std::size_t>(query.count, programs.size()); ++i) {
@@ -94,7 +96,7 @@ Result<std::vector<AttachedProgram>> programs_at(const std::vector<netlink::Link
         for (const auto& [hook, direction] : {std::pair{"egress", HW_OUT}, {"ingress", HW_IN}})
             if (const auto program = own_filter(link.index, direction); program != 0) {
                 auto found = describe_program(link, hook, program);
-                if (found.ours) out.push_back(std::move(found));  // else others have a filter of this handle
+                if (found.ours) out.push_back(std::move(found));  // if not, others have a filter of this handle
             }
         if (link.xdp_program == 0) continue;
         auto xdp = describe_program(link, "xdp", link.xdp_program);

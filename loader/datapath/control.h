@@ -1,5 +1,6 @@
-// The memory of an instance that every packet reads (abi.h, hw_control). All of the loader reads it; each part is
-// written by one file, which alone defines the class that is a friend here.
+// SPDX-License-Identifier: MIT
+// The memory of an instance that every packet reads (hw_control in abi.h). All of the loader reads it. Each part is
+// written by one file, and only that file defines the class that is a friend here.
 #pragma once
 
 #include <headwind/abi.h>

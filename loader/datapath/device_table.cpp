@@ -1,4 +1,5 @@
-// Slots of devices, and our programs on them.
+// SPDX-License-Identifier: MIT
+// Gives devices their slots, and attaches and detaches our programs there.
 #include "datapath/device_table.h"
 
 #include <net/if.h>
@@ -46,8 +47,8 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
     device.name[end] = 0;
     std::atomic_ref(device.ifindex).store(static_cast<__u32>(link.index));
     if (instance.control->tcx == 0) {
-        // Said before it is made: a clsact of ours without a note would stay for ever, one noted but not made is found
-        // out by its filters.
+        // The note is written before the clsact is made: a clsact of ours without a note would stay for ever, while one
+        // that is noted but not made is found out by its filters.
         HW_TRY(const unsigned filters, netlink::count_clsact_filters(link.index));
         const bool noted = device.flags & HW_DEVICE_CLSACT;
         if (!noted && filters == 0) device.flags |= HW_DEVICE_CLSACT;
@@ -63,7 +64,7 @@ Status detach_device(Instance& instance, std::uint16_t slot)
 {
     auto& device = DeviceWriter::devices(instance)[slot];
     const int ifindex = static_cast<int>(device.ifindex);
-    HW_CHECK(detach_link(instance.links, link_name(ifindex, "xdp")));  // first: tc is behind it as long as it is there
+    HW_CHECK(detach_link(instance.links, link_name(ifindex, "xdp")));  // first: tc comes after XDP while XDP is there
     HW_CHECK(detach(instance, ifindex, HW_OUT));
     HW_CHECK(detach(instance, ifindex, HW_IN));
     if (device.flags & HW_DEVICE_CLSACT) {

@@ -1,4 +1,5 @@
-// The devices with our programs (hw_control.devices), as packets find them.
+// SPDX-License-Identifier: MIT
+// The table of the devices with our programs (hw_control.devices), in which packets look their device up.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +12,16 @@
 
 namespace headwind {
 
-// Gives the device a slot and attaches what `flags` (hw_device_flags) asks for. Returns the slot. The slot is written
-// before anything is attached, so that a killed command leaves nothing unknown.
+// Gives the device a slot and attaches the programs that `flags` (hw_device_flags) asks for. Returns the slot. The slot
+// is written before anything is attached, so that a killed command leaves nothing unknown.
 Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& link, __u32 flags);
-// Takes our programs off the device in `slot`, and our clsact if nobody else uses it. The slot stays taken until
-// release_device, since packets in the line still come back to it.
+// Takes our programs off the device in `slot`, and removes our clsact if nobody else uses it. The slot stays taken
+// until release_device(), since packets in the line still come back to it.
 Status detach_device(Instance& instance, std::uint16_t slot);
 void release_device(Instance& instance, std::uint16_t slot);
 
-// Notes of hw_device_flags: no rule without --dev, or for a far party, is there any more; where the XDP front is.
+// These set and clear hw_device_flags of the device in `slot`: whether there are rules without --dev, whether there are
+// rules for a subject at the device's peer, and where the XDP program is.
 void set_device_flags(Instance& instance, std::uint16_t slot, __u32 flags);
 void clear_device_flags(Instance& instance, std::uint16_t slot, __u32 flags);
 

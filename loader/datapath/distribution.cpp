@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Computes the quantiles of the normal distribution from the error function.
 #include "datapath/distribution.h"
 
 #include <cmath>

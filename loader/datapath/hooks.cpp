@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Attaches, replaces and detaches our tc programs, with tcx links or clsact filters.
 #include "datapath/hooks.h"
 
 #include <bpf/bpf.h>
@@ -22,7 +24,7 @@ Status attach_tcx(const Instance& instance, int ifindex, hw_direction direction,
 {
     const auto name = link_name(ifindex, direction);
     if (is_link_attached(instance.links, name)) return {};
-    HW_CHECK(instance.links.remove(name));  // of a killed command
+    HW_CHECK(instance.links.remove(name));  // left by a killed command
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = before_all;
@@ -54,8 +56,8 @@ Status attach_clsact(int ifindex, hw_direction direction, const Fd& program)
     return {};
 }
 
-// `program` is of this hook, or not open: then any of ours will do. A filter that an instance left whose pins are gone
-// is not this one's.
+// Whether our filter at the hook holds `program`; if `program` is not open, whether it holds any program. A filter left
+// by an instance whose pins are gone holds another program.
 bool is_attached_clsact(int ifindex, hw_direction direction, const Fd& program)
 {
     const auto filter = own_filter(ifindex, direction);
@@ -112,7 +114,8 @@ Status attach(const Instance& instance, int ifindex, hw_direction direction, con
     return attach_clsact(ifindex, direction, program);
 }
 
-// A filter of the same handle and priority takes the place of the other in the list that packets walk (cls_bpf_change).
+// The new filter has the same handle and priority, so it takes the place of the old one in the list that packets walk
+// (cls_bpf_change).
 Result<bool> replace(const Instance& instance, int ifindex, hw_direction direction, const Fd& program)
 {
     if (instance.control->tcx != 0) return replace_link(instance.links, link_name(ifindex, direction), program.get());

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Makes and opens instances, enlarges their index, and writes their settings.
 #include "datapath/instance.h"
 
 #include <sys/random.h>
@@ -17,7 +19,7 @@ namespace headwind {
 namespace {
 
 constexpr MapShape tag_shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(__u32)};
-constexpr unsigned tags = 31;  // 5 bits of skb->tc_index, 0 is nobody's
+constexpr unsigned tags = 31;  // 5 bits of skb->tc_index; 0 is nobody's
 constexpr std::uint32_t smallest_index = 64;
 template <class Key, class Value>
 Status open_map(Map<Key, Value>& map, const PinDirectory& directory, const std::string& name, Access access,
@@ -41,7 +43,7 @@ Status open_index(Instance& instance, const PinDirectory& directory)
     return {};
 }
 
-// A larger array with the same elements takes the place of one, and of its pin.
+// Makes a larger array with the elements of `old`, and puts its pin in the place of the old one's.
 template <class T>
 Result<Fd> make_larger(std::span<const T> old, std::size_t size, const PinDirectory& directory, const std::string& name)
 {
@@ -49,13 +51,14 @@ Result<Fd> make_larger(std::span<const T> old, std::size_t size, const PinDirect
     HW_TRY(const auto larger, MappedArray<T>::map(fd, name));
     std::copy(old.begin(), old.end(), larger.all().begin());
     const auto fresh = name + fresh_suffix;
-    HW_CHECK(directory.remove(fresh));  // of a killed command
+    HW_CHECK(directory.remove(fresh));  // left by a killed command
     HW_CHECK(pin(directory, fd.get(), fresh));
     HW_CHECK(directory.rename(fresh, name));
     return fd;
 }
 
-// Reads the first word only: its layout is the one thing that every ABI has in common.
+// The ABI version of the pinned control map. Only the first word counts: its layout is the one thing that every ABI has
+// in common.
 Result<std::uint32_t> abi_of(const PinDirectory& directory, Access access)
 {
     const auto path = directory.path_of(control_pin);
@@ -132,7 +135,7 @@ Status pin_all(headwind_bpf& skeleton, const PinDirectory& directory)
     return {};
 }
 
-// An instance of this namespace is there, whole or not.
+// Whether this namespace's instance has its control map, whatever else of it is missing.
 Result<bool> is_finished(const NetnsId& netns, Access access)
 {
     HW_TRY(const auto root, open_pin_root(access));
@@ -163,7 +166,7 @@ Status grow_index(Instance& instance, std::size_t size)
     const MapShape shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(hw_index_rest)};
     HW_TRY(const auto before, open_map_pin(directory, rest_pin, shape));
     HW_TRY(const auto old, MappedArray<hw_index_rest>::map(before, directory.path_of(rest_pin)));
-    // First: a kill between the two leaves more rests than entries, never fewer.
+    // The rests come first: a kill between the two leaves more rests than entries, never fewer.
     HW_TRY(auto rest, make_larger<hw_index_rest>(old.all(), room, directory, rest_pin));
     HW_TRY(const auto index, make_larger<hw_index_entry>(entries.all(), room, directory, index_pin));
     HW_TRY(entries, MappedArray<hw_index_entry>::map(index, directory.path_of(index_pin)));
@@ -194,16 +197,15 @@ Result<std::optional<Instance>> open_instance(Access access)
     if (abi != HW_ABI_VERSION)
         return fail(
             ErrorKind::unsupported,
-            "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): run `headwind "
-            "clear` of that version. {}",
+            "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): run `headwind clear` of that version. {}",
             abi, HW_ABI_VERSION, way_out);
     auto instance = open_directory(std::move(*root), std::move(*directory), access);
     if (!instance) {
-        HW_TRY(const bool there, is_finished(netns, access));  // else it was removed meanwhile
+        HW_TRY(const bool there, is_finished(netns, access));  // if not, it was removed meanwhile
         return there ? Result<std::optional<Instance>>(pass_error(instance)) : std::nullopt;
     }
     if (instance->control->netns_cookie != netns.cookie)
-        return std::nullopt;  // a dead namespace's; the inode came back
+        return std::nullopt;  // a dead namespace's, whose inode number came back
     return std::move(*instance);
 }
 

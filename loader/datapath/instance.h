@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: MIT
 // An instance: Headwind's programs and maps in one network namespace, kept alive by pins under
-// /sys/fs/bpf/headwind/<netns inode>/. Knows nothing of rules.
+// /sys/fs/bpf/headwind/<netns inode>/. It has the maps of rules, but knows nothing of what a rule means.
 #pragma once
 
 #include <memory>
@@ -21,23 +22,23 @@ struct headwind_bpf;
 
 namespace headwind {
 
-// Bytes that held packets of one instance may take, unless --max-held says otherwise.
+// The bytes that held packets of one instance may take, unless --max-held says otherwise.
 constexpr std::uint64_t default_max_held = 256ULL << 20;
 
 struct Programs {
     Fd egress, ingress, cut, pace_out;
 };
 
-// The rules, as the loader finds them: ruleset/index.h. Stays where it is when the instance is moved.
+// The memory of the index of rules (ruleset/index.h). It stays where it is when the Instance is moved.
 struct IndexMemory {
     MappedArray<hw_index_entry> entries;
-    LazyArray<hw_index_rest> rests;  // at the same places; at least as many
+    LazyArray<hw_index_rest> rests;  // at the same places as the entries; at least as many
 };
 
-// Everything of an instance by file descriptor. Closing it changes nothing: the pins own it.
+// All of an instance by file descriptors. Closing them changes nothing: the pins own the objects.
 class Instance {
 public:
-    PinDirectory root, directory, links;  // pin_root, the namespace's in it, and the latter's "links"
+    PinDirectory root, directory, links;  // pin_root; the namespace's directory in it; "links" in the latter
     Programs programs;                    // only with Access::change
     Map<hw_key, hw_entry> entries;
     Map<__u32, hw_rule> rules;
@@ -47,47 +48,49 @@ public:
     Map<hw_state_key, hw_state> states;
     Fd locals;  // per CPU: see counters.h
     Map<hw_text_key, hw_text> texts;
-    Map<__u32, __u32> timelines;         // of maps: see timelines.h
+    Map<__u32, __u32> timelines;         // a map of maps: see timelines.h
     std::unique_ptr<IndexMemory> index;  // only with Access::change
     Mapping<hw_host> host;
     Control control;
     Mapping<hw_held> held;
 };
 
-// The instance of the thread's network namespace; nullopt if there is none. One that a killed command never finished,
-// or did not finish removing, is none. Pins of another ABI, and what is not Headwind's, are refused, with what to do.
-// Access::read: without the programs, and with copies of what else would be mapped, as they are then.
+// The instance of the calling thread's network namespace; nullopt: there is none. An instance that a killed command did
+// not finish making or removing counts as none. Pins of another ABI, and objects that are not Headwind's, are refused
+// with what to do. With Access::read neither programs nor index are opened, and what else would be mapped is a copy as
+// of this call.
 Result<std::optional<Instance>> open_instance(Access access = Access::change);
 
-// Makes the index larger, if it has not room for that many elements. A kill leaves the old one or the new one. What
-// points into the old one leads nowhere then.
+// Makes the index larger if it has no room for `size` elements. A kill leaves the old index or the new one. Pointers
+// into the old one are invalid afterwards.
 Status grow_index(Instance& instance, std::size_t size);
 
-// Loads and pins a new one with room for `max_rules` (at most HW_MAX_RULES). The caller holds the InstanceLock and has
-// found none.
+// Loads and pins a new instance with room for `max_rules` (at most HW_MAX_RULES). The caller holds the InstanceLock and
+// has found no instance.
 Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules);
 
-// The pinned control map of this network namespace, where the rest of the instance may be gone; nullopt: it is not
-// there either, or of another ABI.
+// The pinned control map of this network namespace, even if the rest of the instance is gone; nullopt: it is not there
+// either, or is of another ABI or of a dead namespace.
 std::optional<Control> find_control();
 
 void set_max_held(Instance& instance, std::uint64_t bytes);
-// Which programs run: own_programs(), or 0, of several versions.
+// Notes which programs run: own_programs(), or 0 for programs of several versions.
 void note_programs(Instance& instance, std::uint64_t programs);
 
-// The programs as they are pinned now take the place of those that were opened.
+// Opens the programs that are pinned now, in place of those that `instance` has open.
 Status open_pinned_programs(Instance& instance);
 
-// HW_MARK's tag of the instance that is pinned there.
+// The tag (see HW_MARK) of the instance that is pinned in `directory`.
 Result<std::uint16_t> read_tag(const PinDirectory& directory);
 
-// The programs read the kernel's structures at offsets from its BTF (bpf/receiver.h).
+// Whether the kernel has BTF: the programs read its structures at offsets from there (bpf/receiver.h).
 bool kernel_has_btf();
 
-// Before the skeleton is loaded: room for that many rules. (240 bytes of kernel memory each, used or not.)
+// Sizes the maps for `max_rules` rules; to be called before the skeleton is loaded. A rule takes 240 bytes of kernel
+// memory, used or not.
 void make_room(headwind_bpf& skeleton, std::uint32_t max_rules);
 
-// Waits until no program still runs that started before the call: what it could see may be used again.
+// Waits until no program that started before the call still runs: what such a program could see may then be used again.
 Status grace_period();
 
 }  // namespace headwind

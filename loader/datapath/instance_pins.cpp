@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Names, locks, lists and removes what is pinned for the instances of the host.
 #include "datapath/instance_pins.h"
 
 #include <algorithm>
@@ -14,14 +16,14 @@ namespace {
 
 constexpr MapShape netns_shape{BPF_MAP_TYPE_DEVMAP, sizeof(__u32), sizeof(__u32)};
 constexpr const char *netns_pin = "netns", *host_lock_name = "lock";
-// All that an instance pins in its directory, or ever did, in the order in which it is removed: what is left if that is
-// cut short is no instance.
+// All names that an instance pins in its directory, or ever did, in the order of removal: if a removal is cut short,
+// the rest is no instance.
 constexpr auto pin_names =
     std::to_array<const char*>({control_pin, "egress",    "ingress", "cut",     "pace_out", "held",   "entries",
                                 "rules",     "leases",    "stops",   "shares",  "states",   "locals", "crossings",
                                 "texts",     "timelines", "hooks",   index_pin, rest_pin,   tag_pin,  netns_pin});
 
-// Of an instance's lock, beside its directory, which need not be there yet.
+// The name of an instance's lock, which is beside the instance's directory; the directory need not be there yet.
 std::string lock_name(const std::string& inode)
 {
     return "lock-" + inode;
@@ -45,7 +47,7 @@ Fd make_host_map()
     return Fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "hw_host", sizeof(__u32), sizeof(hw_host), 1, &options));
 }
 
-// Of the links in an instance's directory.
+// Removes the pins of the links in an instance's directory.
 Status remove_links(const PinDirectory& directory)
 {
     HW_TRY(const auto links, directory.open(links_name));
@@ -56,7 +58,7 @@ Status remove_links(const PinDirectory& directory)
     return directory.remove_directory(links_name);
 }
 
-// By name, each: what Headwind did not put there stays, and so does the directory then.
+// Removes each pin by its name: what Headwind did not put there stays, and so does the directory then.
 Status remove_pins(const PinDirectory& root, const PinDirectory& directory)
 {
     for (const std::string name : pin_names) {
@@ -67,8 +69,8 @@ Status remove_pins(const PinDirectory& root, const PinDirectory& directory)
     return root.remove_directory(inode_of(directory));
 }
 
-// A tcx link loses its device when the device goes, and the devices go with their namespace. What cannot be read may
-// live.
+// Whether a link of the instance still has its device: a tcx link loses it when the device goes, and devices go with
+// their namespace. A link that cannot be read is taken for alive.
 bool has_living_link(const PinDirectory& directory)
 {
     const auto links = directory.open(links_name);
@@ -79,8 +81,8 @@ bool has_living_link(const PinDirectory& directory)
                                  [&links](const auto& name) { return is_link_attached(**links, name); });
 }
 
-// Is the network namespace of this instance gone? Of one that was never finished it is, if no process or mount names
-// its inode.
+// Whether the network namespace of this instance is gone. That of an instance that was never finished is gone if no
+// link lives and no process or mount names its inode.
 bool is_dead(const PinDirectory& directory)
 {
     const __u32 zero = 0;
@@ -108,7 +110,6 @@ std::string name_of(const NetnsId& netns)
     return std::to_string(netns.inode);
 }
 
-// Without what only bears the name of one.
 Result<std::vector<PinDirectory>> instance_directories(const PinDirectory& root)
 {
     std::vector<PinDirectory> out;
@@ -121,7 +122,6 @@ Result<std::vector<PinDirectory>> instance_directories(const PinDirectory& root)
     return out;
 }
 
-// One host map for all instances: made by the first, or in a panic, reused by the others.
 Status share_host_map(bpf_map* map, const PinDirectory& root)
 {
     HW_TRY(const bool there, root.has(host_pin));
@@ -132,12 +132,12 @@ Status share_host_map(bpf_map* map, const PinDirectory& root)
     return pin(root, made.get(), host_pin);
 }
 
-// The kernel takes a device out of a devmap when it goes, and lo goes with its network namespace alone: whether that
-// still lives is read off the map, whoever holds it (a mount, a process, an open descriptor).
+// The kernel takes a device out of a devmap when the device goes, and lo goes only with its network namespace. So the
+// map tells whether the namespace still lives, whoever holds it (a mount, a process, an open descriptor).
 Status pin_netns(const PinDirectory& directory)
 {
     const Fd fd(bpf_map_create(netns_shape.type, "hw_netns", netns_shape.key_size, netns_shape.value_size, 1, nullptr));
-    const __u32 zero = 0, lo = 1;  // in every namespace
+    const __u32 zero = 0, lo = 1;  // its index in every namespace
     if (!fd || bpf_map_update_elem(fd.get(), &zero, &lo, BPF_ANY) != 0) return fail_errno(errno, "make the netns map");
     return pin(directory, fd.get(), netns_pin);
 }
@@ -204,7 +204,7 @@ void sweep_dead_instances()
     if (!names) return;
     for (const auto& name : *names)
         if (is_inode(name)) sweep_if_dead(**root, name);
-    for (const auto& name : *names) {  // of commands that were killed before they made an instance
+    for (const auto& name : *names) {  // locks of commands that were killed before they made an instance
         if (!name.starts_with(lock_name(""))) continue;
         const auto there = (*root)->has(inode_of_lock(name));
         if (!there || *there) continue;
@@ -267,7 +267,7 @@ Status remove_unused_root()
     HW_TRY(const auto lock, lock_host());
     const auto& root = lock.root();
     HW_TRY(const auto names, root.names());
-    const auto in_use = [&root](const std::string& name) {  // by an instance, or one that is being made
+    const auto in_use = [&root](const std::string& name) {  // by an instance, or by one that is being made
         const auto directory = is_inode(name) || name.starts_with(lock_name("")) ? root.open(name) : std::nullopt;
         return directory && *directory;
     };

@@ -1,4 +1,5 @@
-// The pins of all instances of the host: a directory each, locks, and the map that they share.
+// SPDX-License-Identifier: MIT
+// The pins of all instances of the host: one directory for each, locks, and the map that they share.
 #pragma once
 
 #include <optional>
@@ -15,12 +16,13 @@
 
 namespace headwind {
 
-// What all instances share is pinned in pin_root by this name.
+// The name in pin_root of the map that all instances share.
 constexpr const char* host_pin = "host";
-// In an instance's directory. The last that is made, and the first that goes: without it there is no instance.
+// The name of the control map in an instance's directory. An instance is made once the map's `abi` is written, and
+// removing it begins with this pin: without either there is no instance.
 constexpr const char* control_pin = "control";
 constexpr const char *tag_pin = "tag", *links_name = "links", *index_pin = "index", *rest_pin = "index_rest";
-// Of a pin, while a new object takes its place.
+// The suffix of a pin's name for a new object that is about to take its place.
 constexpr const char* fresh_suffix = "-new";
 
 template <class T>
@@ -30,14 +32,14 @@ Result<Mapping<T>> open_global(const PinDirectory& directory, const std::string&
     return map_global<T>(fd, directory.path_of(name), access);
 }
 
-// Of the directory of this namespace's instance: its inode number.
+// The name of the directory of this namespace's instance: the namespace's inode number.
 std::string name_of(const NetnsId& netns);
-// Without what only bears the name of one.
+// The directories of all instances. Anything that only bears the name of one is left out.
 Result<std::vector<PinDirectory>> instance_directories(const PinDirectory& root);
 
-// What a command holds that changes the rules of a network namespace: of the calling thread's. Other namespaces' go on.
-// Given back when the value is destroyed, together with what was made for it if there is no instance, or when the
-// process dies.
+// The lock of a command that changes the rules of the calling thread's network namespace; commands in other namespaces
+// go on. It is given back when the value is destroyed or the process dies. The destructor also removes what was made
+// for it, if there is no instance.
 class InstanceLock {
 public:
     // Waits as PinLock::take() does.
@@ -52,43 +54,44 @@ private:
     std::optional<PinLock> lock_;
     std::string inode_;
 };
-// Whose InstanceLock a name in the pin root is, by the inode of its network namespace; "-": the host's; empty: it is
-// none.
+// The inode of the network namespace whose InstanceLock bears this name in the pin root; "-": the name is that of the
+// host's lock; empty: it is no lock's.
 std::string inode_of_lock(const std::string& name);
-// For what is one per host (the map that all instances share, their tags, netdev_max_backlog): held for milliseconds,
-// and taken after an InstanceLock, never before.
+// The lock for what exists once per host (the map that all instances share, their tags, netdev_max_backlog). It is held
+// for milliseconds, and taken after an InstanceLock, never before.
 Result<PinLock> lock_host();
 
-// Unpins everything and removes the directory. Hooks and line must be gone. Also for what a killed command left. With
-// the last instance of the host, what they shared goes, too, when the InstanceLock is given back.
+// Unpins all of this network namespace's instance and removes its directory, also if a killed command left only a part.
+// Hooks and line must be gone. With the last instance of the host, what all shared is removed, too, when the
+// InstanceLock is given back.
 Status remove_instance_pins();
 
-// Directories of instances whose network namespace no longer exists: the kernel removed their devices, the pins are
-// left. Removes them.
+// Removes the directories of instances whose network namespace no longer exists: the kernel has removed their devices,
+// but not their pins.
 void sweep_dead_instances();
 
-// True if there is any instance directory on the host, other than the current namespace's.
+// Whether the host has any instance directory other than the current namespace's.
 Result<bool> other_instances_exist();
 
-// The names of the instances' directories, without what only bears the name of one: inode numbers of network
-// namespaces, some of them gone.
+// The names of the directories in instance_directories(): inode numbers of network namespaces, some of them gone.
 Result<std::vector<std::string>> instance_inodes();
 
-// Paths by which the namespaces of all instances can be entered; those that have none (no process, no mount) are
-// missing. What only bears the name of an instance's directory is refused.
+// Paths by which the namespaces of all instances can be entered. Namespaces without one (no process, no mount) are
+// missing. Anything that only bears the name of an instance's directory is refused.
 Result<std::vector<std::string>> instance_netns_paths();
 
-// So that others can tell whether the network namespace of the instance lives.
+// Pins a map by which others can tell whether the network namespace of the instance lives.
 Status pin_netns(const PinDirectory& directory);
 
 // The map that all instances share (abi.h, hw_host); nullopt: there is no instance on this host, and no panic.
 Result<std::optional<Mapping<hw_host>>> open_host_map(Access access = Access::change);
-// Pins it: `map` or, if that is none, a new one, for instances to come.
+// Pins the host map for instances to come: `map` or, if it is empty, a new one.
 Result<Mapping<hw_host>> pin_host_map(const Fd& map);
-// If there is no instance: netdev_max_backlog as it was, and the pin root removed, unless panic is on, which holds for
-// those to come.
+// Restores netdev_max_backlog and removes the pin root if there is no instance. In a panic the pin root stays, since
+// the panic holds for instances to come.
 Status remove_unused_root();
-// One host map for all instances: made by the first, or in a panic, reused by the others.
+// Makes `map` the host map, which all instances share: the first instance makes it, or a panic does; the others reuse
+// it.
 Status share_host_map(bpf_map* map, const PinDirectory& root);
 
 }  // namespace headwind

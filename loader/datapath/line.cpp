@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Makes, checks, drains and removes the devices of the line, and changes the sysctls they need.
 #include "datapath/line.h"
 
 #include <algorithm>
@@ -25,7 +27,7 @@ constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
 constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
 constexpr std::uint32_t gso_max_bytes = 65536, gso_max_segments = 65535;
 
-// The old value is written down before the sysctl changes.
+// Changes a sysctl. The old value is written down before.
 Status change_sysctl(const char* path, std::uint32_t value, hw_saved& saved)
 {
     HW_TRY(const auto before, read_sysctl(path));
@@ -64,7 +66,7 @@ Status check_names_free()
 
 Status make_line(Instance& instance)
 {
-    HW_CHECK(remove_devices());  // of a command that was killed here
+    HW_CHECK(remove_devices());  // left by a command that was killed here
     HW_CHECK(check_names_free());
     netlink::VethOptions options;
     options.name0 = return_name;
@@ -81,7 +83,7 @@ Status make_line(Instance& instance)
     return {};
 }
 
-// Those that are there stay.
+// Attaches the line's programs. A program that is there stays.
 Status attach_programs(const Instance& instance)
 {
     const int device = static_cast<int>(instance.control->line_return);
@@ -126,13 +128,13 @@ Result<bool> exist(std::initializer_list<std::uint32_t> devices)
     });
 }
 
-// headwind1 goes with headwind0.
+// Whether all devices of the line exist; headwind1 goes with headwind0.
 Result<bool> is_whole(const hw_control& control)
 {
     return exist({control.line_cut, control.line_return});
 }
 
-// Somebody removed the line's devices, or a command was killed in the middle of that.
+// Forgets a line whose devices somebody removed, or whose removal was cut short by a kill.
 Status forget_lost_line(Instance& instance)
 {
     auto& control = LineWriter::of(instance.control);
@@ -146,7 +148,7 @@ Status forget_lost_line(Instance& instance)
     return {};
 }
 
-// Of headwind1: waits for its fq.
+// Waits for the fq of headwind1, whose index is `pace`, as drain_line() does.
 Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
                             const std::function<void(std::uint32_t left)>& progress)
 {
@@ -156,7 +158,7 @@ Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
         HW_TRY(const auto stats, netlink::root_qdisc_stats(pace));
         const auto now = std::chrono::steady_clock::now();
         if (!stats || stats->backlog_packets == 0 || now >= end) {
-            std::this_thread::sleep_for(2ms);  // what has left fq is still on its way through the softirq
+            std::this_thread::sleep_for(2ms);  // packets that have left fq are still on their way through the softirq
             return stats ? stats->backlog_packets : 0U;
         }
         if (now >= next_word) {
@@ -167,7 +169,7 @@ Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
     }
 }
 
-// All but the bytes that are held.
+// The LineStats without the bytes that are held.
 Result<LineStats> read_devices(const hw_control& control)
 {
     LineStats out;
@@ -263,7 +265,7 @@ Result<LineStats> line_stats(const Instance& instance)
     HW_TRY(const bool whole, is_whole(control));
     if (!whole) return LineStats{};
     auto out = read_devices(control);
-    if (!out && out.error().kind == ErrorKind::not_found) return LineStats{};  // it goes at this very moment
+    if (!out && out.error().kind == ErrorKind::not_found) return LineStats{};  // the line goes at this very moment
     if (out) out->held_bytes = std::max<std::int64_t>(0, std::atomic_ref(instance.held->bytes).load());
     return out;
 }

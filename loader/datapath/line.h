@@ -1,7 +1,8 @@
-// The line: devices of the instance's own. headwind2, a bridge of one port, makes wire packets of what is sent through
-// it, within the call that sends it, hence in order; headwind1's egress (fq) holds packets until their time. headwind0,
-// the bridge's port and headwind1's peer, is where both come out. Also what the line changes on the host and gives
-// back: three sysctls.
+// SPDX-License-Identifier: MIT
+// The line: devices of the instance's own. headwind2, a bridge of one port, turns what is sent through it into wire
+// packets, within the call that sends it, hence in order. headwind1's egress (fq) holds packets until their time.
+// headwind0, the bridge's port and headwind1's peer, is where both come out. Three sysctls of the host, which the line
+// changes and gives back, are handled here, too.
 #pragma once
 
 #include <chrono>
@@ -15,30 +16,34 @@
 namespace headwind {
 
 struct LineNeeds {
-    bool time = false;      // delay or rate: fq
-    bool loopback = false;  // rules apply on lo: route_localnet and accept_local, or what comes back is martian
+    bool time = false;      // rules have a delay or a rate: fq
+    bool loopback = false;  // rules apply on lo: route_localnet and accept_local, else what comes back is martian
 };
 
-// Makes what is missing, also what somebody took away. Something foreign of one of these names: refused.
+// Makes the parts of the line that are missing, also if somebody took them away. A foreign device with one of the
+// line's names is refused.
 Status ensure_line(Instance& instance, const LineNeeds& needs);
 
-// Is all of the line there and as we made it: devices, our programs, fq? True if there is none.
+// Whether all of the line is there and as we made it: devices, our programs, fq. True if there is no line.
 Result<bool> is_line_intact(const Instance& instance);
 
-// Waits until the pacer is empty or `limit` has passed; tells `progress` the packets left every 200 ms. Returns the
-// packets that were left.
+// Waits until the pacer is empty or `limit` has passed; tells `progress` every 200 ms how many packets are left.
+// Returns the number of packets that were left.
 Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,
                                  const std::function<void(std::uint32_t left)>& progress);
 
-// Removes the line and gives the sysctls back. Also what a killed command left (`instance` null: only the devices).
+// Removes the line, also a part of it that a killed command left, and gives the sysctls back. Without `instance` only
+// the devices are removed.
 Status remove_line(Instance* instance);
-// The same where only the devices are known: drained as drain_line() does, then removed. Returns the packets left.
+// Drains the line as drain_line() does, then removes its devices, where only the devices are known. Returns the number
+// of packets that were left.
 Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,
                                             const std::function<void(std::uint32_t left)>& progress);
-// The sysctls of the namespace that the line changed.
+// Gives back the sysctls of the namespace that the line changed.
 Status restore_sysctls(const Control& control);
 
-// What the line as a whole lost: refused by fq, or dropped between the two ends (netdev_max_backlog).
+// The packets that the line holds, and those it lost as a whole: refused by fq, or dropped between the two ends
+// (netdev_max_backlog).
 struct LineStats {
     std::uint32_t held_packets = 0;
     std::int64_t held_bytes = 0;  // as counted against --max-held

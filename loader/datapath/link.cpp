@@ -1,4 +1,5 @@
-// Pinned links: their names, whether they have their device, detaching and updating.
+// SPDX-License-Identifier: MIT
+// Names pinned links, tells whether they have their device, detaches and updates them.
 #include "datapath/link.h"
 
 #include <algorithm>
@@ -45,7 +46,8 @@ bool is_link_name(std::string_view name)
 
 Status detach_link(const PinDirectory& links, const std::string& name)
 {
-    // The kernel takes a link without a pin off at some later time; the program could not be attached again until then.
+    // The kernel takes a link without a pin off its hook only some time later; until then the program could not be
+    // attached again.
     HW_TRY(const auto link, find_link_pin(links, name));
     if (link) bpf_link_detach(link->get());
     return links.remove(name);
@@ -57,7 +59,8 @@ bool is_link_attached(const PinDirectory& links, const std::string& name)
         __u32 type, id, program, pad, ifindex, attach_type, more[8];
     } info{};
     __u32 size = sizeof(info);
-    // Nobody may open a link to read only: for whom may not change it, it is there. And without memory.
+    // Nobody may open a link to read only: for a caller that may not change the link, it is there. So it is if memory
+    // is short.
     const auto link = find_link_pin(links, name);
     return !link || (*link && bpf_obj_get_info_by_fd((*link)->get(), &info, &size) == 0 && info.ifindex != 0);
 }

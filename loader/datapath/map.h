@@ -1,4 +1,5 @@
-// Typed access to a BPF map by file descriptor. Failures that are not answers (anything but "no such key") are Errors.
+// SPDX-License-Identifier: MIT
+// Typed access to a BPF map by file descriptor. Failures that are not answers (all but "no such key") are Errors.
 #pragma once
 
 #include <cerrno>
@@ -19,7 +20,8 @@
 namespace headwind {
 
 // bpf_map_update_elem for maps that are not preallocated: the kernel fills its stock of elements in the background and
-// says ENOMEM when many are asked for at once. Waits for it, at most a second. 0 or -1 with errno, as libbpf.
+// says ENOMEM when many are asked for at once. This function waits for the kernel, at most a second. Returns 0, or -1
+// with errno, as libbpf does.
 inline int update_element(int fd, const void* key, const void* value, std::uint64_t flags)
 {
     constexpr int attempts = 1000, pause_us = 1000;
@@ -45,16 +47,16 @@ public:
         if (errno == ENOENT) return std::nullopt;
         return fail_errno(errno, "look up in " + name_);
     }
-    // The whole element is replaced (or made). Readers see the old or the new one.
+    // Replaces or makes the whole element. Readers see the old or the new one.
     Status put(const Key& key, const Value& value) const { return update(key, value, BPF_ANY); }
-    // Words of an existing element change in place, under its lock: what readers hold stays theirs.
+    // Changes words of an existing element in place, under its lock: readers keep the element that they hold.
     Status rewrite(const Key& key, const Value& value) const { return update(key, value, BPF_EXIST | BPF_F_LOCK); }
     Status erase(const Key& key) const
     {
         if (bpf_map_delete_elem(fd(), &key) == 0 || errno == ENOENT) return {};
         return fail_errno(errno, "remove from " + name_);
     }
-    // The caller holds the InstanceLock: nobody else adds or removes elements meanwhile.
+    // All keys. The caller holds the InstanceLock: nobody else adds or removes elements meanwhile.
     std::vector<Key> keys() const
     {
         std::vector<Key> out;
@@ -64,14 +66,14 @@ public:
         return out;
     }
 
-    // All elements, many a call (Linux 5.6).
+    // All elements, many per system call (Linux 5.6).
     Result<std::vector<std::pair<Key, Value>>> items() const
     {
         constexpr std::uint32_t chunk = 4096;
         std::vector<std::pair<Key, Value>> out;
         std::vector<Key> keys(chunk);
         std::vector<Value> values(chunk);
-        std::uint64_t position[16]{};  // the kernel's: a u32 for hash maps
+        std::uint64_t position[16]{};  // the kernel's own: a u32 for hash maps
         bool more = true;
         for (void* from = nullptr; more; from = position) {
             std::uint32_t count = chunk;
@@ -95,8 +97,8 @@ private:
     std::string name_;
 };
 
-// The one value of an array (a global of the BPF programs), shared with the kernel or, to read only, a copy as it is
-// now: Linux (6.18) maps a map for those who may write to it.
+// The one value of an array (a global of the BPF programs): shared with the kernel or, with Access::read, a copy as it
+// is now. Linux (6.18) maps a map only for callers that may write to it.
 template <class T>
 Result<Mapping<T>> map_global(const Fd& map, const std::string& name, Access access)
 {
@@ -110,7 +112,7 @@ Result<Mapping<T>> map_global(const Fd& map, const std::string& name, Access acc
     return mapping;
 }
 
-// An array of BPF_F_MMAPABLE, all of whose elements are memory of this process, too.
+// A BPF_F_MMAPABLE array, all elements of which are memory of this process, too.
 template <class T>
 class MappedArray {
 public:
@@ -165,14 +167,14 @@ private:
     std::size_t size_ = 0;
 };
 
-// The same, mapped only when many elements are asked for: the first few are read one by one.
+// A MappedArray that is mapped only when many elements are asked for: the first few are read one by one.
 template <class T>
 class LazyArray {
 public:
     LazyArray() = default;
     LazyArray(Fd fd, std::string name, std::size_t size) : fd_(std::move(fd)), name_(std::move(name)), size_(size) {}
     std::size_t size() const { return size_; }
-    // Zeros, if it cannot be read. Good as long as the array is.
+    // The element at `place`; zeros, if it cannot be read. The reference is good as long as the array is.
     const T& at(std::size_t place) const
     {
         constexpr std::size_t few = 16;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Checks the kind, type and sizes of pinned objects, and refuses the wrong ones.
 #include "datapath/pins.h"
 
 #include <filesystem>
@@ -15,7 +17,8 @@ constexpr const char* name_of(Kind kind)
     return kind == Kind::map ? "a BPF map" : kind == Kind::program ? "a BPF program" : "a BPF link";
 }
 
-// The kernel tells the kind of an object nowhere else: bpf_obj_get_info_by_fd() writes whatever it is.
+// The kind of a BPF object, from /proc/self/fd. The kernel tells it nowhere else: bpf_obj_get_info_by_fd() fills in
+// whatever kind it is.
 Result<Kind> kind_of(const Fd& object)
 {
     std::error_code error;
@@ -25,7 +28,7 @@ Result<Kind> kind_of(const Fd& object)
     return target.find("bpf-prog") != std::string::npos ? Kind::program : Kind::link;
 }
 
-// `is`: "a directory", where something else is `expected`.
+// The error for a pin that is `is` ("a directory") where something else is `expected`.
 tl::unexpected<Error> refuse(const PinDirectory& directory, const std::string& name, const std::string& is,
                              const std::string& expected)
 {
@@ -44,7 +47,8 @@ Result<Fd> open_pin(const PinDirectory& directory, const std::string& name, cons
     options.sz = sizeof(options);
     options.file_flags = access == Access::read ? BPF_F_RDONLY : 0;
     Fd fd(bpf_obj_get_opts(directory.anchored(name).c_str(), &options));
-    if (!fd && errno == EINVAL) return refuse(directory, name, name_of(Kind::link), expected);  // never to read only
+    // A link never opens to read only (EINVAL).
+    if (!fd && errno == EINVAL) return refuse(directory, name, name_of(Kind::link), expected);
     if (!fd) return denied_or_failed(errno, "open " + directory.path_of(name), access);
     return fd;
 }

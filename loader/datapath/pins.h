@@ -1,5 +1,6 @@
-// BPF objects by their pins, as somebody else may have left them: kind, type and sizes are looked at before one is
-// used. What is not as Headwind makes it is refused by path, owner and mode, with what to do.
+// SPDX-License-Identifier: MIT
+// Opens BPF objects by their pins, as somebody else may have left them: kind, type and sizes are looked at before an
+// object is used. An object that is not as Headwind makes it is refused by path, owner and mode, with what to do.
 #pragma once
 
 #include <linux/bpf.h>
@@ -16,19 +17,19 @@ namespace headwind {
 
 struct MapShape {
     bpf_map_type type;
-    __u32 key_size, value_size;  // 0: any
+    __u32 key_size, value_size;  // value_size 0: any
 };
 Result<Fd> open_map_pin(const PinDirectory& directory, const std::string& name, const MapShape& shape,
                         Access access = Access::change);
-// Of a program at tc.
+// Opens the pin of a tc program.
 Result<Fd> open_program_pin(const PinDirectory& directory, const std::string& name);
-// Of a link. nullopt: nothing is there, or something else.
+// Opens the pin of a link. nullopt: nothing is there, or something else.
 Result<std::optional<Fd>> find_link_pin(const PinDirectory& directory, const std::string& name);
 Status pin(const PinDirectory& directory, int object, const std::string& name);
-// A map that is not loaded yet becomes the one pinned there, which must have its shape.
+// Makes `map`, which is not loaded yet, the map that is pinned there, which must have its shape.
 Status reuse_pin(bpf_map* map, const PinDirectory& directory, const std::string& name);
 
-// What to do where the pins of a network namespace are not as they were made: a sentence.
+// A sentence for errors: what to do where the pins of a network namespace are not as they were made.
 constexpr const char* way_out = "`headwind clear --all` in that network namespace removes all that Headwind has there";
 
 }  // namespace headwind

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Opens and loads the tc programs, and puts libbpf's messages into errors.
 #include "datapath/programs.h"
 
 #include <algorithm>
@@ -17,7 +19,7 @@
 namespace headwind {
 namespace {
 
-// libbpf speaks only when something fails.
+// The warnings of libbpf, which speaks only when something fails.
 std::string& libbpf_words()
 {
     static std::string words;
@@ -54,7 +56,7 @@ bpf_insn instruction(std::uint8_t code, std::uint8_t to, std::int32_t value, std
     return out;
 }
 
-// FNV-1a.
+// FNV-1a of the bytes, continued from `hash`.
 std::uint64_t hashed(std::uint64_t hash, const void* bytes, std::size_t size)
 {
     for (const auto byte : std::span(static_cast<const unsigned char*>(bytes), size))
@@ -87,7 +89,7 @@ Status load_programs(headwind_bpf& skeleton)
 
 Status check_lockdown()
 {
-    // bpf_probe_read_kernel(fp - 8, 8, nullptr), which is no helper of such a kernel
+    // The program calls bpf_probe_read_kernel(fp - 8, 8, nullptr): a kernel that is locked down has no such helper.
     const bpf_insn code[] = {instruction(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, 0, BPF_REG_10),
                              instruction(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_1, -8),
                              instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 8),
@@ -97,9 +99,9 @@ Status check_lockdown()
                              instruction(BPF_JMP | BPF_EXIT, 0, 0)};
     const Fd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "hw_probe", "GPL", code, std::size(code), nullptr));
     if (program || errno != EINVAL) return {};
-    return fail(ErrorKind::unsupported,
-                "this kernel is locked down: BPF programs may not read its memory (/sys/kernel/security/lockdown says "
-                "confidentiality): boot it with lockdown=integrity, or none");
+    return fail(
+        ErrorKind::unsupported,
+        "this kernel is locked down: BPF programs may not read its memory (/sys/kernel/security/lockdown says confidentiality): boot it with lockdown=integrity, or none");
 }
 
 std::uint64_t own_programs()
@@ -111,8 +113,8 @@ std::uint64_t own_programs()
         hash = hashed(hash, tc, size);
         const void* xdp = front_bpf__elf_bytes(&size);
         hash = hashed(hash, xdp, size);
-        const auto& law = normal_samples();
-        hash = hashed(hash, law.data(), sizeof(law));
+        const auto& distribution = normal_samples();
+        hash = hashed(hash, distribution.data(), sizeof(distribution));
         return std::max<std::uint64_t>(hash ^ version_played(), 1);
     }();
     return identity;

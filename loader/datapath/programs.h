@@ -1,5 +1,6 @@
-// The tc programs that this binary brings along, as they are loaded for an instance: with maps of its own, or over
-// those of one that is there.
+// SPDX-License-Identifier: MIT
+// The tc programs that this binary brings along, and how they are loaded for an instance: with maps of their own, or
+// over those of an instance that is there.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ struct SkeletonDelete {
 };
 using Skeleton = std::unique_ptr<headwind_bpf, SkeletonDelete>;
 
-// What an instance's programs are told when they are loaded, and its later ones again.
+// The constants that an instance's programs are loaded with. Its later programs get the same.
 struct ProgramConstants {
     std::uint16_t tag = 0, nonce = 0;
     bool tcx = false;
@@ -28,18 +29,19 @@ struct ProgramConstants {
 Result<Skeleton> open_programs(const ProgramConstants& constants);
 Status load_programs(headwind_bpf& skeleton);
 
-// unsupported where the kernel is locked down so far that programs may not read its memory: they look there whether a
-// packet has other owners (see is_shared() in bpf/headwind.bpf.c). Another failure is not told apart from success.
+// Fails with ErrorKind::unsupported where the kernel is locked down so far that programs may not read its memory, in
+// which they look whether a packet has other owners (is_shared() in bpf/apply.h). Another failure is not told apart
+// from success.
 Status check_lockdown();
 
-// Tells the programs of one build of headwind, XDP's included, from those of another. Never 0.
+// A hash that tells the programs of this build of headwind, XDP's included, from those of another. Never 0.
 std::uint64_t own_programs();
 
-// What an instance pins in its directory, by name.
+// The maps and programs that an instance pins in its directory, by name.
 std::vector<std::pair<bpf_map*, const char*>> pinned_maps(headwind_bpf& skeleton);
 std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& skeleton);
 
-// Keeps libbpf from writing to stderr: what it has to say becomes part of our errors.
+// Keeps libbpf from writing to stderr: its messages become part of our errors.
 void collect_libbpf_words();
 
 }  // namespace headwind

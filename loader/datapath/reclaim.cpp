@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Finds Headwind's programs at devices, and removes all that goes with them.
 #include "datapath/reclaim.h"
 
 #include <set>
@@ -19,7 +21,8 @@ bool is_on_line(const AttachedProgram& program)
     return is_line_name(program.device);
 }
 
-// What the instance knew, whose pins may be gone: its programs hold its maps. (Of another size: another version's.)
+// The globals of this name that the programs use. Programs hold their instance's maps even if its pins are gone. A map
+// of another size is another version's, and left out.
 template <class T>
 std::vector<Mapping<T>> globals_of(const std::vector<AttachedProgram>& programs, const char* name)
 {
@@ -32,7 +35,7 @@ std::vector<Mapping<T>> globals_of(const std::vector<AttachedProgram>& programs,
     return out;
 }
 
-// A clsact that the instance made and nobody else uses.
+// Removes each clsact that the instance made and nobody else uses.
 Status remove_own_clsact(const hw_control& control)
 {
     for (const auto& device : control.devices) {
@@ -53,8 +56,7 @@ Status check_no_programs()
     if (programs->empty()) return {};
     return fail(
         ErrorKind::failed,
-        "programs without rules: Headwind's are on {}, and what they do cannot be seen, since what was pinned for "
-        "them is gone. `headwind clear --all` takes them off",
+        "programs without rules: Headwind's are on {}, and what they do cannot be seen, since what was pinned for them is gone. `headwind clear --all` takes them off",
         describe(*programs));
 }
 
@@ -87,7 +89,7 @@ Result<Reclaimed> reclaim(std::chrono::nanoseconds limit, const std::function<vo
     for (auto& memory : globals_of<hw_control>(out.programs, ".data.control")) controls.emplace_back(std::move(memory));
     if (auto pinned = find_control()) controls.push_back(std::move(*pinned));
     const auto hosts = globals_of<hw_host>(out.programs, "hw_host");
-    // The line's own last: they send home what it holds.
+    // The line's own programs come last: they send home what the line holds.
     for (const bool of_line : {false, true}) {
         for (const auto& program : out.programs)
             if (is_on_line(program) == of_line) HW_CHECK(take_off(program));

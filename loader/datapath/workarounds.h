@@ -1,5 +1,6 @@
-// Workarounds for what kernels do, which tests switch off to show that each is needed (abi.h, hw_cure). A program links
-// one of two definitions: loader/workarounds.cpp, where they are on and nothing switches them off, or
+// SPDX-License-Identifier: MIT
+// Workarounds for traps of the kernel, which tests switch off to show that each is needed (hw_cure in abi.h). A program
+// links one of two definitions: loader/workarounds.cpp, where all are on and nothing switches them off, or
 // tests/support/workarounds.cpp, which obeys the environment.
 #pragma once
 
@@ -9,9 +10,9 @@
 
 namespace headwind {
 
-unsigned workarounds_off();  // a number of hw_cure bits
+unsigned workarounds_off();  // hw_cure bits
 
-// Programs of another version than their own, for tests of upgrades. 0: of their own.
+// The version that the programs claim to be of, for tests of upgrades. 0: their own.
 std::uint64_t version_played();
 
 inline bool is_on(hw_cure workaround)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Applies a plan: finds devices and attaches to them, makes the line, settles XDP, commits the rules.
 #include "engine/apply.h"
 
 #include <algorithm>
@@ -16,7 +18,7 @@ namespace {
 
 using Links = std::vector<netlink::Link>;
 
-// Slots of devices where our programs are already, by index and flags.
+// The slots that attach_device() has given so far, by ifindex and flags.
 using Attached = std::map<std::pair<int, __u32>, std::uint16_t>;
 
 Status attach_devices(Instance& instance, const Links& devices, Attached& attached, RuleRecord& record)
@@ -26,7 +28,7 @@ Status attach_devices(Instance& instance, const Links& devices, Attached& attach
         auto done = attached.find({link.index, flags});
         if (done == attached.end()) {
             const auto slot = attach_device(instance, link, flags);
-            if (!slot && is_lost(link.index)) continue;  // since it was looked for
+            if (!slot && is_lost(link.index)) continue;  // gone since it was looked for
             if (!slot) return tl::unexpected(slot.error());
             done = attached.emplace(std::pair(link.index, flags), *slot).first;
         }
@@ -35,20 +37,20 @@ Status attach_devices(Instance& instance, const Links& devices, Attached& attach
     return {};
 }
 
-// Some fresh rule makes packets on lo take the line.
+// Whether packets on lo may take the line: an added rule is at lo, and it or a rule that stays needs the line.
 bool uses_loopback(const Entries& others, const Plan& plan, const std::vector<Links>& devices)
 {
     const bool line = others.have(HW_INDEX_LINE);
-    for (std::size_t i = 0; i < plan.fresh.size(); ++i)
-        if ((line || needs_line(plan.fresh[i].rule.impairment)) && has_loopback(devices[i])) return true;
+    for (std::size_t i = 0; i < plan.add.size(); ++i)
+        if ((line || needs_line(plan.add[i].rule.impairment)) && has_loopback(devices[i])) return true;
     return false;
 }
 
-// By the rules that stay, and those of the plan.
+// Makes the line that the rules that stay and the added ones need.
 Status prepare_line_for(Instance& instance, const Entries& rules, const Plan& plan, const std::vector<Links>& devices)
 {
     const auto any = [&plan](bool (*needs)(const Impairment&)) {
-        return std::any_of(plan.fresh.begin(), plan.fresh.end(),
+        return std::any_of(plan.add.begin(), plan.add.end(),
                            [needs](const auto& record) { return needs(record.rule.impairment); });
     };
     if (!any(needs_line) && !rules.have(HW_INDEX_LINE)) return {};
@@ -58,15 +60,15 @@ Status prepare_line_for(Instance& instance, const Entries& rules, const Plan& pl
     return ensure_line(instance, needs);
 }
 
-// Of the rules that stay and those of the plan, those that XDP may decide.
-Status settle_fronts_for(Instance& instance, const Entries& rules, const Plan& plan)
+// Settles XDP for the rules that it may decide, among those that stay and those that are added.
+Status settle_xdp_for(Instance& instance, const Entries& rules, const Plan& plan)
 {
     std::vector<NewEntry> fresh;
-    fresh.reserve(plan.fresh.size());
-    for (const auto& record : plan.fresh) fresh.push_back(make_entry(record));
+    fresh.reserve(plan.add.size());
+    for (const auto& record : plan.add) fresh.push_back(make_entry(record));
     auto all = rules.with(HW_INDEX_XDP);
     for (const auto& one : fresh) all.push_back(RuleRef(one));
-    return settle_fronts(instance, all);
+    return settle_xdp(instance, all);
 }
 
 Result<Links> devices_for(const std::vector<std::string>& names, const Links& links, bool may_wait)
@@ -83,12 +85,12 @@ Result<Links> devices_for(const std::vector<std::string>& names, const Links& li
 Result<std::vector<Links>> find_devices(const Plan& plan, bool may_wait)
 {
     HW_TRY(const auto links, netlink::list_links());
-    std::unordered_map<std::uint32_t, const std::vector<std::string>*> before;  // by state
-    for (const auto& record : plan.gone) before[record.state] = &record.rule.selector.devices;
+    std::unordered_map<std::uint32_t, const std::vector<std::string>*> before;  // by stable_id
+    for (const auto& record : plan.remove) before[record.stable_id] = &record.rule.selector.devices;
     std::vector<Links> out;
-    for (const auto& record : plan.fresh) {
+    for (const auto& record : plan.add) {
         const auto& names = record.rule.selector.devices;
-        const auto old = before.find(record.state);
+        const auto old = before.find(record.stable_id);
         const bool keeps = old != before.end() && *old->second == names;
         Links devices;
         if (!record.everywhere) {
@@ -108,22 +110,22 @@ Status prepare_line(Instance& instance, const Entries& rules, bool loopback)
     return ensure_line(instance, needs);
 }
 
-Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices)
+Status apply(WriteSession& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices)
 {
     auto& instance = *session.instance;
     if (plan.max_held != 0) set_max_held(instance, plan.max_held);
     HW_CHECK(prepare_line_for(instance, session.rules, plan, devices));
     Attached attached;
-    for (std::size_t i = 0; i < plan.fresh.size(); ++i) {
-        auto& record = plan.fresh[i];
+    for (std::size_t i = 0; i < plan.add.size(); ++i) {
+        auto& record = plan.add[i];
         record.devices.clear();
         HW_CHECK(attach_devices(instance, devices[i], attached, record));
         record.id = next_rule_id(instance);
-        if (record.state == 0) record.state = record.id;
+        if (record.stable_id == 0) record.stable_id = record.id;
         if (record.rule.timeline && record.timeline == 0) record.timeline = record.id;
     }
-    HW_CHECK(settle_fronts_for(instance, session.rules, plan));
-    const auto committed = commit(instance, {plan.fresh, plan.gone});
+    HW_CHECK(settle_xdp_for(instance, session.rules, plan));
+    const auto committed = commit(instance, {plan.add, plan.remove});
     session.look_again();
     HW_CHECK(committed);
     for (const auto state : plan.go_on) HW_CHECK(start_again(instance, state));

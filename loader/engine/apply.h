@@ -1,23 +1,25 @@
-// Plans, as they become true: devices, line, rules.
+// SPDX-License-Identifier: MIT
+// Applies plans: devices, line, rules.
 #pragma once
 
 #include <vector>
 
 #include "engine/plan.h"
-#include "engine/session.h"
+#include "engine/write_session.h"
 #include "host/netlink.h"
 #include "util/result.h"
 
 namespace headwind {
 
-// For each fresh rule where it goes. `may_wait`: a device that it names need not be there; nor need one that it named
-// before.
+// The devices of each rule in plan.add, in that order; none for a rule that is everywhere. A device that a rule names
+// must be there, unless `may_wait`, or the rule named the same devices before.
 Result<std::vector<std::vector<netlink::Link>>> find_devices(const Plan& plan, bool may_wait);
 
-// The line that these rules need, `loopback`: for packets on lo, too. One that somebody removed is made again.
+// Makes the line that `rules` need, also where somebody removed it. `loopback`: packets on lo take it, too.
 Status prepare_line(Instance& instance, const Entries& rules, bool loopback);
 
-// In one instant. `devices`: of find_devices(). On failure the rules are those before.
-Status carry_out(Session& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices);
+// Applies the plan in one instant. `devices`: for each rule in plan.add. On failure the rules are those before; only a
+// failure after the switch (see commit()) leaves the new ones.
+Status apply(WriteSession& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices);
 
 }  // namespace headwind

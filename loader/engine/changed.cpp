@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Compares the rules after a change with those before, and hands the difference to the observer.
 #include "engine/changed.h"
 
 #include <algorithm>
@@ -17,7 +19,7 @@ ChangeObserver& observer_of_this_process()
 bool is_as_before(const RuleInfo& now, const RuleInfo& before, const Plan& plan)
 {
     return now.rule == before.rule && now.deadline == before.deadline && now.timeline == before.timeline &&
-           std::find(plan.go_on.begin(), plan.go_on.end(), now.state) == plan.go_on.end();
+           std::find(plan.go_on.begin(), plan.go_on.end(), now.stable_id) == plan.go_on.end();
 }
 
 }  // namespace
@@ -30,8 +32,8 @@ void observe_changes(ChangeObserver observer)
 Changed changes_of(const Plan& plan, const std::vector<RuleView>& views)
 {
     Changed out;
-    std::unordered_map<std::string_view, const RuleRecord*> before;  // by name; of two, the first
-    for (const auto& gone : plan.gone) before.emplace(gone.rule.name, &gone);
+    std::unordered_map<std::string_view, const RuleRecord*> before;  // by name; the first of two that share one
+    for (const auto& gone : plan.remove) before.emplace(gone.rule.name, &gone);
     std::unordered_set<std::string_view> there;
     for (const auto& view : views) {
         const auto& now = view.record;
@@ -39,12 +41,12 @@ Changed changes_of(const Plan& plan, const std::vector<RuleView>& views)
         const auto found = before.find(now.rule.name);
         if (found == before.end())
             out.added.push_back(view);
-        else if (found->second->state != now.state)
+        else if (found->second->stable_id != now.stable_id)
             out.replaced.push_back(view);
         else if (!is_as_before(now, *found->second, plan))
             out.changed.push_back(view);
     }
-    for (const auto& gone : plan.gone)
+    for (const auto& gone : plan.remove)
         if (gone.guard != Guard::ssh && !there.contains(gone.rule.name)) out.removed.push_back(gone.rule.name);
     return out;
 }

@@ -1,5 +1,6 @@
-// What a command has changed, told in one place at once when it is done: for the audit (audit.h). What no command asked
-// for (rules that ended, what the agent does) is not told.
+// SPDX-License-Identifier: MIT
+// The changes that a command made, told in one place, all at once when it is done: for the audit (audit.h). Changes
+// that no command asked for (rules that ended, the agent's work) are not told.
 #pragma once
 
 #include <functional>
@@ -11,21 +12,22 @@
 namespace headwind {
 
 struct Changed {
-    std::vector<RuleView> added, replaced, changed;  // added: what is left alone from now on, too
+    std::vector<RuleView> added, replaced, changed;  // added: new guards, too
     std::vector<std::string> removed;                // names
-    std::string words;                               // of what is not told by the rules above
+    std::string words;                               // a change that the rules above do not show
     std::vector<std::string> about;                  // names of the rules that `words` are about
-    std::uint64_t confirm = 0;                       // ns: undone then, unless it is confirmed
-    bool everywhere = false;                         // not only in this network namespace
+    std::uint64_t confirm = 0;                       // ns until the change is undone, unless it is confirmed; 0: never
+    bool everywhere = false;                         // in every network namespace, not only this one
 };
 
-// Who is told from now on, in this process; at first nobody.
+// Sets the observer that is told of changes in this process; at first there is none.
 using ChangeObserver = std::function<void(const Changed&)>;
 void observe_changes(ChangeObserver observer);
 
-// Of a plan that was carried out, whose fresh rules are `views` now. Rules that are as they were are left out.
+// The changes that an applied plan made; `views`: its added rules as they are now. Rules that are as they were are left
+// out.
 Changed changes_of(const Plan& plan, const std::vector<RuleView>& views);
-// Nothing is told of nothing.
+// Tells the observer, unless nothing changed.
 void tell(const Changed& changed);
 
 }  // namespace headwind

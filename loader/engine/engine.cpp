@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Puts the steps of each operation in order: lock, plan, apply, trim or tear down, tell.
 #include "engine/engine.h"
 
 #include <atomic>
@@ -10,20 +12,20 @@
 #include "datapath/reclaim.h"
 #include "engine/apply.h"
 #include "engine/changed.h"
-#include "engine/guards.h"
 #include "engine/panic_state.h"
 #include "engine/plan.h"
 #include "engine/reconcile.h"
 #include "engine/removal.h"
-#include "engine/session.h"
+#include "engine/ssh_guard.h"
 #include "engine/view.h"
+#include "engine/write_session.h"
 #include "ruleset/leases.h"
 
 namespace headwind {
 namespace {
 
-// From nothing, or from what a killed command left, to an instance without rules.
-Status start_instance(Session& session, const Plan& plan)
+// Makes an instance without rules, after removing what a killed command left.
+Status start_instance(WriteSession& session, const Plan& plan)
 {
     HW_TRY(const auto lost, tear_down(session.instance));
     static_cast<void>(lost);
@@ -36,8 +38,8 @@ Status start_instance(Session& session, const Plan& plan)
     return {};
 }
 
-// After a failed change: what was attached for it goes again, all of it if no rule is left.
-void undo(Session& session)
+// Takes off what was attached for a failed change; if no rule is left, the instance goes.
+void undo(WriteSession& session)
 {
     session.look_again();
     if (!session.instance) return;
@@ -52,7 +54,7 @@ tl::unexpected<Error> no_rule(const std::string& name)
     return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
 }
 
-// Without what a change that waits brings back.
+// The rules that match `filter`, without former ones, which a change that waits may bring back.
 Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const Entries& rules, const RuleFilter& filter)
 {
     std::unordered_set<std::uint32_t> names;
@@ -69,15 +71,15 @@ Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const En
 
 }  // namespace
 
-Result<Overview> overview()
+Result<Snapshot> take_snapshot()
 {
     HW_TRY(const bool panic, is_panic_on());
-    // No lock is taken: what a transaction changed meanwhile is looked at again.
+    // No lock is taken: if a transaction commits meanwhile, all is read again.
     for (int looks = 1;; ++looks) {
         HW_TRY(const auto instance, open_instance(Access::read));
         if (!instance) {
             HW_CHECK(check_no_programs());
-            Overview nothing;
+            Snapshot nothing;
             nothing.panic = panic;
             return nothing;
         }
@@ -96,7 +98,7 @@ Result<std::vector<RuleView>> apply_changes(const Changes& changes)
 
 Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter)
 {
-    // No lock is taken: what a transaction changed meanwhile is looked at again.
+    // No lock is taken: if a transaction commits meanwhile, all is read again.
     for (int looks = 1;; ++looks) {
         HW_TRY(const auto instance, open_instance());
         if (!instance) return std::vector<RuleInfo>{};
@@ -110,7 +112,7 @@ Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter)
 
 Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decide& decide)
 {
-    HW_TRY(auto session, begin());
+    HW_TRY(auto session, open_for_change());
     catch_up(session);
     std::vector<RuleInfo> found;
     if (session.instance) {
@@ -125,7 +127,7 @@ Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decid
     HW_CHECK(complete_plan(session, changes, plan));
     HW_TRY(const auto devices, find_devices(plan, changes.may_wait));
     if (!session.instance) HW_CHECK(start_instance(session, plan));
-    if (auto status = carry_out(session, plan, devices); !status) {
+    if (auto status = apply(session, plan, devices); !status) {
         undo(session);
         return pass_error(status);
     }
@@ -138,7 +140,7 @@ Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decid
     HW_CHECK(trim_hooks(*session.instance, session.rules));
     HW_TRY(const auto links, netlink::list_links());
     std::vector<RuleView> out;
-    for (auto& record : plan.fresh) {
+    for (auto& record : plan.add) {
         if (record.former) continue;
         HW_TRY(auto one, view(*session.instance, std::move(record), links, {}));
         out.push_back(std::move(one));
@@ -160,7 +162,7 @@ Result<RuleView> add_rule(const AddRequest& request)
 Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,
                              std::chrono::nanoseconds drain)
 {
-    HW_TRY(auto session, begin());
+    HW_TRY(auto session, open_for_change());
     catch_up(session);
     const auto named = find_named(session.rules, names);
     Entries gone;
@@ -178,7 +180,7 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
 
 Result<Removed> clear(const std::optional<std::string>& owner, const Progress& progress, std::chrono::nanoseconds drain)
 {
-    auto session = begin(Sweep::all);
+    auto session = open_for_change(Sweep::all);
     if (!session && !owner && session.error().kind != ErrorKind::busy)
         return clear_by_devices(session.error(), progress, drain);
     if (!session) return pass_error(session);
@@ -198,11 +200,11 @@ Result<Removed> clear(const std::optional<std::string>& owner, const Progress& p
     return out;
 }
 
-Status renew_lease(std::uint32_t state, std::uint64_t lease)
+Status renew_lease(std::uint32_t stable_id, std::uint64_t lease)
 {
     HW_TRY(const auto instance, open_instance());
     if (!instance) return fail(ErrorKind::not_found, "the rule was removed");
-    return renew_lease(*instance, state, lease);
+    return renew_lease(*instance, stable_id, lease);
 }
 
 Status renew_leases(const std::vector<std::string>& names)
@@ -220,31 +222,31 @@ Status renew_leases(const std::vector<std::string>& names)
     }
     for (const auto& [name, rule] : named) {
         HW_TRY(const auto record, read_record(*instance, rule->id));
-        HW_CHECK(renew_lease(*instance, record.state, record.lease));
+        HW_CHECK(renew_lease(*instance, record.stable_id, record.lease));
     }
     return {};
 }
 
 Result<Settled> settle_pending(bool undo, const Progress& progress)
 {
-    HW_TRY(auto session, begin());
+    HW_TRY(auto session, open_for_change());
     const auto waiting = session.rules.where([now = boottime_ns()](const auto& rule) { return is_pending(rule, now); });
     if (waiting.empty())
         return fail(ErrorKind::not_found, "no change waits to be confirmed (it may have been undone by now)");
     Plan plan;
     Settled out;
-    HW_TRY(plan.gone, read_records(*session.instance, waiting));
-    for (const auto& record : plan.gone) {
+    HW_TRY(plan.remove, read_records(*session.instance, waiting));
+    for (const auto& record : plan.remove) {
         if (record.former != undo) continue;
         auto staying = record;
         staying.pending = 0;
         staying.former = false;
         out.rules.push_back(staying.rule.name);
-        plan.fresh.push_back(std::move(staying));
+        plan.add.push_back(std::move(staying));
     }
-    remove(session.rules, plan.gone);
+    remove(session.rules, plan.remove);
     HW_TRY(const auto devices, find_devices(plan, true));
-    HW_CHECK(carry_out(session, plan, devices));
+    HW_CHECK(apply(session, plan, devices));
     Changed changed;
     changed.words = fmt::format("{} what waited to be confirmed; in force: {}", undo ? "undid" : "confirmed",
                                 out.rules.empty() ? "nothing" : fmt::format("{}", fmt::join(out.rules, ", ")));

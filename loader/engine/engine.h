@@ -1,8 +1,10 @@
-// What the commands do, for the network namespace of the calling thread. Hides pins, locks, hooks, line and
-// transactions: a caller sees rules and counters.
+// SPDX-License-Identifier: MIT
+// The operations of the commands, for the network namespace of the calling thread. Arguments and results are plain data
+// (types.h): rules and counters, and for reports also hooks, programs and the line.
 //
-// Every function that changes something takes the InstanceLock, repairs what a killed command left, removes rules whose
-// owner is gone, and either does all it was asked or leaves things as they were.
+// Every function that adds, changes or removes rules takes the InstanceLock, repairs what a killed command left,
+// removes stale rules (write_session.h), and either does all it was asked or leaves things as they were. Renewing a
+// lease takes no lock.
 #pragma once
 
 #include <chrono>
@@ -18,16 +20,16 @@
 namespace headwind {
 
 // Needs no lock and changes nothing.
-Result<Overview> overview();
+Result<Snapshot> take_snapshot();
 
 Result<RuleView> add_rule(const AddRequest& request);
 
-// The rules added, then those changed, in the order given.
+// Returns the rules added, then the rules changed, in the order given.
 Result<std::vector<RuleView>> apply_changes(const Changes& changes);
 // Needs no lock and changes nothing. Oldest first.
 Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter);
-// As apply_changes(), for changes that depend on rules there are, which nobody else changes meanwhile. An error of
-// `decide` leaves all as it was, and so does no change.
+// Applies the changes that `decide` makes of the rules that match `filter`; nobody else changes rules meanwhile. An
+// error of `decide`, or no change, leaves all as it was. Returns as apply_changes().
 using Decide = std::function<Result<Changes>(const std::vector<RuleInfo>& found)>;
 Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decide& decide);
 
@@ -35,21 +37,23 @@ constexpr std::chrono::seconds default_drain{15};
 
 Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,
                              std::chrono::nanoseconds drain = default_drain);
-// The rules of this owner, or of everyone; with the last one the instance goes, and what killed commands left. Of
-// everyone also where the pins are gone or not to be trusted: what is found at devices goes, then the pins, as far as
-// they are Headwind's.
+// Removes the rules of `owner`, or of everyone; with the last one the instance goes, and what killed commands left. For
+// everyone it works also where the pins are gone or not to be trusted: it removes what it finds at devices, then the
+// pins, as far as they are Headwind's.
 Result<Removed> clear(const std::optional<std::string>& owner, const Progress& progress,
                       std::chrono::nanoseconds drain = default_drain);
 
 // "va (egress, ingress), lo (egress)"
 std::string describe(const std::vector<ProgramAt>& programs);
 
-// The rule with this RuleInfo::state lives until `lease` ns from now. not_found: it was removed.
-Status renew_lease(std::uint32_t state, std::uint64_t lease);
-// Rules by name, each for its own lease. usage: one has none. All of them are there, or none is renewed.
+// Renews the lease of the rule with this RuleInfo::stable_id: it ends `lease` ns from now. not_found: the rule was
+// removed.
+Status renew_lease(std::uint32_t stable_id, std::uint64_t lease);
+// Renews the leases of the rules with these names, each for its own length. not_found: a rule is not there; usage: a
+// rule has no lease. None is renewed then.
 Status renew_leases(const std::vector<std::string>& names);
 
-// The change that waits is there to stay or, `undo`, is undone at once. not_found: none waits.
+// Confirms the change that waits or, with `undo`, undoes it at once. not_found: none waits.
 Result<Settled> settle_pending(bool undo, const Progress& progress);
 
 }  // namespace headwind

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Finds the maps that programs read the panic switch from, pinned or not, and turns it.
 #include "engine/panic_state.h"
 
 #include <atomic>
@@ -11,14 +13,14 @@
 namespace headwind {
 namespace {
 
-// What the programs at devices read: the pinned map, unless pins were lost.
+// The maps that the programs at devices read: all are the pinned one, unless pins were lost.
 struct Switches {
     std::vector<Mapping<hw_host>> maps;
-    Fd first;  // of these
+    Fd first;  // of `maps`
     bool any_program = false;
 };
 
-// Of this network namespace.
+// Adds the maps of the programs in this network namespace.
 Status add_switches(Switches& out)
 {
     HW_TRY(const auto programs, own_programs_here());
@@ -44,7 +46,7 @@ Result<Switches> find_switches()
     return out;
 }
 
-// True: it was so.
+// Turns the switch. True: it was so already.
 bool turn(const Mapping<hw_host>& map, bool on)
 {
     return (std::atomic_ref(map->panic).exchange(on ? 1 : 0) != 0) == on;
@@ -55,14 +57,14 @@ bool turn(const Mapping<hw_host>& map, bool on)
 Result<bool> set_panic(bool on)
 {
     auto pinned = open_host_map();
-    bool changed = pinned && *pinned && !turn(**pinned, on);  // this is all, unless pins were lost
+    bool changed = pinned && *pinned && !turn(**pinned, on);  // all there is to turn, unless pins were lost
     HW_TRY(const auto switches, find_switches());
     for (const auto& map : switches.maps) changed = !turn(map, on) || changed;
     if (pinned && !*pinned && on) {
         if (switches.any_program && !switches.first)
-            return fail(ErrorKind::failed,
-                        "Headwind's programs are at devices, and what turns them off is not to be had: `headwind clear "
-                        "--everywhere --all` takes them off");
+            return fail(
+                ErrorKind::failed,
+                "Headwind's programs are at devices, and what turns them off is not to be had: `headwind clear --everywhere --all` takes them off");
         HW_TRY(const auto made, pin_host_map(switches.first));
         changed = !turn(made, on) || changed;
     }
@@ -91,8 +93,7 @@ Status refuse_in_panic()
     if (!panic) return {};
     return fail(
         ErrorKind::failed,
-        "panic is on: nothing is added, since all of it would begin at once with `headwind panic --off`. End the "
-        "panic first");
+        "panic is on: nothing is added, since all of it would begin at once with `headwind panic --off`. End the panic first");
 }
 
 }  // namespace headwind

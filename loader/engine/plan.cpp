@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Turns requests into records, after checking them against the rules in force.
 #include "engine/plan.h"
 
 #include <algorithm>
@@ -18,9 +20,9 @@ Status require_fq()
 {
     HW_TRY(const bool fq, netlink::kernel_has_fq());
     if (fq) return {};
-    return fail(ErrorKind::unsupported,
-                "this kernel has no sch_fq: delay and rate need it (Debian: boot linux-image-amd64; or see it now: "
-                "tools/demo --guest); loss and partition work here.");
+    return fail(
+        ErrorKind::unsupported,
+        "this kernel has no sch_fq: delay and rate need it (Debian: boot linux-image-amd64; or see it now: tools/demo --guest); loss and partition work here.");
 }
 
 void set_deadline(RuleRecord& record, std::uint64_t duration)
@@ -48,15 +50,16 @@ Status find_cgroups(RuleRecord& record)
     return {};
 }
 
-// Of --stop-if: the agent renews its lease by each check. Without an agent it would end at once.
+// Fails if no agent serves this namespace: the agent runs --stop-if and renews the rule's lease at each check; without
+// it the rule would end by its lease.
 Status require_agent(const Rule& rule)
 {
     HW_TRY(const bool there, agent_serves_here());
     if (there) return {};
-    return fail(ErrorKind::unsupported,
-                "--stop-if {}: `headwind agent` runs it, and none runs here: start it first (systemctl start "
-                "headwind-agent)",
-                rule.stop_if);
+    return fail(
+        ErrorKind::unsupported,
+        "--stop-if {}: `headwind agent` runs it, and none runs here: start it first (systemctl start headwind-agent)",
+        rule.stop_if);
 }
 
 Status change_check(const RuleRecord& before, RuleRecord& record)
@@ -70,7 +73,7 @@ Status change_check(const RuleRecord& before, RuleRecord& record)
     return {};
 }
 
-// What the change says of the timeline, or of what is the same in all of its steps, takes new steps.
+// Gives the rule new steps if the change is about its timeline, or about what is the same in all of its steps.
 Status change_timeline(const Instance& instance, const RuleRecord& before, RuleRecord& record)
 {
     auto& timeline = record.rule.timeline;
@@ -96,8 +99,9 @@ Result<RuleRecord> changed_record(const Instance& instance, const RuleRecord& be
     return record;
 }
 
-// Reads the rules of this name and copies them to `gone`; tells the one that has not expired, if there is one.
-Result<const RuleRecord*> take(const Session& session, const Named& named, const std::string& name, Plan& plan)
+// Adds the rules of this name to plan.remove. Returns the last of them, which is the one that has not expired, if there
+// is one; null: none has this name.
+Result<const RuleRecord*> take(const WriteSession& session, const Named& named, const std::string& name, Plan& plan)
 {
     const auto [begin, end] = named.equal_range(name);
     const auto now = boottime_ns();
@@ -105,13 +109,13 @@ Result<const RuleRecord*> take(const Session& session, const Named& named, const
         for (auto one = begin; one != end; ++one) {
             if (is_expired(one->second, now) != expired) continue;
             HW_TRY(auto record, read_record(*session.instance, one->second->id));
-            plan.gone.push_back(std::move(record));
+            plan.remove.push_back(std::move(record));
         }
     }
-    return begin == end ? nullptr : &plan.gone.back();
+    return begin == end ? nullptr : &plan.remove.back();
 }
 
-Status plan_change(const Session& session, const Named& named, const ChangeRequest& request, Plan& plan)
+Status plan_change(const WriteSession& session, const Named& named, const ChangeRequest& request, Plan& plan)
 {
     HW_TRY(const auto* before, take(session, named, request.name, plan));
     if (before == nullptr) return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", request.name);
@@ -119,31 +123,30 @@ Status plan_change(const Session& session, const Named& named, const ChangeReque
         return fail(ErrorKind::usage, "{0}: what is left alone cannot be changed, but taken away: headwind del {0}",
                     request.name);
     HW_TRY(auto record, changed_record(*session.instance, *before, request));
-    if (request.go_on) plan.go_on.push_back(record.state);
-    plan.fresh.push_back(std::move(record));
+    if (request.go_on) plan.go_on.push_back(record.stable_id);
+    plan.add.push_back(std::move(record));
     return {};
 }
 
-// A rule of this name that has expired is no obstacle.
-Status plan_add(const Session& session, const Named& named, const AddRequest& request, Plan& plan)
+// Plans a rule to add. An expired rule of the same name is no obstacle.
+Status plan_add(const WriteSession& session, const Named& named, const AddRequest& request, Plan& plan)
 {
     const auto [begin, end] = named.equal_range(request.rule.name);
     for (auto one = begin; one != end; ++one) {
         const auto& rule = one->second;
         if (is_guard(rule))
-            return fail(ErrorKind::usage,
-                        "--name {0}: this is the name of what is left alone: choose another, or take that away "
-                        "(headwind del {0})",
-                        request.rule.name);
+            return fail(
+                ErrorKind::usage,
+                "--name {0}: this is the name of what is left alone: choose another, or take that away (headwind del {0})",
+                request.rule.name);
         if (!request.replace && !is_expired(rule, boottime_ns()))
             return fail(ErrorKind::usage,
-                        "--name {}: a rule of this name exists: choose another, or put it in its place with "
-                        "--replace",
+                        "--name {}: a rule of this name exists: choose another, or put it in its place with --replace",
                         request.rule.name);
     }
     HW_CHECK(take(session, named, request.rule.name, plan));
     HW_TRY(auto record, new_record(request));
-    plan.fresh.push_back(std::move(record));
+    plan.add.push_back(std::move(record));
     plan.protect.insert(plan.protect.end(), request.protect.begin(), request.protect.end());
     if (request.max_held != 0) plan.max_held = request.max_held;
     plan.max_rules = std::max(plan.max_rules, request.max_rules);
@@ -158,8 +161,8 @@ std::vector<std::string> names_in(const Changes& changes)
     return out;
 }
 
-// Nothing is done to a rule that waits to be confirmed, and one change waits at a time.
-Status check_settled(const Session& session, const Changes& changes)
+// Fails if a rule to change waits to be confirmed, or if a second change would wait: one waits at a time.
+Status check_settled(const WriteSession& session, const Changes& changes)
 {
     std::set<std::string> pending;
     if (!session.rules.may_have(HW_INDEX_PENDING)) return {};
@@ -174,15 +177,15 @@ Status check_settled(const Session& session, const Changes& changes)
     return {};
 }
 
-// The rules that go stay, to come back.
+// Makes the plan wait: its rules end at `until`, and the rules it removes stay as former ones, to come back then.
 void await_confirmation(Plan& plan, std::uint64_t until)
 {
-    for (auto& record : plan.fresh) record.pending = until;
-    for (auto record : plan.gone) {
+    for (auto& record : plan.add) record.pending = until;
+    for (auto record : plan.remove) {
         if (record.deadline != 0 && boottime_ns() >= record.deadline) continue;
         record.pending = until;
         record.former = true;
-        plan.fresh.push_back(std::move(record));
+        plan.add.push_back(std::move(record));
     }
 }
 
@@ -226,7 +229,7 @@ Result<RuleRecord> new_record(const AddRequest& request, Guard guard)
     return record;
 }
 
-Result<Plan> make_plan(Session& session, const Changes& changes)
+Result<Plan> make_plan(WriteSession& session, const Changes& changes)
 {
     Plan plan;
     plan.protect = changes.protect;
@@ -240,18 +243,18 @@ Result<Plan> make_plan(Session& session, const Changes& changes)
         if (taken == nullptr && !changes.if_exists)
             return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
     }
-    remove(session.rules, plan.gone);
+    remove(session.rules, plan.remove);
     return plan;
 }
 
-Status complete_plan(const Session& session, const Changes& changes, Plan& plan)
+Status complete_plan(const WriteSession& session, const Changes& changes, Plan& plan)
 {
     if (changes.confirm != 0) await_confirmation(plan, boottime_ns() + changes.confirm);
-    const auto fresh = static_cast<std::uint32_t>(std::min<std::size_t>(plan.fresh.size(), HW_MAX_RULES));
-    if (plan.max_rules == 0)  // nobody has said it: all of them can be changed at once
+    const auto fresh = static_cast<std::uint32_t>(std::min<std::size_t>(plan.add.size(), HW_MAX_RULES));
+    if (plan.max_rules == 0)  // not given: room to change all of them at once
         plan.max_rules = std::clamp<std::uint32_t>(2 * fresh, HW_DEFAULT_RULES, HW_MAX_RULES);
     const bool has_fq = session.instance && session.instance->control->line_pace != 0;
-    const bool needs_fq = std::any_of(plan.fresh.begin(), plan.fresh.end(), [](const RuleRecord& record) {
+    const bool needs_fq = std::any_of(plan.add.begin(), plan.add.end(), [](const RuleRecord& record) {
         return record.rule.impairment.delay != 0 || record.rule.impairment.rate != 0;
     });
     return needs_fq && !has_fq ? require_fq() : Status{};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Finds rules that must move and programs that are missing, and puts both right.
 #include "engine/reconcile.h"
 
 #include <net/if.h>
@@ -20,8 +22,8 @@ namespace {
 
 using Links = std::vector<netlink::Link>;
 
-constexpr std::uint64_t share_interval = 1'000'000'000;  // ns; how soon the agent tells what --max-share stopped
-constexpr std::uint64_t look_again = 1'000'000'000;      // ns; where packets in the line are waited for
+constexpr std::uint64_t share_interval = 1'000'000'000;  // ns; a stop by --max-share is looked for this often
+constexpr std::uint64_t look_again = 1'000'000'000;      // ns; the next look while packets are in the line
 
 const netlink::Link* find_link(const Links& links, std::uint32_t index)
 {
@@ -30,32 +32,32 @@ const netlink::Link* find_link(const Links& links, std::uint32_t index)
     return found == links.end() ? nullptr : &*found;
 }
 
-// A rule that is to be at other devices, to select other cgroups, or to have its hours at other times than it does.
+// A rule that must be at other devices, select other cgroups, or have its hours at other times than it does now.
 struct Move {
     RuleRecord before, after;
     Links devices;         // of `after`
-    bool renewed = false;  // its cgroups
-    bool clock = false;    // the host's is another
+    bool renewed = false;  // its cgroups were made anew
+    bool clock = false;    // the host's clock is another
 };
 
 struct Work {
     std::vector<Move> moves;
     std::vector<std::pair<netlink::Link, __u32>> attach;  // with hw_device_flags
     std::vector<std::uint16_t> lost;                      // slots of devices that are gone
-    bool line = false;                                    // somebody took it apart
+    bool line = false;                                    // somebody took the line apart
     bool any() const { return !moves.empty() || !attach.empty() || !lost.empty() || line; }
 };
 
-// The host side of a pod is known by its index: another pod's may get its name. If it is gone, that of the container,
-// which has an id of its own, is looked for anew.
+// The devices that are now the host side of the rule's pod. They are known by ifindex: another pod's may get their
+// names. If they are gone, the container's are looked for anew, by its id, and `record` names them from then on.
 Links host_side_now(RuleRecord& record, const Links& links)
 {
     Links out;
     for (const auto& device : record.devices)
         if (const auto* link = find_link(links, static_cast<std::uint32_t>(device.ifindex))) out.push_back(*link);
-    const auto& party = *record.rule.party;
-    if (!out.empty() || party.id.empty()) return out;
-    const auto place = find_place({.container = party.id, .pod = {}, .pid = {}, .at = "host"}, host_root());
+    const auto& subject = *record.rule.subject;
+    if (!out.empty() || subject.id.empty()) return out;
+    const auto place = find_place({.container = subject.id, .pod = {}, .pid = {}, .at = "host"}, host_root());
     if (!place) return out;
     out = present_devices(links, place->devices);
     if (!out.empty()) record.rule.selector.devices = place->devices;
@@ -64,7 +66,8 @@ Links host_side_now(RuleRecord& record, const Links& links)
 
 Links devices_now(RuleRecord& record, const Links& links)
 {
-    return is_far(record.rule) ? host_side_now(record, links) : present_devices(links, record.rule.selector.devices);
+    return is_at_peer(record.rule) ? host_side_now(record, links)
+                                   : present_devices(links, record.rule.selector.devices);
 }
 
 bool is_where(const RuleRecord& record, const Links& devices)
@@ -75,11 +78,12 @@ bool is_where(const RuleRecord& record, const Links& devices)
     return before == now;
 }
 
-// Cgroups that were made anew. A container's is never: a container that starts again is another one.
+// Renews cgroups that were made anew; true: there was one. A subject's is never renewed: a container that starts again
+// is another one.
 bool renew_cgroups(RuleRecord& record)
 {
     bool renewed = false;
-    if (record.rule.party) return false;
+    if (record.rule.subject) return false;
     for (auto& cgroup : record.cgroups) {
         if (!is_gone(cgroup)) continue;
         const auto found = find_cgroup(cgroup.path);
@@ -90,8 +94,8 @@ bool renew_cgroups(RuleRecord& record)
     return renewed;
 }
 
-// Of the zone, the next change of its offset, or TAI as time servers tell it. A zone that cannot be read keeps what
-// was.
+// The host's clock. It changes with the zone, with the next change of the zone's offset, and with TAI as time servers
+// tell it. Nullopt: no rule has hours, or the zone cannot be read, and rules keep their clocks.
 std::optional<LocalClock> clock_now(const Entries& rules)
 {
     if (!rules.may_have(HW_INDEX_HOURS)) return std::nullopt;
@@ -99,7 +103,8 @@ std::optional<LocalClock> clock_now(const Entries& rules)
     return clock ? std::optional(*clock) : std::nullopt;
 }
 
-// Slots whose device is gone, and those and others whose device bears another name than when it was attached.
+// `lost`: the slots whose device is gone. `changed`: these, and the slots whose device bears another name than when it
+// was attached.
 struct ChangedSlots {
     Slots lost{}, changed{};
     bool any = false;
@@ -120,7 +125,7 @@ ChangedSlots changed_slots(const Instance& instance, const Links& links)
     return out;
 }
 
-// Whether a rule may have to be elsewhere than it is, told by the index; its description then says.
+// Tells from the index whether a rule may have to move. The rule's description then says whether it does.
 class MoveHints {
 public:
     MoveHints(const Instance& instance, const Links& links, const std::optional<LocalClock>& clock)
@@ -129,7 +134,7 @@ public:
         if (clock) clock_ = hash_of(*clock);
     }
 
-    // Whether any of them may: mostly, nothing has happened.
+    // Whether any rule may have to move: mostly, nothing has happened.
     bool may_any_move(const Entries& rules) const
     {
         return slots_.any || rules.may_have(HW_INDEX_WAITING | HW_INDEX_CGROUP | HW_INDEX_HOURS);
@@ -140,10 +145,10 @@ public:
         if (clock_ && (rule->flags & HW_INDEX_HOURS) && rule.rest().clock != *clock_) return true;
         if (rule->flags & HW_INDEX_WAITING) return true;
         if (slots_.any && (rule->flags & HW_INDEX_NAMED)) {
-            const bool far = rule->device_flags & HW_DEVICE_FAR;  // known by its index, whatever it is called
+            const bool far = rule->device_flags & HW_DEVICE_FAR;  // its device is known by ifindex, not by name
             if (is_at_any(rule, far ? slots_.lost : slots_.changed)) return true;
         }
-        if (rule->flags & HW_INDEX_PARTY) return false;
+        if (rule->flags & HW_INDEX_SUBJECT) return false;
         return cgroups_.any_of(rule);
     }
 
@@ -180,7 +185,7 @@ Result<Work> find_work(const Instance& instance, const Entries& rules, const Lin
 {
     Work out;
     HW_TRY(out.moves, find_moves(instance, rules, links));
-    std::set<std::uint32_t> defaults;  // devices that rules without --dev are at
+    std::set<std::uint32_t> defaults;  // ifindexes of devices that rules without --dev are at
     const auto& control = *instance.control;
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         const auto& device = control.devices[slot];
@@ -203,24 +208,24 @@ Result<Work> find_work(const Instance& instance, const Entries& rules, const Lin
     return out;
 }
 
-// On failure everything is where it was.
-Status carry_out_moves(Session& session, const std::vector<Move>& moves)
+// Moves the rules in one instant. On failure all are where they were.
+Status apply_moves(WriteSession& session, const std::vector<Move>& moves)
 {
     Plan plan;
     std::vector<Links> devices;
     for (const auto& move : moves) {
-        plan.gone.push_back(move.before);
-        plan.fresh.push_back(move.after);
+        plan.remove.push_back(move.before);
+        plan.add.push_back(move.after);
         devices.push_back(move.devices);
     }
-    remove(session.rules, plan.gone);
-    auto status = carry_out(session, plan, devices);
+    remove(session.rules, plan.remove);
+    auto status = apply(session, plan, devices);
     session.look_again();
     return status;
 }
 
-// All at once; if that fails, those that can.
-Status move_rules(Session& session, const std::vector<Move>& moves, Followed& out)
+// Moves all rules at once; if that fails, each one that can be moved. The error is that of the first attempt.
+Status move_rules(WriteSession& session, const std::vector<Move>& moves, Reconciled& out)
 {
     const auto note = [&out](const Move& move) {
         Moved moved{move.after.rule.name, {}, move.renewed, move.clock};
@@ -228,25 +233,25 @@ Status move_rules(Session& session, const std::vector<Move>& moves, Followed& ou
         out.moved.push_back(std::move(moved));
     };
     if (moves.empty()) return {};
-    auto status = carry_out_moves(session, moves);
+    auto status = apply_moves(session, moves);
     if (status) {
         std::for_each(moves.begin(), moves.end(), note);
         return status;
     }
     for (const auto& move : moves)
-        if (moves.size() > 1 && carry_out_moves(session, {move})) note(move);
+        if (moves.size() > 1 && apply_moves(session, {move})) note(move);
     return status;
 }
 
-// Does all that can be done; the first thing that could not is the error.
-Status do_work(Session& session, const Work& work, const Links& links, Followed& out)
+// Does all work that can be done; returns the first error.
+Status do_work(WriteSession& session, const Work& work, const Links& links, Reconciled& out)
 {
     Status first;
     const auto keep_first = [&first](Status status) {
         if (!status && first) first = std::move(status);
     };
     auto& instance = *session.instance;
-    Links devices;  // where rules are, or are to be
+    Links devices;  // that rules are at, or are to be at
     for (const auto& [link, flags] : work.attach) devices.push_back(link);
     for (const auto& device : instance.control->devices)
         if (const auto* link = device.ifindex != 0 ? find_link(links, device.ifindex) : nullptr)
@@ -264,21 +269,22 @@ Status do_work(Session& session, const Work& work, const Links& links, Followed&
             keep_first(tl::unexpected(slot.error()));
     }
     keep_first(move_rules(session, work.moves, out));
-    // No rule names them any more: trim_hooks() may take them.
+    // No rule names these devices any more: trim_hooks() may free their slots.
     for (const auto slot : work.lost) clear_device_flags(instance, slot, HW_DEVICE_DEFAULT);
     keep_first(trim_hooks(instance, session.rules));
     return first;
 }
 
-Status bring_up_to_date(Session& session, Followed& out)
+Status bring_up_to_date(WriteSession& session, Reconciled& out)
 {
     HW_TRY(const auto links, netlink::list_links());
     HW_TRY(const auto work, find_work(*session.instance, session.rules, links));
-    return work.any() || !session.swept.empty() ? do_work(session, work, links, out) : Status{};
+    return work.any() || !session.removed.empty() ? do_work(session, work, links, out) : Status{};
 }
 
-// The datapath tells nobody that it stopped a rule.
-Status find_stops(const Instance& instance, const Entries& rules, Outlook& out)
+// Finds stops that nobody has told yet, and checks to run. The datapath tells nobody that it stopped a rule: out.next
+// sets the next look.
+Status find_stops(const Instance& instance, const Entries& rules, PendingWork& out)
 {
     if (!rules.may_have(HW_INDEX_CHECKED | HW_INDEX_SHARE)) return {};
     for (const auto& rule : rules) {
@@ -298,7 +304,7 @@ Status find_stops(const Instance& instance, const Entries& rules, Outlook& out)
     return {};
 }
 
-// When the rules' own clocks make them stale.
+// CLOCK_BOOTTIME ns at which a deadline, a lease or a wait for confirmation next makes a rule stale; 0: never.
 Result<std::uint64_t> next_end(const Instance& instance, const Entries& rules)
 {
     std::uint64_t next = 0;
@@ -313,7 +319,7 @@ Result<std::uint64_t> next_end(const Instance& instance, const Entries& rules)
     return next;
 }
 
-// Directories, for who watches them.
+// The directories of the rules' cgroups, for the agent to watch.
 Result<std::vector<std::string>> cgroup_directories(const Instance& instance, const Entries& rules)
 {
     std::vector<std::string> out;
@@ -334,8 +340,8 @@ Status heed_check(const StopCheck& check, const std::string& failure)
 {
     HW_TRY(const auto instance, open_instance());
     if (!instance) return {};
-    if (!failure.empty()) return stop_for_check(*instance, check.state, failure);
-    auto renewed = renew_lease(*instance, check.state, check_lease);
+    if (!failure.empty()) return stop_for_check(*instance, check.stable_id, failure);
+    auto renewed = renew_lease(*instance, check.stable_id, check_lease);
     if (renewed || renewed.error().kind == ErrorKind::not_found) return {};
     return renewed;
 }
@@ -345,17 +351,17 @@ Status note_told(const std::vector<Stopped>& stopped)
     HW_TRY(const auto instance, open_instance());
     for (const auto& one : stopped) {
         if (!instance) return {};
-        HW_TRY(auto stop, instance->stops.find(one.state));
+        HW_TRY(auto stop, instance->stops.find(one.stable_id));
         if (!stop) continue;
         stop->told = 1;
-        HW_CHECK(instance->stops.put(one.state, *stop));
+        HW_CHECK(instance->stops.put(one.stable_id, *stop));
     }
     return {};
 }
 
-Result<Outlook> look_ahead()
+Result<PendingWork> find_pending_work()
 {
-    Outlook out;
+    PendingWork out;
     HW_TRY(const auto instance, open_instance());
     if (!instance) return out;
     out.exists = true;
@@ -379,11 +385,11 @@ Result<Outlook> look_ahead()
     return out;
 }
 
-Result<Followed> follow()
+Result<Reconciled> reconcile()
 {
-    Followed out;
-    HW_TRY(auto session, begin());
-    out.removed = session.swept;
+    Reconciled out;
+    HW_TRY(auto session, open_for_change());
+    out.removed = session.removed;
     if (!session.instance) return out;
     if (!session.rules.empty()) {
         HW_CHECK(bring_up_to_date(session, out));
@@ -397,15 +403,15 @@ Result<Followed> follow()
     return out;
 }
 
-void catch_up(Session& session)
+void catch_up(WriteSession& session)
 {
-    Followed done;
+    Reconciled done;
     if (session.instance && !session.rules.empty()) static_cast<void>(bring_up_to_date(session, done));
 }
 
 Status sweep_host()
 {
-    HW_TRY(auto session, begin());
+    HW_TRY(auto session, open_for_change());
     HW_TRY(const bool others, other_instances_exist());
     HW_TRY(const auto host, open_host_map());
     if (session.instance || others || !host) return {};

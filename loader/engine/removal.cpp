@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Removes rules, whole instances, and what is left at devices where the pins cannot be opened.
 #include "engine/removal.h"
 
 #include <algorithm>
@@ -19,7 +21,7 @@ void tell_removed(const std::vector<std::string>& names)
     tell(changed);
 }
 
-// Each once: one name has two rules, while it waits to be confirmed. Oldest first.
+// The names of the rules, oldest rule first, each once: two rules share a name while a change waits to be confirmed.
 std::vector<std::string> names_of(const Entries& rules)
 {
     std::vector<RuleRef> sorted(rules.begin(), rules.end());
@@ -31,8 +33,9 @@ std::vector<std::string> names_of(const Entries& rules)
     return out;
 }
 
-// All rules go, and with them all that there is. `asked`: not what only guards.
-Result<Removed> remove_everything(Session& session, const Entries& asked, const Progress& progress,
+// Removes all rules, and with them the instance. `asked`: the rules that the caller asked to remove; guards go with
+// them unasked.
+Result<Removed> remove_everything(WriteSession& session, const Entries& asked, const Progress& progress,
                                   std::chrono::nanoseconds drain)
 {
     Removed out;
@@ -49,7 +52,7 @@ Result<Removed> remove_everything(Session& session, const Entries& asked, const 
 
 }  // namespace
 
-Result<std::vector<LeftRule>> rules_left(const Session& session)
+Result<std::vector<LeftRule>> rules_left(const WriteSession& session)
 {
     std::vector<LeftRule> out;
     std::map<std::uint64_t, std::string> owners;  // by hash
@@ -65,7 +68,7 @@ Result<std::vector<LeftRule>> rules_left(const Session& session)
     return out;
 }
 
-Result<Removed> remove_rules(Session& session, const Entries& gone, const Progress& progress,
+Result<Removed> remove_rules(WriteSession& session, const Entries& gone, const Progress& progress,
                              std::chrono::nanoseconds drain)
 {
     std::set<std::uint32_t> going;

@@ -1,24 +1,26 @@
-// How rules go: some of them by a transaction, the last ones with all that there is.
+// SPDX-License-Identifier: MIT
+// Removes rules: some of them by a transaction, the last ones together with the instance.
 #pragma once
 
 #include <chrono>
 #include <vector>
 
 #include "datapath/attached.h"
-#include "engine/session.h"
 #include "engine/types.h"
+#include "engine/write_session.h"
 #include "util/result.h"
 
 namespace headwind {
 
-// `gone`: rules of the session's. With the last that is no guard the instance goes.
-Result<Removed> remove_rules(Session& session, const Entries& gone, const Progress& progress,
+// Removes the rules in `gone`, a subset of the session's. The instance goes with the last rule that is no guard.
+Result<Removed> remove_rules(WriteSession& session, const Entries& gone, const Progress& progress,
                              std::chrono::nanoseconds drain);
 
-// Those that are still there. The owners are read from one description each.
-Result<std::vector<LeftRule>> rules_left(const Session& session);
+// The rules that are still there, guards left out. One description is read for each owner.
+Result<std::vector<LeftRule>> rules_left(const WriteSession& session);
 
-// For `clear` where what is pinned cannot be opened, `why`: what is found at devices goes, then the pins.
+// Clears a namespace whose pins cannot be opened, for the reason `why`: removes what it finds at devices, then the
+// pins.
 Result<Removed> clear_by_devices(const Error& why, const Progress& progress, std::chrono::nanoseconds drain);
 std::vector<ProgramAt> plain(const std::vector<AttachedProgram>& programs);
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Finds SSH connections in the environments of processes, and compares them with rules.
 #include "engine/ssh_session.h"
 
 #include <linux/in.h>
@@ -7,10 +9,11 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
 #include <fmt/format.h>
+
+#include "util/file.h"
 
 namespace headwind {
 namespace {
@@ -31,20 +34,12 @@ std::optional<Cidr> address_of(std::string text)
     return *cidr;
 }
 
-std::string read_file(const std::string& path)
-{
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
 struct Ancestor {
     pid_t parent = 0;
     std::string name;
 };
 
-// "12 (name with ) in it) S 7 ...": the name ends with the last parenthesis. nullopt: it is gone.
+// Reads "12 (name with ) in it) S 7 ...", where the name ends with the last parenthesis. nullopt: the process is gone.
 std::optional<Ancestor> read_process(pid_t process, const std::string& proc)
 {
     const auto text = read_file(fmt::format("{}/{}/stat", proc, process));
@@ -73,7 +68,8 @@ std::optional<SshConnection> connection_of(pid_t process, const std::string& pro
     return std::nullopt;
 }
 
-// The outermost process that has it was logged in by it: one further in may have gone to another namespace.
+// Adds the connection, once, with the namespace of the outermost process that has it. That process was logged in by it:
+// one further in may have gone to another namespace.
 void note(std::optional<SshConnection> found, std::vector<SshConnection>& into)
 {
     if (!found) return;
@@ -111,7 +107,7 @@ std::vector<pid_t> clients_of_multiplexers(const std::string& proc)
     return out;
 }
 
-// True: there is a tmux or screen among them.
+// Notes the connections of the process and its ancestors. True: a tmux or screen is among them.
 bool walk_up(pid_t process, const std::string& proc, std::vector<SshConnection>& into)
 {
     constexpr int deepest = 1000;

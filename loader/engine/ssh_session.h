@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The SSH connections that a command is typed on, so that no rule cuts off whoever adds it.
 #pragma once
 
@@ -23,20 +24,20 @@ struct SshConnection {
 // $SSH_CONNECTION, as sshd sets it: "192.0.2.7 51234 192.0.2.1 22". nullopt: not of that form.
 std::optional<SshConnection> parse_ssh_connection(const std::string& text);
 
-// Of the process and its ancestors, from the environments they were started with: sudo and su clear their child's, not
-// their own. In tmux and screen the server is the ancestor, so the connections of all their clients count, too.
-// `proc`: "/proc".
+// The connections of the process and its ancestors, from the environments they were started with: sudo and su clear
+// their child's, not their own. In tmux and screen the server is the ancestor, so the connections of all their clients
+// count, too. `proc`: "/proc".
 std::vector<SshConnection> ssh_connections_of(pid_t process, const std::string& proc);
 
 // Local and remote port of a line of /proc/net/tcp or tcp6; nullopt: no established connection.
 std::optional<std::pair<unsigned, unsigned>> established_ports(std::string line);
 
-// Could an impairing rule befall it? Cgroups and devices are not looked at.
+// Whether the rule impairs and could befall the connection. Cgroups and devices are not looked at.
 bool could_match(const Rule& rule, const SshConnection& connection);
-// Is it meant: by the server's port, named by itself?
+// Whether the rule means the connection: it names the server's port by itself, not in a range.
 bool names(const Rule& rule, const SshConnection& connection);
 
-// "ssh-192.0.2.7-51234"; leaves it alone, both ways.
+// The guard of the connection, "ssh-192.0.2.7-51234": leaves it alone, both ways.
 Rule guard_rule(const SshConnection& connection);
 
 }  // namespace headwind

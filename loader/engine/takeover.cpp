@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Replaces an instance's programs by ours, in the pins and at the hooks, against the way of a packet.
 #include "engine/takeover.h"
 
 #include <net/if.h>
@@ -9,13 +11,13 @@
 #include "datapath/hooks.h"
 #include "datapath/programs.h"
 #include "engine/changed.h"
-#include "engine/session.h"
+#include "engine/write_session.h"
 #include "ruleset/xdp.h"
 
 namespace headwind {
 namespace {
 
-// Our programs over the instance's maps, telling its packets apart as the ones before do.
+// Loads our programs over the instance's maps, with the tag and nonce by which the programs before know its packets.
 Result<Skeleton> load_over(const Instance& instance)
 {
     ProgramConstants constants;
@@ -29,11 +31,12 @@ Result<Skeleton> load_over(const Instance& instance)
     return skeleton;
 }
 
-// The pin is the old program or the new one at any instant. (No dots: bpffs keeps them for itself.)
+// Replaces a pin, which is the old program or the new one at any instant. (The suffix has no dot: bpffs keeps dots for
+// itself.)
 Status replace_pin(const Instance& instance, const bpf_program* program, const std::string& name)
 {
     const auto fresh = name + fresh_suffix;
-    HW_CHECK(instance.directory.remove(fresh));  // of a killed one
+    HW_CHECK(instance.directory.remove(fresh));  // left by a killed take-over
     HW_CHECK(pin(instance.directory, bpf_program__fd(program), fresh));
     return instance.directory.rename(fresh, name);
 }
@@ -44,7 +47,8 @@ std::string name_of(std::uint32_t ifindex)
     return if_indextoname(ifindex, name) != nullptr ? name : fmt::format("device {}", ifindex);
 }
 
-// Of the hooks asked for, those where one of ours is. (Where one is missing, follow() puts it back.)
+// Replaces our programs at these hooks (hw_device_flags) of the device; true: one was there. (reconcile() puts a
+// missing one back.)
 Result<bool> replace_at(const Instance& instance, std::uint32_t ifindex, __u32 hooks)
 {
     bool any = false;
@@ -53,7 +57,7 @@ Result<bool> replace_at(const Instance& instance, std::uint32_t ifindex, __u32 h
         any = any || replaced;
         return {};
     };
-    // What comes back from the line at ingress was marked at egress: the reader first.
+    // A packet that comes back from the line at ingress was marked at egress: the reader goes first.
     if (hooks & HW_DEVICE_INGRESS) HW_CHECK(at(HW_IN, instance.programs.ingress));
     if (hooks & HW_DEVICE_EGRESS) HW_CHECK(at(HW_OUT, instance.programs.egress));
     return any;
@@ -69,9 +73,9 @@ Status replace_on_line(const Instance& instance, std::vector<std::string>& names
     return {};
 }
 
-// Against the way of a packet, as bpf/headwind.bpf.c draws it: pace_out, cut, the devices' hooks, XDP. So what a new
-// program writes on a packet or into a map is always read by a new one; that new ones read what old ones wrote is what
-// the ABI says, and what packets on their way need in any order.
+// Replaces programs against the way of a packet, as bpf/headwind.bpf.c draws it: pace_out, cut, the devices' hooks,
+// XDP. So new programs always read what a new one writes on a packet or into a map. New ones also read what old ones
+// wrote: the ABI says so, and packets on their way need it in any order.
 Status replace_hooks(Instance& instance, std::vector<std::string>& names)
 {
     std::vector<std::string> line;
@@ -81,7 +85,7 @@ Status replace_hooks(Instance& instance, std::vector<std::string>& names)
         if (device.ifindex == 0) continue;
         HW_TRY(bool replaced, replace_at(instance, device.ifindex, device.flags));
         if (device.flags & HW_DEVICE_XDP) {
-            HW_TRY(const bool front, replace_front(instance, slot));
+            HW_TRY(const bool front, replace_xdp(instance, slot));
             replaced = replaced || front;
         }
         if (replaced) names.push_back(name_of(device.ifindex));
@@ -90,7 +94,7 @@ Status replace_hooks(Instance& instance, std::vector<std::string>& names)
     return {};
 }
 
-// Whatever happens, `instance` has the programs that are pinned.
+// Replaces all pins; then `instance` has the programs that are pinned.
 Status replace_pins(Instance& instance, headwind_bpf& ours)
 {
     for (const auto& [program, name] : pinned_programs(ours)) HW_CHECK(replace_pin(instance, program, name));
@@ -107,12 +111,12 @@ bool runs_own_programs(const Instance& instance)
 Result<TakenOver> take_over()
 {
     TakenOver out;
-    HW_TRY(auto session, begin());
+    HW_TRY(auto session, open_for_change());
     out.exists = session.instance.has_value();
     if (!out.exists || runs_own_programs(*session.instance)) return out;
     auto& instance = *session.instance;
-    HW_TRY(const auto ours, load_over(instance));  // what can fail, before anything changes
-    note_programs(instance, 0);                    // from here on: of both, if this is killed
+    HW_TRY(const auto ours, load_over(instance));  // before anything changes: this can fail
+    note_programs(instance, 0);                    // 0: of both versions, if this is killed from here on
     HW_CHECK(replace_pins(instance, *ours));
     HW_CHECK(replace_hooks(instance, out.devices));
     note_programs(instance, own_programs());

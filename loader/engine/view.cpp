@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Makes the view of each rule that callers see: state, trouble, devices, hours and counters.
 #include "engine/view.h"
 
 #include <algorithm>
@@ -7,8 +9,8 @@
 #include <headwind/model.h>
 
 #include "datapath/line.h"
-#include "engine/session.h"
 #include "engine/takeover.h"
+#include "engine/write_session.h"
 #include "host/clock.h"
 #include "ruleset/counters.h"
 #include "ruleset/stops.h"
@@ -35,7 +37,7 @@ Result<Damage> find_damage(const Instance& instance)
 std::string trouble_of(const RuleView& view, const RuleRecord& record, const std::vector<netlink::Link>& links,
                        const Damage& damage)
 {
-    if (record.guard != Guard::no) return "";  // nothing to lose
+    if (record.guard != Guard::no) return "";  // a guard has nothing to lose
     constexpr const char* remedy = "`headwind agent` and the next change put it back";
     for (const auto& link : links) {
         const auto lost = damage.hooks.find(static_cast<std::uint32_t>(link.index));
@@ -52,12 +54,12 @@ IngressHook ingress_hook(const Instance& instance, const Rule& rule, const netli
 {
     IngressHook hook{link.name, Xdp::off, 0};
     if (!is_for_xdp(rule)) return hook;
-    hook.xdp = front_on(instance, slot);
+    hook.xdp = xdp_mode_at(instance, slot);
     if (hook.xdp == Xdp::off) hook.other = link.xdp_program;
     return hook;
 }
 
-// Names, and who decides what comes in.
+// Adds the names of the rule's devices, and the hooks that decide incoming packets.
 void add_devices(RuleView& out, const Instance& instance, const RuleRecord& record,
                  const std::vector<netlink::Link>& links)
 {
@@ -77,7 +79,7 @@ void add_devices(RuleView& out, const Instance& instance, const RuleRecord& reco
     }
 }
 
-// Judged as the datapath does it.
+// Finds out whether the rule is off hours, judged as the datapath does it.
 void look_at_hours(const RuleRecord& record, RuleView& out)
 {
     if (!record.rule.hours || out.state != RuleState::live) return;
@@ -111,7 +113,7 @@ Counters plain(const hw_counters& from)
     return out;
 }
 
-void note_pending(const RuleRecord& record, Overview& out)
+void note_pending(const RuleRecord& record, Snapshot& out)
 {
     const auto now = boottime_ns();
     if (record.pending <= now) return;
@@ -128,7 +130,7 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     RuleView out;
     HW_TRY(out.state, read_state(instance, record));
     add_devices(out, instance, record, links);
-    if (record.rule.direction == Direction::out && !is_far(record.rule)) out.ingress.clear();
+    if (record.rule.direction == Direction::out && !is_at_peer(record.rule)) out.ingress.clear();
     if (out.state == RuleState::live && out.devices.empty()) out.state = RuleState::waiting;
     if (out.state == RuleState::live) out.trouble = trouble_of(out, record, links, damage);
     if (!out.trouble.empty()) out.state = RuleState::broken;
@@ -138,16 +140,16 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     look_at_hours(record, out);
     for (const auto& [direction, key] : {std::pair{Direction::out, HW_OUT}, {Direction::in, HW_IN}}) {
         if (record.rule.direction != Direction::both && record.rule.direction != direction) continue;
-        HW_TRY(const auto counters, read_counters(instance, {record.state, static_cast<__u32>(key)}));
+        HW_TRY(const auto counters, read_counters(instance, {record.stable_id, static_cast<__u32>(key)}));
         out.counters.push_back({direction, plain(counters)});
     }
     out.record = std::move(record);
     return out;
 }
 
-Result<Overview> look_at(const Instance& instance)
+Result<Snapshot> look_at(const Instance& instance)
 {
-    Overview out;
+    Snapshot out;
     out.exists = true;
     out.tcx = instance.control->tcx != 0;
     out.own_programs = runs_own_programs(instance);

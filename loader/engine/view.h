@@ -1,4 +1,5 @@
-// What is there, as callers of the engine see it. Nothing is changed.
+// SPDX-License-Identifier: MIT
+// The instance and its rules, as callers of the engine see them. Changes nothing.
 #pragma once
 
 #include <cstdint>
@@ -13,17 +14,17 @@
 
 namespace headwind {
 
-// What others took away: programs, or the line.
+// Damage by others: programs taken off, or the line taken apart.
 struct Damage {
-    std::map<std::uint32_t, __u32> hooks;  // by ifindex, see lost_hooks
+    std::map<std::uint32_t, __u32> hooks;  // by ifindex: see lost_hooks()
     bool line = false;
 };
 
-// `links`: all of this network namespace.
+// The view of a rule. `links`: all of this network namespace.
 Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links,
                       const Damage& damage);
 
-// Without Overview::panic.
-Result<Overview> look_at(const Instance& instance);
+// The snapshot of the instance, without Snapshot::panic.
+Result<Snapshot> look_at(const Instance& instance);
 
 }  // namespace headwind

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Names the claims of agents, takes them, and looks whether they are taken.
 #include "host/agent_claim.h"
 
 #include <fmt/format.h>

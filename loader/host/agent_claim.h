@@ -1,4 +1,6 @@
-// One agent for a scope: how it claims that, and how commands find out that one is there.
+// SPDX-License-Identifier: MIT
+// The claim of an agent to its scope, which has one agent at most. Commands find out by the claim that an agent is
+// there.
 #pragma once
 
 #include <optional>
@@ -9,10 +11,10 @@
 
 namespace headwind {
 
-// `only`: the one network namespace to serve; none: the host.
+// Claims the scope of an agent. `only`: the one network namespace to serve; nullopt: the host.
 Result<Claim> claim_for_agent(const std::optional<NetnsId>& only);
 
-// An agent serves the network namespace of the calling thread.
+// Whether an agent serves the network namespace of the calling thread.
 Result<bool> agent_serves_here();
 
 }  // namespace headwind

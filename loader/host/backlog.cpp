@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Raises and restores netdev_max_backlog; the old value is kept in the host map.
 #include "host/backlog.h"
 
 #include <atomic>

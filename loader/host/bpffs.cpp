@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Decides by which path the host's BPF file system is reached, and checks, makes and locks directories in it.
 #include "host/bpffs.h"
 
 #include <dirent.h>
@@ -43,17 +45,17 @@ std::string device_text(dev_t device)
     return fmt::format("{}:{}", major(device), minor(device));
 }
 
-// "0:28" of the BPF file system that this process sees at its place; empty: it sees none.
+// The device ("0:28") of the BPF file system that this process sees at bpffs_mount; empty: it sees none.
 std::string own_device()
 {
     struct stat info {};
     return is_bpffs(bpffs_mount) && stat(bpffs_mount, &info) == 0 ? device_text(info.st_dev) : "";
 }
 
-// proc(5), /proc/PID/mountinfo.
+// The mounts of a process, from /proc/PID/mountinfo (proc(5)).
 struct Mounts {
     std::string bpffs;          // as own_device(), for that process
-    std::set<std::string> ids;  // no two mount namespaces share one
+    std::set<std::string> ids;  // of its mounts; no two mount namespaces share one
 };
 
 std::optional<Mounts> read_mounts(const std::string& mountinfo)
@@ -67,7 +69,7 @@ std::optional<Mounts> read_mounts(const std::string& mountinfo)
         fields >> id >> parent >> device >> root >> point;
         out.ids.insert(id);
         if (point == bpffs_mount)
-            out.bpffs = line.find(" - bpf ") == std::string::npos ? "" : device;  // the last is on top
+            out.bpffs = line.find(" - bpf ") == std::string::npos ? "" : device;  // the last mount is on top
     }
     return out;
 }
@@ -77,7 +79,7 @@ bool share_mounts(const Mounts& one, const Mounts& other)
     return std::ranges::any_of(one.ids, [&other](const auto& id) { return other.ids.contains(id); });
 }
 
-// Of --host-root: the host's must be mounted at the place.
+// With --host-root, the BPF file system of that host must be mounted at bpffs_mount.
 Status check_is_of_host(const std::string& root)
 {
     const auto mountinfo = root + "/proc/1/mountinfo";
@@ -87,21 +89,20 @@ Status check_is_of_host(const std::string& root)
                     "--host-root: {} cannot be read ({}): name the folder where the host's / is mounted", mountinfo,
                     std::strerror(errno));
     if (const auto own = own_device(); !own.empty() && own == hosts->bpffs) return {};
-    return fail(ErrorKind::unsupported,
-                "--host-root {0}: {1} is not the host's BPF file system: rules pinned there would die with this "
-                "container. Mount the host's: a hostPath volume of {1} on {1}, with mountPropagation: Bidirectional "
-                "where the host may not have mounted it yet (Docker, Podman: -v {1}:{1})",
-                root, bpffs_mount);
+    return fail(
+        ErrorKind::unsupported,
+        "--host-root {0}: {1} is not the host's BPF file system: rules pinned there would die with this container. Mount the host's: a hostPath volume of {1} on {1}, with mountPropagation: Bidirectional where the host may not have mounted it yet (Docker, Podman: -v {1}:{1})",
+        root, bpffs_mount);
 }
 
 bool has_initial_pid_namespace()
 {
-    constexpr ino_t initial = 0xEFFFFFFC;  // PROC_PID_INIT_INO, of every kernel
+    constexpr ino_t initial = 0xEFFFFFFC;  // PROC_PID_INIT_INO, in every kernel
     struct stat info {};
     return stat("/proc/self/ns/pid", &info) != 0 || info.st_ino == initial;
 }
 
-enum class Reach { own_mounts, process_1, nowhere };  // nowhere: process 1 has none, and this process other mounts
+enum class Reach { own_mounts, process_1, nowhere };  // nowhere: process 1 has none, this process other mounts
 
 Result<Reach> decide()
 {
@@ -110,23 +111,21 @@ Result<Reach> decide()
         return Reach::own_mounts;
     }
     if (!has_initial_pid_namespace() && started_in_initial_netns())
-        return fail(ErrorKind::unsupported,
-                    "this container shares the host's network, but not its processes: what Headwind does here would be "
-                    "done to the host, and nobody there could see or undo it. Run headwind on the host, or in a "
-                    "container with the host's processes (--pid host), or mount the host's / and name it: "
-                    "--host-root /host");
+        return fail(
+            ErrorKind::unsupported,
+            "this container shares the host's network, but not its processes: what Headwind does here would be done to the host, and nobody there could see or undo it. Run headwind on the host, or in a container with the host's processes (--pid host), or mount the host's / and name it: --host-root /host");
     const auto of_process_1 = read_mounts("/proc/1/mountinfo"), own = read_mounts("/proc/self/mountinfo");
     if (!of_process_1 || !own || share_mounts(*of_process_1, *own)) return Reach::own_mounts;
     if (of_process_1->bpffs.empty()) return Reach::nowhere;
     if (of_process_1->bpffs == own_device()) return Reach::own_mounts;
     if (is_bpffs(path_by_process_1)) return Reach::process_1;
-    return fail(ErrorKind::unsupported,
-                "this process has mounts of its own, and {} in them is not the host's BPF file system, which is out of "
-                "reach ({}): start headwind outside, with --netns for another network namespace",
-                bpffs_mount, path_by_process_1);
+    return fail(
+        ErrorKind::unsupported,
+        "this process has mounts of its own, and {} in them is not the host's BPF file system, which is out of reach ({}): start headwind outside, with --netns for another network namespace",
+        bpffs_mount, path_by_process_1);
 }
 
-// Decided once: a process stays where it is.
+// The decision is made once: a process stays where it is.
 Result<Reach> reach()
 {
     static std::optional<Reach> known;
@@ -146,7 +145,7 @@ std::string owner_of(const struct stat& info)
     return fmt::format("(owner: user {}, mode {:04o})", info.st_uid, info.st_mode & 07777);
 }
 
-// `fd`: open without following links.
+// `fd` was opened without following links.
 Status check_is_safe(const Fd& fd, const std::string& path)
 {
     struct stat info {};
@@ -172,7 +171,7 @@ Status check_is_safe(const Fd& fd, const std::string& path)
     return {};
 }
 
-// "1234 (headwind add ...)" from /proc/locks and /proc/1234/cmdline.
+// The holder of the lock, "process 1234 (headwind add ...)", from /proc/locks and /proc/1234/cmdline.
 std::string lock_holder(const Fd& fd)
 {
     struct stat info {};
@@ -207,10 +206,10 @@ Result<std::string> ensure_bpffs()
     if (found) return *found;
     HW_TRY(const auto where, reach());
     if (where != Reach::own_mounts)
-        return fail(ErrorKind::unsupported,
-                    "no BPF file system is mounted on the host's {0}, and this process has mounts of its own: what it "
-                    "mounts would be gone when it ends. Mount it outside, once: mount -t bpf bpf {0}",
-                    bpffs_mount);
+        return fail(
+            ErrorKind::unsupported,
+            "no BPF file system is mounted on the host's {0}, and this process has mounts of its own: what it mounts would be gone when it ends. Mount it outside, once: mount -t bpf bpf {0}",
+            bpffs_mount);
     if (mount("bpf", bpffs_mount, "bpf", 0, "mode=0700") != 0)
         return fail_errno(errno, fmt::format("mount the BPF file system on {} (run as root)", bpffs_mount));
     return std::string(bpffs_mount);
@@ -248,7 +247,7 @@ Result<PinDirectory> PinDirectory::make(const std::string& name) const
         if (mkdirat(fd_.get(), name.c_str(), 0700) != 0 && errno != EEXIST)
             return denied_or_failed(errno, "create " + path_of(name), Access::change);
         HW_TRY(auto made, open(name));
-        if (made) return std::move(*made);  // else somebody removed it meanwhile
+        if (made) return std::move(*made);  // if not, somebody removed it meanwhile
     }
 }
 
@@ -268,7 +267,7 @@ Result<std::vector<std::string>> PinDirectory::names() const
     HW_TRY(auto fd, reopen());
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(fd.get()), closedir);
     if (!stream) return fail_errno(errno, "read " + path_);
-    fd.release();  // the stream's
+    fd.release();  // the stream owns it
     std::vector<std::string> out;
     errno = 0;
     while (const dirent* entry = readdir(stream.get()))
@@ -362,7 +361,7 @@ tl::unexpected<Error> denied_or_failed(int error, const std::string& what, Acces
 
 namespace {
 
-// By whoever: the lock is tried, and given back at once.
+// Whether anybody holds the lock: it is tried, and given back at once.
 bool is_locked(const Result<std::optional<PinDirectory>>& directory)
 {
     if (!directory || !*directory) return false;
@@ -375,7 +374,7 @@ bool is_locked(const Result<std::optional<PinDirectory>>& directory)
 Result<PinLock> PinLock::take(const std::string& name)
 {
     std::string holder;
-    for (int waited = 0;;) {  // for this holder
+    for (int waited = 0;;) {  // ms, for this holder
         HW_TRY(const auto mount, PinDirectory::make_mount());
         HW_TRY(auto root, mount.make(root_name));
         HW_TRY(const auto directory, root.open(name));
@@ -400,7 +399,7 @@ Result<PinLock> PinLock::take(const std::string& name)
         }
         if (root.is_in(mount, root_name) && directory->is_in(root, name))
             return PinLock(std::move(root), std::move(*fd));
-        // else who held it removed it
+        // if not, its holder removed it
     }
 }
 
@@ -433,7 +432,7 @@ Result<Claim> Claim::take(const std::string& name, const std::string& what)
             return errno == EWOULDBLOCK ? fail(ErrorKind::busy, "{}: {}", what, lock_holder(fd))
                                         : fail_errno(errno, "lock " + directory.path());
         if (directory.is_in(mount, name)) return Claim(std::move(fd), std::move(mount), name);
-        // else who had it removed it meanwhile
+        // if not, its holder removed it meanwhile
     }
 }
 

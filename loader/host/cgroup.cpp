@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Finds the cgroup2 mount and cgroups in it, and makes and removes those of `headwind run`.
 #include "host/cgroup.h"
 
 #include <fcntl.h>
@@ -21,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr const char* root_of_process_1 = "/proc/1/root";
 constexpr std::string_view command_prefix = "headwind-run-";  // then a number
 
-std::string unescape_mount(std::string_view text)  // \040 and friends of /proc/self/mountinfo
+std::string unescape_mount(std::string_view text)  // decodes \040 and friends of /proc/self/mountinfo
 {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -43,15 +45,15 @@ unsigned depth(const std::string& path)
     return static_cast<unsigned>(std::distance(parts.begin(), parts.end()));
 }
 
-// The root of the whole hierarchy, not of what a cgroup namespace shows of it.
+// Whether this is the root of the whole hierarchy, not of what a cgroup namespace shows of it.
 bool is_root(const std::string& directory)
 {
     struct stat info {};
     return stat(directory.c_str(), &info) == 0 && info.st_ino == 1;
 }
 
-// A `headwind run` holds this on its cgroup as long as it lives: process ids say nothing across PID namespaces.
-// Nothing: somebody else has it, or the directory is gone.
+// The lock that a `headwind run` holds on its cgroup as long as it lives: process ids say nothing across PID
+// namespaces. Empty: somebody else has it, or the directory is gone.
 Fd lock_cgroup(const std::string& directory)
 {
     Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -83,13 +85,13 @@ void remove_cgroup(const std::string& directory)
     }
 }
 
-bool is_cgroup2(const std::string& directory)  // else it is covered
+bool is_cgroup2(const std::string& directory)  // if not, another mount covers it
 {
     struct statfs info {};
     return statfs(directory.c_str(), &info) == 0 && static_cast<unsigned long>(info.f_type) == CGROUP2_SUPER_MAGIC;
 }
 
-// The mount point that a process sees, below `root_of_mounts`. Empty: it sees none.
+// The cgroup2 mount point that a process sees, below `root_of_mounts`. Empty: it sees none.
 std::string find_cgroup2(const std::string& mountinfo, const std::string& root_of_mounts)
 {
     std::ifstream mounts(mountinfo);
@@ -112,7 +114,8 @@ bool is_below(const fs::path& root, const fs::path& path)
     return std::mismatch(root.begin(), root.end(), path.begin(), path.end()).first == root.end();
 }
 
-// What a user calls so: a path in the file system, or one below the root of the hierarchy. Need not be there.
+// The directory that a user calls `text`: a path in the file system, or one below the root of the hierarchy. It need
+// not be there.
 fs::path find_directory(const fs::path& root, const std::string& text)
 {
     std::error_code error;
@@ -137,7 +140,7 @@ Result<std::string> cgroup2_mount()
 
 bool is_gone(const Cgroup& cgroup)
 {
-    // Asked for each cgroup of each rule: the mount point is looked for once, as long as it is one.
+    // This is asked for each cgroup of each rule: the mount point is looked for once, and kept as long as it is one.
     static thread_local std::string root;
     if (root.empty() || !is_root(root)) {
         const auto mount = cgroup2_mount();
@@ -156,10 +159,10 @@ Result<Cgroup> find_cgroup(const std::string& text, const char* flag)
     const auto directory = find_directory(root, text);
     struct stat info {};
     if (!is_below(root, directory) || stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
-        return fail(ErrorKind::not_found,
-                    "{} {}: no such cgroup below {}: write its path there, as in "
-                    "/proc/PID/cgroup (the line that starts with 0::)",
-                    flag, text, mount);
+        return fail(
+            ErrorKind::not_found,
+            "{} {}: no such cgroup below {}: write its path there, as in /proc/PID/cgroup (the line that starts with 0::)",
+            flag, text, mount);
     const auto relative = directory.lexically_relative(root);
     Cgroup found;
     found.path = relative == "." ? "/" : "/" + relative.string();
@@ -184,7 +187,7 @@ Result<CommandCgroup> CommandCgroup::create()
         const std::string path = fmt::format("{}/{}{}", own == "/" ? "" : own, command_prefix, number);
         const std::string directory = mount + path;
         if (mkdir(directory.c_str(), 0755) != 0) {
-            if (errno == EEXIST) continue;  // of the same number in another PID namespace
+            if (errno == EEXIST) continue;  // a command with the same number in another PID namespace
             auto failure = fail_errno(errno, "create cgroup " + directory);
             if (failure.value().kind == ErrorKind::permission) failure.value().message += privileges_needed;
             return failure;
@@ -194,7 +197,7 @@ Result<CommandCgroup> CommandCgroup::create()
         }, named{};
         const bool ours = lock && fstat(lock.get(), &held) == 0 && stat(directory.c_str(), &named) == 0 &&
                           held.st_ino == named.st_ino;
-        if (ours) return CommandCgroup(path, directory, std::move(lock));  // else it was swept before it was locked
+        if (ours) return CommandCgroup(path, directory, std::move(lock));  // else it was removed before the lock
     }
 }
 

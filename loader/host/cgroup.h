@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The cgroup2 hierarchy of this host, wherever it is mounted (hybrid hosts: /sys/fs/cgroup/unified).
 #pragma once
 
@@ -16,20 +17,21 @@ struct Cgroup {
     friend bool operator==(const Cgroup&, const Cgroup&) = default;
 };
 
-// Mount point of cgroup2, of the whole hierarchy if one shows it (a container may have another of its own part). The
-// error says how to mount it.
+// The mount point of cgroup2: one that shows the whole hierarchy, if there is one (a container may have another, of its
+// own part). The error says how to mount it.
 Result<std::string> cgroup2_mount();
 
 // `text` is a path below the mount point or an absolute path in the file system that lies below it. Errors name `flag`.
 Result<Cgroup> find_cgroup(const std::string& text, const char* flag = "--cgroup");
 
-// It was removed, or removed and made anew. False too where this process sees only a part of the hierarchy.
+// Whether the cgroup was removed, or removed and made anew. False, too, where this process sees only a part of the
+// hierarchy.
 bool is_gone(const Cgroup& cgroup);
 
 // The calling process's own cgroup.
 Result<std::string> own_cgroup_path();
 
-// A cgroup made for one command, below the caller's own; removed by the destructor. Processes left in it then are moved
+// A cgroup made for one command, below the caller's own. The destructor removes it; processes left in it are then moved
 // to the parent.
 class CommandCgroup {
 public:
@@ -48,11 +50,11 @@ private:
     Fd lock_;  // while it is held, others know that the command lives
 };
 
-// Removes the cgroups of `run` commands that no longer live (killed with SIGKILL): those without processes, or all,
-// with their processes moved to the parent.
+// Removes the cgroups of `run` commands that no longer live (killed with SIGKILL): only those without processes, or
+// all, with their processes moved to the parent.
 enum class Sweep { empty, all };
 void sweep_command_cgroups(Sweep which);
-// The one at `path` (below the mount point), with whatever is in it, if it is such a cgroup.
+// Removes the cgroup at `path` (below the mount point), with whatever is in it, if it is a cgroup of such a command.
 void sweep_command_cgroup(const std::string& path);
 
 }  // namespace headwind

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Reads the host's zone file, and how far CLOCK_TAI is ahead.
 #include "host/clock.h"
 
 #include <fcntl.h>
@@ -21,7 +23,8 @@ namespace {
 constexpr const char* zone_file = "/etc/localtime";
 constexpr std::int64_t ns_per_s = 1'000'000'000;
 
-// A link there is one of the host's, also where the host's root is seen elsewhere.
+// Opens `path` below `root`. A link on the way leads to where it leads on the host, also if the host's root is seen
+// elsewhere.
 Fd open_below(const std::string& root, const char* path)
 {
     const Fd top(open(root.empty() ? "/" : root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -31,7 +34,7 @@ Fd open_below(const std::string& root, const char* path)
     return Fd(static_cast<int>(syscall(SYS_openat2, top.get(), path, &how, sizeof(how))));
 }
 
-// "Europe/Berlin", from what the file is a link to.
+// The zone's name, "Europe/Berlin", from what its file is a link to; empty: unknown.
 std::string name_of_zone()
 {
     constexpr std::string_view folder = "zoneinfo/";
@@ -50,13 +53,13 @@ std::int64_t nanoseconds_of(clockid_t clock)
     return static_cast<std::int64_t>(now.tv_sec) * ns_per_s + now.tv_nsec;
 }
 
-// CLOCK_TAI minus CLOCK_REALTIME, s: whole ones. (adjtimex would tell, but a hardened service may not call it.)
+// CLOCK_TAI minus CLOCK_REALTIME, in whole seconds. (adjtimex would tell, but a hardened service may not call it.)
 std::int64_t tai_ahead()
 {
     for (int tries = 0;; ++tries) {
         const auto before = nanoseconds_of(CLOCK_REALTIME), tai = nanoseconds_of(CLOCK_TAI);
         const bool steady = std::abs(nanoseconds_of(CLOCK_REALTIME) - before) < ns_per_s / 4;
-        // Rounded: the clocks were not read at once. It may be below 0 by a wrong setting only.
+        // The result is rounded, since the clocks were not read at once. Only a wrong setting makes it negative.
         if (steady || tries == 100) return (tai - before + (tai < before ? -ns_per_s : ns_per_s) / 2) / ns_per_s;
     }
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tells kinds of devices apart, and matches names and patterns.
 #include "host/devices.h"
 
 #include <algorithm>
@@ -21,22 +23,24 @@ bool is_one_of(std::string_view kind, const std::array<std::string_view, N>& kin
     return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
 }
 
-// Two ends of one cable: IFLA_LINK is the other end, not a device below.
+// Kinds of devices that are an end of a cable: IFLA_LINK is the other end, not a device below.
 constexpr std::array<std::string_view, 3> cable_kinds{"veth", "netkit", "vxcan"};
 constexpr std::array<std::string_view, 7> gathering_kinds{"bridge",      "bond", "team",  "vrf",
                                                           "openvswitch", "hsr",  "batadv"};
-// What enters them leaves once more through the device their socket sends with, whether IFLA_LINK names it or not.
+// Kinds whose packets leave once more through the device that their socket sends with, whether IFLA_LINK names it or
+// not.
 constexpr std::array<std::string_view, 6> tunnel_kinds{"vxlan", "geneve", "gretap", "ip6gretap", "erspan", "ip6erspan"};
 
 bool stands_on_another(const Link& link)
 {
-    if (link.kind == "ifb") return true;  // only carries what tc redirects from other devices
+    if (link.kind == "ifb") return true;  // it only carries what tc redirects from other devices
     if (is_one_of(link.kind, cable_kinds)) return false;
     return link.parent != 0 || (is_one_of(link.kind, tunnel_kinds) && !link.parent_elsewhere);
 }
 
-// Hardware that is itself a master (hv_netvsc over its VF, net_failover over virtio) gathers nothing but itself: its
-// packets also come past the device below, or do not, as the hypervisor likes. There the master has the hook.
+// Whether the device gathers others. Hardware that is itself a master (hv_netvsc over its VF, net_failover over virtio)
+// does not: its packets also come past the device below, or do not, as the hypervisor likes. There the master has the
+// hook.
 bool gathers_others(const Link& link, const Links& links)
 {
     if (link.kind.empty()) return false;
@@ -92,7 +96,7 @@ bool is_line_name(std::string_view name)
 bool is_line_device(const Link& link)
 {
     if (link.kind != "veth" && link.kind != "bridge") return false;
-    // A command that was killed had not yet given it its alias, which comes before it is set up.
+    // A command may have been killed before it gave the device its alias, which comes before it is set up.
     const bool unfinished = is_line_name(link.name) && link.alias.empty() && (link.flags & IFF_UP) == 0;
     return link.alias == line_alias || unfinished;
 }

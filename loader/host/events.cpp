@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Opens rtnetlink, inotify and signals, and turns what they deliver into HostEvents::News.
 #include "host/events.h"
 
 #include <linux/netlink.h>
@@ -31,7 +33,7 @@ Result<Fd> open_netlink()
     if (setsockopt(fd.get(), SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &on, sizeof(on)) != 0)
         return fail_errno(errno,
                           "listen to the devices of other network namespaces (needs root, or CAP_NET_BROADCAST)");
-    // The kernel may drop what does not fit: then everything is looked at.
+    // The kernel may drop messages that do not fit: then everything may have changed.
     const int room = 1 << 20;
     setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     sockaddr_nl address{};
@@ -55,7 +57,7 @@ Result<Fd> open_signals()
     return fd;
 }
 
-// The id of the namespace that a message comes from.
+// The id of the namespace that a message comes from; this_netns: the socket's own.
 int sender_of(msghdr& message)
 {
     for (auto* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
@@ -142,7 +144,7 @@ void HostEvents::read_inotify(News& news)
             news.all = news.all || (event.wd == bpffs_ && name == root_name) || (event.mask & IN_Q_OVERFLOW) != 0;
             if (place == watches_.end()) continue;
             news.directories.insert(place->first);
-            if (event.mask & IN_IGNORED) watches_.erase(place);  // it is gone
+            if (event.mask & IN_IGNORED) watches_.erase(place);  // the directory is gone
         }
     }
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Finds and enters network namespaces, reads and writes sysctls, and reads clocks.
 #include "host/host.h"
 
 #include <fcntl.h>
@@ -37,14 +39,14 @@ std::string& host_root_slot()
     return root;
 }
 
-// Where the process was before enter_netns.
+// The network namespace in which the process was before enter_netns.
 Fd& start_netns()
 {
     static Fd fd;
     return fd;
 }
 
-// `work` fails in namespaces that do not show the sysctl.
+// Runs `work` where it succeeds: it fails in namespaces that do not show the sysctl.
 Status in_initial_netns(const std::function<Status()>& work)
 {
     if (auto status = work(); status) return status;
@@ -61,8 +63,9 @@ std::uint64_t nanoseconds(clockid_t clock)
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-// ns by which this process's time namespace is ahead of the host's CLOCK_BOOTTIME, modulo 2^64. (time_namespaces(7);
-// the file is about the namespace that children get, which is ours in a program that was started inside.)
+// The ns by which this process's time namespace is ahead of the host's CLOCK_BOOTTIME, modulo 2^64.
+// (time_namespaces(7); the file is about the namespace that children get, which is ours in a program that was started
+// inside.)
 std::uint64_t time_namespace_offset()
 {
     std::ifstream file("/proc/self/timens_offsets");

@@ -1,5 +1,6 @@
-// The few rtnetlink and ethtool requests Headwind makes, in the calling thread's network namespace. libmnl underneath.
-// All errors name the device and the request; the kernel's extended-ack text is included where there is one.
+// SPDX-License-Identifier: MIT
+// The few rtnetlink and ethtool requests that Headwind makes, by libmnl, in the calling thread's network namespace. All
+// errors name the device and the request; the kernel's extended-ack text is included where there is one.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ struct Link {
     unsigned short type = 0;  // ARPHRD_*
     unsigned flags = 0;       // IFF_*
     int parent = 0;           // IFLA_LINK when it names a device of this namespace (vlan, macvlan, …); else 0
-    // Of a veth the other end: its index (IFLA_LINK), and this namespace's id of the namespace it is in
-    // (IFLA_LINK_NETNSID; -1: this one).
+    // The peer of a veth: its index (IFLA_LINK), and this namespace's id of the namespace it is in (IFLA_LINK_NETNSID;
+    // -1: this one).
     int peer = 0, peer_netns = -1;
     bool parent_elsewhere = false;  // IFLA_LINK_NETNSID: it stands on a device or tunnel socket of another namespace
     int master = 0;                 // IFLA_MASTER (bridge, bond, vrf); else 0
@@ -37,8 +38,8 @@ Result<int> id_of_netns(int netns);
 // The same, and gives it one if it has none.
 Result<int> give_id_to_netns(int netns);
 
-// A veth pair `name0`/`name1` made for the line: MTU as given, alias as given, no IPv6 address generation
-// (addrgenmode none), NOARP, both ends up. IPv6 is disabled on both through /proc/sys before they come up.
+// The veth pair `name0`/`name1` that create_veth() makes for the line: MTU as given, alias as given, no IPv6 address
+// generation (addrgenmode none), NOARP, both ends up. IPv6 is disabled on both through /proc/sys before they come up.
 // Fails with EEXIST text if either name is taken.
 struct VethOptions {
     std::string name0, name1, alias;
@@ -49,12 +50,12 @@ struct Veth {
     int index0 = 0, index1 = 0;
 };
 Result<Veth> create_veth(const VethOptions& options);
-// A bridge named `name` for the line, with that device as its only port: no spanning tree, no multicast snooping, no
-// IPv6, alias as given. Operational when this returns.
+// Makes a bridge for the line, with the device `port` as its only port: no spanning tree, no multicast snooping, no
+// IPv6, alias as given. It is operational when this returns.
 Result<int> create_bridge(const std::string& name, const std::string& alias, int port);
 Status delete_link(int index);  // a device that is already gone is no error
 
-// A veth pair of one queue each, down, whose second end is in the network namespace that `netns` is open on.
+// Makes a veth pair of one queue each, down, with its second end in the network namespace that `netns` is open on.
 Status create_veth_into(const std::string& name0, const std::string& name1, int netns);
 // Gives a device an address (v4 or v6, without duplicate address detection) and sets it up.
 Status bring_up(const std::string& name, const std::string& address, std::uint8_t prefix);
@@ -62,13 +63,14 @@ Status bring_up(const std::string& name, const std::string& address, std::uint8_
 // Turns segmentation and transmit checksum offloads of `name` off, so that the kernel makes wire packets of what is
 // sent through it: TSO (all kinds), UDP segmentation, GSO partial and tunnels, tx checksum. Verifies that they are off.
 Status disable_transmit_offloads(const std::string& name);
-// Name of the driver ("virtio_net", "veth"); empty: it tells none.
+// The name of the device's driver ("virtio_net", "veth"); empty: it tells none.
 std::string driver_of(const std::string& name);
-// Largest GSO packet the device accepts whole (IFLA_GSO_MAX_SIZE, _SEGS, and the IPv4 one where the kernel has it).
+// Sets the largest GSO packet that the device accepts whole (IFLA_GSO_MAX_SIZE, _SEGS, and the IPv4 one where the
+// kernel has it).
 Status set_gso_max(int index, std::uint32_t bytes, std::uint32_t segments);
 
-// Root fq with: limit, flow_limit, horizon (µs; packets beyond are dropped), timer_slack 1 ns, buckets, orphan_mask,
-// nopacing. Replaces the root qdisc.
+// The root fq that set_root_fq() puts in the place of the root qdisc: limit, flow_limit, horizon (µs; packets beyond
+// are dropped), timer_slack 1 ns, buckets, orphan_mask, nopacing.
 struct FqOptions {
     std::uint32_t limit_packets = 10'000'000;
     std::uint32_t flow_limit_packets = 10'000'000;
@@ -84,7 +86,7 @@ struct QdiscStats {
     std::uint64_t bytes = 0, packets = 0;  // sent
     std::uint32_t backlog_bytes = 0, backlog_packets = 0, drops = 0;
 };
-// Root qdisc of the device; nullopt if it has none (noqueue shows as kind "noqueue" or nothing).
+// The root qdisc of the device; nullopt if it has none (noqueue shows as kind "noqueue" or nothing).
 Result<std::optional<QdiscStats>> root_qdisc_stats(int index);
 
 struct LinkStats {
@@ -92,14 +94,14 @@ struct LinkStats {
 };
 Result<LinkStats> link_stats(int index);
 
-// clsact. create: true = made now, false = it was there already. remove: one that is gone is no error.
+// create_clsact(): true = made now, false = it was there already. delete_clsact(): one that is gone is no error.
 Result<bool> create_clsact(int index);
 Status delete_clsact(int index);
-// Number of tc filters on clsact's ingress and egress (of any kind): nobody may be using what we are about to remove.
+// The number of tc filters of any kind on clsact's ingress and egress: nobody may be using what we are about to remove.
 Result<unsigned> count_clsact_filters(int index);
 
-// True if this kernel can make an fq qdisc (loads the module if need be). Tried on the lo of a network namespace of its
-// own in a short-lived child process: nothing of the caller's namespace is touched.
+// Whether this kernel can make an fq qdisc (loads the module if need be). A short-lived child process tries it on the
+// lo of a network namespace of its own: nothing of the caller's namespace is touched.
 Result<bool> kernel_has_fq();
 
 }  // namespace headwind::netlink

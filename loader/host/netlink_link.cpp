@@ -1,4 +1,5 @@
-// Links: list, the line's veth pair, statistics.
+// SPDX-License-Identifier: MIT
+// Lists links, makes the line's veth pair and bridge, sets GSO limits, and reads statistics.
 #include <array>
 #include <chrono>
 #include <thread>
@@ -21,9 +22,8 @@
 namespace headwind::netlink {
 namespace {
 
-// Since 6.3; Debian 12's headers are of 6.1.
-constexpr std::uint16_t ifla_gso_ipv4_max_size = 63;
-constexpr std::uint16_t ifla_xfrm_collect_metadata = 3;
+constexpr std::uint16_t ifla_gso_ipv4_max_size = 63;     // since 6.3; Debian 12's headers are of 6.1
+constexpr std::uint16_t ifla_xfrm_collect_metadata = 3;  // IFLA_XFRM_COLLECT_METADATA
 
 constexpr std::size_t alias_limit = 255;  // IFALIASZ - 1
 constexpr int operational_tries = 5000;   // 1 ms each
@@ -61,14 +61,15 @@ bool is_set(const nlattr* attribute)
 
 bool collects_metadata(std::string_view kind, const nlattr* info_data)
 {
-    if (kind == "bareudp") return true;  // knows no other mode
+    if (kind == "bareudp") return true;  // it knows no other mode
     for (const MetadataAttribute& attribute : metadata_attributes) {
         if (attribute.kind == kind) return is_set(find_attribute(info_data, attribute.type));
     }
     return false;
 }
 
-// One program for each mode is possible; the kernel gives PROG_ID if there is only one.
+// The id of the device's XDP program. One program for each mode is possible; the kernel gives PROG_ID if there is only
+// one.
 std::uint32_t xdp_program(const nlattr* xdp)
 {
     for (const unsigned type : {IFLA_XDP_PROG_ID, IFLA_XDP_DRV_PROG_ID, IFLA_XDP_SKB_PROG_ID, IFLA_XDP_HW_PROG_ID})
@@ -174,7 +175,8 @@ Status set_alias(int index, const std::string& name, const std::string& alias)
     return {};
 }
 
-// No link-local address is made up, whoever turns IPv6 on again. A host without IPv6 answers EAFNOSUPPORT.
+// Makes sure that no link-local address is made up, whoever turns IPv6 on again. A host without IPv6 answers
+// EAFNOSUPPORT.
 Status set_no_address_generation(int index, const std::string& name)
 {
     Request request(RTM_SETLINK, 0);
@@ -190,11 +192,11 @@ Status set_no_address_generation(int index, const std::string& name)
     return refused(answer.error(), fmt::format("{}: set addrgenmode none", name));
 }
 
-// The file is missing on a host without IPv6.
+// Disables IPv6 on a device. The file is missing on a host without IPv6.
 Status disable_ipv6(const std::string& name)
 {
     const std::string path = sysctl_file(fmt::format("net/ipv6/conf/{}/disable_ipv6", name));
-    const OwnedFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    const Fd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!file && errno == ENOENT) return {};
     if (!file || write(file.get(), "1", 1) != 1) return fail_errno(errno, fmt::format("write {}", path));
     return {};
@@ -208,8 +210,8 @@ Status keep_quiet(int index, const std::string& name, const std::string& alias)
     return set_flags(index, name, IFF_NOARP);
 }
 
-// Of two ends that come up one after the other, the first drops what is sent until the kernel's link watch has noted,
-// asynchronously, that the other end is there too.
+// Waits until the device is operational. When two ends come up one after the other, the first drops what is sent until
+// the kernel's link watch has noted, asynchronously, that the other end is there too.
 Status wait_until_operational(int index, const std::string& name)
 {
     for (int tries = 0; tries < operational_tries; ++tries) {
@@ -337,7 +339,7 @@ Status set_gso_max(int index, std::uint32_t bytes, std::uint32_t segments)
         fmt::format("{}: set gso_max_size {} and gso_max_segs {}", device_label(index), bytes, segments);
     if (const auto answer = send(request); !answer) return refused(answer.error(), what);
 
-    // Before 6.3 there is one size for both families.
+    // Linux before 6.3 has one size for both families.
     Request ipv4(RTM_SETLINK, 0);
     ipv4.header<ifinfomsg>().ifi_index = index;
     mnl_attr_put_u32(ipv4.message(), ifla_gso_ipv4_max_size, bytes);

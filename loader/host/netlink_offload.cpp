@@ -1,5 +1,7 @@
-// Offloads, by feature name through the ethtool ioctl. Its structures are arrays of 32-bit words with a short head, and
-// are treated as such here: their flexible array members are no C++.
+// SPDX-License-Identifier: MIT
+// Turns transmit offloads off by feature name, through the ethtool ioctl.
+// Its structures are arrays of 32-bit words with a short head, and are treated as such here: their flexible array
+// members are no C++.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -26,7 +28,7 @@ using Words = std::vector<std::uint32_t>;
 // One device and the socket to ask about it.
 class Ethtool {
 public:
-    Ethtool(OwnedFd socket, std::string name) : socket_(std::move(socket)), name_(std::move(name)) {}
+    Ethtool(Fd socket, std::string name) : socket_(std::move(socket)), name_(std::move(name)) {}
 
     const std::string& name() const { return name_; }
 
@@ -40,14 +42,14 @@ public:
     }
 
 private:
-    OwnedFd socket_;
+    Fd socket_;
     std::string name_;
 };
 
 Result<Ethtool> open_ethtool(const std::string& name)
 {
     if (name.size() >= IFNAMSIZ) return fail(ErrorKind::usage, "'{}' is no device name", name);
-    OwnedFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket) return fail_errno(errno, fmt::format("{}: open a socket for ethtool", name));
     return Ethtool(std::move(socket), name);
 }
@@ -112,7 +114,7 @@ Result<Words> active_features(const Ethtool& ethtool, std::size_t count)
 }
 
 // struct ethtool_sfeatures: cmd, size, then {valid, requested} for each 32 features. The kernel's success says little:
-// it leaves out what cannot be changed.
+// it leaves out features that cannot be changed.
 Status turn_off(const Ethtool& ethtool, const Words& features)
 {
     Words words(2 + 2 * features.size());

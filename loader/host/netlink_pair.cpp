@@ -1,5 +1,6 @@
-// A veth pair between two network namespaces, for traffic of our own. Network namespaces as rtnetlink knows them: by an
-// id that each has for the others.
+// SPDX-License-Identifier: MIT
+// Makes a veth pair between two network namespaces, for traffic of our own, and tells the ids that namespaces have.
+// rtnetlink knows network namespaces by an id that each has for the others.
 #include <net/if.h>  // before the kernel's, which give way to it
 
 #include <arpa/inet.h>

@@ -1,4 +1,5 @@
-// Queueing disciplines: the pacer's fq, clsact, statistics.
+// SPDX-License-Identifier: MIT
+// Makes fq and clsact, removes clsact, and reads what qdiscs and filters are there.
 #include <algorithm>
 #include <optional>
 
@@ -30,8 +31,8 @@ tcmsg& put_tc_header(Request& request, int index, std::uint32_t parent)
     return header;
 }
 
-// The qdisc of a device at TC_H_ROOT or TC_H_CLSACT. Out of a dump of all, since a request for a single one is answered
-// to every listener on the host. `nullopt`: none; a device that is gone has none either.
+// The qdisc of a device at TC_H_ROOT or TC_H_CLSACT. It is taken out of a dump of all, since a request for a single one
+// is answered to every listener on the host. nullopt: there is none; a device that is gone has none either.
 Result<std::optional<Message>> find_qdisc(int index, std::uint32_t parent)
 {
     Request request(RTM_GETQDISC, 0);
@@ -45,7 +46,7 @@ Result<std::optional<Message>> find_qdisc(int index, std::uint32_t parent)
     return std::nullopt;
 }
 
-// "clsact", "ingress" (they share one place), or "".
+// The kind of the qdisc in the place of clsact: "clsact", "ingress" (they share it), or "".
 Result<std::string> ingress_qdisc_kind(int index)
 {
     HW_TRY(const auto qdisc, find_qdisc(index, TC_H_CLSACT));
@@ -73,19 +74,19 @@ tl::expected<void, Refusal> replace_root_by_fq(int index, const FqOptions& optio
     return {};
 }
 
-// A qdisc kind that the kernel neither has nor can load is answered with ENOENT.
+// The errno for a qdisc kind that the kernel neither has nor can load.
 constexpr int unknown_kind = ENOENT;
 
-// What the child of kernel_has_fq found out.
+// The finding of kernel_has_fq()'s child.
 struct FqProbe {
     bool in_namespace = false;
-    int error = 0;  // errno; of unshare if !in_namespace
+    int error = 0;  // errno, that of unshare if !in_namespace
 };
 
 FqProbe probe_fq()
 {
     if (unshare(CLONE_NEWNET) != 0) return {false, errno};
-    constexpr int lo = 1;  // in every namespace
+    constexpr int lo = 1;  // its index in every namespace
     const auto made = replace_root_by_fq(lo, FqOptions{});
     return {true, made ? 0 : made.error().error};
 }
@@ -94,8 +95,8 @@ std::optional<FqProbe> probe_fq_in_child()
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return std::nullopt;
-    const OwnedFd reader(ends[0]);
-    OwnedFd writer(ends[1]);
+    const Fd reader(ends[0]);
+    Fd writer(ends[1]);
     const pid_t child = fork();
     if (child < 0) return std::nullopt;
     if (child == 0) {
@@ -103,7 +104,7 @@ std::optional<FqProbe> probe_fq_in_child()
         const bool written = write(writer.get(), &probe, sizeof(probe)) == sizeof(probe);
         _exit(written ? 0 : 1);
     }
-    writer.close();
+    writer = Fd();  // else the end would never be read
     FqProbe probe;
     ssize_t length = 0;
     do length = read(reader.get(), &probe, sizeof(probe));
@@ -119,7 +120,7 @@ QdiscStats parse_stats(const Message& message)
     const nlattr* stats = tc_attribute(message, TCA_STATS2);
     const auto basic = value_of<gnet_stats_basic>(find_attribute(stats, TCA_STATS_BASIC));
     const auto queue = value_of<gnet_stats_queue>(find_attribute(stats, TCA_STATS_QUEUE));
-    // Only there once the number exceeds 32 bits.
+    // This attribute is only there once the number exceeds 32 bits.
     const nlattr* packets = find_attribute(stats, TCA_STATS_PKT64);
     QdiscStats result;
     result.kind = text_of(tc_attribute(message, TCA_KIND));
@@ -131,7 +132,7 @@ QdiscStats parse_stats(const Message& message)
     return result;
 }
 
-// A classifier is announced by a message without handle, then come its filters, if it has any
+// The number of filters in a dump. A message without handle announces a classifier; its filters follow, if it has any
 // (u32 tells its hash tables as if they were filters).
 unsigned count_filters(const std::vector<Message>& messages)
 {
@@ -196,12 +197,12 @@ Status delete_clsact(int index)
 {
     Request request(RTM_DELQDISC, 0);
     put_tc_header(request, index, TC_H_CLSACT).tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
-    mnl_attr_put_strz(request.message(), TCA_KIND, "clsact");  // refuses to remove "ingress"
+    mnl_attr_put_strz(request.message(), TCA_KIND, "clsact");  // the kernel then refuses to remove "ingress"
     const std::string what = fmt::format("{}: remove clsact", device_label(index));
     const auto answer = send(request);
     if (answer || answer.error().error == ENODEV) return {};
 
-    // One that is gone is answered with ENOENT, or with EINVAL if there has been one before.
+    // A clsact that is gone is answered with ENOENT, or with EINVAL if there has been one before.
     HW_TRY(const std::string kind, ingress_qdisc_kind(index));
     if (kind != "clsact") return {};
     return refused(answer.error(), what);

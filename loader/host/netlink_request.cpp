@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Exchanges messages with rtnetlink, and takes answers, refusals and attributes apart.
 #include "host/netlink_request.h"
 
 #include <memory>
@@ -62,7 +64,7 @@ int done_error(const nlmsghdr* message)
     return error < 0 ? -error : 0;
 }
 
-// What has come in so far.
+// The part of an answer that has come in so far.
 struct Inbox {
     std::vector<Message> messages;
     Refusal refusal;

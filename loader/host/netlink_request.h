@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Private to netlink_*.cpp: one rtnetlink request and its answer, in the calling thread's network namespace.
 #pragma once
 
@@ -15,36 +16,19 @@
 #include <linux/netlink.h>
 #include <unistd.h>
 
+#include "util/fd.h"
 #include "util/result.h"
 
 namespace headwind::netlink {
 
-// Owns a file descriptor.
-class OwnedFd {
-public:
-    explicit OwnedFd(int fd) : fd_(fd) {}
-    OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    OwnedFd& operator=(OwnedFd&&) = delete;
-    ~OwnedFd() { close(); }
-
-    explicit operator bool() const { return fd_ >= 0; }
-    int get() const { return fd_; }
-    void close()
-    {
-        if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-    }
-
-private:
-    int fd_;
-};
-
-// The kernel said no: an errno value, and its extended-ack text where there is one.
+// A refusal by the kernel: an errno value, and its extended-ack text where there is one.
 struct Refusal {
     int error = 0;
     std::string text;
 };
 
-// A message being written. Room for the few small requests made here; callers bound the strings they put in.
+// A message that is being written. It has room for the few small requests made here; callers bound the strings they put
+// in.
 class Request {
 public:
     Request(unsigned type, unsigned flags);
@@ -86,14 +70,14 @@ private:
 
 using Answer = tl::expected<std::vector<Message>, Refusal>;
 
-Answer send(Request& request);  // until the kernel's acknowledgement
-Answer dump(Request& request);  // asked again while the kernel reports that the list changed meanwhile
+Answer send(Request& request);  // waits for the kernel's acknowledgement
+Answer dump(Request& request);  // asks again while the kernel reports that the list changed meanwhile
 
-// nullptr: no such attribute. `header_size`: of the family header before the attributes.
+// nullptr: there is no such attribute. `header_size`: bytes of the family header before the attributes.
 const nlattr* find_attribute(const nlmsghdr* message, std::size_t header_size, unsigned type);
 const nlattr* find_attribute(const nlattr* nest, unsigned type);  // nest may be nullptr
 
-// Of an attribute that may be nullptr, or shorter than T with an older kernel: what is missing is zero.
+// The value of an attribute that may be nullptr, or shorter than T with an older kernel: what is missing is zero.
 template <class T>
 T value_of(const nlattr* attribute)
 {
@@ -106,7 +90,7 @@ T value_of(const nlattr* attribute)
 
 std::string text_of(const nlattr* attribute);
 
-// "create headwind0: File exists". ENODEV becomes ErrorKind::not_found.
+// The Error "create headwind0: File exists" for a refusal. ENODEV becomes ErrorKind::not_found.
 tl::unexpected<Error> refused(const Refusal& refusal, std::string_view what);
 
 std::string device_label(int index);  // its name; "device 7" if it is gone

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Pairs the veth devices of two network namespaces by their indices and the namespaces' ids.
 #include "host/veth_peer.h"
 
 #include <fcntl.h>
@@ -32,7 +34,7 @@ Result<std::vector<netlink::Link>> host_sides(int pod_netns)
     std::vector<netlink::Link> there;
     int id_of_here = -1;
     HW_CHECK(in_netns(pod_netns, [&]() -> Status {
-        HW_TRY(there, netlink::list_links());  // first: this is what makes the kernel give the ids
+        HW_TRY(there, netlink::list_links());  // first: this makes the kernel give the ids
         HW_TRY(id_of_here, netlink::id_of_netns(own.get()));
         return {};
     }));

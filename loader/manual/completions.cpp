@@ -1,4 +1,5 @@
-// Completions of the words after `headwind` for bash, zsh and fish.
+// SPDX-License-Identifier: MIT
+// Writes completions of the words after `headwind` for bash, zsh and fish.
 #include <fmt/ranges.h>
 
 #include "manual/manual.h"
@@ -6,7 +7,7 @@
 namespace headwind {
 namespace {
 
-// 'In single quotes', as all three shells take it.
+// The text in single quotes, as all three shells take it; `quote` stands for a single quote in it.
 std::string quoted(std::string_view text, std::string_view quote)
 {
     std::string out = "'";
@@ -31,7 +32,7 @@ std::vector<std::string> names_of(const std::vector<const CLI::App*>& commands)
 
 // ---- bash ----
 
-// A branch of a `case` on the word before: the values of an option.
+// A branch of the `case` on the word before: completes the values of an option.
 std::string bash_values(const Entry& entry)
 {
     const auto choices = choices_of(entry);
@@ -59,7 +60,7 @@ std::string bash_command(const CLI::App& command)
 
 // ---- zsh ----
 
-// Inside the brackets of a specification of _arguments.
+// Text escaped for a specification of _arguments.
 std::string zsh_text(std::string_view text)
 {
     std::string out;
@@ -70,7 +71,7 @@ std::string zsh_text(std::string_view text)
     return out;
 }
 
-// ":TIME:", ":out|in|both:(out in both)", ":FILE:_files"
+// The value in a specification: ":TIME:", ":out|in|both:(out in both)", ":FILE:_files".
 std::string zsh_value(const Entry& entry)
 {
     const auto choices = choices_of(entry);
@@ -80,7 +81,7 @@ std::string zsh_value(const Entry& entry)
     return fmt::format(":{}:{}", zsh_text(entry.is_option() ? entry.type : entry.positional), action);
 }
 
-// How a value follows: after a blank or "=", after a single letter also at once.
+// The sign for how a value follows its flag: after a blank or "=", after a single letter also at once.
 std::string_view zsh_sign(const Entry& entry, std::string_view name)
 {
     return entry.type.empty() ? "" : name.starts_with("--") ? "=" : "+";
@@ -140,8 +141,7 @@ std::string fish_command(const CLI::App& command)
     }
     if (name == "run")
         text +=
-            "complete -c headwind -n '__fish_seen_subcommand_from run; and contains -- -- (commandline -opc)' "
-            "-a '(__fish_complete_command)'\n";
+            "complete -c headwind -n '__fish_seen_subcommand_from run; and contains -- -- (commandline -opc)' -a '(__fish_complete_command)'\n";
     return text;
 }
 

@@ -1,4 +1,5 @@
-// The options of a command as --help has them.
+// SPDX-License-Identifier: MIT
+// Lists the options of a command as --help shows them.
 #include <algorithm>
 
 #include "manual/manual.h"

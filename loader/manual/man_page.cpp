@@ -1,4 +1,5 @@
-// headwind(8).
+// SPDX-License-Identifier: MIT
+// Writes headwind(8) in roff.
 #include <algorithm>
 
 #include <fmt/ranges.h>
@@ -32,7 +33,7 @@ std::string bold(std::string_view text)
     return "\\fB" + roff(text) + "\\fR";
 }
 
-// "-i, --dev NAME,..." and what it does.
+// A list item: "-i, --dev NAME,..." and its help.
 std::string item(const Entry& entry)
 {
     std::vector<std::string> names;
@@ -51,7 +52,7 @@ const Flag* flag_of(const Entry& entry)
     return found == flags.end() ? nullptr : &*found;
 }
 
-// A sentence on the flags of a rule that a command has, which have a section of their own; empty: it has none.
+// A sentence on the flags of a rule that the entries have (they have a section of their own); empty: they have none.
 std::string shared_words(const std::vector<Entry>& entries)
 {
     std::vector<std::string> missing;
@@ -87,7 +88,7 @@ std::string rule_section()
     for (const Flag& flag : rule_flags())
         if (std::ranges::find(groups, flag.group) == groups.end()) groups.push_back(flag.group);
     CLI::App app;
-    RuleText words;
+    RuleSpec words;
     add_rule_flags(&app, words);
     const auto entries = entries_of(app);
     for (const auto group : groups) {

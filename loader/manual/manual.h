@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // headwind(8) and the completions of three shells, made from the command line itself and the table of flags. Pure.
 #pragma once
 
@@ -11,17 +12,17 @@ namespace headwind {
 // An option or a positional argument as --help shows it.
 struct Entry {
     std::vector<std::string> names;  // with their dashes; empty: a positional argument
-    std::string positional;          // its name
-    std::string type, help, group;   // type: of the value; empty: it takes none
+    std::string positional;          // the argument's name
+    std::string type, help, group;   // type: the value's; empty: it takes none
     bool repeats = false;            // it may be given several times
 
     bool is_option() const { return !names.empty(); }
 };
-// Without options that --help hides.
+// The options and arguments of a command, but for those that --help hides.
 std::vector<Entry> entries_of(const CLI::App& command);
 std::vector<const CLI::App*> commands_of(const CLI::App& app);
 
-// "out", "in", "both" of the type "out|in|both"; else none.
+// The choices that a type lists: "out", "in" and "both" for "out|in|both"; empty: it lists none.
 std::vector<std::string> choices_of(const Entry& entry);
 bool names_file(const Entry& entry);
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The pure half of `headwind exporter`: snapshot to metrics, --listen to an address.
 #include <algorithm>
 #include <array>
@@ -45,7 +46,7 @@ MetricFamily single(const char* name, MetricType type, const char* help, double 
 
 // While a rule is replaced, a snapshot may hold the old and the new one, and Prometheus refuses a scrape that has a
 // series twice. The old one stays until it is gone, so that its counters end only once.
-Rules one_per_name(const Overview& all)
+Rules one_per_name(const Snapshot& all)
 {
     std::map<std::string_view, std::uint32_t> oldest;
     for (const auto& rule : all.rules) {
@@ -77,9 +78,9 @@ constexpr std::array<const char*, drop_reasons> cause_names{"loss", "partition",
 
 MetricFamily drops(const Rules& rules)
 {
-    auto family = make_family("headwind_dropped_packets_total", MetricType::Counter,
-                              "Wire packets dropped: loss (--loss), partition, queue (full in front of --rate), held "
-                              "(--max-held reached), line (refused by the pacer), reject (answered: --reject)");
+    auto family = make_family(
+        "headwind_dropped_packets_total", MetricType::Counter,
+        "Wire packets dropped: loss (--loss), partition, queue (full in front of --rate), held (--max-held reached), line (refused by the pacer), reject (answered: --reject)");
     for (const auto* rule : rules) {
         for (const auto& [direction, counters] : rule->counters) {
             for (std::size_t cause = 0; cause < cause_names.size(); ++cause) {
@@ -104,7 +105,7 @@ MetricFamily liveness(const Rules& rules)
 
 }  // namespace
 
-std::vector<MetricFamily> metric_families(const Overview& all)
+std::vector<MetricFamily> metric_families(const Snapshot& all)
 {
     const auto rules = one_per_name(all);
     const auto& line = all.line;
@@ -137,9 +138,9 @@ std::vector<MetricFamily> metric_families(const Overview& all)
     };
 }
 
-std::vector<MetricFamily> metric_families(const std::vector<NamedOverview>& namespaces)
+std::vector<MetricFamily> metric_families(const std::vector<NamedSnapshot>& namespaces)
 {
-    auto out = metric_families(Overview{});
+    auto out = metric_families(Snapshot{});
     for (auto& family : out)
         if (family.name != panic_metric) family.metric.clear();
     for (const auto& [netns, all] : namespaces) {

@@ -1,4 +1,5 @@
-// What `headwind exporter` serves. Pure.
+// SPDX-License-Identifier: MIT
+// The metrics that `headwind exporter` serves, and the address it serves them at. Pure.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +15,17 @@
 namespace headwind {
 
 // The snapshot as Prometheus metrics. One series per rule name, also while a rule is being put in another's place.
-std::vector<prometheus::MetricFamily> metric_families(const Overview& all);
+std::vector<prometheus::MetricFamily> metric_families(const Snapshot& all);
 
-// The same of several network namespaces: the label "netns" says whose a series is. What is the host's has none.
-struct NamedOverview {
+// The snapshots of several network namespaces as metrics: the label "netns" names the namespace of a series. A series
+// of the host's has none.
+struct NamedSnapshot {
     std::string netns;
-    Overview all;
+    Snapshot all;
 };
-std::vector<prometheus::MetricFamily> metric_families(const std::vector<NamedOverview>& namespaces);
+std::vector<prometheus::MetricFamily> metric_families(const std::vector<NamedSnapshot>& namespaces);
 
-// headwind_scrape_errors_total: scrapes that gave nothing but this.
+// headwind_scrape_errors_total: the number of scrapes that failed, and gave nothing but this metric.
 prometheus::MetricFamily scrape_errors_family(std::uint64_t errors);
 
 struct ListenAddress {
@@ -31,7 +33,7 @@ struct ListenAddress {
     std::string port;  // decimal, 1 .. 65535
     friend bool operator==(const ListenAddress&, const ListenAddress&) = default;
 };
-// "127.0.0.1:9431", "localhost:9431".
+// Reads "127.0.0.1:9431" or "localhost:9431".
 Result<ListenAddress> parse_listen(std::string_view text);
 
 }  // namespace headwind

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Starts the web server at an address that is free, and counts the scrapes that fail.
 #include "metrics/server.h"
 
 #include <netdb.h>
@@ -41,7 +43,7 @@ private:
         }
     }
 
-    // Once for each new trouble, not for each scrape.
+    // Tells each new trouble once, not with each scrape.
     void tell(const std::string& message) const
     {
         if (message == last_error_) return;
@@ -74,7 +76,7 @@ std::string numeric(const addrinfo& address)
     return fmt::format("{}:{}", host, port);
 }
 
-// Binds as the web server will, which only says that it failed, not why.
+// Binds as the web server will. The server would only say that it failed, not why.
 Status try_bind(const addrinfo& address, const std::string& text)
 {
     const Fd fd(socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -89,7 +91,7 @@ Status try_bind(const addrinfo& address, const std::string& text)
     return fail_errno(errno, "--listen " + text);
 }
 
-// What the web server takes: a numeric address and a port that are free.
+// The address as the web server takes it, numeric, with a port that is free.
 Result<std::string> free_address(const std::string& text)
 {
     HW_TRY(const auto wanted, parse_listen(text));
@@ -105,7 +107,7 @@ Result<std::string> free_address(const std::string& text)
 
 Result<std::unique_ptr<prometheus::Exposer>> start_server(const std::string& address)
 {
-    // Who sends his request byte by byte takes a thread for two seconds at most, and does not take the last one.
+    // A client that sends its request byte by byte takes a thread for two seconds at most, and not the last thread.
     const std::vector<std::string> options{"listening_ports",    address, "num_threads", "16",
                                            "request_timeout_ms", "2000"};
     try {

@@ -1,4 +1,5 @@
-// A rule as the words that make it, and a rule changed by words: what they do not name stays.
+// SPDX-License-Identifier: MIT
+// Turns a rule into the RuleSpec that makes it, and changes a rule by a RuleSpec.
 #include <algorithm>
 
 #include "rule/factory.h"
@@ -8,7 +9,7 @@
 namespace headwind {
 namespace {
 
-// ---- a rule's words ----
+// ---- a rule's RuleSpec ----
 
 template <class T, class Format>
 std::vector<std::string> formatted(const std::vector<T>& list, Format format)
@@ -23,7 +24,7 @@ std::string format_range(const PortRange& range)
     return format_ports({range});
 }
 
-void say_selector(const Selector& selector, RuleText& text)
+void say_selector(const Selector& selector, RuleSpec& text)
 {
     text.devices = selector.devices;
     text.cgroups = selector.cgroups;
@@ -37,7 +38,7 @@ void say_selector(const Selector& selector, RuleText& text)
     if (selector.flow_seed != 0) text.flow_seed = fmt::format("{}", selector.flow_seed);
 }
 
-void say_value(const Flag& flag, const Impairment& impairment, RuleText& text)
+void say_value(const Flag& flag, const Impairment& impairment, RuleSpec& text)
 {
     if (const auto* amount = std::get_if<Amount>(&flag.value)) {
         const auto value = impairment.*amount->at;
@@ -48,7 +49,7 @@ void say_value(const Flag& flag, const Impairment& impairment, RuleText& text)
     }
 }
 
-void say_impairment(const Impairment& impairment, RuleText& text)
+void say_impairment(const Impairment& impairment, RuleSpec& text)
 {
     for (const Flag& flag : rule_flags()) say_value(flag, impairment, text);
     // A reorder of 0% is refused without --delay, too.
@@ -62,14 +63,14 @@ void say_impairment(const Impairment& impairment, RuleText& text)
     if (impairment.reject != Reject::no) text.reject = format_reject(impairment.reject);
 }
 
-void say_hours(const Hours& hours, RuleText& text)
+void say_hours(const Hours& hours, RuleSpec& text)
 {
     if (hours.from != 0 || hours.to != Hours{}.to) text.between = format_between(hours);
     if (hours.days != every_day) text.days = format_days(hours.days);
 }
 
-// A trace's rows are not among a rule's words: it goes on where it is.
-void say_timeline(const Timeline& timeline, RuleText& text)
+// A trace's rows are not in the RuleSpec: the trace goes on where it is.
+void say_timeline(const Timeline& timeline, RuleSpec& text)
 {
     forget_constant(timeline, text);
     text.repeat = timeline.repeat;
@@ -84,7 +85,7 @@ void say_timeline(const Timeline& timeline, RuleText& text)
 
 // ---- changes ----
 
-bool is_taken_away(const Flag& flag, const RuleText& given)
+bool is_taken_away(const Flag& flag, const RuleSpec& given)
 {
     if (flag.off.empty() || !is_given(flag, given)) return false;
     if (const auto* list = std::get_if<List>(&flag.member))
@@ -92,18 +93,18 @@ bool is_taken_away(const Flag& flag, const RuleText& given)
     return trimmed(said(flag, given)) == flag.off;
 }
 
-void copy(const Flag& flag, const RuleText& from, RuleText& to)
+void copy(const Flag& flag, const RuleSpec& from, RuleSpec& to)
 {
     std::visit([&from, &to](auto member) { to.*member = from.*member; }, flag.member);
 }
 
-void forget(const Flag& flag, RuleText& text)
+void forget(const Flag& flag, RuleSpec& text)
 {
-    copy(flag, RuleText{}, text);
+    copy(flag, RuleSpec{}, text);
 }
 
-// With what makes no sense without it.
-void take_away(const Flag& flag, RuleText& text)
+// Clears a flag, and the flags that make no sense without it.
+void take_away(const Flag& flag, RuleSpec& text)
 {
     forget(flag, text);
     const auto* word = std::get_if<Word>(&flag.member);
@@ -111,15 +112,16 @@ void take_away(const Flag& flag, RuleText& text)
         if (word != nullptr && other.leaves_with_needs && other.needs == *word) forget(other, text);
 }
 
-// An impairment that cannot stand beside --partition or --pass?
+// Whether the flag is for an impairment that cannot stand beside --partition or --pass.
 bool replaces_partition(const Flag& flag)
 {
     return (flag.kind == FlagKind::impairment && flag.name != "--reject") ||
            (flag.kind == FlagKind::timeline && !flag.off.empty());
 }
 
-// --partition, --pass and --netem take the place of all impairments, and these that of --partition and --pass.
-void make_room(RuleText& text, const RuleText& given)
+// Clears the flags that `given` takes the place of: --partition, --pass and --netem take that of all impairments, and
+// impairments that of --partition and --pass.
+void make_room(RuleSpec& text, const RuleSpec& given)
 {
     bool all = false, exclusive = false;
     for (const Flag& flag : rule_flags()) {
@@ -133,8 +135,8 @@ void make_room(RuleText& text, const RuleText& given)
     }
 }
 
-// A timeline that begins, takes the place of the one there was and of constants for what it varies; or one that ends.
-Status change_timeline(RuleText& text, const RuleText& given)
+// Begins or ends a timeline. One that begins takes the place of the one there was, and of constants for what it varies.
+Status change_timeline(RuleSpec& text, const RuleSpec& given)
 {
     if (!given.ramp && !given.trace && !given.repeat) return {};
     if (!given.ramp && !given.trace)
@@ -150,20 +152,20 @@ Status change_timeline(RuleText& text, const RuleText& given)
     return {};
 }
 
-Status check_party(const Rule& before, const RuleText& given)
+Status check_subject(const Rule& before, const RuleSpec& given)
 {
-    if (!before.party) return {};
-    const bool devices = before.party->at_host && !given.devices.empty();
+    if (!before.subject) return {};
+    const bool devices = before.subject->at_host && !given.devices.empty();
     if (given.cgroups.empty() && !devices) return {};
     return fail(ErrorKind::usage, "{}: the rule was made for {}: add another for other packets",
-                given.cgroups.empty() ? "--dev" : "--cgroup", describe(before.party.value()));
+                given.cgroups.empty() ? "--dev" : "--cgroup", describe(before.subject.value()));
 }
 
 }  // namespace
 
-RuleText text_of(const Rule& rule)
+RuleSpec text_of(const Rule& rule)
 {
-    RuleText text;
+    RuleSpec text;
     text.name = rule.name;
     say_selector(rule.selector, text);
     say_impairment(rule.impairment, text);
@@ -176,16 +178,16 @@ RuleText text_of(const Rule& rule)
     if (rule.timeline) say_timeline(*rule.timeline, text);
     if (rule.max_share) text.max_share = format_probability(*rule.max_share);
     if (!rule.stop_if.empty()) text.stop_if = rule.stop_if;
-    text.party = rule.party;
+    text.subject = rule.subject;
     return text;
 }
 
-Result<Rule> change_rule(const Rule& before, const RuleText& given)
+Result<Rule> change_rule(const Rule& before, const RuleSpec& given)
 {
-    HW_CHECK(check_party(before, given));
-    RuleText text = text_of(before);
+    HW_CHECK(check_subject(before, given));
+    RuleSpec text = text_of(before);
     make_room(text, given);
-    // First what goes, with all that goes along: of that, too, something may be named anew.
+    // Flags that are taken away go first, with those that go along: `given` may name one that goes along anew.
     for (const Flag& flag : rule_flags())
         if (is_taken_away(flag, given)) take_away(flag, text);
     HW_CHECK(change_timeline(text, given));

@@ -1,4 +1,5 @@
-// comcast's options -> rules, and rules -> the command that adds them.
+// SPDX-License-Identifier: MIT
+// Translates comcast's options into rules, and rules into the command that adds them.
 #include "rule/comcast.h"
 
 #include <algorithm>
@@ -18,7 +19,7 @@ bool is_number(std::string_view text)
     return !text.empty() && text.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
-// "250" and the unit that comcast means; nullopt: nothing is asked for.
+// A value with the unit that comcast means ("250" as "250ms"); nullopt: nothing is asked for.
 template <class T>
 Result<std::optional<std::string>> with_unit(std::string_view flag, const std::optional<std::string>& typed,
                                              std::string_view unit, Result<T> (*parse)(std::string_view))
@@ -32,7 +33,8 @@ Result<std::optional<std::string>> with_unit(std::string_view flag, const std::o
     return value;
 }
 
-// comcast's "icmp" is that of either family; here each has its name, and only those that a target can have are listed.
+// The names that stand for comcast's "icmp", which is that of either family: here each family has its name, and only
+// the names that a target can have are listed.
 std::vector<std::string> icmp_of(const std::vector<std::string>& addresses)
 {
     const std::string all = fmt::format("{}", fmt::join(addresses, ","));
@@ -43,7 +45,7 @@ std::vector<std::string> icmp_of(const std::vector<std::string>& addresses)
     return names;
 }
 
-// One entry a string; an empty one stays, for make_rule to refuse.
+// The entries of the lists, one a string; an empty one stays, for make_rule to refuse.
 std::vector<std::string> entries_of(const std::vector<std::string>& lists)
 {
     std::vector<std::string> entries;
@@ -58,7 +60,7 @@ std::vector<std::string> entries_of(const std::vector<std::string>& lists)
     return entries;
 }
 
-// With ports, ICMP is left out, unless it is all there is: that make_rule refuses.
+// The protocols of the targets. With ports, ICMP is left out, unless it is the only one: make_rule refuses it then.
 std::vector<std::string> protocols_of(const ComcastOptions& options)
 {
     const bool ports = !options.target_ports.empty();
@@ -107,9 +109,9 @@ void append_flag(std::string& command, const char* flag, const std::optional<std
 
 }  // namespace
 
-Result<std::vector<RuleText>> translate_comcast(const ComcastOptions& options)
+Result<std::vector<RuleSpec>> translate_comcast(const ComcastOptions& options)
 {
-    RuleText target;
+    RuleSpec target;
     target.name = comcast_rule;
     target.devices = {options.device};
     target.remotes = options.target_addrs;
@@ -118,7 +120,7 @@ Result<std::vector<RuleText>> translate_comcast(const ComcastOptions& options)
     HW_TRY(target.delay, with_unit("--latency", options.latency, "ms", parse_duration));
     HW_TRY(target.rate, with_unit("--target-bw", options.target_bw, "kbit", parse_rate));
     HW_TRY(target.loss, with_unit("--packet-loss", options.packet_loss, "%", parse_probability));
-    RuleText others;
+    RuleSpec others;
     others.name = comcast_default_rule;
     others.devices = {options.device};
     others.priority = below_others;
@@ -132,10 +134,10 @@ Result<std::vector<RuleText>> translate_comcast(const ComcastOptions& options)
     }
     if (!others.rate) return std::vector{target};
     if (!targeted) {
-        return fail(ErrorKind::usage,
-                    "--default-bw {}: it limits what is no target, and without --target-addr, --target-port and "
-                    "--target-proto all is: name the targets, or use --target-bw",
-                    printable(*options.default_bw));
+        return fail(
+            ErrorKind::usage,
+            "--default-bw {}: it limits what is no target, and without --target-addr, --target-port and --target-proto all is: name the targets, or use --target-bw",
+            printable(*options.default_bw));
     }
     if (!impaired) {
         target.pass = true;
@@ -161,7 +163,7 @@ std::string in_comcast_words(std::string message)
     return message;
 }
 
-std::string add_command(const RuleText& text, const std::string& netns)
+std::string add_command(const RuleSpec& text, const std::string& netns)
 {
     std::string command = "headwind add --replace";
     if (!netns.empty()) append_flag(command, "--netns", netns);

@@ -1,9 +1,10 @@
-// The table of the flags that describe a rule.
+// SPDX-License-Identifier: MIT
+// Holds the table of flags, and looks flags up in it.
 #include "rule/flags.h"
 
 #include <algorithm>
 
-#include "rule/factory.h"
+#include "util/typed.h"
 
 namespace headwind {
 namespace {
@@ -18,7 +19,7 @@ constexpr Amount rate_at(std::uint64_t Impairment::*at)
     return {at, parse_rate, format_rate, "bit"};
 }
 
-// Names of the table's own: the other files of this folder have such, too.
+// A namespace for the table's own names: other files of this folder have the same ones.
 namespace table {
 
 using enum FlagKind;
@@ -27,7 +28,7 @@ constexpr std::string_view packets = "Which packets", effects = "What happens to
                            stops = "When it stops by itself", hours = "When, in the host's local time",
                            hook = "Where it is decided";
 
-// Why `verify` refuses a flag: it would call right unseen what it does not measure.
+// The reasons why `verify` refuses a flag: it would call right unseen what it does not measure.
 constexpr std::string_view selecting = "verify sends its own traffic: nothing can be selected",
                            lasting = "verify measures what stays as it is: give it single values, at all times",
                            stopping = "verify measures what an impairment does, not when it stops",
@@ -37,122 +38,118 @@ constexpr std::string_view selecting = "verify sends its own traffic: nothing ca
 
 // clang-format off
 constexpr Flag rows[] = {
-    {.name = "--dev", .aliases = "-i", .member = &RuleText::devices, .kind = selector, .group = packets,
+    {.name = "--dev", .aliases = "-i", .member = &RuleSpec::devices, .kind = selector, .group = packets,
      .type = "NAME,...",
      .help = "through these devices; tap*: all that match, now or later (else: the lowest that are up, lo included)",
      .off = "any", .json = "devices", .unmeasured = selecting},
-    {.name = "--cgroup", .member = &RuleText::cgroups, .kind = selector, .group = packets, .type = "PATH",
+    {.name = "--cgroup", .member = &RuleSpec::cgroups, .kind = selector, .group = packets, .type = "PATH",
      .help = "of sockets in this cgroup or below it", .off = "any", .json = "cgroups", .unmeasured = selecting},
-    {.name = "--proto", .member = &RuleText::protocols, .kind = selector, .group = packets,
+    {.name = "--proto", .member = &RuleSpec::protocols, .kind = selector, .group = packets,
      .type = "NAME|NUMBER,...", .help = "tcp, udp, icmp, ...; arp, nd and dhcp only if named",
      .off = "any", .json = "protocols", .unmeasured = selecting},
-    {.name = "--port", .member = &RuleText::ports, .kind = selector, .group = packets, .type = "PORTS",
+    {.name = "--port", .member = &RuleSpec::ports, .kind = selector, .group = packets, .type = "PORTS",
      .help = "at either end: 22,80,8000-8080 (or 8000:8080)", .off = "any", .json = "ports", .unmeasured = selecting},
-    {.name = "--local-port", .aliases = "--src-port", .member = &RuleText::local_ports, .kind = selector,
+    {.name = "--local-port", .aliases = "--src-port", .member = &RuleSpec::local_ports, .kind = selector,
      .group = packets, .type = "PORTS", .help = "at this end",
      .off = "any", .json = "local_ports", .unmeasured = selecting},
-    {.name = "--remote-port", .aliases = "--dst-port", .member = &RuleText::remote_ports, .kind = selector,
+    {.name = "--remote-port", .aliases = "--dst-port", .member = &RuleSpec::remote_ports, .kind = selector,
      .group = packets, .type = "PORTS", .help = "at the other end",
      .off = "any", .json = "remote_ports", .unmeasured = selecting},
-    {.name = "--local", .aliases = "--src-network", .member = &RuleText::locals, .kind = selector,
+    {.name = "--local", .aliases = "--src-network", .member = &RuleSpec::locals, .kind = selector,
      .group = packets, .type = "CIDR,...", .help = "address of this end, v4 or v6",
      .off = "any", .json = "locals", .unmeasured = selecting},
-    {.name = "--remote", .aliases = "--network", .member = &RuleText::remotes, .kind = selector,
+    {.name = "--remote", .aliases = "--network", .member = &RuleSpec::remotes, .kind = selector,
      .group = packets, .type = "CIDR,...", .help = "address of the other end",
      .off = "any", .json = "remotes", .unmeasured = selecting},
-    {.name = "--flows", .member = &RuleText::flows, .kind = selector, .group = packets, .type = "PERCENT",
+    {.name = "--flows", .member = &RuleSpec::flows, .kind = selector, .group = packets, .type = "PERCENT",
      .help = "only of this share of the flows (5-tuples), the same ones always: 5%",
      .off = "any", .unmeasured = selecting},
-    {.name = "--flow-seed", .member = &RuleText::flow_seed, .kind = selector, .group = packets, .type = "N",
+    {.name = "--flow-seed", .member = &RuleSpec::flow_seed, .kind = selector, .group = packets, .type = "N",
      .help = "another choice of --flows (default 0)",
-     .needs = &RuleText::flows, .needs_why = "only with --flows, whose choice it changes", .leaves_with_needs = true,
+     .needs = &RuleSpec::flows, .needs_why = "only with --flows, whose choice it changes", .leaves_with_needs = true,
      .unmeasured = selecting},
-    {.name = "--direction", .member = &RuleText::direction, .kind = selector, .group = packets,
+    {.name = "--direction", .member = &RuleSpec::direction, .kind = selector, .group = packets,
      .type = "out|in|both", .help = "out by default; both with --partition, --pass and --reject alone",
      .unmeasured = selecting},
-    {.name = "--priority", .member = &RuleText::priority, .kind = selector, .group = packets, .type = "N",
+    {.name = "--priority", .member = &RuleSpec::priority, .kind = selector, .group = packets, .type = "N",
      .help = "-1000 .. 1000, default 0: the highest matching rule wins", .unmeasured = selecting},
 
-    {.name = "--delay", .aliases = "--latency", .member = &RuleText::delay, .kind = impairment, .group = effects,
+    {.name = "--delay", .aliases = "--latency", .member = &RuleSpec::delay, .kind = impairment, .group = effects,
      .type = "TIME", .help = "hold each packet this long: 250ms, 1.5s",
      .off = "off", .value = time_at(&Impairment::delay), .json = "delay_ns"},
-    {.name = "--jitter", .aliases = "--delay-distro", .member = &RuleText::jitter, .kind = impairment, .group = effects,
+    {.name = "--jitter", .aliases = "--delay-distro", .member = &RuleSpec::jitter, .kind = impairment, .group = effects,
      .type = "TIME", .help = "more or less than --delay by up to this, at random: 20ms", .off = "off",
-     .needs = &RuleText::delay, .needs_why = "it varies the delay: add --delay 50ms, or leave it out",
+     .needs = &RuleSpec::delay, .needs_why = "it varies the delay: add --delay 50ms, or leave it out",
      .value = time_at(&Impairment::jitter), .json = "jitter_ns"},
-    {.name = "--distribution", .aliases = "--delay-distribution", .member = &RuleText::distribution, .kind = impairment,
+    {.name = "--distribution", .aliases = "--delay-distribution", .member = &RuleSpec::distribution, .kind = impairment,
      .group = effects, .type = "uniform|normal",
      .help = "of the jitter; normal: --jitter is the standard deviation (default uniform)", .off = "off",
-     .needs = &RuleText::jitter, .needs_why = "it is the law of the jitter: add --jitter 10ms, or leave it out",
+     .needs = &RuleSpec::jitter, .needs_why = "it is the distribution of the jitter: add --jitter 10ms, or leave it out",
      .leaves_with_needs = true, .json = "distribution"},
-    {.name = "--loss", .aliases = "--packet-loss", .member = &RuleText::loss, .kind = impairment, .group = effects,
+    {.name = "--loss", .aliases = "--packet-loss", .member = &RuleSpec::loss, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "drop each wire packet with this probability: 10%",
      .off = "off", .value = Chance{&Impairment::loss}, .json = "loss"},
-    {.name = "--corrupt", .member = &RuleText::corrupt, .kind = impairment, .group = effects,
+    {.name = "--corrupt", .member = &RuleSpec::corrupt, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "flip a bit of a wire packet with this probability: 0.1%",
      .off = "off", .value = Chance{&Impairment::corrupt}, .json = "corrupt"},
-    {.name = "--duplicate", .member = &RuleText::duplicate, .kind = impairment, .group = effects,
+    {.name = "--duplicate", .member = &RuleSpec::duplicate, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "send a wire packet twice with this probability: 1%",
      .off = "off", .value = Chance{&Impairment::duplicate}, .json = "duplicate"},
-    {.name = "--reorder", .aliases = "--reordering", .member = &RuleText::reorder, .kind = impairment, .group = effects,
+    {.name = "--reorder", .aliases = "--reordering", .member = &RuleSpec::reorder, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "send a packet without its --delay with this probability: 25%", .off = "off",
-     .needs = &RuleText::delay,
+     .needs = &RuleSpec::delay,
      .needs_why = "these packets go without delay, before the delayed ones: add --delay 50ms, or leave it out",
      .value = Chance{&Impairment::reorder}, .json = "reorder"},
-    {.name = "--reorder-gap", .member = &RuleText::reorder_gap, .kind = impairment, .group = effects,
+    {.name = "--reorder-gap", .member = &RuleSpec::reorder_gap, .kind = impairment, .group = effects,
      .type = "N", .help = "only every N-th packet may be reordered (default 1)", .off = "off",
-     .needs = &RuleText::reorder, .needs_why = "it spaces out reordered packets: add --reorder 25%, or leave it out",
+     .needs = &RuleSpec::reorder, .needs_why = "it spaces out reordered packets: add --reorder 25%, or leave it out",
      .leaves_with_needs = true},
-    {.name = "--rate", .member = &RuleText::rate, .kind = impairment, .group = effects, .type = "RATE",
+    {.name = "--rate", .member = &RuleSpec::rate, .kind = impairment, .group = effects, .type = "RATE",
      .help = "send no faster: 1mbit, 512kbit (frames without FCS)",
      .off = "off", .value = rate_at(&Impairment::rate), .json = "rate_bit_per_s"},
-    {.name = "--queue", .member = &RuleText::queue, .kind = impairment, .group = effects,
+    {.name = "--queue", .member = &RuleSpec::queue, .kind = impairment, .group = effects,
      .type = "SIZE|TIME", .help = "longest queue in front of --rate: 64kb, 50ms (default 200ms)", .off = "off",
-     .needs = &RuleText::rate, .needs_why = "it is the queue in front of --rate: add --rate 10mbit, or leave it out",
+     .needs = &RuleSpec::rate, .needs_why = "it is the queue in front of --rate: add --rate 10mbit, or leave it out",
      .leaves_with_needs = true, .unmeasured = queueing},
-    {.name = "--partition", .member = &RuleText::partition, .kind = exclusive, .group = effects,
+    {.name = "--partition", .member = &RuleSpec::partition, .kind = exclusive, .group = effects,
      .help = "drop every packet, both directions", .json = "partition"},
-    {.name = "--reject", .member = &RuleText::reject, .kind = impairment, .group = effects,
+    {.name = "--reject", .member = &RuleSpec::reject, .kind = impairment, .group = effects,
      .type = "rst|icmp",
      .help = "drop with an answer: what --loss takes, else every packet; rst: TCP with RST, the rest as icmp",
      .off = "off", .json = "reject"},
-    {.name = "--netem", .member = &RuleText::netem, .kind = exclusive, .group = effects, .type = "WORDS",
+    {.name = "--netem", .member = &RuleSpec::netem, .kind = exclusive, .group = effects, .type = "WORDS",
      .help = "all of this in the words of tc's netem: \"delay 100ms 20ms loss 1%\""},
-    {.name = "--flap", .member = &RuleText::flap, .kind = other, .group = effects,
+    {.name = "--flap", .member = &RuleSpec::flap, .kind = other, .group = effects,
      .type = "up=TIME,down=TIME",
-     .help = "by turns, in the kernel: up=30s,down=5s leaves them alone for 30 s, then does this (alone: drops all) "
-             "for 5 s",
+     .help = "by turns, in the kernel: up=30s,down=5s leaves them alone for 30 s, then does this (alone: drops all) for 5 s",
      .off = "off", .unmeasured = lasting},
-    {.name = "--ramp", .member = &RuleText::ramp, .kind = timeline, .group = effects,
+    {.name = "--ramp", .member = &RuleSpec::ramp, .kind = timeline, .group = effects,
      .type = "WHAT=FROM..TO,...,over=TIME",
-     .help = "changes evenly, in the kernel, and then stays: delay=0ms..200ms,over=60s; also jitter, loss, corrupt, "
-             "duplicate, rate",
+     .help = "changes evenly, in the kernel, and then stays: delay=0ms..200ms,over=60s; also jitter, loss, corrupt, duplicate, rate",
      .off = "off", .unmeasured = lasting},
-    {.name = "--trace", .member = &RuleText::trace, .kind = timeline, .group = effects, .type = "FILE",
-     .help = "follow a CSV file, in the kernel: a line time,delay,loss,rate (some of them; also jitter, corrupt, "
-             "duplicate), then rows like 0s,20ms,1%,5mbit; -: as before",
+    {.name = "--trace", .member = &RuleSpec::trace, .kind = timeline, .group = effects, .type = "FILE",
+     .help = "follow a CSV file, in the kernel: a line time,delay,loss,rate (some of them; also jitter, corrupt, duplicate), then rows like 0s,20ms,1%,5mbit; -: as before",
      .off = "off", .unmeasured = lasting},
-    {.name = "--repeat", .member = &RuleText::repeat, .kind = timeline, .group = effects,
+    {.name = "--repeat", .member = &RuleSpec::repeat, .kind = timeline, .group = effects,
      .help = "start --ramp or --trace over when it has ended", .unmeasured = lasting},
-    {.name = "--max-share", .member = &RuleText::max_share, .kind = other, .group = stops,
+    {.name = "--max-share", .member = &RuleSpec::max_share, .kind = other, .group = stops,
      .type = "PERCENT",
      .help = "once it has matched more than this share of what passed a hook in a minute: 20%",
      .off = "off", .unmeasured = stopping},
-    {.name = "--stop-if", .member = &RuleText::stop_if, .kind = other, .group = stops, .type = "COMMAND",
+    {.name = "--stop-if", .member = &RuleSpec::stop_if, .kind = other, .group = stops, .type = "COMMAND",
      .help = "once this shell command fails, which `headwind agent` runs every 5 s: 'curl -fsS localhost/health'",
      .off = "off", .unmeasured = stopping},
-    {.name = "--pass", .member = &RuleText::pass, .kind = exclusive, .group = effects,
+    {.name = "--pass", .member = &RuleSpec::pass, .kind = exclusive, .group = effects,
      .help = "leave these alone (an exclusion: give it a higher --priority)", .json = "pass", .unmeasured = passing},
-    {.name = "--between", .member = &RuleText::between, .kind = other, .group = hours,
+    {.name = "--between", .member = &RuleSpec::between, .kind = other, .group = hours,
      .type = "HH:MM-HH:MM",
      .help = "only in these hours: 09:00-17:00; over midnight, 22:00-06:00, they belong to the day they begin on",
      .off = "off", .unmeasured = lasting},
-    {.name = "--days", .member = &RuleText::days, .kind = other, .group = hours, .type = "DAY,...",
+    {.name = "--days", .member = &RuleSpec::days, .kind = other, .group = hours, .type = "DAY,...",
      .help = "only on these days: mon-fri; sat,sun; fri-mon", .off = "off", .unmeasured = lasting},
-    {.name = "--xdp", .member = &RuleText::xdp, .kind = other, .group = hook,
+    {.name = "--xdp", .member = &RuleSpec::xdp, .kind = other, .group = hook,
      .type = "auto|native|generic|off",
-     .help = "decide loss and partition of what comes in in XDP, before tc; auto (default): where the driver hands XDP "
-             "metadata on, never on veth",
+     .help = "decide loss and partition of what comes in in XDP, before tc; auto (default): where the driver hands XDP metadata on, never on veth",
      .unmeasured = receiving},
 };
 // clang-format on
@@ -186,17 +183,17 @@ const Flag& rule_flag(std::string_view name)
     return *std::ranges::find(table::rows, name, &Flag::name);
 }
 
-bool is_given(const Flag& flag, const RuleText& text)
+bool is_given(const Flag& flag, const RuleSpec& text)
 {
     return std::visit([&text](auto member) { return is_said(text.*member); }, flag.member);
 }
 
-const std::string& said(const Flag& flag, const RuleText& text)
+const std::string& said(const Flag& flag, const RuleSpec& text)
 {
     return *(text.*std::get<Word>(flag.member));
 }
 
-Status check_company(FlagKind kind, const RuleText& text)
+Status check_company(FlagKind kind, const RuleSpec& text)
 {
     for (const Flag& flag : rule_flags()) {
         if (flag.kind != kind || flag.needs == nullptr || text.*flag.needs || !is_given(flag, text)) continue;

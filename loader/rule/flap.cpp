@@ -1,4 +1,5 @@
-// --flap: the words for its two phases.
+// SPDX-License-Identifier: MIT
+// Parses --flap: the words for its two phases.
 #include "rule/rule.h"
 #include "util/text.h"
 
@@ -8,7 +9,7 @@ namespace {
 constexpr std::uint64_t longest_phase = 30ULL * 24 * 3600 * 1'000'000'000;  // ns
 constexpr std::string_view both_phases = "write both phases, each longer than nothing, like up=30s,down=5s";
 
-// Of one word, "up=30s".
+// Reads one word, "up=30s", into its phase.
 Status read_phase(std::string_view word, Flap& flap)
 {
     const std::size_t sign = word.find('=');

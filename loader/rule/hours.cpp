@@ -1,4 +1,5 @@
-// --between and --days: their words.
+// SPDX-License-Identifier: MIT
+// Parses and formats the words of --between and --days.
 #include <array>
 #include <bit>
 #include <charconv>
@@ -15,7 +16,7 @@ constexpr std::array<std::string_view, 7> day_names{"mon", "tue", "wed", "thu", 
 constexpr std::string_view times_expected = "write two times of day, like 09:00-17:00 or, over midnight, 22:00-06:00";
 constexpr std::string_view days_expected = "write days like mon-fri, sat,sun or mon,wed-fri";
 
-// "09:00" or "9:00", in s of the day; "24:00" is one.
+// A time of day, "09:00", "9:00" or up to "24:00", in s of the day.
 Result<std::uint32_t> parse_time_of_day(std::string_view text)
 {
     const auto colon = text.find(':');
@@ -111,7 +112,7 @@ std::string format_days(std::uint8_t days)
     return text;
 }
 
-Result<std::optional<Hours>> make_hours(const RuleText& text)
+Result<std::optional<Hours>> make_hours(const RuleSpec& text)
 {
     Hours hours;
     if (text.between) {

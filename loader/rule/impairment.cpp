@@ -1,21 +1,21 @@
-// What happens to the packets of a rule: words that go together, numbers that are possible.
+// SPDX-License-Identifier: MIT
+// Makes the impairment of a rule: checks which flags go together, and which numbers are possible.
 #include <algorithm>
 
 #include "rule/factory.h"
 #include "rule/flags.h"
 #include "rule/netem.h"
+#include "util/int128.h"
 #include "util/text.h"
 
 namespace headwind {
 namespace {
 
-__extension__ using u128 = unsigned __int128;
-
 constexpr std::uint64_t max_delay_seconds = max_delay / 1'000'000'000;
 constexpr std::uint64_t max_gap = std::uint64_t{1} << 31;
 
-// The impairments that were typed, but for one.
-std::string typed_impairments(const RuleText& text, std::string_view except = {})
+// The impairments as they were typed, but for the flag `except`.
+std::string typed_impairments(const RuleSpec& text, std::string_view except = {})
 {
     std::string words;
     for (const Flag& flag : rule_flags()) {
@@ -79,7 +79,7 @@ Result<QueueLimit> parse_queue(std::string_view text)
     return limit;
 }
 
-// One flag's text, if it was given, into its field.
+// Parses one flag's text, if it was given, into its field.
 template <class Field, class T>
 Status read(std::string_view flag, const std::optional<std::string>& value, Result<T> (*parse)(std::string_view),
             Field& into)
@@ -89,7 +89,7 @@ Status read(std::string_view flag, const std::optional<std::string>& value, Resu
     return {};
 }
 
-Status read_value(const Flag& flag, const RuleText& text, Impairment& into)
+Status read_value(const Flag& flag, const RuleSpec& text, Impairment& into)
 {
     if (!is_given(flag, text)) return {};
     if (const auto* amount = std::get_if<Amount>(&flag.value)) {
@@ -107,7 +107,7 @@ bool happens(const std::optional<Probability>& probability)
     return probability && probability->threshold != 0;
 }
 
-Status check_alone(const RuleText& text)
+Status check_alone(const RuleSpec& text)
 {
     const std::string others = typed_impairments(text, "--reject");
     const std::string all = typed_impairments(text);
@@ -135,7 +135,7 @@ bool happens(const Flag& flag, const Impairment& impairment)
     return chance != nullptr && happens(impairment.*chance->at);
 }
 
-// Longest wait in the queue, ns; it overflows into the largest number.
+// The longest wait in the queue, in ns; on overflow the largest number.
 std::uint64_t queue_wait(const QueueLimit& queue, std::uint64_t rate)
 {
     if (queue.nanoseconds != 0) return queue.nanoseconds;
@@ -143,7 +143,7 @@ std::uint64_t queue_wait(const QueueLimit& queue, std::uint64_t rate)
     return static_cast<std::uint64_t>(std::min(wait, u128{~std::uint64_t{0}}));
 }
 
-Status check_times(const Impairment& impairment, const RuleText& text)
+Status check_times(const Impairment& impairment, const RuleSpec& text)
 {
     if (impairment.delay > max_delay) {
         return refuse("--delay", *text.delay,
@@ -166,8 +166,9 @@ Status check_times(const Impairment& impairment, const RuleText& text)
     return {};
 }
 
-// A flag that only shapes another one, as --jitter, has been refused without it.
-Status check_effect(const Impairment& impairment, const RuleText& text)
+// Refuses an impairment that does nothing. A flag that only shapes another one, as --jitter, has been refused without
+// that one.
+Status check_effect(const Impairment& impairment, const RuleSpec& text)
 {
     const bool something =
         std::ranges::any_of(rule_flags(), [&impairment](const Flag& flag) { return happens(flag, impairment); });
@@ -182,9 +183,9 @@ Status check_effect(const Impairment& impairment, const RuleText& text)
 
 }  // namespace
 
-Result<RuleText> spell_out(const RuleText& text)
+Result<RuleSpec> spell_out(const RuleSpec& text)
 {
-    RuleText flags = text;
+    RuleSpec flags = text;
     if (!text.netem) return flags;
     std::string others = typed_impairments(text);
     if (text.partition) append_word(others, "--partition");
@@ -198,12 +199,12 @@ Result<RuleText> spell_out(const RuleText& text)
     return flags;
 }
 
-Result<Impairment> make_impairment(const RuleText& text)
+Result<Impairment> make_impairment(const RuleSpec& text)
 {
     HW_CHECK(check_alone(text));
     Impairment impairment;
     const bool nothing_said = typed_impairments(text).empty() && !text.pass;
-    impairment.partition = text.partition || (text.flap && nothing_said);  // the link goes down
+    impairment.partition = text.partition || (text.flap && nothing_said);  // --flap alone: the link goes down
     impairment.pass = text.pass;
     for (const Flag& flag : rule_flags()) HW_CHECK(read_value(flag, text, impairment));
     HW_CHECK(read("--distribution", text.distribution, parse_distribution, impairment.distribution));
@@ -215,7 +216,7 @@ Result<Impairment> make_impairment(const RuleText& text)
         return refuse("--reorder", *text.reorder, rule_flag("--reorder").needs_why);
     HW_CHECK(check_times(impairment, text));
     HW_CHECK(check_effect(impairment, text));
-    if (impairment.jitter == 0) impairment.distribution = Distribution::uniform;  // one rule, one Impairment
+    if (impairment.jitter == 0) impairment.distribution = Distribution::uniform;  // so that equal rules compare equal
     return impairment;
 }
 

@@ -1,4 +1,5 @@
-// Rules as JSON. Reading goes through make_rule: there is no second way to a Rule.
+// SPDX-License-Identifier: MIT
+// Writes rules as JSON, and reads them through make_rule: there is no second way to a Rule.
 #include <algorithm>
 #include <charconv>
 
@@ -30,13 +31,13 @@ void put_share(json& object, const std::string& name, Probability probability)
     object[name + "_threshold"] = probability.threshold;
 }
 
-// The part of a rule that the keys of the table are in.
+// The part of a rule's JSON that has the flag's key.
 const char* part_of(const Flag& flag)
 {
     return flag.kind == FlagKind::selector ? "selector" : "impairment";
 }
 
-void put_flag(json& part, const Flag& flag, const Rule& rule, const RuleText& text)
+void put_flag(json& part, const Flag& flag, const Rule& rule, const RuleSpec& text)
 {
     const std::string key(flag.json);
     if (const auto* amount = std::get_if<Amount>(&flag.value))
@@ -51,15 +52,15 @@ void put_flag(json& part, const Flag& flag, const Rule& rule, const RuleText& te
         part[key] = true;
 }
 
-// With a timeline, only what is constant.
-void put_flags(json& object, const Rule& rule, const RuleText& text)
+// Writes the flags that are given and have a key; with a timeline, these are the constant ones only.
+void put_flags(json& object, const Rule& rule, const RuleSpec& text)
 {
     object["selector"] = object["impairment"] = json::object();
     for (const Flag& flag : rule_flags())
         if (!flag.json.empty() && is_given(flag, text)) put_flag(object[part_of(flag)], flag, rule, text);
 }
 
-// The keys that are not in the table.
+// Writes the keys that are not in the table of flags.
 void put_rest(const Selector& selector, json& object)
 {
     if (!selector.flows) return;
@@ -74,14 +75,14 @@ void put_rest(const Impairment& impairment, json& object)
     if (impairment.queue && impairment.queue->nanoseconds != 0) object["queue_ns"] = impairment.queue->nanoseconds;
 }
 
-json to_json(const Party& party)
+json to_json(const Subject& subject)
 {
     json object = json::object();
-    if (!party.container.empty()) object["container"] = party.container;
-    if (!party.id.empty()) object["id"] = party.id;
-    if (!party.pod.empty()) object["pod"] = party.pod;
-    if (party.process != 0) object["process"] = party.process;
-    object["at"] = party.at_host ? "host" : "pod";
+    if (!subject.container.empty()) object["container"] = subject.container;
+    if (!subject.id.empty()) object["id"] = subject.id;
+    if (!subject.pod.empty()) object["pod"] = subject.pod;
+    if (subject.process != 0) object["process"] = subject.process;
+    object["at"] = subject.at_host ? "host" : "pod";
     return object;
 }
 
@@ -147,7 +148,7 @@ std::string choices_of(const Flag& flag)
     return text;
 }
 
-// A count under `key` as the text of a flag.
+// Reads the count under `key` as the text of a flag.
 Status read_quantity(const json& object, const std::string& key, std::string_view unit,
                      std::optional<std::string>& into)
 {
@@ -166,7 +167,7 @@ Status read_word(const json& object, std::string_view of, const std::string& key
     return {};
 }
 
-// The threshold rules; the percent is for readers, but must not say something else.
+// Reads a probability. Its threshold counts; the percent is for readers, but must not say something else.
 Status read_share(const json& object, std::string_view of, const std::string& name, std::optional<std::string>& into)
 {
     const std::string percent_key = name + "_percent", threshold_key = name + "_threshold";
@@ -186,7 +187,7 @@ Status read_share(const json& object, std::string_view of, const std::string& na
     return {};
 }
 
-Status read_flag(const json& part, const Flag& flag, RuleText& text)
+Status read_flag(const json& part, const Flag& flag, RuleSpec& text)
 {
     const std::string key(flag.json);
     if (const auto* word = std::get_if<Word>(&flag.member)) {
@@ -202,7 +203,7 @@ Status read_flag(const json& part, const Flag& flag, RuleText& text)
     return read_bool(*value, path, text.*std::get<Switch>(flag.member));
 }
 
-// The keys of the table in a part, and others.
+// The keys that a part may have: those in the table of flags, and `others`.
 std::vector<std::string> keys_of(std::string_view part, std::vector<std::string> others)
 {
     std::vector<std::string> keys;
@@ -218,14 +219,14 @@ std::vector<std::string> keys_of(std::string_view part, std::vector<std::string>
     return keys;
 }
 
-Status read_flags(const json& object, std::string_view part, RuleText& text)
+Status read_flags(const json& object, std::string_view part, RuleSpec& text)
 {
     for (const Flag& flag : rule_flags())
         if (!flag.json.empty() && part_of(flag) == part) HW_CHECK(read_flag(object, flag, text));
     return {};
 }
 
-Status read_queue(const json& object, RuleText& text)
+Status read_queue(const json& object, RuleSpec& text)
 {
     if (object.contains("queue_bytes") && object.contains("queue_ns")) {
         return fail(ErrorKind::usage, "rule JSON: impairment.queue_bytes and impairment.queue_ns: use one of them");
@@ -234,7 +235,7 @@ Status read_queue(const json& object, RuleText& text)
     return read_quantity(object, "queue_ns", "ns", text.queue);
 }
 
-Status read_selector(const json& rule, RuleText& text)
+Status read_selector(const json& rule, RuleSpec& text)
 {
     const json* object = find(rule, "selector");
     if (object == nullptr) return {};
@@ -247,7 +248,7 @@ Status read_selector(const json& rule, RuleText& text)
     return {};
 }
 
-Status read_impairment(const json& rule, RuleText& text)
+Status read_impairment(const json& rule, RuleSpec& text)
 {
     const json* object = find(rule, "impairment");
     if (object == nullptr) return {};
@@ -258,7 +259,7 @@ Status read_impairment(const json& rule, RuleText& text)
     return read_queue(*object, text);
 }
 
-Status read_head(const json& rule, RuleText& text)
+Status read_head(const json& rule, RuleSpec& text)
 {
     if (const json* name = find(rule, "name")) {
         if (!name->is_string()) return wrong("name", "a string");
@@ -283,7 +284,7 @@ Status read_head(const json& rule, RuleText& text)
     return read_share(rule, "rule", "max_share", text.max_share);
 }
 
-Status read_flap(const json& rule, RuleText& text)
+Status read_flap(const json& rule, RuleSpec& text)
 {
     const json* object = find(rule, "flap");
     if (object == nullptr) return {};
@@ -295,7 +296,7 @@ Status read_flap(const json& rule, RuleText& text)
     return {};
 }
 
-Status read_hours(const json& rule, RuleText& text)
+Status read_hours(const json& rule, RuleSpec& text)
 {
     const json* object = find(rule, "hours");
     if (object == nullptr) return {};
@@ -304,7 +305,7 @@ Status read_hours(const json& rule, RuleText& text)
     return read_word(*object, "hours", "days", "like mon-fri", text.days);
 }
 
-Status read_timeline(const json& rule, RuleText& text)
+Status read_timeline(const json& rule, RuleSpec& text)
 {
     const json* object = find(rule, "timeline");
     if (object == nullptr) return {};
@@ -319,39 +320,39 @@ Status read_timeline(const json& rule, RuleText& text)
     return {};
 }
 
-Status read_party(const json& rule, RuleText& text)
+Status read_subject(const json& rule, RuleSpec& text)
 {
-    const json* object = find(rule, "party");
+    const json* object = find(rule, "subject");
     if (object == nullptr) return {};
-    HW_CHECK(check_keys(*object, "party", {"container", "id", "pod", "process", "at"}));
-    Party party;
+    HW_CHECK(check_keys(*object, "subject", {"container", "id", "pod", "process", "at"}));
+    Subject subject;
     for (const auto& [key, field] :
-         {std::pair{"container", &party.container}, {"id", &party.id}, {"pod", &party.pod}}) {
+         {std::pair{"container", &subject.container}, {"id", &subject.id}, {"pod", &subject.pod}}) {
         const json* value = find(*object, key);
-        if (value != nullptr && !value->is_string()) return wrong(fmt::format("party.{}", key), "a string");
+        if (value != nullptr && !value->is_string()) return wrong(fmt::format("subject.{}", key), "a string");
         if (value != nullptr) *field = value->get<std::string>();
     }
     if (const json* process = find(*object, "process")) {
-        if (!process->is_number_unsigned()) return wrong("party.process", "a process id");
-        party.process = process->get<std::uint32_t>();
+        if (!process->is_number_unsigned()) return wrong("subject.process", "a process id");
+        subject.process = process->get<std::uint32_t>();
     }
     const json* side = find(*object, "at");
-    if (side == nullptr || (*side != "pod" && *side != "host")) return wrong("party.at", "pod or host");
-    party.at_host = *side == "host";
-    text.party = std::move(party);
+    if (side == nullptr || (*side != "pod" && *side != "host")) return wrong("subject.at", "pod or host");
+    subject.at_host = *side == "host";
+    text.subject = std::move(subject);
     return {};
 }
 
-// Every value has its unit, as flags would have it.
-Result<RuleText> text_from_json(const json& rule)
+// The RuleSpec that a rule's JSON stands for; every value has its unit, as flags would have it.
+Result<RuleSpec> text_from_json(const json& rule)
 {
-    RuleText text;
+    RuleSpec text;
     HW_CHECK(check_keys(rule, "",
                         {"name", "direction", "priority", "xdp", "selector", "impairment", "flap", "hours", "timeline",
-                         "max_share_percent", "max_share_threshold", "stop_if", "party"}));
+                         "max_share_percent", "max_share_threshold", "stop_if", "subject"}));
     HW_CHECK(read_head(rule, text));
     HW_CHECK(read_selector(rule, text));
-    HW_CHECK(read_party(rule, text));
+    HW_CHECK(read_subject(rule, text));
     HW_CHECK(read_impairment(rule, text));
     HW_CHECK(read_flap(rule, text));
     HW_CHECK(read_hours(rule, text));
@@ -363,7 +364,7 @@ Result<RuleText> text_from_json(const json& rule)
 
 json to_json(const Rule& rule)
 {
-    const RuleText text = text_of(rule);
+    const RuleSpec text = text_of(rule);
     json object = json::object();
     object["name"] = rule.name;
     object["direction"] = std::string(format_direction(rule.direction));
@@ -378,7 +379,7 @@ json to_json(const Rule& rule)
     if (!rule.stop_if.empty()) object["stop_if"] = rule.stop_if;
     if (text.between) object["hours"]["between"] = *text.between;
     if (text.days) object["hours"]["days"] = *text.days;
-    if (rule.party) object["party"] = to_json(*rule.party);
+    if (rule.subject) object["subject"] = to_json(*rule.subject);
     return object;
 }
 

@@ -1,4 +1,5 @@
-// netem's words: a keyword, the numbers that may follow it, the next keyword.
+// SPDX-License-Identifier: MIT
+// Reads netem's words: a keyword, the numbers that may follow it, the next keyword.
 #include "rule/netem.h"
 
 #include <algorithm>
@@ -72,7 +73,7 @@ Result<std::string> normal_percent(std::string_view typed)
     return format_probability(probability);
 }
 
-// "1mbps" as bits; empty if that is no rate.
+// The rate in bits that "1mbps" means; empty: it means none.
 std::string bits_of_bytes(std::string_view typed)
 {
     typed.remove_suffix(std::string_view("ps").size());
@@ -94,7 +95,7 @@ Result<std::string> normal_rate(std::string_view typed)
     return format_rate(rate);
 }
 
-// The units of time that tc spells in more ways than Headwind.
+// A value with the unit of time in Headwind's spelling: tc has more spellings.
 std::string spell_time(std::string typed)
 {
     constexpr std::array<std::array<std::string_view, 2>, 6> spellings{
@@ -109,9 +110,9 @@ std::string spell_time(std::string typed)
 
 struct Kind {
     std::string_view name, example;
-    Result<std::string> (*normal)(std::string_view);  // checked, in its best unit
-    std::string_view bare;                            // the unit that tc takes a bare number for
-    std::string_view meant;                           // the one that may have been meant instead
+    Result<std::string> (*normal)(std::string_view);  // checks a value, and gives it its best unit
+    std::string_view bare;                            // the unit in which tc takes a bare number
+    std::string_view meant;                           // the unit that may have been meant instead
 };
 constexpr Kind time_kind{"a time", "100ms", normal_time, "us", "ms"};
 constexpr Kind percent_kind{"a percentage", "10%", normal_percent, "%", ""};
@@ -121,7 +122,7 @@ constexpr Kind rate_kind{"a rate", "10mbit", normal_rate, "bit", "kbit"};
 
 class Reader {
 public:
-    Reader(std::vector<std::string_view> words, RuleText& text) : words_(std::move(words)), text_(text) {}
+    Reader(std::vector<std::string_view> words, RuleSpec& text) : words_(std::move(words)), text_(text) {}
     Status read();
 
 private:
@@ -132,14 +133,15 @@ private:
     // The words of the option that is being read: the place that errors name.
     std::string place() const;
     tl::unexpected<Error> refuse(std::string_view why) const;
-    // What Headwind has not, with at most so many numbers after it. Reading goes on, to tell of all of it at once.
+    // Notes an option that Headwind lacks, with up to `numbers` numbers after it. Reading goes on, so that the error
+    // tells of all such options at once.
     Status lacks(unsigned numbers, std::string_view why);
 
     Result<Option> take_keyword();
     Result<std::string> take_value(const Kind& kind);
     std::string bare_number(const Kind& kind, std::string_view word) const;
     Status take_correlation();
-    // A percentage and its correlation.
+    // Takes a percentage and its correlation.
     Status take_chance(std::optional<std::string>& chance);
 
     Status read_option(Option option);
@@ -152,9 +154,9 @@ private:
     Status check_together() const;
 
     std::vector<std::string_view> words_;
-    RuleText& text_;
+    RuleSpec& text_;
     std::size_t start_ = 0, next_ = 0;  // words_[start_] .. words_[next_ - 1]: the option being read
-    unsigned given_ = 0;                // bits: options
+    unsigned given_ = 0;                // a bit for each Option
     std::vector<std::string> lacking_;
 };
 
@@ -195,10 +197,9 @@ Result<Option> Reader::take_keyword()
         if (keyword.name.starts_with(word)) fitting.push_back(keyword);
     }
     if (fitting.empty()) {
-        return refuse(
-            fmt::format("{} is none of netem's words: use delay, loss, corrupt, duplicate, reorder, gap, rate "
-                        "or distribution",
-                        printable(word)));
+        return refuse(fmt::format(
+            "{} is none of netem's words: use delay, loss, corrupt, duplicate, reorder, gap, rate or distribution",
+            printable(word)));
     }
     const Option option = fitting.front().option;
     start_ = next_ - 1;
@@ -213,7 +214,7 @@ Result<Option> Reader::take_keyword()
     return option;
 }
 
-// "delay 100": what tc would do with it, and how to say that.
+// The reason why a bare number, "delay 100", is refused: how tc would take it, and how to write that.
 std::string Reader::bare_number(const Kind& kind, std::string_view word) const
 {
     if (next_ < words_.size() && (is_letter(words_[next_].front()) || words_[next_].front() == '%')) {
@@ -247,9 +248,11 @@ Status Reader::take_correlation()
     HW_TRY(const std::string value, take_value(percent_kind));
     const auto correlation = parse_probability(value);
     if (correlation && correlation->threshold == 0) return {};
-    return lacks(0, fmt::format("Headwind decides each packet by itself and has no correlation (netem's also changes "
-                                "how many packets are hit): leave {} out",
-                                value));
+    return lacks(
+        0,
+        fmt::format(
+            "Headwind decides each packet by itself and has no correlation (netem's also changes how many packets are hit): leave {} out",
+            value));
 }
 
 Status Reader::take_chance(std::optional<std::string>& chance)
@@ -292,9 +295,9 @@ Status Reader::read_rate()
     bool overhead = false;
     for (int i = 0; i < 3 && number_follows(); ++i) overhead = take() != "0" || overhead;
     if (!overhead) return {};
-    return lacks(0,
-                 "Headwind counts the bytes of frames without FCS, with no overhead or cells: leave what follows the "
-                 "rate out, or lower the rate by its share");
+    return lacks(
+        0,
+        "Headwind counts the bytes of frames without FCS, with no overhead or cells: leave what follows the rate out, or lower the rate by its share");
 }
 
 Status Reader::read_distribution()
@@ -319,9 +322,8 @@ Status Reader::read_slot()
         take();
         take_numbers(1);
     }
-    return lacks(0,
-                 "Headwind delivers each packet at its own time, not in slots: leave it out, or write delay TIME "
-                 "JITTER");
+    return lacks(
+        0, "Headwind delivers each packet at its own time, not in slots: leave it out, or write delay TIME JITTER");
 }
 
 Status Reader::read_option(Option option)
@@ -337,16 +339,16 @@ Status Reader::read_option(Option option)
         case Option::distribution: return read_distribution();
         case Option::slot: return read_slot();
         case Option::limit:
-            return lacks(1,
-                         "Headwind bounds held bytes (--max-held) and the queue in front of rate (--queue), not "
-                         "packets: leave it out");
+            return lacks(
+                1,
+                "Headwind bounds held bytes (--max-held) and the queue in front of rate (--queue), not packets: leave it out");
         case Option::ecn: return lacks(0, "Headwind drops what is lost and marks nothing: leave it out");
         case Option::seed: return lacks(1, "Headwind's dice are the kernel's and take no seed: leave it out");
     }
     return {};
 }
 
-// What tc refuses as well.
+// Refuses options without the ones they need, as tc does.
 Status Reader::check_together() const
 {
     const auto incomplete = [](std::string_view what, std::string_view typed, std::string_view example) {
@@ -381,7 +383,7 @@ Status Reader::read()
 
 }  // namespace
 
-Status apply_netem(std::string_view words, RuleText& text)
+Status apply_netem(std::string_view words, RuleSpec& text)
 {
     return Reader(words_of(words), text).read();
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The words of `tc ... netem` (iproute2, tc-netem(8)) as impairments of a rule. Pure.
 #pragma once
 
@@ -8,10 +9,10 @@
 
 namespace headwind {
 
-// Fills in the impairment fields of `text` from netem's arguments: "delay 100ms 20ms distribution normal loss 10%
-// rate 1mbit limit 1000". netem's whole grammar is understood; what Headwind has not (yet) is refused by name, with
-// what to use instead, all of it in one error. Units as tc has them where it writes them; bare numbers, which mean
-// microseconds, bit/s or percent there, are refused as everywhere in Headwind. After an error `text` is half filled in.
-Status apply_netem(std::string_view words, RuleText& text);
+// Fills in the impairment fields of `text` from netem's arguments: "delay 100ms 20ms distribution normal loss 10% rate
+// 1mbit limit 1000". The whole grammar of netem is understood; options that Headwind lacks are refused by name, all of
+// them in one error that says what to use instead. Units are as tc writes them; bare numbers, which are microseconds,
+// bit/s or percent in tc, are refused as everywhere in Headwind. After an error `text` is half filled in.
+Status apply_netem(std::string_view words, RuleSpec& text);
 
 }  // namespace headwind

@@ -1,4 +1,5 @@
-// The words of a rule's selector: protocols, addresses, ports.
+// SPDX-License-Identifier: MIT
+// Parses and formats the words of a rule's selector: protocols, addresses, ports, directions.
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -47,7 +48,7 @@ constexpr ProtocolName protocol_names[] = {
 constexpr std::uint8_t mapped_bits = 96;
 constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-// Digits only, 0 .. most; nullopt otherwise.
+// The number that the text's digits make, 0 .. most; nullopt: it is none.
 std::optional<std::uint32_t> parse_whole(std::string_view text, std::uint32_t most)
 {
     if (text.empty()) return std::nullopt;
@@ -67,7 +68,7 @@ bool is_mapped(const std::array<std::uint8_t, 16>& address)
     return std::equal(mapped_prefix.begin(), mapped_prefix.end(), address.begin());
 }
 
-// The address alone; prefix is that of a single host.
+// Parses an address without a prefix length; the prefix is that of a single host.
 std::optional<Cidr> parse_address(std::string_view text)
 {
     if (text.size() >= INET6_ADDRSTRLEN || text.find('\0') != std::string_view::npos) return std::nullopt;
@@ -109,7 +110,7 @@ Result<PortRange> parse_range(std::string_view text)
     return PortRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)};
 }
 
-// Sorted; ranges that overlap or touch become one.
+// The ranges, sorted; ranges that overlap or touch become one.
 std::vector<PortRange> merge(std::vector<PortRange> ranges)
 {
     std::sort(ranges.begin(), ranges.end(), [](const PortRange& a, const PortRange& b) { return a.first < b.first; });

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Makes a rule of each entry of --protect, and a name for it.
 #include "rule/protect.h"
 
 #include <algorithm>
@@ -12,7 +14,7 @@ namespace {
 constexpr const char* protect_flag = "--protect";
 constexpr std::string_view name_prefix = "protect-";
 
-// "22", "8000-8080", and what was to be one.
+// Whether the text is a port ("22", "8000-8080"), or was meant to be one.
 bool is_port_text(std::string_view text)
 {
     const auto separators = std::count_if(text.begin(), text.end(), [](char c) { return c == '-' || c == ':'; });
@@ -25,23 +27,23 @@ bool is_address_text(std::string_view text)
            text.find_first_not_of("0123456789abcdefABCDEF.:/") == std::string_view::npos;
 }
 
-Result<RuleText> port_text(std::string_view entry)
+Result<RuleSpec> port_text(std::string_view entry)
 {
     HW_TRY(const auto ports, parse_ports(entry));
     const auto count = static_cast<std::size_t>(ports.front().last - ports.front().first) + 1;
     if (count > max_range_ports)
         return fail(ErrorKind::usage, "{} ports, at most {} are possible: protect an address or a cgroup instead",
                     count, max_range_ports);
-    RuleText text;
+    RuleSpec text;
     text.ports = {format_ports(ports)};
     text.name = text.ports.front();
     return text;
 }
 
-Result<RuleText> address_text(std::string_view entry)
+Result<RuleSpec> address_text(std::string_view entry)
 {
     HW_TRY(const auto cidr, parse_cidr(entry));
-    RuleText text;
+    RuleSpec text;
     text.remotes = {format_cidr(cidr)};
     text.name = text.remotes.front();
     std::replace_if(
@@ -58,7 +60,8 @@ std::uint32_t hash_of(std::string_view text)
     });
 }
 
-// "/a/b" is "a-b". Where that could be another path's, too, or is too long, a hash of the path follows.
+// The name for a cgroup: "a-b" for "/a/b". Where another path could have that name, too, or it is too long, a hash of
+// the path follows.
 std::string name_of_cgroup(std::string_view path)
 {
     std::string name;
@@ -75,27 +78,26 @@ std::string name_of_cgroup(std::string_view path)
     return name.substr(0, room - hash.size()) + hash;
 }
 
-Result<RuleText> cgroup_text(std::string_view entry)
+Result<RuleSpec> cgroup_text(std::string_view entry)
 {
     auto path = entry.substr(0, entry.find_last_not_of('/') + 1);
     if (path.empty()) return fail(ErrorKind::usage, "every cgroup: name one below it");
     if (!is_plain_text(path))
         return fail(ErrorKind::usage, "not plain UTF-8 text: write a path like /system.slice/postgresql.service");
-    RuleText text;
+    RuleSpec text;
     text.cgroups = {std::string(path)};
     text.name = name_of_cgroup(path);
     return text;
 }
 
-Result<RuleText> text_of(std::string_view entry)
+Result<RuleSpec> text_of(std::string_view entry)
 {
     if (entry.starts_with('/')) return cgroup_text(entry);
     if (is_port_text(entry)) return port_text(entry);
     if (is_address_text(entry)) return address_text(entry);
     return fail(
         ErrorKind::usage,
-        "write an address (192.0.2.1, 10.0.0.0/8, 2001:db8::/32), a port (22, 8000-8080) or the path of a cgroup "
-        "(/system.slice/postgresql.service)");
+        "write an address (192.0.2.1, 10.0.0.0/8, 2001:db8::/32), a port (22, 8000-8080) or the path of a cgroup (/system.slice/postgresql.service)");
 }
 
 }  // namespace

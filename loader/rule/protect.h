@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // --protect: traffic that no rule of the network namespace impairs. Pure.
 #pragma once
 
@@ -9,9 +10,9 @@
 
 namespace headwind {
 
-// Each entry of "10.0.0.0/8,22,8000-8080,/system.slice/x.service" as a rule that leaves it alone, both ways: an address
-// or prefix of the other end, a port at either end, the sockets of a cgroup. Their names follow from what they say:
-// protect-10.0.0.0-8, protect-22. Each once, in the order typed.
+// A rule for each entry of "10.0.0.0/8,22,8000-8080,/system.slice/x.service" that leaves its packets alone, both ways:
+// an address or prefix of the other end, a port at either end, the sockets of a cgroup. The names of the rules are made
+// of the entries: protect-10.0.0.0-8, protect-22. Each rule comes once, in the order typed.
 Result<std::vector<Rule>> make_protections(const std::vector<std::string>& texts);
 
 }  // namespace headwind

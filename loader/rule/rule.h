@@ -1,5 +1,7 @@
-// A rule: which packets, what happens to them, how long. A Rule that exists is valid: make_rule is the only factory.
-// Pure: knows nothing of devices, cgroups or clocks of this host (the engine resolves those).
+// SPDX-License-Identifier: MIT
+// A rule: which packets, what happens to them, at which times (RuleInfo has how long it lasts). A Rule that exists is
+// valid: make_rule is the only factory. Pure: knows nothing of devices, cgroups or clocks of this host, which the
+// engine resolves.
 #pragma once
 
 #include <array>
@@ -17,13 +19,13 @@
 
 namespace headwind {
 
-// Longest rule name. Names: letters, digits, '-', '_', '.', not starting with '-' or '.'.
+// The longest rule name. A name has letters, digits, '-', '_' and '.', and does not start with '-' or '.'.
 constexpr std::size_t max_name_length = 63;
-constexpr int default_priority = 0;  // higher wins; from -max_priority on
+constexpr int default_priority = 0;  // the highest wins; from -max_priority on
 constexpr int max_priority = 1000;
-constexpr std::size_t max_range_ports = 4096;    // one rule's ports, after expansion; above that: refused. Local and
-                                                 // remote ports together: their combinations
-constexpr std::size_t max_command_length = 512;  // of stop_if, bytes
+constexpr std::size_t max_range_ports = 4096;    // a rule's ports, ranges expanded; more are refused. Local and remote
+                                                 // ports together count as their combinations
+constexpr std::size_t max_command_length = 512;  // longest stop_if, bytes
 constexpr std::uint64_t max_delay = 4'294'000'000'000;  // ns; fq's horizon is a 32-bit count of microseconds
 
 enum class Direction { out, in, both };
@@ -41,20 +43,20 @@ struct PortRange {
     friend bool operator==(const PortRange&, const PortRange&) = default;
 };
 
-// 0..255: IP protocol number; above that the pseudo-protocols of include/headwind/abi.h (arp, nd, dhcp): traffic that
-// is never impaired unless a rule names it.
+// An IP protocol number, 0..255, or above that a pseudo-protocol of include/headwind/abi.h (arp, nd, dhcp): traffic
+// that is never impaired unless a rule names it.
 using Protocol = std::uint16_t;
 
-// Empty list = any. Lists are alternatives; different kinds must all match. `ports` matches either end; it excludes
-// local_ports and remote_ports (refused together).
+// The packets of a rule. An empty list stands for any. The entries of a list are alternatives; different kinds must all
+// match. `ports` matches either end; it excludes local_ports and remote_ports (refused together).
 struct Selector {
     std::vector<std::string> devices;  // as typed, each once; empty: the lowest devices that are up
     std::vector<std::string> cgroups;  // paths as typed: absolute, or relative to the cgroup2 mount
     std::vector<Protocol> protocols;
     std::vector<PortRange> ports, local_ports, remote_ports;  // sorted, merged
     std::vector<Cidr> locals, remotes;
-    // Only this share of the flows (TCP and UDP connections, and what else has the same addresses, ports and protocol),
-    // always the same ones for a seed: more than 0. Absent: all.
+    // The share of the flows that match (TCP and UDP connections, and what else has the same addresses, ports and
+    // protocol): more than 0. The same seed always chooses the same flows. Absent: all flows match.
     std::optional<Probability> flows;
     std::uint32_t flow_seed = 0;  // only with flows
     friend bool operator==(const Selector&, const Selector&) = default;
@@ -67,60 +69,61 @@ struct QueueLimit {
     friend bool operator==(const QueueLimit&, const QueueLimit&) = default;
 };
 
-// The law of the jitter: `jitter` is half the width of the uniform one (as in netem), or the normal one's standard
-// deviation; its tails end at normal_tail standard deviations, and at no delay at all.
+// The distribution of the jitter: `jitter` is half the width of the uniform one (as in netem), or the standard
+// deviation of the normal one. The normal one's tails end at normal_tail standard deviations, and at no delay at all.
 enum class Distribution { uniform, normal };
 constexpr unsigned normal_tail = 4;
 
-// How the sender of a packet that loss or partition takes is answered, as by iptables' REJECT. rst: TCP with RST,
-// anything else as icmp: "administratively prohibited".
+// The answer to the sender of a packet that loss or partition takes, as by iptables' REJECT. rst: RST for TCP, for
+// anything else as icmp. icmp: "administratively prohibited".
 enum class Reject { no, rst, icmp };
 
-// Where loss and partition of what comes in are decided: in XDP, before the kernel has built anything around the
-// packet, or at tc. automatic: in XDP where the driver does it well (xdp.h).
+// The place where loss and partition of incoming packets are decided: XDP, before the kernel has built anything around
+// the packet, or tc. automatic: XDP where the driver does it well (xdp.h).
 enum class Xdp { automatic, native, generic, off };
 
-// Order: partition, loss, corrupt, duplicate, rate and queue, then delay, jitter and reorder.
+// The impairments of a rule. They act in this order: partition, loss, corrupt, duplicate, rate and queue, then delay,
+// jitter and reorder.
 struct Impairment {
     std::uint64_t delay = 0;   // ns; with the longest jitter and the longest wait in `queue` at most max_delay
     std::uint64_t jitter = 0;  // ns, at most `delay`
     Distribution distribution = Distribution::uniform;
     std::optional<Probability> loss, corrupt, duplicate;
-    std::optional<Probability> reorder;  // goes without delay (netem's meaning); only with delay
-    std::uint32_t reorder_gap = 1;       // only every n-th packet may; 1 .. 2^31; only with reorder
+    std::optional<Probability> reorder;  // a packet goes without delay (netem's meaning); only with delay
+    std::uint32_t reorder_gap = 1;       // least distance of two such packets; 1 .. 2^31; only with reorder
     std::uint64_t rate = 0;              // bit/s of frames without FCS; 0: unlimited
     // Only with rate. Empty: the compiler takes the larger of 200 ms at that rate and 10 frames of 1514 bytes.
     std::optional<QueueLimit> queue;
-    bool partition = false;  // drop everything; alone, or with reject
-    bool pass = false;       // exclusion: matched packets go unimpaired; alone
+    bool partition = false;  // drops everything; stands alone, or with reject
+    bool pass = false;       // an exclusion: matched packets go unimpaired; stands alone
     Reject reject = Reject::no;
     friend bool operator==(const Impairment&, const Impairment&) = default;
 };
 
-// Every packet is dropped: --partition, or --reject without --loss.
+// Whether every packet is dropped: by --partition, or by --reject without --loss.
 bool partitions(const Impairment& impairment);
-// ns: the delay with the longest jitter, without the wait in front of `rate`.
+// The delay with the longest jitter, without the wait in front of `rate`, in ns.
 std::uint64_t longest_delay(const Impairment& impairment);
 
-// The container, the pod or the process that a rule was made for, as it was found (container.h). The rule is seen from
-// there and ends with it. Its cgroup is the selector's; a whole pod has none.
-struct Party {
+// The container, the pod or the process that a rule is for, as it was found (container.h). The rule's directions and
+// ends are seen from there, and the rule goes with it. Its cgroup is in the selector; a whole pod has none.
+struct Subject {
     std::string container;      // its name; empty: it has none
-    std::string id;             // of the container; empty: a whole pod, or a process
+    std::string id;             // the container's id; empty: a whole pod, or a process
     std::string pod;            // NAMESPACE/NAME; empty: in none
-    std::uint32_t process = 0;  // by whose id it was named; 0: by another name
+    std::uint32_t process = 0;  // the process id it was named by; 0: it was named otherwise
     bool at_host = false;       // the rule sits on the host side of the pod's devices; else in the pod's namespace
-    friend bool operator==(const Party&, const Party&) = default;
+    friend bool operator==(const Subject&, const Subject&) = default;
 };
 
-// Over and over: `up` ns without the impairment, then `down` ns with it. Both are more than 0.
+// Two phases that take turns: `up` ns without the impairment, then `down` ns with it. Both are more than 0.
 struct Flap {
     std::uint64_t up = 0, down = 0;
     friend bool operator==(const Flap&, const Flap&) = default;
 };
 
-// The hours of the host's local time in which a rule is in force: on these days from `from` until before `to`. What
-// goes over midnight belongs to the day it begins on. All of every day is no Hours.
+// The hours of the host's local time in which a rule is in force: on `days`, from `from` until before `to`. Hours that
+// go over midnight belong to the day they begin on. A rule that is in force all of every day has no Hours.
 constexpr std::uint8_t every_day = 0x7f;
 struct Hours {
     std::uint32_t from = 0, to = 86400;  // s of the day; from < 86400, from < to < from + 86400 (or all of the day)
@@ -135,21 +138,21 @@ constexpr bool is_overnight(const Hours& hours)
 struct Rule {
     std::string name;
     Selector selector;
-    Impairment impairment;  // of what the timeline varies, the worst
+    Impairment impairment;  // has the worst value of what the timeline varies
     Direction direction = Direction::out;
     int priority = default_priority;
     Xdp xdp = Xdp::automatic;
     std::optional<Flap> flap;
     std::optional<Hours> hours;
     std::optional<Timeline> timeline;
-    // It stops for good once it has matched more than this share of what passed one of its hooks in a minute.
+    // The rule stops for good once it has matched more than this share of what passed one of its hooks in a minute.
     std::optional<Probability> max_share;  // between 0 and 100%, exclusively
-    std::string stop_if;                   // once this shell command, run by the agent, fails; empty: none
-    std::optional<Party> party;
+    std::string stop_if;                   // shell command that the agent runs; its failure stops the rule; empty: none
+    std::optional<Subject> subject;
     friend bool operator==(const Rule&, const Rule&) = default;
 };
 
-// What Headwind leaves alone, besides the rules: it goes with the last of them.
+// The kinds of guards: traffic that Headwind leaves alone, besides the rules. They go with the last rule.
 enum class Guard {
     no,
     ssh,      // the SSH connection that a command was typed on, unless a rule names it
@@ -158,60 +161,61 @@ enum class Guard {
 
 // A rule that was added, in force or about to be.
 struct RuleInfo {
-    std::uint32_t id = 0;     // a changed rule gets another
-    std::uint32_t state = 0;  // of its lease, state and counters, which outlive a change: the first id it had
+    std::uint32_t id = 0;         // a changed rule gets another one
+    std::uint32_t stable_id = 0;  // the first id it had: key of its lease, state and counters, which outlive a change
     Rule rule;
     std::int64_t created = 0;    // wall clock, s
     std::uint64_t deadline = 0;  // CLOCK_BOOTTIME ns; 0: none
     std::int64_t until = 0;      // the deadline on the wall clock as it was set, s
     std::uint64_t lease = 0;     // ns that a renewal lasts; 0: no lease
-    std::string owner;           // user who added it
+    std::string owner;           // the user who added it, or --owner
     std::uint32_t timeline = 0;  // the id under which its timeline was made; 0: it has none, or not yet
-    // Of a change that waits for `headwind confirm` until this moment of CLOCK_BOOTTIME (0: of none): a rule as the
-    // change would have it, which ends then, or, `former`, as it was before, which begins again then.
+    // CLOCK_BOOTTIME ns until which a change with this rule waits for `headwind confirm`; 0: none waits. The rule is as
+    // the change would have it, and ends then, or, `former`, is as it was before, and begins again then.
     std::uint64_t pending = 0;
     bool former = false;
     Guard guard = Guard::no;
-    bool everywhere = false;  // at every device that any rule is at, needing none itself: guards (but those that
-                              // older versions made)
+    bool everywhere = false;  // it is at every device that any rule is at, and needs none itself: guards (but for
+                              // those that older versions made)
 };
 
-// Its party is at the far end of the devices' cables: a pod, seen from the host side.
-bool is_far(const Rule& rule);
+// Whether the rule's subject is at the peers of its devices: a pod, seen from the host side.
+bool is_at_peer(const Rule& rule);
 
-// Can XDP decide what comes in by this rule, and may it? It knows no cgroup and can only drop or let pass.
+// Whether XDP can and may decide incoming packets by this rule. XDP knows no cgroup and can only drop or let pass.
 bool is_for_xdp(const Rule& rule);
 
 // A rule as typed: each field is the text of a flag (flags.h); empty or absent: not given. Lists may be given several
 // times and with commas.
-struct RuleText {
+struct RuleSpec {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
     std::optional<std::string> delay, jitter, distribution, loss, corrupt, duplicate, reorder, reorder_gap, rate, queue,
         reject, direction, priority, xdp, flows, flow_seed, flap, between, days, ramp, trace, max_share, stop_if;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
     bool partition = false, pass = false, repeat = false;
-    std::optional<Party> party;        // found, not typed
+    std::optional<Subject> subject;    // found, not typed
     std::optional<Timeline> timeline;  // read from the file that `trace` names (trace.h)
 };
 
-// Errors name the flags as on the command line (flags.h). Refuses rules that do nothing (no impairment, or all of them
-// 0), a flag without the one it needs (flags.h), --jitter above --delay, --pass or --partition with another impairment
-// (--partition --reject is fine), --reject with another impairment but without --loss, --xdp native or generic without
-// --dev or for what XDP cannot decide, --netem with a flag for an impairment, ports with a protocol list in which none
-// has ports, --flows 0%, v4 and v6 mixed so that nothing can match, empty text where something was to be selected
-// (--port "" must not mean every port). --reject with --loss answers what loss takes; without, it is a partition that
-// answers. --direction defaults to out; with --partition or --pass, also by --reject alone, to both. A name is
-// required. "all packets" of a rule without selectors are IP packets; ARP, neighbour discovery and DHCP only if named.
-Result<Rule> make_rule(const RuleText& text);
+// Makes the rule that a RuleSpec describes. Errors name the flags as on the command line (flags.h). Refuses rules that
+// do nothing (no impairment, or all of them 0), a flag without the one it needs (flags.h), --jitter above --delay,
+// --pass or --partition with another impairment (--partition --reject is fine), --reject with another impairment but
+// without --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an
+// impairment, ports with a protocol list in which none has ports, --flows 0%, v4 and v6 mixed so that nothing can
+// match, empty text where something was to be selected (--port "" must not mean every port). --reject with --loss
+// answers what loss takes; without --loss it is a partition that answers. --direction defaults to out; with --partition
+// or --pass, also by --reject alone, to both. A name is required. The packets of a rule without selectors are all IP
+// packets; ARP, neighbour discovery and DHCP are among them only if named.
+Result<Rule> make_rule(const RuleSpec& text);
 
-// The words that make this rule, each with its unit; of a trace, without its rows.
-RuleText text_of(const Rule& rule);
+// The RuleSpec that makes this rule, each value with its unit; a trace is without its rows.
+RuleSpec text_of(const Rule& rule);
 
-// The rule with what `given` names; the rest stays as it was. A flag's `off` (flags.h) as its value takes it away.
-// --partition, --pass and --netem take the place of all other impairments, and these theirs. given.name is not used.
-// Of a rule with a party neither --cgroup nor, at the host side, --dev can be changed: they are what the party is.
-Result<Rule> change_rule(const Rule& before, const RuleText& given);
+// The rule with the flags that `given` names; the rest stays as it was. A flag's `off` (flags.h) as its value takes it
+// away. --partition, --pass and --netem take the place of all other impairments, and these theirs. given.name is not
+// used. A rule with a subject refuses --cgroup and, at the host side, --dev: they are what the subject is.
+Result<Rule> change_rule(const Rule& before, const RuleSpec& given);
 
 // "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", ...
 Result<Protocol> parse_protocol(std::string_view text);
@@ -231,27 +235,28 @@ std::string format_between(const Hours& hours);
 std::string format_time_of_day(std::uint32_t second);    // "09:00"
 Result<std::uint8_t> parse_days(std::string_view text);  // "mon-fri", "sat,sun", "fri-mon": Hours::days
 std::string format_days(std::uint8_t days);
-// From the first day to the last, 0 is Monday; may go over Sunday.
+// The ranges of days in a row, from the first to the last; 0 is Monday. A range may go over Sunday.
 std::vector<std::pair<unsigned, unsigned>> day_ranges(std::uint8_t days);
 
-// What the engine knows beyond the rule, for the sentence. Empty devices: the rule's own words.
-struct SentenceContext {
-    std::vector<std::string> devices;  // where it is attached now
-    std::string until;                 // ", until 14:05" is made of "14:05"; empty: nothing is said
-    std::uint64_t lease = 0;           // ns; ", while its lease of 3 s is renewed"; 0: nothing is said
-    std::string zone = {};             // of the host, for --between and --days; empty: unknown
+// Things that the engine knows beyond the rule, for its description.
+struct DescribeContext {
+    std::vector<std::string> devices;  // where it is attached now; empty: the rule's own
+    std::string until;                 // "14:05" is told as ", until 14:05"; empty: nothing is told
+    std::uint64_t lease = 0;           // ns; told as ", while its lease of 3 s is renewed"; 0: nothing is told
+    std::string zone = {};             // the host's time zone, for --between and --days; empty: unknown
 };
-// "packets sent by cgroup /a/b to port 5432 through eth0, lo: delay 50 ms, loss 1%, until 14:05". One line, no doubt
-// left: every selector, direction, impairment and a priority other than the default appear.
-std::string sentence(const Rule& rule, const SentenceContext& context = {});
+// The description of a rule: "packets sent by cgroup /a/b to port 5432 through eth0, lo: delay 50 ms, loss 1%, until
+// 14:05". It is one line and leaves no doubt: every selector, direction, impairment and a priority other than the
+// default appear.
+std::string describe_rule(const Rule& rule, const DescribeContext& context = {});
 // "container web (3f2a1b4c5d6e) of pod default/shop", "pod default/shop", "process 4711"
-std::string describe(const Party& party);
+std::string describe(const Subject& subject);
 // "delay 50 ms ± 5 ms, loss 1%, rate 1 mbit (queue 100 ms)" / "partition, reject with RST" / "pass".
 std::string describe(const Impairment& impairment);
 
-// JSON with units in the key names. `selector` and `impairment`: the keys of flags.h and flows_percent,
+// A rule as JSON, with units in the key names. `selector` and `impairment`: the keys of flags.h and flows_percent,
 // flows_threshold, flow_seed, reorder_gap, queue_bytes, queue_ns. `hours`: between and days, as the flags have them.
-// `party`: container, id, pod, process, at. `max_share_percent`, `max_share_threshold`, `stop_if`. `timeline`: kind,
+// `subject`: container, id, pod, process, at. `max_share_percent`, `max_share_threshold`, `stop_if`. `timeline`: kind,
 // file, repeat, length_ns, steps, and what varies, which `impairment` then leaves out. rule_from_json(to_json(r)) == r
 // for every valid rule; this is also how rules are stored in the kernel's maps.
 nlohmann::json to_json(const Rule& rule);

@@ -1,10 +1,11 @@
-// When a rule stops by itself: --max-share and --stop-if.
+// SPDX-License-Identifier: MIT
+// Reads --max-share and --stop-if, by which a rule stops by itself.
 #include "rule/factory.h"
 #include "util/text.h"
 
 namespace headwind {
 
-Status put_stops(const RuleText& text, Rule& rule)
+Status put_stops(const RuleSpec& text, Rule& rule)
 {
     if (rule.impairment.pass && (text.max_share || text.stop_if))
         return refuse(text.max_share ? "--max-share" : "--stop-if", text.max_share.value_or(text.stop_if.value_or("")),

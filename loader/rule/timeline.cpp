@@ -1,19 +1,20 @@
+// SPDX-License-Identifier: MIT
+// Parses and formats ramps, and computes the phases of timelines.
 #include "rule/timeline.h"
 
 #include <algorithm>
 
+#include "util/int128.h"
 #include "util/text.h"
 #include "util/units.h"
 
 namespace headwind {
 namespace {
 
-__extension__ using u128 = unsigned __int128;
-
-constexpr std::uint64_t shortest_phase = 1'000'000, most_phases = 1'000;  // ns; of a ramp
+constexpr std::uint64_t shortest_phase = 1'000'000, most_phases = 1'000;  // ns; limits of a ramp
 constexpr std::string_view ramp_example = "write what varies and how long, like delay=0ms..200ms,loss=0%..10%,over=60s";
 
-// On the line between both values, `part` of `whole` of the way.
+// The value on the line from the first to the last, `part` of `whole` of the way.
 std::uint64_t between(const Varying& line, std::uint64_t part, std::uint64_t whole)
 {
     const bool up = line.to >= line.from;
@@ -21,7 +22,7 @@ std::uint64_t between(const Varying& line, std::uint64_t part, std::uint64_t who
     return up ? line.from + way : line.from - way;
 }
 
-// Of a ramp, without the one that holds its end.
+// The number of a ramp's phases, without the one that holds its end.
 std::uint64_t slices(std::uint64_t length)
 {
     return std::clamp<std::uint64_t>(length / shortest_phase, 1, most_phases);
@@ -62,7 +63,7 @@ Result<Varying> parse_line(Quantity quantity, std::string_view text)
     return line;
 }
 
-// One word, "delay=0ms..200ms" or "over=60s".
+// Reads one word, "delay=0ms..200ms" or "over=60s".
 Status read_word(std::string_view word, Timeline& ramp)
 {
     const auto sign = word.find('=');

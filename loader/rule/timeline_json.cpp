@@ -1,4 +1,5 @@
-// Timelines as JSON, without a trace's rows.
+// SPDX-License-Identifier: MIT
+// Writes timelines as JSON, without a trace's rows, and reads them.
 #include <algorithm>
 #include <charconv>
 
@@ -34,7 +35,7 @@ double percent_of(std::uint64_t threshold)
     return value;
 }
 
-// Of the two ends of what varies.
+// The keys for the two ends of what varies.
 struct Ends {
     const char *from, *to;
 };

@@ -1,4 +1,5 @@
-// --ramp and --trace among a rule's other words.
+// SPDX-License-Identifier: MIT
+// Reads --ramp and --trace, and checks them against a rule's other flags.
 #include "rule/factory.h"
 #include "rule/flags.h"
 
@@ -10,14 +11,14 @@ Word word_of(Quantity quantity)
     return std::get<Word>(rule_flag(fmt::format("--{}", name_of(quantity))).member);
 }
 
-std::string typed_timeline(const RuleText& text)
+std::string typed_timeline(const RuleSpec& text)
 {
     return text.ramp ? typed("--ramp", *text.ramp) : typed("--trace", text.trace.value_or(""));
 }
 
 }  // namespace
 
-Result<std::optional<Timeline>> make_timeline(const RuleText& text)
+Result<std::optional<Timeline>> make_timeline(const RuleSpec& text)
 {
     if (text.ramp && text.trace)
         return fail(ErrorKind::usage, "{} {}: a rule has one timeline: use one of them", typed("--ramp", *text.ramp),
@@ -32,7 +33,7 @@ Result<std::optional<Timeline>> make_timeline(const RuleText& text)
     return text.trace ? text.timeline : std::nullopt;
 }
 
-Status put_worst(const Timeline& timeline, RuleText& text)
+Status put_worst(const Timeline& timeline, RuleSpec& text)
 {
     if (text.partition || text.pass)
         return fail(ErrorKind::usage, "{} {}: {} goes without other impairments: use one of them", typed_timeline(text),
@@ -48,7 +49,7 @@ Status put_worst(const Timeline& timeline, RuleText& text)
     return {};
 }
 
-void forget_constant(const Timeline& timeline, RuleText& text)
+void forget_constant(const Timeline& timeline, RuleSpec& text)
 {
     for (const auto& varying : timeline.varying) text.*word_of(varying.quantity) = std::nullopt;
 }

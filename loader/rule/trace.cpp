@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Reads traces from CSV files.
 #include "rule/trace.h"
 
 #include <algorithm>
@@ -196,7 +198,7 @@ Result<std::string> read_whole(const std::string& file)
 
 }  // namespace
 
-Status load_trace(RuleText& text)
+Status load_trace(RuleSpec& text)
 {
     if (!text.trace || trimmed(*text.trace) == "off") return {};
     const auto& file = *text.trace;

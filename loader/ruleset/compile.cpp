@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Multiplies a rule's selectors out into keys with masks, and turns its impairment into fixed point.
 #include "ruleset/compile.h"
 
 #include <arpa/inet.h>
@@ -9,14 +11,15 @@
 
 #include <headwind/model.h>
 
+#include "util/int128.h"
+
 namespace headwind {
 namespace {
 
 constexpr std::uint64_t ns_per_s = 1'000'000'000;
-__extension__ using u128 = unsigned __int128;
 constexpr std::uint64_t full_frame = 1514;  // bytes: Ethernet header and a 1500-byte packet
 
-// One way to fill in one field of the key, and its mask.
+// Entries that each fill in one field of the key, and its mask, in one way.
 using Alternatives = std::vector<SelectorEntry>;
 
 SelectorEntry blank()
@@ -40,7 +43,7 @@ SelectorEntry combine(const SelectorEntry& a, const SelectorEntry& b)
     return out;
 }
 
-// Every alternative so far with every alternative of the next selector (none: the field is not looked at).
+// Combines every alternative so far with every alternative of the next selector (none: the field is not looked at).
 Alternatives cross(const Alternatives& so_far, const Alternatives& next)
 {
     if (next.empty()) return so_far;
@@ -99,7 +102,7 @@ Alternatives of_protocols(const Rule& rule)
     return out;
 }
 
-// A port as value and mask: a range becomes single ports, which all share one shape.
+// The ports as values and masks: a range becomes single ports, which all share one shape.
 Alternatives of_ports(const std::vector<PortRange>& ranges, __u16 hw_key::*field)
 {
     Alternatives out;
@@ -139,7 +142,8 @@ unsigned bits(const T& value)
     return sum;
 }
 
-// The 96 bits that mark a mapped IPv4 address (::ffff:0:0/96) are not the user's choice and do not count.
+// The number of bits that the mask fixes. The 96 bits that mark a mapped IPv4 address (::ffff:0:0/96) are not the
+// user's choice and do not count.
 unsigned address_bits(const __u64 (&address)[2], const __u64 (&mask)[2])
 {
     constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -153,7 +157,7 @@ hw_chance chance_of(const std::optional<Probability>& probability)
     if (!probability) return out;
     out.threshold = probability->threshold;
     const double p = std::ldexp(static_cast<double>(probability->threshold), -32);
-    // log1p: of 1 - 2^-32 a plain logarithm would keep few digits. At most 2^32 ln 2 packets: 56 bits.
+    // log1p, since a plain logarithm of 1 - 2^-32 keeps few digits. At most 2^32 ln 2 packets: 56 bits.
     if (p > 0 && p < 1)
         out.half_life_q24 = static_cast<__u64>(std::llround(std::ldexp(-std::log(2.0) / std::log1p(-p), 24)));
     return out;
@@ -170,7 +174,8 @@ __u32 flags_of(const Impairment& impairment)
     return flags;
 }
 
-// ns; what waits longer fq drops.
+// The longest wait in front of `rate`, ns. With the longest delay it is at most max_delay: fq drops packets that wait
+// longer.
 std::uint64_t queue_of(const Impairment& impairment)
 {
     std::uint64_t wait = default_queue(impairment.rate);
@@ -205,8 +210,7 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
     if (combinations > max_rule_entries)
         return fail(
             ErrorKind::usage,
-            "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} "
-            "are possible: use fewer or wider selectors",
+            "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} are possible: use fewer or wider selectors",
             static_cast<std::uint64_t>(std::min<u128>(combinations, ~0ULL)), max_rule_entries);
     Alternatives out{blank()};
     for (const auto& one : all) out = cross(out, one);
@@ -270,14 +274,14 @@ std::uint64_t next_opening(const hw_hours& hours, std::uint64_t now)
         constexpr std::uint64_t day = HW_DAY;
         const auto of_day = hw_second_of_week(&hours, now) % day;
         const auto next = now + day - (of_day + day - hours.from) % day;
-        now = now < hours.turn ? std::min<std::uint64_t>(next, hours.turn) : next;  // it may skip the begin
+        now = now < hours.turn ? std::min<std::uint64_t>(next, hours.turn) : next;  // the turn may skip the begin
         if (hw_in_hours(&hours, now * ns_per_s)) return now;
     }
 }
 
 __u32 attach_flags(const Rule& rule)
 {
-    const bool far = is_far(rule);
+    const bool far = is_at_peer(rule);
     __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
     if (far) flags |= HW_DEVICE_FAR;
     if (rule.direction != (far ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
@@ -307,7 +311,7 @@ hw_impairment compile_impairment(const Impairment& impairment)
     out.delay = impairment.delay;
     out.jitter = impairment.jitter;
     if (impairment.rate != 0) {
-        // At least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
+        // A rate is at least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
         out.ns_per_byte_q16 =
             std::max<std::uint64_t>(1, ((8 * ns_per_s << 16) + impairment.rate / 2) / impairment.rate);
         out.queue = queue_of(impairment);

@@ -1,14 +1,14 @@
+// SPDX-License-Identifier: MIT
 // A timeline's phases as the datapath's steps, and back.
 #include <algorithm>
 
 #include "ruleset/compile.h"
+#include "util/int128.h"
 
 namespace headwind {
 namespace {
 
 constexpr std::uint64_t never_ends = ~0ULL;
-__extension__ using u128 = unsigned __int128;
-
 std::uint64_t value_of(const Phase& phase, Quantity quantity)
 {
     return phase.values.at(static_cast<std::size_t>(quantity));

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Sums, makes and removes the per-CPU elements of the locals map.
 #include "ruleset/counters.h"
 
 #include <algorithm>

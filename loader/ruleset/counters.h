@@ -1,4 +1,5 @@
-// What each CPU keeps of a rule (hw_local), as the loader sees it.
+// SPDX-License-Identifier: MIT
+// The counters that each CPU keeps of a rule (hw_local), as the loader sees them.
 #pragma once
 
 #include "datapath/instance.h"
@@ -6,9 +7,10 @@
 
 namespace headwind {
 
-// Counters of one rule and direction, summed over the CPUs.
+// The counters of one rule and direction, summed over the CPUs.
 Result<hw_counters> read_counters(const Instance& instance, hw_state_key key);
-// Makes room for them, zero, or gives it back. There already, or gone already, is no error.
+// Make room for the counters, which are 0, and give it back. Counters that are there already, or gone already, are no
+// error.
 Status make_local(const Instance& instance, hw_state_key key);
 Status remove_local(const Instance& instance, hw_state_key key);
 

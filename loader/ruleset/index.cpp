@@ -1,4 +1,5 @@
-// What the index says of a rule, and how it is read.
+// SPDX-License-Identifier: MIT
+// Makes a rule's entry of the index, and answers questions about rules from it.
 #include "ruleset/index.h"
 
 #include <algorithm>
@@ -24,11 +25,11 @@ bool has_single_local_port(const Selector& selector)
            std::any_of(selector.ports.begin(), selector.ports.end(), single);
 }
 
-// Some device that it is to be at is not there.
+// Whether a device that the rule is to be at is not there.
 bool is_waiting(const RuleRecord& record)
 {
     const auto names = record.rule.selector.devices.size();
-    return names != 0 && (is_far(record.rule) ? record.devices.empty() : record.devices.size() < names);
+    return names != 0 && (is_at_peer(record.rule) ? record.devices.empty() : record.devices.size() < names);
 }
 
 __u32 flags_of(const RuleRecord& record)
@@ -43,7 +44,7 @@ __u32 flags_of(const RuleRecord& record)
         {!rule.selector.devices.empty(), HW_INDEX_NAMED},
         {is_waiting(record), HW_INDEX_WAITING},
         {record.devices.size() > std::size(hw_index_entry{}.slots), HW_INDEX_SLOTS},
-        {rule.party.has_value(), HW_INDEX_PARTY},
+        {rule.subject.has_value(), HW_INDEX_SUBJECT},
         {!record.cgroups.empty(), HW_INDEX_CGROUP},
         {record.cgroups.size() > 1, HW_INDEX_CGROUPS},
         {rule.hours.has_value(), HW_INDEX_HOURS},
@@ -66,7 +67,7 @@ __u32 flags_of(const RuleRecord& record)
 
 const hw_index_rest& RuleRef::rest() const
 {
-    if (index_ == nullptr) return reinterpret_cast<const NewEntry*>(entry_)->rest;  // whose first member it is
+    if (index_ == nullptr) return reinterpret_cast<const NewEntry*>(entry_)->rest;  // *entry_ is its first member
     return index_->rests.at(static_cast<std::size_t>(entry_ - index_->entries.all().data()));
 }
 
@@ -79,7 +80,7 @@ NewEntry make_entry(const RuleRecord& record)
     entry.died = ~0ULL;
     entry.name_hash = name_hash(record.rule.name);
     entry.deadline = record.deadline;
-    entry.state = record.state;
+    entry.state = record.stable_id;
     entry.device_flags = record.everywhere ? 0 : static_cast<__u8>(attach_flags(record.rule));
     entry.xdp = static_cast<__u8>(record.rule.xdp);
     rest.owner_hash = hash_of(record.owner);

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: MIT
 // The index: what the loader knows of every rule without reading its description (abi.h, hw_index_entry). So a command
-// reads the descriptions of the rules it is about, however many there are.
+// reads only the descriptions of the rules it is about, however many there are.
 #pragma once
 
 #include <algorithm>
@@ -15,15 +16,15 @@
 
 namespace headwind {
 
-// All that the index says of a record with ids and devices, but for what commit() knows: rank, shapes, versions.
+// The index entry of a record that has ids and devices, without rank, shapes and versions, which commit() knows.
 struct NewEntry {
     hw_index_entry entry{};
     hw_index_rest rest{};
 };
 NewEntry make_entry(const RuleRecord& record);
 
-// A rule by its place in the index, or one that is about to be there. Good until the next commit(), or as long as the
-// NewEntry is.
+// A reference to a rule in the index, or to a NewEntry. Valid until the next commit(), or as long as the NewEntry
+// lives.
 class RuleRef {
 public:
     RuleRef(const IndexMemory& index, const hw_index_entry& entry) : entry_(&entry), index_(&index) {}
@@ -33,10 +34,10 @@ public:
 
 private:
     const hw_index_entry* entry_;
-    const IndexMemory* index_ = nullptr;  // null: *entry_ is that of a NewEntry
+    const IndexMemory* index_ = nullptr;  // null: *entry_ is part of a NewEntry
 };
 
-// Rules, in no order.
+// References to rules, in no order.
 class Entries {
 public:
     auto begin() const { return rules_.begin(); }
@@ -49,14 +50,14 @@ public:
         rules_.push_back(rule);
         flags_ |= rule->flags;
     }
-    // Whether one of them may have one of these hw_index_flags: where not, there is no need to look.
+    // Whether a rule may have one of these hw_index_flags: if not, there is no need to look.
     bool may_have(__u32 flags) const { return (flags_ & flags) != 0; }
     bool have(__u32 flags) const
     {
         const auto has_one = [flags](const RuleRef& rule) { return (rule->flags & flags) != 0; };
         return may_have(flags) && std::any_of(begin(), end(), has_one);
     }
-    // Those that have one of them.
+    // The rules that have one of these flags.
     Entries with(__u32 flags) const
     {
         return may_have(flags) ? where([flags](const RuleRef& rule) { return (rule->flags & flags) != 0; }) : Entries();
@@ -78,27 +79,27 @@ public:
 
 private:
     std::vector<RuleRef> rules_;
-    __u32 flags_ = 0;  // of all, and of those removed
+    __u32 flags_ = 0;  // of all rules, removed ones included
 };
 
 bool is_in_version(const hw_index_entry& entry, std::uint64_t version);
 std::vector<std::uint32_t> sorted_ids(const std::vector<RuleRecord>& records);
-// What is not in `gone`.
+// The rules in force that are not in `gone`.
 Entries entries_in_force(const Instance& instance, const std::vector<RuleRecord>& gone = {});
 void remove(Entries& entries, const std::vector<RuleRecord>& gone);
 
 std::string rule_name(const RuleRef& rule);
 bool has_name(const RuleRef& rule, std::string_view name);
-// FNV-1a.
+// FNV-1a hashes.
 std::uint64_t hash_of(std::string_view text);
 std::uint32_t name_hash(std::string_view name);  // as in an entry
 std::uint32_t hash_of(const LocalClock& clock);
 
-// Neither asked for by a user nor to be seen by one: see Guard.
+// Whether the rule is a guard, of SSH connections or by --protect: see Guard.
 bool is_guard(const RuleRef& rule);
-// As the rule was before a change that waits. (One whose time has come is a rule like any other.)
+// Whether this is a rule as it was before a change that waits. (Once its time has come, it is a rule like any other.)
 bool is_former(const RuleRef& rule, std::uint64_t now);
-// Of a change that waits to be confirmed, before or after it.
+// Whether this is a rule as it is before or after a change that waits to be confirmed.
 bool is_pending(const RuleRef& rule, std::uint64_t now);
 bool is_expired(const RuleRef& rule, std::uint64_t now);
 bool is_at_default_devices(const RuleRef& rule);
@@ -109,11 +110,11 @@ void add(Slots& slots, std::size_t slot);
 bool has(const Slots& slots, std::size_t slot);
 bool is_at(const RuleRef& rule, std::uint16_t slot);
 bool is_at_any(const RuleRef& rule, const Slots& slots);
-// At no other.
+// Whether the rule is at none but these.
 bool is_within(const RuleRef& rule, const Slots& slots);
 void add_slots(const RuleRef& rule, Slots& to);
 
-// Their descriptions, by id: oldest first.
+// The records of the rules, by id: oldest first.
 Result<std::vector<RuleRecord>> read_records(const Instance& instance, const Entries& entries);
 
 }  // namespace headwind

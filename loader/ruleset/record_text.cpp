@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Converts a rule's record to JSON text and back, and checks every number that it reads.
 #include <type_traits>
 #include <utility>
 
@@ -11,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-// A number that was written from a field of this type. Throws json::exception, as json does.
+// Reads a value into a field; a number must fit the field's type. Throws json::exception, as json does.
 template <class T>
 Status read(const json& object, const char* key, T& to)
 {
@@ -26,7 +28,7 @@ Status read(const json& object, const char* key, T& to)
     return {};
 }
 
-// What spares a connection has all of its ends (guards.cpp).
+// Whether the rule can be an SSH guard: it has both addresses and both ports (ssh_guard.cpp needs them).
 bool may_guard(const Rule& rule)
 {
     const auto& selector = rule.selector;
@@ -34,7 +36,7 @@ bool may_guard(const Rule& rule)
            !selector.remote_ports.empty();
 }
 
-// Names of devices need not be UTF-8, as JSON's text: one that is not is told by its bytes.
+// A device's name need not be UTF-8, as JSON's text must be: a name that is not plain text is given by its bytes.
 json name_in_json(const std::string& name)
 {
     if (is_plain_text(name)) return name;
@@ -71,7 +73,7 @@ Status read_record(const json& value, RuleRecord& record)
     HW_CHECK(read(value, "since", record.since));
     HW_CHECK(read(value, "until", record.until));
     HW_CHECK(read(value, "lease", record.lease));
-    HW_CHECK(read(value, "state", record.state));
+    HW_CHECK(read(value, "state", record.stable_id));
     HW_CHECK(read(value, "owner", record.owner));
     bool spares_ssh = false, protects = false;
     HW_CHECK(read(value, "guard", spares_ssh));
@@ -95,10 +97,10 @@ Resolved RuleRecord::resolved() const
     Resolved out;
     if (!rule.selector.devices.empty()) {
         for (const auto& device : devices) out.device_slots.push_back(device.slot);
-        if (devices.empty()) out.device_slots.push_back(HW_MAX_DEVICES);  // one that no device ever has
+        if (devices.empty()) out.device_slots.push_back(HW_MAX_DEVICES);  // a slot that no device ever has
     }
     out.cgroups = cgroups;
-    out.far = is_far(rule);
+    out.far = is_at_peer(rule);
     out.everywhere = everywhere;
     return out;
 }
@@ -134,7 +136,7 @@ std::string encode_record(const RuleRecord& record)
                 {"turn", record.clock.turn},
                 {"pending", record.pending},
                 {"former", record.former},
-                {"state", record.state},
+                {"state", record.stable_id},
                 {"guard", record.guard == Guard::ssh},
                 {"protect", record.guard == Guard::protect},
                 {"everywhere", record.everywhere},

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Stores rules' descriptions in the texts map, chunk by chunk, and reads them.
 #include "ruleset/records.h"
 
 #include <algorithm>
@@ -49,7 +51,7 @@ Result<std::vector<RankedRecord>> load_records(const Instance& instance)
         return std::pair(a.first.rule, a.first.chunk) < std::pair(b.first.rule, b.first.chunk);
     });
     const auto version = instance.control->version;
-    std::map<std::uint32_t, std::uint64_t> ranks;  // of those in force
+    std::map<std::uint32_t, std::uint64_t> ranks;  // of the rules in force
     for (const auto& [id, rule] : rules)
         if (hw_in_version(&rule, version)) ranks[id] = rule.rank;
     std::vector<RankedRecord> out;
@@ -57,7 +59,8 @@ Result<std::vector<RankedRecord>> load_records(const Instance& instance)
         const auto id = at->first.rule;
         std::string text;
         for (; at != texts.end() && at->first.rule == id; ++at) text += text_of(at->second);
-        // Else a command is at it, or was killed here: repair() removes it.
+        // A text without a rank is of no rule in force: a command is at work on it, or was killed here and repair()
+        // removes it.
         if (const auto rank = ranks.find(id); rank != ranks.end()) {
             HW_TRY(auto record, decode_now(id, text));
             out.push_back({std::move(record), rank->second});

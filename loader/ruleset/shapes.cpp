@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Finds the shapes that a set of rules needs, and writes the table of a version.
 #include "ruleset/shapes.h"
 
 #include <algorithm>
@@ -11,11 +13,11 @@
 namespace headwind {
 namespace {
 
-// What a change costs on average does not depend on the rules there are: the filters are made exact after as many
-// removals as there are rules, and not before this many.
+// The filters are made exact after as many removals as there are rules, and not before this many. So the average cost
+// of a change does not depend on the number of rules.
 constexpr std::uint32_t least_stale = 64;
 
-// The shape without what is the table's: id, max_rank and filter.
+// The shape without the fields that only the table gives it: id, max_rank and filter.
 hw_shape naked(hw_shape shape)
 {
     shape.id = 0;
@@ -24,7 +26,7 @@ hw_shape naked(hw_shape shape)
     return shape;
 }
 
-// Highest rank of the rules that stay, by shape id; 0: none of them has an entry of that shape.
+// The highest rank of the rules that stay, by shape id; 0: none of them has an entry of that shape.
 using TopRanks = std::array<std::uint64_t, HW_SHAPE_IDS>;
 
 TopRanks top_ranks(const Entries& stay)
@@ -68,7 +70,7 @@ Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& rec
         rule.record = &record;
         HW_TRY(rule.entries, compile_selector(record.rule, record.resolved()));
         rule.rank =
-            rank(record.priority(), specificity(rule.entries) + (record.rule.selector.flows ? 1 : 0), record.state);
+            rank(record.priority(), specificity(rule.entries) + (record.rule.selector.flows ? 1 : 0), record.stable_id);
         out.push_back(std::move(rule));
     }
     return out;
@@ -105,10 +107,10 @@ Result<ShapeSet> shapes_needed(const ShapeSet& in_force, const Entries& stay, co
                 place->second.id = old == in_force.end() ? static_cast<__u8>(id) : old->second.id;
                 used.insert(place->second.id);
                 if (out.size() > HW_MAX_SHAPES)
-                    return fail(ErrorKind::usage,
-                                "the rules would look at packets in more than {} different ways (combinations of "
-                                "selector kinds, prefix lengths and cgroup depths): use fewer kinds or prefix lengths",
-                                +HW_MAX_SHAPES);
+                    return fail(
+                        ErrorKind::usage,
+                        "the rules would look at packets in more than {} different ways (combinations of selector kinds, prefix lengths and cgroup depths): use fewer kinds or prefix lengths",
+                        +HW_MAX_SHAPES);
             }
             place->second.max_rank = std::max<__u64>(place->second.max_rank, rule.rank);
             set_filter_bit(place->second, entry.key);

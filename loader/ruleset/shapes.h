@@ -1,4 +1,5 @@
-// The shapes of a version: in which ways packets look for rules, with their ids, highest ranks and filters (abi.h,
+// SPDX-License-Identifier: MIT
+// The shapes of a version: the ways in which packets look for rules, with ids, highest ranks and filters (abi.h,
 // hw_shape_table; tuple space search, Srinivasan 1999).
 #pragma once
 
@@ -19,7 +20,7 @@ namespace headwind {
 
 struct CompiledRule {
     const RuleRecord* record = nullptr;
-    std::vector<SelectorEntry> entries;  // with shape ids once assign_shapes has run
+    std::vector<SelectorEntry> entries;  // with shape ids once put_shape_ids() has run
     std::uint64_t rank = 0;
 };
 Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& records);
@@ -27,24 +28,24 @@ Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& rec
 struct ShapeLess {
     bool operator()(const hw_shape& a, const hw_shape& b) const { return std::memcmp(&a, &b, sizeof(a)) < 0; }
 };
-// naked shape -> shape with id, max_rank and filter
+// The shapes with id, max_rank and filter, by the same shape without them.
 using ShapeSet = std::map<hw_shape, hw_shape, ShapeLess>;
 
 ShapeSet shapes_in_force(const Instance& instance);
-// The shapes that the new set needs. Those in force keep their ids and filters; a new one gets an id that is not in
+// The shapes that the new set needs. Shapes in force keep their ids and filters; a new one gets an id that is not in
 // use.
 Result<ShapeSet> shapes_needed(const ShapeSet& in_force, const Entries& stay, const std::vector<CompiledRule>& add);
 void put_shape_ids(std::vector<CompiledRule>& rules, const ShapeSet& shapes);
-// hw_index_entry.shapes
+// The rule's hw_index_entry.shapes.
 __u64 shape_bits(const CompiledRule& rule);
 
-// What a transaction does to the filters: entries come, many stay, others go.
+// The change that a transaction makes to the filters: entries come, many stay, others go.
 struct FilterChange {
     const std::vector<CompiledRule>&add, &remove;
-    std::size_t staying = 0;  // rules
+    std::size_t staying = 0;  // number of rules
 };
-// Returns hw_shape_table.stale. A filter keeps the bits of what is removed; where so many are kept that it says little,
-// all are made anew. (An entry that goes with this transaction counts once more.)
+// Returns the new hw_shape_table.stale. A filter keeps the bits of removed entries; once so many are kept that it says
+// little, all filters are made anew. (An entry that goes with this transaction counts once more.)
 Result<std::uint32_t> settle_filters(const Instance& instance, const FilterChange& change, ShapeSet& shapes);
 
 void write_table(hw_shape_table& table, const ShapeSet& shapes, bool shares, std::uint32_t stale);

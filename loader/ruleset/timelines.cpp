@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Makes, fills and reads the map of a timeline's steps.
 #include "ruleset/timelines.h"
 
 #include <numeric>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The kernel's maps of steps, one for each timeline, in Instance::timelines.
 #pragma once
 
@@ -11,10 +12,10 @@
 
 namespace headwind {
 
-// Ends with instance.timelines.erase(id).
+// Makes the map of a timeline. It lives until instance.timelines.erase(id).
 Status make_timeline(const Instance& instance, std::uint32_t id, const std::vector<hw_step>& steps);
 
-// As it was made, without the step behind its `count`. Needs CAP_SYS_ADMIN.
+// The timeline as it was made: its first `count` steps, without the one behind them. Needs CAP_SYS_ADMIN.
 Result<std::vector<hw_step>> read_timeline(const Instance& instance, std::uint32_t id, std::uint32_t count);
 
 }  // namespace headwind

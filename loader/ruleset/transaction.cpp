@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Writes the next version beside the one in force, switches to it, and erases what went; repairs what was cut short.
 #include "ruleset/transaction.h"
 
 #include <algorithm>
@@ -34,8 +36,8 @@ hw_shape_table& table_of(Instance& instance, std::uint64_t version)
 std::vector<hw_state_key> state_keys(const RuleRecord& record)
 {
     std::vector<hw_state_key> out;
-    if (record.rule.direction != Direction::in) out.push_back({record.state, HW_OUT});
-    if (record.rule.direction != Direction::out) out.push_back({record.state, HW_IN});
+    if (record.rule.direction != Direction::in) out.push_back({record.stable_id, HW_OUT});
+    if (record.rule.direction != Direction::out) out.push_back({record.stable_id, HW_IN});
     return out;
 }
 
@@ -70,7 +72,7 @@ Status remove_from_entry(const Instance& instance, const hw_key& key, std::uint3
     return empty ? instance.entries.erase(key) : instance.entries.rewrite(key, *entry);
 }
 
-// At a free place. Its id is written last.
+// Writes the rule's entry at a free place of the index. Its id is written last.
 Status write_entry(const Instance& instance, std::size_t place, const CompiledRule& compiled, std::uint64_t version)
 {
     auto [entry, rest] = make_entry(*compiled.record);
@@ -91,7 +93,7 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
 {
     const auto& record = *compiled.record;
     hw_rule rule{};
-    rule.state = record.state;
+    rule.state = record.stable_id;
     rule.rank = compiled.rank;
     rule.born = version;
     rule.died = never;
@@ -101,7 +103,7 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
         rule.deadline = record.pending;
     rule.leased = record.lease != 0 ? 1 : 0;
     const auto& selector = record.rule.selector;
-    if (selector.flows) rule.flows = static_cast<__u32>(selector.flows->threshold);  // 2^32, all of them: 0
+    if (selector.flows) rule.flows = static_cast<__u32>(selector.flows->threshold);  // 2^32 (all) becomes 0
     rule.flow_seed = selector.flow_seed;
     if (const auto& flap = record.rule.flap) {
         rule.flap_period = flap->up + flap->down;
@@ -128,7 +130,7 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
     if (record.lease != 0) {
         hw_lease lease{};
         lease.until = boottime_ns() + record.lease;
-        HW_CHECK(instance.leases.put(record.state, lease));
+        HW_CHECK(instance.leases.put(record.stable_id, lease));
     }
     HW_CHECK(instance.rules.put(record.id, rule));
     for (const auto& entry : compiled.entries) HW_CHECK(add_to_entry(instance, entry.key, compiled, leaving));
@@ -159,22 +161,22 @@ bool any_share(const std::vector<RuleRecord>& records)
                        [](const auto& record) { return record.rule.max_share.has_value(); });
 }
 
-// What of a rule that goes others have, too, or go on with.
+// stable_ids and timelines of rules that go, which other rules have, too, or go on with.
 struct Inherited {
     std::unordered_set<std::uint32_t> states, timelines;
 };
 
-// The description goes last: as long as it is there, the rest can be found again.
+// Erases the rule, its description last: as long as it is there, the rest can be found again.
 Status erase_rule(const Instance& instance, const RuleRecord& record, const Inherited& inherited)
 {
     HW_CHECK(instance.rules.erase(record.id));
     if (record.timeline != 0 && !inherited.timelines.contains(record.timeline))
         HW_CHECK(instance.timelines.erase(record.timeline));
-    if (!inherited.states.contains(record.state)) HW_CHECK(erase_state(instance, record.state));
+    if (!inherited.states.contains(record.stable_id)) HW_CHECK(erase_state(instance, record.stable_id));
     return erase_record(instance, record.id);
 }
 
-// Of these rules in the index.
+// The places of these rules in the index.
 std::vector<std::size_t> places_of(std::span<const hw_index_entry> index, const std::vector<RuleRecord>& records)
 {
     std::vector<std::size_t> out;
@@ -185,7 +187,7 @@ std::vector<std::size_t> places_of(std::span<const hw_index_entry> index, const 
     return out;
 }
 
-// Rules and entries of the next version beside those in force, and its table.
+// The rules that the next version adds, and its table of shapes.
 struct NextVersion {
     std::vector<CompiledRule> add;
     ShapeSet shapes;
@@ -193,6 +195,7 @@ struct NextVersion {
     std::uint32_t stale = 0;
 };
 
+// Writes rules and entries of the next version beside those in force, and its table.
 Status write_next_version(Instance& instance, const Transaction& transaction, const NextVersion& to)
 {
     const std::uint64_t next = instance.control->version + 1;
@@ -211,7 +214,7 @@ Status write_next_version(Instance& instance, const Transaction& transaction, co
     return {};
 }
 
-// From here on the rules of that version are in force.
+// Puts the rules of this version in force.
 void set_version(Instance& instance, std::uint64_t version)
 {
     std::atomic_ref(VersionWriter::of(instance).version).store(version);
@@ -222,31 +225,32 @@ void set_dirty(Instance& instance, bool dirty)
     std::atomic_ref(VersionWriter::of(instance).dirty).store(dirty ? 1 : 0);
 }
 
-// A mark that a transaction left on a rule it did not get to remove.
+// Takes away the mark that a transaction left on a rule it did not get to remove.
 Status unmark_dead(const Instance& instance, std::uint32_t id, hw_rule rule)
 {
     rule.died = never;
     return instance.rules.rewrite(id, rule);
 }
 
-// By the rules that stay or are new.
+// The parts of `gone` that rules in `stay` or `add` inherit.
 Inherited inherited_from(const std::vector<RuleRecord>& gone, const Entries& stay, const std::vector<RuleRecord>& add)
 {
     Inherited out;
     std::unordered_set<std::uint32_t> states, timelines;
     for (const auto& record : gone) {
-        states.insert(record.state);
+        states.insert(record.stable_id);
         if (record.timeline != 0) timelines.insert(record.timeline);
     }
     const auto look = [&](std::uint32_t state, std::uint32_t timeline) {
         if (states.contains(state)) out.states.insert(state);
         if (timelines.contains(timeline)) out.timelines.insert(timeline);
     };
-    // A rule that stays has the state of one that goes if that is the same rule before or after a change that waits.
+    // A rule that stays has the stable_id of one that goes if both are the same rule, before and after a change that
+    // waits.
     const bool shared = stay.may_have(HW_INDEX_PENDING);
     for (const auto& entry : shared ? stay : Entries())
         look(entry->state, entry->flags & HW_INDEX_TIMELINE ? entry.rest().timeline : 0);
-    for (const auto& record : add) look(record.state, record.timeline);
+    for (const auto& record : add) look(record.stable_id, record.timeline);
     return out;
 }
 
@@ -257,17 +261,17 @@ Status make_room_in_index(Instance& instance, std::size_t fresh)
     return grow_index(instance, static_cast<std::size_t>(used) + fresh);
 }
 
-// Which nobody sees any more, but for packets on their way.
+// Erases rules that nobody sees any more, but for packets on their way.
 Status erase_rules(Instance& instance, const std::vector<RuleRecord>& records, const std::vector<CompiledRule>& rules,
                    const Inherited& inherited)
 {
     HW_CHECK(grace_period());
-    std::set<std::uint32_t> states;  // of those with a --max-share
+    std::set<std::uint32_t> states;  // of rules with a --max-share
     for (const auto& rule : rules) {
         for (const auto& entry : rule.entries) HW_CHECK(remove_from_entry(instance, entry.key, rule.record->id));
         HW_CHECK(erase_rule(instance, *rule.record, inherited));
-        if (rule.record->rule.max_share && !inherited.states.contains(rule.record->state))
-            states.insert(rule.record->state);
+        if (rule.record->rule.max_share && !inherited.states.contains(rule.record->stable_id))
+            states.insert(rule.record->stable_id);
     }
     if (!states.empty())
         HW_CHECK(erase_shares(instance, [&states](std::uint32_t state) { return states.contains(state); }));
@@ -329,7 +333,7 @@ Status repair(Instance& instance)
     if (instance.control->dirty == 0) return {};
     HW_CHECK(grace_period());
     const auto version = instance.control->version;
-    std::set<std::uint32_t> alive, states, timelines;  // states, timelines: of those alive
+    std::set<std::uint32_t> alive, states, timelines;  // states (stable_ids) and timelines: of the rules alive
     for (const auto& entry : instance.index->entries.all()) {
         if (!is_in_version(entry, version)) continue;
         alive.insert(entry.id);

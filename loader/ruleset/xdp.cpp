@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Loads the XDP program, and attaches it to devices in the mode that rules want.
 #include "ruleset/xdp.h"
 
 #include <linux/if_link.h>
@@ -26,9 +28,9 @@ struct SkeletonDelete {
 
 using Skeleton = std::unique_ptr<front_bpf, SkeletonDelete>;
 
-// The program over the instance's maps. Native mode takes frames in several buffers (jumbo). Generic mode must not: for
-// a program that does, Linux (6.18) copies the packet and forgets skb->mac_len, and tc finds no Ethernet header. For
-// one that does not, it makes the packet linear.
+// Loads the XDP program over the instance's maps. Native mode takes frames in several buffers (jumbo). Generic mode
+// must not: for a program that does, Linux (6.18) copies the packet and forgets skb->mac_len, and tc finds no Ethernet
+// header. For one that does not, it makes the packet linear.
 Result<Skeleton> load(const Instance& instance, Xdp mode)
 {
     Skeleton skeleton(front_bpf__open());
@@ -52,8 +54,8 @@ Result<Skeleton> load(const Instance& instance, Xdp mode)
     return skeleton;
 }
 
-// In generic mode what we inject at ingress is counted on its way (hw_device.on_return). What is there uncounted when
-// counting begins has arrived long before this.
+// In generic mode, packets that we inject at ingress are counted on their way (hw_device.on_return). Packets that are
+// on their way, uncounted, when counting begins have arrived long before this time has passed.
 constexpr useconds_t settling_us = 20'000;
 
 bool applies_at(const Instance& instance, const RuleRef& rule, std::uint16_t slot)
@@ -63,7 +65,7 @@ bool applies_at(const Instance& instance, const RuleRef& rule, std::uint16_t slo
 }
 
 // The mode that rules want at this device: native or generic if one of them says so, else automatic; off: none has a
-// use for it. `rules`: those that XDP may decide.
+// use for it. `rules`: the rules that XDP may decide.
 Result<Xdp> wish_at(const Instance& instance, std::uint16_t slot, const Entries& rules)
 {
     Xdp wish = Xdp::off;
@@ -76,8 +78,7 @@ Result<Xdp> wish_at(const Instance& instance, std::uint16_t slot, const Entries&
         } else if (by != nullptr && (*by)->xdp != rule->xdp) {
             return fail(
                 ErrorKind::usage,
-                "--xdp {}: {} wants --xdp {} on the same device, which has one XDP program: use that, or change "
-                "{} first",
+                "--xdp {}: {} wants --xdp {} on the same device, which has one XDP program: use that, or change {} first",
                 format_xdp(xdp), rule_name(*by), format_xdp(static_cast<Xdp>((*by)->xdp)), rule_name(*by));
         } else {
             wish = xdp;
@@ -95,10 +96,10 @@ Status check_forced(const Link& link, Xdp mode, bool loopback)
                     "--xdp {}: on {} a packet is decided when it is sent, not when it comes in: use --xdp off", flag,
                     link.name);
     if (link.xdp_program != 0)
-        return fail(ErrorKind::unsupported,
-                    "--xdp {}: another XDP program (id {}) is on {}: use --xdp auto, which leaves it there and decides "
-                    "at tc",
-                    flag, link.xdp_program, link.name);
+        return fail(
+            ErrorKind::unsupported,
+            "--xdp {}: another XDP program (id {}) is on {}: use --xdp auto, which leaves it there and decides at tc",
+            flag, link.xdp_program, link.name);
     const auto driver = mode == Xdp::native ? netlink::driver_of(link.name) : "";
     if (mode == Xdp::native && !hands_metadata_on(driver))
         return fail(
@@ -108,7 +109,7 @@ Status check_forced(const Link& link, Xdp mode, bool loopback)
     return {};
 }
 
-Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xdp mode)
+Status attach_xdp(Instance& instance, std::uint16_t slot, const Link& link, Xdp mode)
 {
     HW_TRY(const auto skeleton, load(instance, mode));  // the link keeps the program
     set_device_flags(instance, slot, HW_DEVICE_XDP);
@@ -117,7 +118,7 @@ Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xd
         usleep(settling_us);
     }
     const auto name = link_name(link.index, "xdp");
-    HW_CHECK(instance.links.remove(name));  // it lost its device
+    HW_CHECK(instance.links.remove(name));  // one that lost its device
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = mode == Xdp::generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
@@ -128,7 +129,7 @@ Status attach_front(Instance& instance, std::uint16_t slot, const Link& link, Xd
     return pin(instance.links, made.get(), name);
 }
 
-Status detach_front(Instance& instance, std::uint16_t slot)
+Status detach_xdp(Instance& instance, std::uint16_t slot)
 {
     const auto ifindex = static_cast<int>(instance.control->devices[slot].ifindex);
     HW_CHECK(detach_link(instance.links, link_name(ifindex, "xdp")));
@@ -136,23 +137,23 @@ Status detach_front(Instance& instance, std::uint16_t slot)
     return {};
 }
 
-// `wish` is not off.
-Status settle_front(Instance& instance, std::uint16_t slot, const Link& link, Xdp wish)
+// Puts the device into the mode `wish`, which is not off.
+Status settle_xdp_at(Instance& instance, std::uint16_t slot, const Link& link, Xdp wish)
 {
     const bool loopback = instance.control->devices[slot].flags & HW_DEVICE_LOOPBACK;
     const bool automatic = wish == Xdp::automatic;
-    const Xdp now = front_on(instance, slot);
+    const Xdp now = xdp_mode_at(instance, slot);
     if (automatic) wish = !loopback && is_for_auto(netlink::driver_of(link.name)) ? Xdp::native : Xdp::off;
     const bool attached_once = instance.control->devices[slot].flags & HW_DEVICE_XDP;
     if (now == wish && (now != Xdp::off || !attached_once)) return {};
-    if (attached_once) HW_CHECK(detach_front(instance, slot));  // or somebody has
+    if (attached_once) HW_CHECK(detach_xdp(instance, slot));  // or somebody has done so
     if (wish == Xdp::off || (automatic && link.xdp_program != 0)) return {};
     Link bare = link;
-    if (now != Xdp::off) bare.xdp_program = 0;  // was ours
+    if (now != Xdp::off) bare.xdp_program = 0;  // the program was ours
     if (!automatic) HW_CHECK(check_forced(bare, wish, loopback));
-    auto attached = attach_front(instance, slot, link, wish);
+    auto attached = attach_xdp(instance, slot, link, wish);
     if (attached) return {};
-    HW_CHECK(detach_front(instance, slot));
+    HW_CHECK(detach_xdp(instance, slot));
     return automatic ? Status{} : attached;  // the driver will not (MTU, queues): tc decides
 }
 
@@ -170,7 +171,7 @@ bool is_for_auto(std::string_view driver)
     return std::find(drivers.begin(), drivers.end(), driver) != drivers.end();
 }
 
-Status settle_fronts(Instance& instance, const Entries& rules)
+Status settle_xdp(Instance& instance, const Entries& rules)
 {
     const auto wanting = rules.with(HW_INDEX_XDP);
     std::vector<Link> links;
@@ -185,23 +186,23 @@ Status settle_fronts(Instance& instance, const Entries& rules)
             return static_cast<__u32>(one.index) == device.ifindex;
         });
         if (wish != Xdp::off && link != links.end())
-            HW_CHECK(settle_front(instance, slot, *link, wish));
+            HW_CHECK(settle_xdp_at(instance, slot, *link, wish));
         else if (device.flags & HW_DEVICE_XDP)
-            HW_CHECK(detach_front(instance, slot));
+            HW_CHECK(detach_xdp(instance, slot));
     }
     return {};
 }
 
-Result<bool> replace_front(Instance& instance, std::uint16_t slot)
+Result<bool> replace_xdp(Instance& instance, std::uint16_t slot)
 {
-    const auto mode = front_on(instance, slot);
+    const auto mode = xdp_mode_at(instance, slot);
     if (mode == Xdp::off) return false;
     HW_TRY(const auto skeleton, load(instance, mode));
     const auto name = link_name(static_cast<int>(instance.control->devices[slot].ifindex), "xdp");
     return replace_link(instance.links, name, bpf_program__fd(skeleton->progs.headwind_front));
 }
 
-Xdp front_on(const Instance& instance, std::uint16_t slot)
+Xdp xdp_mode_at(const Instance& instance, std::uint16_t slot)
 {
     const auto& device = instance.control->devices[slot];
     if (!(device.flags & HW_DEVICE_XDP)) return Xdp::off;

@@ -1,4 +1,5 @@
-// The XDP front (bpf/front.bpf.c): on which devices it sits, as the rules there are want it.
+// SPDX-License-Identifier: MIT
+// The XDP program (bpf/front.bpf.c): attached to the devices where the rules in force want it.
 #pragma once
 
 #include <string_view>
@@ -11,20 +12,21 @@
 
 namespace headwind {
 
-// Does this driver run XDP itself and hand its metadata on with the packet? Since Linux 6.1 or before. What is lost on
-// the way would be decided a second time. (veth does, but XDP on it copies every packet and halves TCP: see
-// is_for_auto.)
+// Whether this driver runs XDP itself and hands its metadata on with the packet, since Linux 6.1 or before. A packet
+// that lost its metadata would be decided a second time.
 bool hands_metadata_on(std::string_view driver);
+// Whether --xdp auto uses XDP with this driver. It does not with veth, which hands metadata on, too: XDP on it copies
+// every packet and halves TCP.
 bool is_for_auto(std::string_view driver);
 
-// Attaches and detaches, so that the front sits exactly where one of the rules wants it. The devices' tc hooks are
-// there. An error: one of the rules wants what cannot be; it names the flag.
-Status settle_fronts(Instance& instance, const Entries& rules);
+// Attaches and detaches the XDP program, so that it is exactly where one of the rules wants it. The devices' tc hooks
+// are there already. An error names the flag of a rule that wants the impossible.
+Status settle_xdp(Instance& instance, const Entries& rules);
 
-// Puts this binary's program in the place of the one there, in the same mode. False: none is there.
-Result<bool> replace_front(Instance& instance, std::uint16_t slot);
+// Puts this binary's XDP program in the place of the one there, in the same mode. False: none is there.
+Result<bool> replace_xdp(Instance& instance, std::uint16_t slot);
 
-// off: there is no front.
-Xdp front_on(const Instance& instance, std::uint16_t slot);
+// The mode of the XDP program at this device; off: there is none.
+Xdp xdp_mode_at(const Instance& instance, std::uint16_t slot);
 
 }  // namespace headwind

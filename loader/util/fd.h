@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Owners of what must be given back: file descriptors and mappings.
 #pragma once
 
@@ -26,7 +27,7 @@ public:
         if (fd_ >= 0) close(fd_);
     }
     int get() const { return fd_; }
-    int release() { return std::exchange(fd_, -1); }  // the caller's from now on
+    int release() { return std::exchange(fd_, -1); }  // the caller owns it from now on
     explicit operator bool() const { return fd_ >= 0; }
 
 private:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Writes to stdout and stderr, and remembers whether anything was lost.
 #include "util/output.h"
 
 #include <fcntl.h>
@@ -17,7 +19,7 @@ namespace {
 std::atomic<int> lost_by = 0;  // errno of the first failure on stdout
 bool pipe_signal_ends = false;
 
-// All of it, or as much as can be written.
+// Writes all of `text`, or as much as can be written.
 void write_all(int fd, std::string_view text)
 {
     while (!text.empty()) {
@@ -32,7 +34,7 @@ void write_all(int fd, std::string_view text)
 
 void prepare_output()
 {
-    // Each for the wrong direction, so that using it fails as before.
+    // Each is opened for the wrong direction, so that using it fails as before.
     constexpr int wrong_way[] = {O_WRONLY, O_RDONLY, O_RDONLY};
     for (int fd = 0; fd <= STDERR_FILENO; ++fd)
         if (fcntl(fd, F_GETFD) < 0) static_cast<void>(open("/dev/null", wrong_way[fd] | O_CLOEXEC));
@@ -65,7 +67,7 @@ void write_out(std::string_view text)
 
 void write_err(std::string_view text)
 {
-    static_cast<void>(is_output_written());  // flushed: a terminal shows both in their order
+    static_cast<void>(is_output_written());  // flushes stdout: a terminal shows both in their order
     write_all(STDERR_FILENO, text);
 }
 

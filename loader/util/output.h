@@ -1,5 +1,6 @@
-// What commands print. It stops none of them half-way: what could not be written on stdout becomes an error when the
-// command is done (main.cpp), and what could not be written on stderr is lost.
+// SPDX-License-Identifier: MIT
+// The output of commands. A failed write stops no command half-way: what could not be written on stdout becomes an
+// error when the command is done (main.cpp), and what could not be written on stderr is lost.
 #pragma once
 
 #include <string_view>
@@ -11,22 +12,22 @@
 
 namespace headwind {
 
-// Before anything is opened or printed: 0, 1 and 2 become nobody's file if the caller closed them, and a reader of ours
-// that goes away (`headwind list | head`) no longer ends us by SIGPIPE.
+// Makes 0, 1 and 2 nobody's file if the caller closed them, and keeps SIGPIPE from ending us when a reader of ours goes
+// away (`headwind list | head`). To be called before anything is opened or printed.
 void prepare_output();
-// In a child, before it becomes another program: as it was for us.
+// Gives SIGPIPE back the action that it had for us: for a child, before it becomes another program.
 void restore_sigpipe();
 
-// Whether all went out that was printed on stdout.
+// Whether all that was printed on stdout went out.
 bool is_output_written();
-// If what is lost is so because the reader went away: ends the process by SIGPIPE, as any other program, if that is how
-// it was started.
+// Ends the process by SIGPIPE, as any other program, if output was lost because the reader went away, and if SIGPIPE
+// would have ended the process as it was started.
 void end_like_a_pipe();
 
 void write_out(std::string_view text);  // to stdout, as it is
 void write_err(std::string_view text);  // to stderr, in one write
 
-// Control characters are shown as \xNN (text.h: harmless).
+// put() prints on stdout, say() on stderr. Control characters are shown as \xNN (text.h: harmless).
 template <class... T>
 void put(fmt::format_string<T...> format, T&&... arguments)
 {
@@ -37,7 +38,8 @@ void say(fmt::format_string<T...> format, T&&... arguments)
 {
     write_err(harmless(fmt::format(format, std::forward<T>(arguments)...)));
 }
-// With a line end. `indent` -1: on one line. What is not UTF-8 (names of devices need not be) becomes U+FFFD.
+// Prints on stdout, with a line end. `indent` -1: on one line. Bytes that are not UTF-8 (names of devices need not be)
+// become U+FFFD.
 void print_json(const nlohmann::json& json, int indent = 2);
 
 }  // namespace headwind

@@ -1,4 +1,6 @@
-// Errors as values. Every function of the loader that can fail returns Result<T>; only main() prints.
+// SPDX-License-Identifier: MIT
+// Errors as values. Every function of the loader that can fail returns Result<T>; main() prints the error of a command,
+// and commands print their output through util/output.h.
 #pragma once
 
 #include <cerrno>
@@ -12,7 +14,7 @@
 
 namespace headwind {
 
-// What kind of failure this is; the process exits with exit_code(kind).
+// The kind of a failure; the process exits with exit_code(kind).
 enum class ErrorKind {
     failed,       // the system refused something; exit 1
     usage,        // the input is wrong; nothing was changed; exit 2
@@ -44,18 +46,18 @@ constexpr int exit_code(ErrorKind kind)
     return 1;
 }
 
-// fail(ErrorKind::usage, "--delay {}: needs a unit", text)
+// Makes an Error: fail(ErrorKind::usage, "--delay {}: needs a unit", text).
 template <class... Args>
 tl::unexpected<Error> fail(ErrorKind kind, fmt::format_string<Args...> format, Args&&... args)
 {
     return tl::unexpected(Error{kind, fmt::format(format, std::forward<Args>(args)...)});
 }
 
-// What changing anything takes, to close the message of an ErrorKind::permission.
+// The privileges that changing anything takes, to close the message of an ErrorKind::permission.
 inline constexpr const char* privileges_needed = " (needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)";
 
-// A system call failed: `what` names it for the reader ("create headwind0"); `error` is an errno value.
-// EPERM and EACCES become ErrorKind::permission.
+// The Error for a failed system call: `what` names the call for the reader ("create headwind0"); `error` is an errno
+// value. EPERM and EACCES become ErrorKind::permission.
 inline tl::unexpected<Error> fail_errno(int error, std::string_view what)
 {
     const bool denied = error == EPERM || error == EACCES;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Splits, trims and escapes text, and checks its UTF-8.
 #include "util/text.h"
 
 #include <algorithm>
@@ -11,7 +13,7 @@ namespace {
 
 constexpr std::size_t max_shown = 60;
 
-// Bytes of the character that `text` starts with; 0 if that is no valid UTF-8 or a control character.
+// The number of bytes of the character that `text` starts with; 0 if that is no valid UTF-8 or a control character.
 std::size_t plain_character(std::string_view text)
 {
     const auto first = static_cast<unsigned char>(text.front());
@@ -30,7 +32,7 @@ std::size_t plain_character(std::string_view text)
     return code < least[length] || code > 0x10ffff || surrogate ? 0 : length;
 }
 
-// Off the front of `text`, which is not empty; what is not plain as \xNN.
+// Takes a character off the front of `text`, which is not empty; a byte that is not plain becomes \xNN.
 std::string take_character(std::string_view& text)
 {
     const std::size_t length = plain_character(text);
@@ -58,7 +60,7 @@ std::string lowered(std::string_view text)
 Result<std::vector<std::string>> split_words(std::string_view line)
 {
     std::vector<std::string> words;
-    bool inside = false;  // a word, which may be empty: ''
+    bool inside = false;  // inside a word, which may be empty: ''
     char quote = 0;
     for (std::size_t i = 0; i < line.size(); ++i) {
         const char c = line[i];

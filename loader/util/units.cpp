@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Parses and formats durations, rates, probabilities and sizes with integers only.
 #include "util/units.h"
 
 #include <algorithm>
@@ -5,12 +7,11 @@
 #include <limits>
 #include <span>
 
+#include "util/int128.h"
 #include "util/text.h"
 
 namespace headwind {
 namespace {
-
-__extension__ using u128 = unsigned __int128;
 
 constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t always = std::uint64_t{1} << 32;  // threshold of 100%
@@ -21,7 +22,7 @@ struct Unit {
     std::uint64_t factor;  // in the dimension's base unit
 };
 
-// What the parsers of one kind of quantity have in common.
+// The units of one kind of quantity, and the words for errors about it.
 struct Dimension {
     std::span<const Unit> units;
     std::string_view unit_list;  // the units as errors list them
@@ -110,7 +111,8 @@ bool append_digits(std::uint64_t& value, std::string_view digits)
     return true;
 }
 
-// Digits, optionally with a point and more digits: no sign, no exponent, no comma. Cuts them and blanks after them off.
+// Cuts a number and the blanks after it off the front of `rest`: digits, optionally with a point and more digits; no
+// sign, no exponent, no comma.
 Result<Number> take_number(std::string_view& rest, std::string_view example)
 {
     if (rest.empty()) return fail(ErrorKind::usage, "empty: write {}", example);
@@ -199,7 +201,7 @@ std::string_view without_per_second(std::string_view unit)
     return unit;
 }
 
-// "mbps", "MB/s", "kb": bytes to some, bits to others. Says how to write either.
+// The error for "mbps", "MB/s" or "kb", which are bytes to some and bits to others. It says how to write either.
 tl::unexpected<Error> ambiguous_rate(const Number& number, std::string_view typed, const Unit& bits)
 {
     const std::string_view why =
@@ -242,7 +244,7 @@ tl::unexpected<Error> missing_percent(const Number& number)
     return fail(ErrorKind::usage, "needs '%': write {}% or {}%", text, decimal_text(whole, fraction, number.scale));
 }
 
-// Rounded to nearest; `number` is at most 100.
+// The threshold, rounded to nearest; `number` is at most 100.
 std::uint64_t percent_to_threshold(const Number& number)
 {
     const u128 percent = u128{number.whole} * number.scale + number.fraction;
@@ -261,7 +263,7 @@ Result<std::uint64_t> parse_duration(std::string_view text)
     if (rest == "0") return 0;
 
     std::uint64_t total = 0;
-    std::uint64_t previous = largest;  // the factor before this one
+    std::uint64_t previous = largest;  // the factor of the unit before this one
     do {
         HW_TRY(const Number number, take_number(rest, dimension.example));
         const auto end =
@@ -348,7 +350,7 @@ std::string format_duration(std::uint64_t nanoseconds)
 std::string format_rate(std::uint64_t bits_per_second)
 {
     const Unit* best = &rate_units.front();
-    for (const Unit& unit : std::span(rate_units).first(5)) {  // the decimal ones
+    for (const Unit& unit : std::span(rate_units).first(5)) {  // the decimal units
         if (bits_per_second >= unit.factor) best = &unit;
     }
     return fmt::format("{}{}", quotient_text(bits_per_second, best->factor), best->name);
@@ -371,7 +373,7 @@ std::string format_probability(Probability probability)
 std::string format_size(std::uint64_t bytes)
 {
     const Unit* best = &size_units.front();
-    for (const Unit& unit : std::span(size_units).first(4)) {  // the decimal ones
+    for (const Unit& unit : std::span(size_units).first(4)) {  // the decimal units
         if (bytes >= unit.factor) best = &unit;
     }
     std::string text = fmt::format("{}{}", quotient_text(bytes, best->factor), best->name);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Text with units -> valid numbers, and back. Pure; no rounding surprises: what is printed parses to the same value.
 // Every parser refuses: missing or unknown unit, NaN, infinity, negative, overflow, empty text, trailing junk. Blanks
 // around the text and between number and unit are accepted (" 10 % " is 10%). Values that are no whole number of the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Parses TZif files, with the rule at their end, and finds a zone's offset at a time and its next change.
 #include "util/zone.h"
 
 #include <algorithm>
@@ -13,7 +15,7 @@ namespace {
 namespace chrono = std::chrono;
 
 constexpr std::int64_t hour = 3600, day = 24 * hour;  // s
-constexpr std::int64_t furthest = 26 * hour;          // from UTC; this and the next as RFC 8536 has it
+constexpr std::int64_t furthest = 26 * hour;          // from UTC; this limit and the next as RFC 8536 has them
 constexpr std::int64_t furthest_time = std::int64_t{1} << 59;
 
 // ---- the file ----
@@ -25,7 +27,7 @@ struct Counts {
     std::size_t is_utc = 0, is_standard = 0, leaps = 0, times = 0, types = 0, characters = 0;
 };
 
-// Big endian. The caller has seen to it that the bytes are there.
+// A big-endian number. The caller has seen to it that the bytes are there.
 std::uint64_t number_at(std::string_view bytes, std::size_t at, std::size_t size)
 {
     std::uint64_t value = 0;
@@ -44,10 +46,11 @@ tl::unexpected<Error> damaged(std::string_view what)
     return fail(ErrorKind::failed, "no time zone (TZif) file: {}", what);
 }
 
-// One of the file's two blocks: all of it again with longer times follows the first.
+// One of the file's two blocks: the second is all of the first again with longer times.
 struct Block {
     Counts counts;
-    std::size_t time_size = 4, begin = 0, types = 0, end = 0;  // bytes from the file's begin; `end`: behind it
+    // `begin`, `types` and `end`: bytes from the file's begin; `end` is behind the block.
+    std::size_t time_size = 4, begin = 0, types = 0, end = 0;
 };
 
 Result<Block> block_at(std::string_view bytes, std::size_t at, std::size_t time_size)
@@ -90,7 +93,7 @@ Status read_block(std::string_view bytes, const Block& block, Zone& zone)
 struct Date {
     enum class Kind { month, julian, zero_based } kind = Kind::zero_based;
     unsigned month = 0, week = 0, number = 0;  // number: the weekday, or the day of the year
-    std::int64_t time = 2 * hour;              // s from midnight; may be below 0, and days
+    std::int64_t time = 2 * hour;              // s from midnight; may be below 0, or days long
 };
 
 struct Footer {
@@ -105,7 +108,7 @@ bool take(std::string_view& rest, char c)
     return true;
 }
 
-// Digits, at most `most`.
+// Takes digits off; their number is at most `most`.
 bool take_number(std::string_view& rest, unsigned most, unsigned& value)
 {
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), value);
@@ -114,7 +117,7 @@ bool take_number(std::string_view& rest, unsigned most, unsigned& value)
     return true;
 }
 
-// "EST" or "<-03>"
+// Takes a name off: "EST" or "<-03>".
 bool take_zone_name(std::string_view& rest)
 {
     const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
@@ -127,7 +130,7 @@ bool take_zone_name(std::string_view& rest)
     return true;
 }
 
-// "[+-]h[:m[:s]]"
+// Takes a time off: "[+-]h[:m[:s]]".
 bool take_time(std::string_view& rest, unsigned most_hours, std::int64_t& seconds)
 {
     const bool negative = take(rest, '-');
@@ -141,7 +144,7 @@ bool take_time(std::string_view& rest, unsigned most_hours, std::int64_t& second
     return true;
 }
 
-// West of Greenwich is positive there.
+// Takes an offset off. In the text, west of Greenwich is positive.
 bool take_offset(std::string_view& rest, std::int32_t& offset)
 {
     std::int64_t west = 0;
@@ -150,7 +153,7 @@ bool take_offset(std::string_view& rest, std::int32_t& offset)
     return true;
 }
 
-// ",M3.5.0/3", ",J60" or ",59/-1"
+// Takes a date off: ",M3.5.0/3", ",J60" or ",59/-1".
 bool take_date(std::string_view& rest, Date& date)
 {
     if (!take(rest, ',')) return false;
@@ -180,7 +183,7 @@ std::optional<Footer> parse_footer(std::string_view text)
     return out;
 }
 
-// As if local time were UTC.
+// The unix time of the date, as if local time were UTC.
 std::int64_t date_in(chrono::year year, const Date& date)
 {
     chrono::sys_days found = year / chrono::January / 1;
@@ -212,18 +215,19 @@ void add_changes(const Footer& footer, std::int64_t now, Zone& zone)
         if (zone.changes.empty() || at > last) zone.changes.push_back({at, offset});
     };
     if (zone.changes.empty()) zone.offset = footer.standard;
-    if (!footer.turns) return;  // the last change has led there
+    if (!footer.turns) return;  // the last change has led to the standard offset
     const auto known = static_cast<std::ptrdiff_t>(zone.changes.size());
     for (auto year = year_of(std::clamp<std::int64_t>(last, 0, now)); year <= year_of(now) + chrono::years(2); ++year) {
         add(date_in(year, footer.turns->first) - footer.standard, footer.summer);
         add(date_in(year, footer.turns->second) - footer.summer, footer.standard);
     }
-    // In the south summer ends first. Where it never does, the end of a year's is the begin of the next, which counts.
+    // In the south, summer time ends earlier in the year than it begins. Where it never ends, the end in one year is at
+    // the begin in the next, which counts.
     std::stable_sort(zone.changes.begin() + known, zone.changes.end(),
                      [](const ZoneChange& a, const ZoneChange& b) { return a.at < b.at; });
 }
 
-// The first change after that.
+// The first change of the zone's offset after `now`.
 std::vector<ZoneChange>::const_iterator next_change(const Zone& zone, std::int64_t now)
 {
     return std::upper_bound(zone.changes.begin(), zone.changes.end(), now,

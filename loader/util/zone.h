@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A time zone as the host has it (/etc/localtime, a TZif file: RFC 8536) and what the datapath needs of it. Pure: the C
 // library would read one zone for a process, the caller's.
 #pragma once
@@ -17,14 +18,14 @@ struct ZoneChange {
     friend bool operator==(const ZoneChange&, const ZoneChange&) = default;
 };
 
-// UTC as it stands here.
+// A time zone; by default UTC.
 struct Zone {
     std::string name;                 // "Europe/Berlin"; empty: unknown
     std::int32_t offset = 0;          // before all changes
-    std::vector<ZoneChange> changes;  // ascending; those that a rule makes without end: until two years after `now`
+    std::vector<ZoneChange> changes;  // ascending; a rule's, which have no end, reach until two years after `now`
 };
 
-// `now`: unix time, s.
+// Reads a TZif file. `now`: unix time, s.
 Result<Zone> parse_zone(std::string_view bytes, std::int64_t now);
 
 std::int32_t offset_at(const Zone& zone, std::int64_t now);
@@ -36,7 +37,7 @@ struct LocalClock {
     friend bool operator==(const LocalClock&, const LocalClock&) = default;
 };
 
-// `now`: unix time, s; `ahead`: CLOCK_TAI minus CLOCK_REALTIME, s.
+// The clock of the zone. `now`: unix time, s; `ahead`: CLOCK_TAI minus CLOCK_REALTIME, s.
 LocalClock local_clock(const Zone& zone, std::int64_t now, std::int64_t ahead);
 
 }  // namespace headwind

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Computes the delays that an impairment should give, and simulates the order.
 #include "verify/expected.h"
 
 #include <algorithm>
@@ -17,7 +19,8 @@ double normal_cdf(double z)
     return std::erfc(-z / std::numbers::sqrt2) / 2;
 }
 
-// Cut at the tails, where nothing is left; at no delay, where what is below stays.
+// The normal distribution, cut at the tails, where nothing is left. (expected_delay() also cuts it at no delay, where
+// the mass below stays.)
 double cut_normal_cdf(double z)
 {
     const double outside = normal_cdf(-tail);
@@ -36,14 +39,14 @@ double draw_delay(const Impairment& impairment, std::mt19937_64& random)
     return std::max(0.0, delay + jitter * z);
 }
 
-// One run: the ratio of reordered packets among those that came.
+// The ratio of reordered packets among those that came, in one run of the model.
 double simulate(const Impairment& impairment, const std::vector<std::int64_t>& sent, std::mt19937_64& random)
 {
     const double lost = 1 - (1 - probability_of(impairment.loss)) * (1 - probability_of(impairment.corrupt));
     std::bernoulli_distribution is_lost(lost), is_double(probability_of(impairment.duplicate)),
         is_early(probability_of(impairment.reorder));
     std::vector<std::pair<double, std::uint32_t>> arrivals;
-    std::uint32_t held = 0;  // since the last early one
+    std::uint32_t held = 0;  // packets since the last early one
     for (std::size_t i = 0; i < sent.size(); ++i) {
         if (is_lost(random)) continue;
         for (int copies = is_double(random) ? 2 : 1; copies > 0; --copies) {
@@ -73,42 +76,44 @@ double probability_of(const std::optional<Probability>& probability)
     return probability ? static_cast<double>(probability->threshold) / 4294967296.0 : 0;
 }
 
-void set_moments(Law& law)
+void set_moments(ExpectedDelay& distribution)
 {
     constexpr int cells = 4096;
-    const double width = (law.high - law.low) / cells;
+    const double width = (distribution.high - distribution.low) / cells;
     const auto moment = [&](auto value) {
-        double sum = value(law.low) * law.cdf(law.low), before = law.cdf(law.low);
+        double sum = value(distribution.low) * distribution.cdf(distribution.low),
+               before = distribution.cdf(distribution.low);
         for (int i = 0; i < cells; ++i) {
-            const double left = law.low + i * width, here = law.cdf(left + width);
+            const double left = distribution.low + i * width, here = distribution.cdf(left + width);
             sum += value(left + width / 2) * (here - before);
             before = here;
         }
         return sum;
     };
-    law.mean = moment([](double x) { return x; });
-    const double variance = moment([&](double x) { return std::pow(x - law.mean, 2); });
-    law.sd = std::sqrt(variance);
-    law.kurtosis = moment([&](double x) { return std::pow(x - law.mean, 4); }) / (variance * variance);
+    distribution.mean = moment([](double x) { return x; });
+    const double variance = moment([&](double x) { return std::pow(x - distribution.mean, 2); });
+    distribution.sd = std::sqrt(variance);
+    distribution.kurtosis =
+        moment([&](double x) { return std::pow(x - distribution.mean, 4); }) / (variance * variance);
 }
 
-Law jitter_law(const Impairment& impairment)
+ExpectedDelay expected_delay(const Impairment& impairment)
 {
     const auto delay = static_cast<double>(impairment.delay), jitter = static_cast<double>(impairment.jitter);
-    Law law;
+    ExpectedDelay distribution;
     if (impairment.distribution == Distribution::uniform) {
-        law.low = std::max(0.0, delay - jitter);
-        law.high = delay + jitter;
-        law.cdf = [=](double x) { return std::clamp((x - delay + jitter) / (2 * jitter), 0.0, 1.0); };
-        law.density = 1 / (2 * jitter);
+        distribution.low = std::max(0.0, delay - jitter);
+        distribution.high = delay + jitter;
+        distribution.cdf = [=](double x) { return std::clamp((x - delay + jitter) / (2 * jitter), 0.0, 1.0); };
+        distribution.density = 1 / (2 * jitter);
     } else {
-        law.low = std::max(0.0, delay - tail * jitter);
-        law.high = delay + tail * jitter;
-        law.cdf = [=](double x) { return x < 0 ? 0.0 : cut_normal_cdf((x - delay) / jitter); };
-        law.density = 1 / (jitter * std::sqrt(2 * std::numbers::pi));
+        distribution.low = std::max(0.0, delay - tail * jitter);
+        distribution.high = delay + tail * jitter;
+        distribution.cdf = [=](double x) { return x < 0 ? 0.0 : cut_normal_cdf((x - delay) / jitter); };
+        distribution.density = 1 / (jitter * std::sqrt(2 * std::numbers::pi));
     }
-    set_moments(law);
-    return law;
+    set_moments(distribution);
+    return distribution;
 }
 
 double early_share(const Impairment& impairment)
@@ -119,7 +124,7 @@ double early_share(const Impairment& impairment)
 
 double early_p_value(std::uint64_t k, std::uint64_t n, double probability, std::uint32_t gap)
 {
-    // The first of all needs no gap before it in the model, but has one: hence k, not k - 1.
+    // The first early packet, too, has a gap before it: hence k gaps, not k - 1.
     const auto at_least = [&](std::uint64_t events) {
         if (events == 0) return 1.0;
         const std::uint64_t held = events * (gap - 1ULL);

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Makes the rows of the table: counts, times, order, rate and answers, each with its interval.
 #include "verify/judge.h"
 
 #include <algorithm>
@@ -11,9 +13,9 @@ namespace headwind::verify {
 namespace {
 
 constexpr double alpha = 1e-6;
-constexpr double sigmas = 4.892;  // of a normal law, beyond which alpha is left, on both sides
+constexpr double sigmas = 4.892;  // a normal distribution has alpha beyond them, on both sides together
 
-constexpr double delay_exact_ns = 500'000, delay_exact = 0.01;  // whichever is more
+constexpr double delay_exact_ns = 500'000, delay_exact = 0.01;  // the larger one is used
 constexpr double jitter_exact = 0.01, rate_exact = 0.01, order_exact = 0.005;
 
 struct Moments {
@@ -35,7 +37,7 @@ Moments moments(const std::vector<double>& values)
     return out;
 }
 
-// How often each number came.
+// The number of times that each sequence number came.
 std::map<std::uint32_t, unsigned> copies_of(const Stream& stream)
 {
     std::map<std::uint32_t, unsigned> out;
@@ -43,8 +45,8 @@ std::map<std::uint32_t, unsigned> copies_of(const Stream& stream)
     return out;
 }
 
-// One-way delays, ns, of the packets that came once: of two copies the first would be chosen, or one had to wait for
-// the other.
+// The one-way delays, in ns, of the packets that came once. Packets that came twice would bias them: the first copy
+// would be chosen, or one copy had to wait for the other.
 std::vector<double> single_delays(const Stream& stream)
 {
     const auto copies = copies_of(stream);
@@ -66,7 +68,7 @@ Row judged(Row row)
     return row;
 }
 
-// Nothing was there to measure: the rows that count packets say whether that is right.
+// A row for which nothing was there to measure. The rows that count packets say whether that is right.
 Row unmeasured(std::string what, Unit unit, double asked, std::string why)
 {
     Row row;
@@ -103,8 +105,8 @@ Row none_of(std::string what, std::uint64_t k, std::uint64_t n)
 
 // ---- counts ---------------------------------------------------------------------------------------------------------
 
-// Packets of which the kernel found at least one damaged copy. With duplicates that is an estimate: both copies of a
-// packet are damaged.
+// The number of packets of which the kernel found at least one damaged copy. With duplicates it is an estimate: both
+// copies of a packet are damaged.
 std::uint64_t damaged(const Stream& stream, double duplicate)
 {
     return static_cast<std::uint64_t>(std::llround(static_cast<double>(stream.checksum_errors) / (1 + duplicate)));
@@ -117,7 +119,7 @@ void judge_counts(const Impairment& asked, const Stream& stream, std::vector<Row
     const std::uint64_t sent = stream.sent.size(), came = copies_of(stream).size(), missing = sent - came;
     const std::uint64_t bad = asked.corrupt ? std::min(damaged(stream, duplicate), missing) : 0;
     auto lost = statistics::binomial_acceptance(sent, loss, alpha);
-    if (asked.corrupt && asked.duplicate) {  // what the estimate may be wrong by
+    if (asked.corrupt && asked.duplicate) {  // adds the error that the estimate may have
         const auto off =
             static_cast<std::uint64_t>(std::ceil(sigmas * std::sqrt(static_cast<double>(sent) * corrupt * duplicate)));
         lost = {lost.low - std::min(off, lost.low), std::min(lost.high + off, sent)};
@@ -128,7 +130,7 @@ void judge_counts(const Impairment& asked, const Stream& stream, std::vector<Row
     rows.push_back(share(what, missing - bad, sent, loss, lost));
     if (asked.corrupt) {
         rows.push_back(share("corruption", bad, bad + came, corrupt));
-        // Each one that is missing beyond loss has been found by the receiver's checksum, and none was read.
+        // Each packet that is missing beyond loss has been found by the receiver's checksum, and none was read.
         rows.push_back(none_of("damaged, read", stream.wrong_bytes, stream.arrivals.size() + stream.wrong_bytes));
         if (!asked.loss && !asked.duplicate)
             rows.push_back(judged({"damaged, found",
@@ -151,8 +153,8 @@ void judge_counts(const Impairment& asked, const Stream& stream, std::vector<Row
 
 // ---- times ----------------------------------------------------------------------------------------------------------
 
-// Largest distance from the law, where it has no mass in one point: above `from`.
-double distance_above(double from, std::vector<double> sample, const Law& law, double shift)
+// The largest distance from the distribution above `from`, where it has no mass in one point.
+double distance_above(double from, std::vector<double> sample, const ExpectedDelay& distribution, double shift)
 {
     std::sort(sample.begin(), sample.end());
     const auto n = static_cast<double>(sample.size());
@@ -160,7 +162,7 @@ double distance_above(double from, std::vector<double> sample, const Law& law, d
     for (std::size_t i = 0; i < sample.size(); ++i) {
         const double x = sample[i] - shift;
         if (x <= from) continue;
-        const double part = static_cast<double>(i) / n, expected = law.cdf(x);
+        const double part = static_cast<double>(i) / n, expected = distribution.cdf(x);
         distance = std::max({distance, expected - part, part + 1 / n - expected});
     }
     return distance;
@@ -169,60 +171,65 @@ double distance_above(double from, std::vector<double> sample, const Law& law, d
 struct Delays {
     std::vector<double> added;  // beyond the bare path's mean, ns
     Moments bare;
-    double exact = 0;  // how far the mean may be off, but for chance
+    double exact = 0;  // the allowed error of the mean, chance aside
 };
 
-void judge_jitter(const Impairment& asked, const Law& law, const Delays& delays, std::vector<Row>& rows)
+void judge_jitter(const Impairment& asked, const ExpectedDelay& distribution, const Delays& delays,
+                  std::vector<Row>& rows)
 {
     const auto n = static_cast<double>(delays.added.size());
     const auto seen = moments(delays.added);
     const double sd = std::sqrt(std::max(0.0, seen.sd * seen.sd - delays.bare.sd * delays.bare.sd));
-    const double off =
-        sigmas * law.sd * std::sqrt((law.kurtosis - 1) / (4 * n)) + jitter_exact * law.sd + delays.bare.sd;
+    const double off = sigmas * distribution.sd * std::sqrt((distribution.kurtosis - 1) / (4 * n)) +
+                       jitter_exact * distribution.sd + delays.bare.sd;
     rows.push_back(judged({"jitter",
                            Unit::nanoseconds,
-                           law.sd,
+                           distribution.sd,
                            sd,
-                           std::max(0.0, law.sd - off),
-                           law.sd + off,
+                           std::max(0.0, distribution.sd - off),
+                           distribution.sd + off,
                            fmt::format("standard deviation, {} packets", delays.added.size()),
                            {}}));
-    // The mean has a row of its own: here it is the law's shape that counts.
-    const double shift = std::clamp(seen.mean - law.mean, -delays.exact, delays.exact);
-    const bool point = law.cdf(law.low) > 0;
+    // The mean has a row of its own: here only the distribution's shape counts.
+    const double shift = std::clamp(seen.mean - distribution.mean, -delays.exact, delays.exact);
+    const bool point = distribution.cdf(distribution.low) > 0;
     const double from =
-        point ? law.low + std::max(0.05 * static_cast<double>(asked.delay), sigmas * delays.bare.sd) : -HUGE_VAL;
-    const double most = statistics::ks_critical(alpha, n) + std::min(1.0, law.density * delays.bare.sd);
-    const char* name = asked.distribution == Distribution::normal ? "law (normal)" : "law (uniform)";
+        point ? distribution.low + std::max(0.05 * static_cast<double>(asked.delay), sigmas * delays.bare.sd)
+              : -HUGE_VAL;
+    const double most = statistics::ks_critical(alpha, n) + std::min(1.0, distribution.density * delays.bare.sd);
+    const char* name = asked.distribution == Distribution::normal ? "distribution (normal)" : "distribution (uniform)";
     rows.push_back(judged({name,
                            Unit::distance,
                            0,
-                           distance_above(from, delays.added, law, shift),
+                           distance_above(from, delays.added, distribution, shift),
                            0,
                            most,
                            "Kolmogorov-Smirnov distance",
                            {}}));
 }
 
-// Held packets only: those that came in less than half the delay.
-Law held_law(const Law& law, double limit)
+// The distribution of held packets only: packets that came in less than `limit`, half the delay, are left out.
+ExpectedDelay expected_held(const ExpectedDelay& distribution, double limit)
 {
-    const double below = law.cdf(limit);
-    if (below == 0) return law;
-    Law held = law;
+    const double below = distribution.cdf(limit);
+    if (below == 0) return distribution;
+    ExpectedDelay held = distribution;
     held.low = limit;
-    held.cdf = [law, below, limit](double x) { return x < limit ? 0 : (law.cdf(x) - below) / (1 - below); };
-    held.density = law.density / (1 - below);
+    held.cdf = [distribution, below, limit](double x) {
+        return x < limit ? 0 : (distribution.cdf(x) - below) / (1 - below);
+    };
+    held.density = distribution.density / (1 - below);
     set_moments(held);
     return held;
 }
 
-void judge_early(const Impairment& asked, const std::optional<Law>& law, std::uint64_t early, std::uint64_t n,
-                 std::vector<Row>& rows)
+void judge_early(const Impairment& asked, const std::optional<ExpectedDelay>& distribution, std::uint64_t early,
+                 std::uint64_t n, std::vector<Row>& rows)
 {
-    const double f = early_share(asked), mixed = law ? law->cdf(static_cast<double>(asked.delay) / 2) : 0;
-    // Which of them may go early is not known where copies and damaged packets are counted, too: then as if each may,
-    // which varies more.
+    const double f = early_share(asked),
+                 mixed = distribution ? distribution->cdf(static_cast<double>(asked.delay) / 2) : 0;
+    // Where copies and damaged packets are counted, too, it is not known which packets may go early. The interval is
+    // then as if each may, which varies more.
     const bool exact = mixed == 0 && !asked.duplicate && !asked.corrupt;
     const double p = f + (1 - f) * mixed;
     if (!exact || asked.reorder_gap == 1) return rows.push_back(share("early", early, n, p));
@@ -247,10 +254,10 @@ void judge_delay(const Impairment& asked, const Stream& stream, const Moments& b
         else
             delays.added.push_back(value - bare.mean);
     }
-    std::optional<Law> all, held;
+    std::optional<ExpectedDelay> all, held;
     if (asked.jitter != 0) {
-        all = jitter_law(asked);
-        held = asked.reorder ? held_law(*all, limit) : *all;
+        all = expected_delay(asked);
+        held = asked.reorder ? expected_held(*all, limit) : *all;
     }
     const auto n = delays.added.size();
     if (n == 0) {
@@ -273,7 +280,7 @@ void judge_delay(const Impairment& asked, const Stream& stream, const Moments& b
     if (asked.reorder) judge_early(asked, all, early, early + n, rows);
 }
 
-// RFC 4737's ratio, at the spacing that was used.
+// Judges the order by RFC 4737's ratio, at the spacing that was used.
 void judge_order(const Impairment& asked, const Stream& stream, const Moments& bare, std::vector<Row>& rows)
 {
     std::vector<std::uint32_t> sequences;

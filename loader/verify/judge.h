@@ -1,7 +1,9 @@
-// Does what arrived fit what was asked? Pure: an impairment and samples of traffic in, rows of a table out.
+// SPDX-License-Identifier: MIT
+// Judges whether the traffic that arrived fits the impairment that was asked for. Pure: an impairment and samples of
+// traffic in, rows of a table out.
 //
-// Every row has an interval of values that are allowed. Chance may leave it once in a million (alpha 1e-6); the bare
-// path, measured before the rule was there, is given what it varied itself.
+// Every row has an interval of allowed values. Chance may leave it once in a million (alpha 1e-6); it has room for the
+// variation of the bare path, measured before the rule was there.
 #pragma once
 
 #include <cstdint>
@@ -20,23 +22,23 @@ struct Arrival {
 
 // Numbered packets, sent one by one.
 struct Stream {
-    std::vector<std::int64_t> sent;     // by number: when; CLOCK_MONOTONIC, ns
-    std::vector<Arrival> arrivals;      // as they came
-    std::uint64_t failed = 0;           // that send() refused, or told of
-    std::uint64_t checksum_errors = 0;  // that the receiving kernel found
-    std::uint64_t wrong_bytes = 0;      // packets of which the application read other bytes than were sent
+    std::vector<std::int64_t> sent;     // times, by number; CLOCK_MONOTONIC, ns
+    std::vector<Arrival> arrivals;      // in the order they came
+    std::uint64_t failed = 0;           // packets that send() refused, or reported as dropped
+    std::uint64_t checksum_errors = 0;  // wrong checksums that the receiving kernel found
+    std::uint64_t wrong_bytes = 0;      // packets from which the application read other bytes than were sent
 };
 
-// More than the rate lets through.
+// Packets, more of them than the rate lets through.
 struct Flood {
     std::uint64_t frame_bytes = 0;  // without FCS
     std::uint64_t sent = 0;
-    std::int64_t begin = 0, end = 0;    // of sending; CLOCK_MONOTONIC, ns
-    std::vector<std::int64_t> arrived;  // when
+    std::int64_t begin = 0, end = 0;    // the time of sending; CLOCK_MONOTONIC, ns
+    std::vector<std::int64_t> arrived;  // times; CLOCK_MONOTONIC, ns
     std::uint64_t checksum_errors = 0;
 };
 
-// What senders heard of packets that were sent one each.
+// The answers that senders of one packet each got.
 struct Answers {
     std::uint64_t tries = 0;
     std::uint64_t rst = 0;   // ECONNREFUSED
@@ -56,14 +58,14 @@ enum class Unit { nanoseconds, fraction, bits_per_second, distance, packets };
 struct Row {
     std::string what;
     Unit unit = Unit::packets;
-    double asked = 0, measured = 0, low = 0, high = 0;  // low and high: what is allowed
+    double asked = 0, measured = 0, low = 0, high = 0;  // low and high: the allowed interval
     std::string note;                                   // "4965 of 50000"
     std::optional<bool> ok;                             // none: this machine could not measure it
 };
 
 std::vector<Row> judge(const Impairment& asked, const Samples& samples);
 
-// Skipped at the start of a flood, beside the delay, for the queue to fill.
+// The time skipped at the start of a flood, beside the delay, for the queue to fill.
 constexpr std::int64_t flood_settles = 500'000'000;  // ns
 
 }  // namespace headwind::verify

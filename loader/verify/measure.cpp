@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Sends packets in one network namespace, receives them in another, and asks senders for the answers they got.
 #include "verify/measure.h"
 
 #include <arpa/inet.h>
@@ -9,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <random>
 #include <thread>
 
 #include "verify/net.h"
@@ -48,31 +51,25 @@ void sleep_until(std::int64_t when)
 
 // ---- packets --------------------------------------------------------------------------------------------------------
 
-// What a packet starts with. The bytes that follow are made of it, so that each damaged one is seen.
+// The start of a packet. The bytes that follow are made of it, so that each damaged one is seen.
 struct Stamp {
     std::uint32_t run = 0, sequence = 0;
 };
 
-// splitmix64
-std::uint64_t mix(std::uint64_t z)
-{
-    z += 0x9e3779b97f4a7c15ULL;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-}
+// Knuth's MMIX: enough to tell bytes of one packet from those of others.
+using Filler = std::linear_congruential_engine<std::uint64_t, 6364136223846793005, 1442695040888963407, 0>;
 
 void write_packet(std::vector<char>& packet, const Stamp& stamp)
 {
     std::memcpy(packet.data(), &stamp, sizeof(stamp));
-    std::uint64_t word = std::uint64_t{stamp.run} << 32 | stamp.sequence;
-    for (std::size_t at = sizeof(stamp); at < packet.size(); at += sizeof(word)) {
-        word = mix(word);
+    Filler filler(std::uint64_t{stamp.run} << 32 | stamp.sequence);
+    for (std::size_t at = sizeof(stamp); at < packet.size(); at += sizeof(std::uint64_t)) {
+        const auto word = filler();
         std::memcpy(packet.data() + at, &word, std::min(sizeof(word), packet.size() - at));
     }
 }
 
-// Receives in a thread of its own.
+// Receives the packets of a run in a thread of its own.
 class Receiver {
 public:
     Receiver(Fd socket, std::uint32_t run, std::uint64_t payload, std::uint64_t most)
@@ -84,7 +81,7 @@ public:
     ~Receiver() { stop(); }
 
     std::size_t count() const { return count_.load(); }
-    // Until `packets` have come or until `end`.
+    // Waits until `packets` have come, or until `end` (CLOCK_MONOTONIC, ns).
     Status wait(std::size_t packets, std::int64_t end) const
     {
         while (count() < packets && now_ns() < end) {
@@ -98,7 +95,7 @@ public:
         stop_ = true;
         if (thread_.joinable()) thread_.join();
     }
-    std::vector<Arrival> arrivals;  // both: once stopped
+    std::vector<Arrival> arrivals;  // this and wrong_bytes: to be read once stopped
     std::uint64_t wrong_bytes = 0;
 
 private:
@@ -119,7 +116,7 @@ private:
         std::memcpy(&stamp, bytes.data(), sizeof(stamp));
         write_packet(right, stamp);
         const bool good = size == right.size() && std::memcmp(bytes.data(), right.data(), size) == 0;
-        if (good && stamp.run != run_) return;  // late, of the run before
+        if (good && stamp.run != run_) return;  // a late one, from a run before
         if (good && stamp.sequence < most_)
             arrivals.push_back({stamp.sequence, arrived});
         else
@@ -135,7 +132,7 @@ private:
     std::thread thread_;  // last: it uses the others
 };
 
-// The calling thread stays on one CPU as long as this lives: what it sends then stays in order.
+// The calling thread stays on one CPU as long as this lives: the packets that it sends stay in order.
 class OnOneCpu {
 public:
     OnOneCpu()
@@ -160,8 +157,7 @@ std::uint32_t new_run()
     return ++runs;
 }
 
-// False: the kernel reported a drop. A socket's error of a packet before (ICMP) is reported by the next send: that one
-// is sent again.
+// False: the kernel reported a drop. A send that reports the socket's error from a packet before (ICMP) is repeated.
 Result<bool> send_packet(const Fd& socket, const std::vector<char>& packet)
 {
     for (int tries = 0; tries < 3; ++tries) {
@@ -289,7 +285,7 @@ Result<Flood> measure_flood(const Bed& bed, const FloodPace& pace)
 
 namespace {
 
-// What the sockets were told meanwhile.
+// The answers that the sockets are told within `wait`.
 Result<Answers> collect(const std::vector<Fd>& sockets, std::chrono::nanoseconds wait)
 {
     const auto end = now_ns() + wait.count();

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Makes network namespaces, a veth pair between them, and sockets in them, each on a thread that is in the right one.
 #include "verify/net.h"
 
 #include <arpa/inet.h>
@@ -16,11 +18,11 @@ namespace headwind::verify {
 namespace {
 
 constexpr const char* receiver_device = "verify1";
-constexpr const char *sender4 = "192.0.2.1", *receiver4 = "192.0.2.2";  // for documentation: nowhere else
+constexpr const char *sender4 = "192.0.2.1", *receiver4 = "192.0.2.2";  // addresses for documentation: nowhere else
 constexpr const char *sender6 = "2001:db8::1", *receiver6 = "2001:db8::2";
 constexpr int buffer_bytes = 256 << 20;
 
-// In a thread of its own: the caller stays where it is.
+// Runs `work` in the namespace, in a thread of its own: the caller stays where it is.
 template <class Work>
 auto in_namespace(int netns, Work work) -> decltype(work())
 {
@@ -112,7 +114,7 @@ Result<Fd> sending_socket(bool ipv6, std::uint16_t port)
     if (ipv6)
         HW_CHECK(set(out, IPPROTO_IPV6, IPV6_RECVERR, 1));
     else
-        HW_CHECK(set(out, IPPROTO_IP, IP_RECVERR, 1));  // failed sends are told
+        HW_CHECK(set(out, IPPROTO_IP, IP_RECVERR, 1));  // send() tells of failed sends
     const auto there = receiver_address(ipv6, port);
     if (connect(out.get(), there.get(), there.size) != 0) return fail_errno(errno, "verify: connect a UDP socket");
     return out;

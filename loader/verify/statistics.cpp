@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Computes p-values from binomial tails, incomplete gamma functions and the Kolmogorov-Smirnov series.
 #include "verify/statistics.h"
 
 #include <algorithm>
@@ -27,7 +29,7 @@ double lower_tail(std::uint64_t k, std::uint64_t n, double p)
     }
 }
 
-// The smaller tail is summed, so that it is exact however small; the other is the rest.
+// P[X <= k]. The smaller tail is summed, so that it is exact however small; the other is the rest.
 double at_most(std::uint64_t k, std::uint64_t n, double p)
 {
     if (k >= n || p <= 0) return 1;
@@ -38,7 +40,7 @@ double at_most(std::uint64_t k, std::uint64_t n, double p)
 
 double at_least(std::uint64_t k, std::uint64_t n, double p)
 {
-    return k == 0 ? 1 : at_most(n - k, n, 1 - p);  // as many failures at most
+    return k == 0 ? 1 : at_most(n - k, n, 1 - p);  // that is: n - k failures at most
 }
 
 // The zero of a falling function between 0 and 1.
@@ -52,8 +54,8 @@ double bisect(const std::function<double(double)>& falling)
     return (low + high) / 2;
 }
 
-// Regularized incomplete gamma functions P and Q = 1 - P (series and continued fraction, Abramowitz & Stegun 6.5.29,
-// 6.5.31).
+// The regularized incomplete gamma functions P and Q = 1 - P (series and continued fraction, Abramowitz & Stegun
+// 6.5.29, 6.5.31).
 double gamma_p_series(double a, double x)
 {
     double term = 1 / a, sum = term;
@@ -189,13 +191,13 @@ double geometric_p_value(const std::vector<std::uint64_t>& gaps, double p)
     return chi_square_test(observed, expected);
 }
 
-double ks_distance(std::vector<double> sample, const std::function<double(double)>& law)
+double ks_distance(std::vector<double> sample, const std::function<double(double)>& distribution)
 {
     std::sort(sample.begin(), sample.end());
     const auto n = static_cast<double>(sample.size());
     double distance = 0;
     for (std::size_t i = 0; i < sample.size(); ++i) {
-        const double below = static_cast<double>(i) / n, expected = law(sample[i]);
+        const double below = static_cast<double>(i) / n, expected = distribution(sample[i]);
         distance = std::max({distance, expected - below, below + 1 / n - expected});
     }
     return distance;

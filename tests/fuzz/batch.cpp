@@ -1,4 +1,5 @@
-// Lines of rule files, as `batch` and `apply` read them: a line means the same whatever the lines before it said.
+// SPDX-License-Identifier: MIT
+// Fuzzes lines of rule files, as `batch` and `apply` read them: a line means the same whatever the lines before it say.
 #include <memory>
 
 #include <fmt/ranges.h>
@@ -11,8 +12,8 @@ using namespace headwind;
 
 namespace {
 
-// What is said of a line: the rule, or why there is none.
-std::string outcome(const Result<LineWords>& words)
+// The result of a line as text: the rule, or why there is none.
+std::string outcome(const Result<LineArgs>& words)
 {
     if (!words) return words.error().message;
     REQUIRE(words->adds + words->changes + !words->remove.empty() == 1, "");

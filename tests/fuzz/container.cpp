@@ -1,5 +1,7 @@
-// What engines and runtimes wrote about containers. Images choose their labels: nothing of a container's name may reach
-// a terminal as more than text.
+// SPDX-License-Identifier: MIT
+// Fuzzes the files that engines and runtimes write about containers.
+//
+// Images choose their labels: nothing of a container's name may reach a terminal as more than text.
 #include "container/state.h"
 
 #include "fuzz.h"

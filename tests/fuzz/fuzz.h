@@ -1,5 +1,6 @@
-// What the fuzz targets for text share. Each states properties of a parser and lets libFuzzer look for a text that
-// breaks one (tools/fuzz).
+// SPDX-License-Identifier: MIT
+// Shared by the fuzz targets for text. Each states properties of a parser, and libFuzzer looks for a text that breaks
+// one (tools/fuzz).
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ inline std::string_view text_of(const std::uint8_t* data, std::size_t size)
     return {reinterpret_cast<const char*>(data), size};
 }
 
-// A refusal says something, and is safe on a terminal.
+// Requires that a refusal has a message, and that this is safe on a terminal.
 inline void require_good(const Error& error)
 {
     REQUIRE(!error.message.empty(), "");

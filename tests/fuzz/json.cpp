@@ -1,4 +1,5 @@
-// What the kernel's maps keep of a rule, damaged: refused, or a rule that is stored and read as itself.
+// SPDX-License-Identifier: MIT
+// Fuzzes rules as JSON, as the kernel's maps keep them: each is refused, or is stored and read as itself.
 #include "fuzz.h"
 #include "rule_properties.h"
 

@@ -1,4 +1,5 @@
-// netem's words: what is understood is a rule, or is refused as the flags that it stands for would be.
+// SPDX-License-Identifier: MIT
+// Fuzzes netem's words: those that are understood give the same rule, or refusal, as the flags that they stand for.
 #include "rule/netem.h"
 
 #include "fuzz.h"
@@ -9,9 +10,9 @@ using namespace headwind;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
     const auto words = fuzz::text_of(data, size);
-    RuleText flags;
+    RuleSpec flags;
     flags.name = "r";
-    RuleText whole = flags;
+    RuleSpec whole = flags;
     whole.netem = std::string(words);
     const auto rule = make_rule(whole);
     if (const auto status = apply_netem(words, flags); !status) {

@@ -1,5 +1,8 @@
-/* The parser of packets (bpf/packet.h), compiled for the host. The first byte says how much of the packet is linear:
- * the rest is got by bpf_skb_load_bytes only, as in the kernel. */
+// SPDX-License-Identifier: MIT
+/* Fuzzes the parser of packets (bpf/packet.h), compiled for the host.
+ *
+ * The first byte says how much of the packet is linear: the rest can be read only by bpf_skb_load_bytes, as in the
+ * kernel. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +25,7 @@ static __u32 total;
         }                                                                           \
     } while (0)
 
-/* What lies behind the linear part, too, which ASan is told to guard. */
+/* The whole packet, also behind the linear part of `packet`, where ASan is told to guard. */
 static __u8 whole[ROOM];
 
 static long load_from_whole(const void* context, __u32 offset, void* to, __u32 length)
@@ -91,7 +94,7 @@ int LLVMFuzzerTestOneInput(const __u8* data, size_t size)
     REQUIRE(parse(total, HW_OUT, &linear) == understood);
     REQUIRE(parse(data[0] < total ? data[0] : total, HW_IN, &in) == understood);
     if (!understood) return 0;
-    REQUIRE(memcmp(&out, &linear, sizeof(out)) == 0); /* parse_packet clears it all */
+    REQUIRE(memcmp(&out, &linear, sizeof(out)) == 0); /* parse_packet clears all of it */
     REQUIRE(out.key.cgroup == 0 && out.key.device == 0 && out.key.shape == 0);
     REQUIRE(out.packet_class <= HW_DHCP && out.packet_class == in.packet_class);
     REQUIRE(out.network == 0 || (out.network >= ETH_HLEN && out.transport >= out.network + 20));

@@ -1,4 +1,5 @@
-// What the texts map keeps of a rule, damaged: refused, or a record that is stored and read as itself and compiles.
+// SPDX-License-Identifier: MIT
+// Fuzzes records as the texts map keeps them: a damaged one is refused, or is stored and read as itself, and compiles.
 #include "ruleset/records.h"
 
 #include "fuzz.h"

@@ -1,5 +1,8 @@
-// Rules as `headwind add`, `change`, a line of a batch or comcast's command line have them: a flag and its text a line.
-// "+" before it: for a change of the rule that the other lines make. "-": comcast's flag.
+// SPDX-License-Identifier: MIT
+// Fuzzes rules from the flags of `headwind add`, `change`, a line of a batch or comcast's command line.
+//
+// Each line of the input is a flag and its value. "+" in front: the flag is for a change of the rule that the other
+// lines make. "-" in front: the flag is comcast's.
 #include "fuzz.h"
 #include "rule/comcast.h"
 #include "rule/protect.h"
@@ -10,11 +13,11 @@ using namespace headwind;
 
 namespace {
 
-void put(RuleText& text, std::string_view flag, const std::string& value)
+void put(RuleSpec& text, std::string_view flag, const std::string& value)
 {
     rule_test::give(fmt::format("--{}", flag), value, text);
     if (flag == "pod")
-        text.party = Party{.container = "", .id = "", .pod = "a/b", .process = 0, .at_host = value == "host"};
+        text.subject = Subject{.container = "", .id = "", .pod = "a/b", .process = 0, .at_host = value == "host"};
 }
 
 void put(ComcastOptions& options, std::string_view flag, const std::string& value)
@@ -56,7 +59,7 @@ void check_protections(const std::vector<std::string>& texts)
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
-    RuleText text, given;
+    RuleSpec text, given;
     ComcastOptions comcast;
     bool is_comcast = false;
     std::vector<std::string> protections;
@@ -84,7 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     fuzz::require_sound(*rule);
     const auto same = change_rule(*rule, {});
-    REQUIRE(same && *same == *rule, sentence(*rule));
+    REQUIRE(same && *same == *rule, describe_rule(*rule));
     const auto changed = change_rule(*rule, given);
     if (!changed) {
         fuzz::require_good(changed.error());

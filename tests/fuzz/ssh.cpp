@@ -1,4 +1,5 @@
-// $SSH_CONNECTION, and lines of /proc/net/tcp: whoever types a command keeps the connection it is typed on.
+// SPDX-License-Identifier: MIT
+// Fuzzes $SSH_CONNECTION and lines of /proc/net/tcp, which tell the connection that a command must spare.
 #include "engine/ssh_session.h"
 
 #include "fuzz.h"
@@ -24,15 +25,15 @@ void check_connection(const std::string& text)
     const auto again = parse_ssh_connection(printed);
     REQUIRE(again && *again == *connection, printed);
 
-    // Its guard is a rule that a user could give, which covers the connection and no other.
+    // The connection's guard is a rule that a user could give, and covers this connection and no other.
     auto guard = guard_rule(*connection);
     fuzz::require_sound(guard);
-    REQUIRE(!could_match(guard, *connection), sentence(guard));
+    REQUIRE(!could_match(guard, *connection), describe_rule(guard));
     guard.impairment.pass = false;
-    REQUIRE(could_match(guard, *connection) && names(guard, *connection), sentence(guard));
+    REQUIRE(could_match(guard, *connection) && names(guard, *connection), describe_rule(guard));
     auto other = *connection;
     other.client_port = static_cast<std::uint16_t>(other.client_port ^ 1U);
-    REQUIRE(!could_match(guard, other), sentence(guard));
+    REQUIRE(!could_match(guard, other), describe_rule(guard));
 }
 
 void check_line(const std::string& line)

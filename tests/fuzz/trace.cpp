@@ -1,4 +1,5 @@
-// Traces (--trace FILE) and ramps (--ramp).
+// SPDX-License-Identifier: MIT
+// Fuzzes traces (--trace FILE) and ramps (--ramp).
 #include "rule/trace.h"
 
 #include "fuzz.h"
@@ -8,7 +9,7 @@ using namespace headwind;
 
 namespace {
 
-// Steps follow each other, and a rule of them is a rule.
+// Requires that steps follow each other, and that a rule made of them has them all, or is refused.
 void check_trace(std::string_view text, bool repeat)
 {
     const auto trace = parse_trace(text, "fuzz.csv", repeat);
@@ -17,7 +18,7 @@ void check_trace(std::string_view text, bool repeat)
     REQUIRE(!trace->varying.empty(), "");
     for (std::size_t i = 1; i < trace->rows->size(); ++i)
         REQUIRE((*trace->rows)[i - 1].begin < (*trace->rows)[i].begin, std::to_string(i));
-    RuleText rule;
+    RuleSpec rule;
     rule.name = "r";
     rule.trace = "fuzz.csv";
     rule.repeat = repeat;

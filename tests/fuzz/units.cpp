@@ -1,4 +1,5 @@
-// Words with units, protocols, addresses, ports: what parses is printed and parses to the same again.
+// SPDX-License-Identifier: MIT
+// Fuzzes values with units, protocols, addresses and ports: what is parsed and printed parses to the same again.
 #include <cstring>
 
 #include "fuzz.h"
@@ -21,7 +22,7 @@ void check(std::string_view text, Parse parse, Format format)
     REQUIRE(is_plain_text(printed), printed);
 }
 
-// Any value there is, printed, is that value.
+// Requires that any value, printed and parsed, is the same value.
 template <class Value, class Parse, class Format>
 void check_value(const Value& value, Parse parse, Format format)
 {

@@ -1,4 +1,5 @@
-// Time zone files: what is read is in order, and makes a clock that the datapath can count with.
+// SPDX-License-Identifier: MIT
+// Fuzzes time zone files: changes that are read are in order, and make a clock that the datapath can count with.
 #include "util/zone.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The test bed's own test: the guest boots, its virtual time measures a delay exactly, and runs repeat.
 # Boots the kernel twice in virtual time; in each, UDP packets cross a veth pair bare and with netem's 20 ms.
 #
@@ -39,7 +40,7 @@ measure() { # LABEL: prints 'LABEL one-way JSON' and 'LABEL round-trip JSON'
   echo "$1 round-trip $(</run/result)"
 }
 
-wait_for() { # FILE: until it is there; removes it
+wait_for() { # FILE: waits until it is there, and removes it
   until [[ -e $1 ]]; do sleep 0.01; done
   rm "$1"
 }
@@ -63,7 +64,7 @@ value() { sed -n "s/^$2 .*\"$3\": \\([0-9]*\\).*/\\1/p" "$1"; } # FILE 'LABEL KI
 
 micros() { printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)); }
 
-figures() { # FILE: mean and sd in microseconds
+figures() { # FILE: prints mean and sd in microseconds
   local row
   for row in 'bare one-way' 'bare round-trip' 'netem one-way' 'netem round-trip'; do
     printf '     %-17s mean %10s us  sd %8s us  lost %s\n' "$row" "$(micros "$(value "$1" "$row" mean_ns)")" \
@@ -71,7 +72,7 @@ figures() { # FILE: mean and sd in microseconds
   done
 }
 
-# FILE: cut to whole microseconds; without the rate, which is computed of nanoseconds
+# FILE: prints it with whole microseconds, and without the rate, which is computed from nanoseconds
 to_micros() { sed 's/\(_ns": [0-9]*\)[0-9]\{3\}\([,}]\)/\1\2/g; s/, "bit_per_s": [0-9]*//' "$1"; }
 
 adds_20_ms() { # FILE KIND
@@ -80,7 +81,7 @@ adds_20_ms() { # FILE KIND
   ((added >= 19900000 && added <= 20100000))
 }
 
-steady() { # FILE: no standard deviation above 5 us: nothing else ran in the guest
+steady() { # FILE: whether no standard deviation is above 5 us, so that nothing else ran in the guest
   local row
   for row in 'bare one-way' 'bare round-trip' 'netem one-way' 'netem round-trip'; do
     (($(value "$1" "$row" sd_ns) < 5000)) || return

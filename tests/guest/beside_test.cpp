@@ -1,4 +1,5 @@
-// Beside what users run: their servers on lo, and somebody who replaces the device's qdisc. In virtual time.
+// SPDX-License-Identifier: MIT
+// Headwind beside servers of users on lo, and beside somebody who replaces the device's qdisc, in virtual time.
 #include <algorithm>
 #include <fstream>
 #include <thread>
@@ -14,7 +15,7 @@ using namespace std::chrono_literals;
 
 // ---- servers on lo -----------------------------------------------------------------------------------------------
 
-constexpr const char* redis = "/usr/bin/redis-check-rdb";  // Debian's server is a link to it
+constexpr const char* redis = "/usr/bin/redis-check-rdb";  // Debian's redis-server is a link to it
 
 class GuestLoopback : public testing::TestWithParam<const char*> {
 protected:
@@ -51,18 +52,18 @@ protected:
     {
         return "http://" + (host().find(':') == std::string::npos ? host() : "[" + host() + "]") + ":8080/";
     }
-    // `headwind run WORDS -- COMMAND`; without words the bare command.
+    // Runs `headwind run IMPAIRMENT -- COMMAND`; without an impairment the bare command.
     Output answered(const std::string& command, const std::string& impairment = "") const
     {
         const auto front = impairment.empty() ? "" : headwind_binary() + " run " + impairment + " -- ";
         return run(&*alone_, words(front + command));
     }
 
-    // Mean time from a request to its answer, ns.
+    // The mean time from a request to its answer, in ns.
     double redis_ns(const std::string& impairment = "") const
     {
         const auto output = answered("redis-benchmark -h " + host() + " -n 50 -c 1 -t ping_mbulk --csv", impairment);
-        const auto at = output.out.rfind("PING_MBULK\",\"");  // then requests a second, and the mean in ms
+        const auto at = output.out.rfind("PING_MBULK\",\"");  // followed by requests a second, and the mean in ms
         double rate = 0, mean = 0;
         if (at == std::string::npos ||
             std::sscanf(output.out.c_str() + at, "PING_MBULK\",\"%lf\",\"%lf\"", &rate, &mean) != 2)
@@ -115,8 +116,8 @@ INSTANTIATE_TEST_SUITE_P(Families, GuestLoopback, testing::Values("127.0.0.1", "
 
 // ---- the device's qdisc ------------------------------------------------------------------------------------------
 
-// Each change takes place while all packets are in the line: the kernel itself loses what is in a root qdisc, or comes
-// to it, while it is replaced.
+// Each change takes place while all packets are in the line: the kernel itself loses packets that are in a root qdisc,
+// or come to it, while it is replaced.
 TEST(GuestBeside, TheLineDoesNotCareForTheDevicesRootQdisc)
 {
     const Pair pair;

@@ -1,4 +1,5 @@
-// `change` under load, in virtual time.
+// SPDX-License-Identifier: MIT
+// Tests `change` under load, in virtual time.
 #include <atomic>
 #include <thread>
 
@@ -42,7 +43,7 @@ TEST(GuestChange, EachPacketMeetsOneSettingOrTheOther)
         [&] { sent = send_udp(pair.a, target, {.count = 10'000'000, .per_second = 2'000, .stop = &stop}); });
     {
         const Inside inside(pair.a);
-        // There is one CPU: whoever sends and receives goes first, or their clock readings would be late.
+        // There is one CPU: senders and receivers go first, or their clock readings would be late.
         const sched_param none{};
         ASSERT_EQ(sched_setscheduler(0, SCHED_IDLE, &none), 0);
         std::uint64_t last = 0;

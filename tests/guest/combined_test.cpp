@@ -1,4 +1,5 @@
-// Delay, loss and rate in one rule, all at once, beside netem's line with the same figures. In virtual time.
+// SPDX-License-Identifier: MIT
+// Tests delay, loss and rate in one rule, beside netem's line with the same figures, in virtual time.
 #include <atomic>
 #include <thread>
 
@@ -16,10 +17,10 @@ constexpr double alpha = 1e-6;
 constexpr std::size_t frame_bytes = 1000, header_bytes = 42;
 
 struct Line3 {
-    Moments delay;         // of packets that never wait for the rate
-    std::size_t lost = 0;  // of those
+    Moments delay;         // the delay of packets that never wait for the rate
+    std::size_t lost = 0;  // the number of these packets that were lost
     std::size_t sent = 0;
-    double bits_per_second = 0;  // once the queue is full
+    double bits_per_second = 0;  // when the queue is full
 };
 
 Line3 measure(const Pair& pair)
@@ -41,7 +42,7 @@ Line3 measure(const Pair& pair)
     flood.per_second = 180;  // 1.44 mbit: above the rate after 10% loss
     flood.stop = &stop;
     std::thread sender([&] { send_udp(pair.a, target, flood); });
-    std::this_thread::sleep_for(30s);  // netem's queue of 1000 packets takes longer to fill than ours
+    std::this_thread::sleep_for(30s);  // for netem's queue of 1000 packets, which fills later than ours
     const auto start = monotonic_ns();
     const auto before = received_bytes(pair.b, Pair::device_b);
     std::this_thread::sleep_for(20s);
@@ -78,7 +79,7 @@ TEST(GuestCombined, DelayLossAndRateHoldAtOnce)
     print("headwind", ours);
     print("netem", netem);
 
-    EXPECT_NEAR(ours.delay.mean - bare.mean, 250e6, 50e3);  // with the first leg of the line
+    EXPECT_NEAR(ours.delay.mean - bare.mean, 250e6, 50e3);  // 250 ms, and the first leg of the line
     EXPECT_GT(statistics::binomial_p_value(ours.lost, ours.sent, 0.1), alpha);
     EXPECT_GT(statistics::binomial_p_value(counters.loss, counters.packets, 0.1), alpha);
     EXPECT_NEAR(ours.bits_per_second, 1e6, 1e4);

@@ -1,4 +1,5 @@
-// Constant delay, in virtual time.
+// SPDX-License-Identifier: MIT
+// Tests constant delay, in virtual time.
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -10,8 +11,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Not too many packets under way at once: as 500 of them are freed, the kernel's allocator takes 0.4 ms off, within the
-// receiver's recv(), through netem, too.
+// Measures with few packets under way at once: when 500 of them are freed, the kernel's allocator takes 0.4 ms within
+// the receiver's recv(), through netem, too.
 Moments measured(const Pair& pair, unsigned per_second = out_of_step)
 {
     send_and_receive(pair.a, pair.b, target, sparse(20), 4s);  // warm up
@@ -56,14 +57,14 @@ TEST(GuestDelay, LeavesTheRestOfTheDeviceAlone)
     const auto qdiscs = tc(pair.a, "qdisc show dev va");
     ASSERT_EQ(headwind(pair.a, "add --name d --dev va --remote-port 9 --delay 20ms --loss 10% --rate 1mbit").status, 0);
     EXPECT_EQ(tc(pair.a, "qdisc show dev va"), qdiscs);
-    settle();  // what the kernel still does after the command
+    settle();  // for work that the kernel still does after the command
     const auto beside = measured(pair);
     std::printf("unmatched: %.3f us more than bare, sd %.3f us\n", (beside.mean - bare.mean) / 1e3, beside.sd / 1e3);
     EXPECT_NEAR(beside.mean, bare.mean, 10e3);
     EXPECT_LT(beside.sd, 5e3);
 }
 
-// Design fact 8. The way there and back are two packets sent through lo.
+// Fact 8 of the design: the way there and back are two packets sent through lo.
 TEST(GuestDelay, OnLoopback)
 {
     const Namespace alone("alone");

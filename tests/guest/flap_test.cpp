@@ -1,4 +1,5 @@
-// --flap and --for in virtual time: where the edges are.
+// SPDX-License-Identifier: MIT
+// Tests the edges of --flap and --for, in virtual time.
 #include <algorithm>
 #include <cmath>
 
@@ -23,7 +24,7 @@ TEST(GuestFlap, EdgesAreWhereTheyBelongAndDoNotDrift)
     const auto arrivals =
         send_and_receive(pair.a, pair.b, target, {.count = per_second * seconds, .per_second = unsigned{per_second}},
                          std::chrono::seconds(3));
-    // The first packet that is lost, and the first that passes again, of each period.
+    // Looks at the first packet of each period that is lost, and at the first one that passes again.
     std::int64_t begin = 0, longest_off = 0;
     unsigned edges = 0;
     for (std::size_t i = 1; i < arrivals.size(); ++i) {
@@ -45,7 +46,7 @@ TEST(GuestFlap, EdgesAreWhereTheyBelongAndDoNotDrift)
     EXPECT_EQ(counters.partition, per_second * seconds - arrivals.size());
 }
 
-// The command has ended long before: the kernel alone ends the rule.
+// The command has ended long before, so the kernel alone ends the rule.
 TEST(GuestFor, TheFirstPacketAfterTheDeadlinePasses)
 {
     constexpr std::int64_t second = 1'000'000'000, spacing = 100'000;
@@ -60,7 +61,7 @@ TEST(GuestFor, TheFirstPacketAfterTheDeadlinePasses)
         const auto records = load_records(**instance);
         ASSERT_TRUE(records && records->size() == 1);
         deadline =
-            static_cast<std::int64_t>(records->front().record.deadline);  // boot time; no suspend here: monotonic, too
+            static_cast<std::int64_t>(records->front().record.deadline);  // boot time; without a suspend monotonic, too
     }
     EXPECT_GT(deadline, monotonic_ns() + second);
     const auto arrivals =

@@ -1,4 +1,5 @@
-// TCP through a delay, against netem in the same guest, in virtual time.
+// SPDX-License-Identifier: MIT
+// Compares TCP's goodput with that through netem in the same guest, in virtual time.
 #include <algorithm>
 #include <thread>
 
@@ -34,7 +35,7 @@ double through_headwind(const Pair& pair, const std::string& words, std::uint64_
     return result;
 }
 
-// Five pairs, one after the other; the median of ours / theirs.
+// The median of ours / theirs in five pairs of runs, one after the other.
 template <class Theirs, class Ours>
 double median_ratio(const std::string& what, Theirs theirs, Ours ours)
 {
@@ -68,7 +69,7 @@ TEST(GuestGoodput, At100ms)
     EXPECT_GE(against_netem("100ms", 48 << 20), 0.95);
 }
 
-// Always-on chaos: super-packets without an event stay whole.
+// With rare loss super-packets without an event stay whole.
 TEST(GuestGoodput, OfRareLossIsThatOfTheBareDevice)
 {
     const Pair pair;
@@ -78,8 +79,8 @@ TEST(GuestGoodput, OfRareLossIsThatOfTheBareDevice)
     EXPECT_GE(ratio, 0.95);
 }
 
-// All is cut into wire packets, and so it is for the peer, whose device has its offloads off. Beside it the same loss
-// and delay by netem, or TCP would be measured, not the way of the packets.
+// Here everything is cut into wire packets, and so it is for the reference, whose device has its offloads off. The
+// reference has the same loss and delay by netem, or TCP would be measured and not the way of the packets.
 TEST(GuestGoodput, OfDelayLossAndRateIsNearThatOfADeviceWithoutOffloads)
 {
     const Pair pair;
@@ -95,7 +96,7 @@ TEST(GuestGoodput, OfDelayLossAndRateIsNearThatOfADeviceWithoutOffloads)
     EXPECT_GE(ratio, 0.8);
 }
 
-// Fact 1: a packet that is held and still owned by its socket stops the sender (TCP Small Queues).
+// Fact 1 of the design: a packet that is held and still owned by its socket stops the sender (TCP Small Queues).
 TEST(GuestGoodput, NeedsPacketsWithoutOwner)
 {
     const Pair pair;

@@ -1,4 +1,5 @@
-// What is received, in virtual time: the same bars as for what is sent.
+// SPDX-License-Identifier: MIT
+// Tests impairments of received packets by the same standards as of sent ones, in virtual time.
 #include <algorithm>
 #include <cmath>
 #include <thread>
@@ -44,7 +45,7 @@ TEST(GuestIngress, BothWaysAreTwiceTheDelay)
 {
     const Pair pair;
     settle();
-    // Mean of round trips, ns.
+    // The mean of round trips, in ns.
     const auto round_trip = [&] {
         const auto output = run(&pair.a, words("ping -q -c 50 -i 0.1 " + std::string(Pair::b4)));
         double low = 0, mean = 0;
@@ -118,7 +119,7 @@ TEST(GuestIngress, DelayLossAndRateHoldAtOnce)
     EXPECT_NEAR(delay.mean, 250e6, 0.1e6);  // a frame takes 8 ms of the link, and comes every 10
 }
 
-// The usual recipe for what is received: redirected to an IFB, whose qdisc holds it.
+// The usual recipe for received packets redirects them to an IFB, whose qdisc holds them.
 TEST(GuestIngress, TcpIsAsFastAsThroughNetemOnAnIfb)
 {
     const Pair pair;

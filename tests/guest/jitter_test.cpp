@@ -1,4 +1,5 @@
-// Jitter and reordering, in virtual time: the law itself, at spacings where packets overtake each other and where not.
+// SPDX-License-Identifier: MIT
+// Tests the distributions of jitter and reordering, in virtual time, where packets overtake each other and where not.
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -14,7 +15,7 @@ using namespace std::chrono_literals;
 using Cdf = double (*)(double);
 constexpr double ms = 1e6;
 constexpr std::size_t packets = 20'000, share_packets = 6'000;
-constexpr double most_distance = 0.0157;  // KS, alpha 1e-4 at 20,000 packets
+constexpr double most_distance = 0.0157;  // Kolmogorov-Smirnov, alpha 1e-4 at 20,000 packets
 
 Flow paced(std::size_t count, unsigned per_second)
 {
@@ -68,12 +69,12 @@ TEST_P(GuestJitter, FollowsItsLaw)
     const Pair pair;
     settle();
     const double bare = bare_delay(pair);
-    struct Law {
+    struct Distribution {
         const char* words;
         Cdf cdf;
     };
-    for (const auto& [words, cdf] : {Law{"--delay 20ms --jitter 20ms", &uniform_cdf},
-                                     Law{"--delay 100ms --jitter 20ms --distribution normal", &normal_cdf}}) {
+    for (const auto& [words, cdf] : {Distribution{"--delay 20ms --jitter 20ms", &uniform_cdf},
+                                     Distribution{"--delay 100ms --jitter 20ms --distribution normal", &normal_cdf}}) {
         ASSERT_EQ(headwind(pair.a, std::string("add --name j --dev va ") + words).status, 0);
         const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(packets, GetParam().per_second));
         ASSERT_EQ(arrivals.size(), packets);
@@ -88,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(Spacing, GuestJitter,
                          testing::Values(Case{"each 100 us", 10'000}, Case{"each 1 ms", 1'000},
                                          Case{"each 20 ms", 50}));
 
-// Design fact 5: in one flow of fq an early packet waits for the late one before it.
+// Fact 5 of the design: in one flow of fq an early packet waits for the late one before it.
 TEST(GuestJitterCure, WithoutSpreadingFqHoldsEarlyPacketsBack)
 {
     const Pair pair;
@@ -101,8 +102,8 @@ TEST(GuestJitterCure, WithoutSpreadingFqHoldsEarlyPacketsBack)
     EXPECT_GT(distance, 2 * most_distance);
 }
 
-// RFC 4737: reordered is what comes after a packet with a higher number. At 1 ms spacing and 50 ms delay a packet
-// without delay overtakes all that are in the line: those count, it does not.
+// By RFC 4737 a packet that comes after one with a higher number is reordered. At 1 ms spacing and 50 ms delay a packet
+// without delay overtakes all that are in the line: these count, it does not.
 TEST(GuestReorder, ShareAndGapAreAsAsked)
 {
     const Pair pair;
@@ -123,13 +124,13 @@ TEST(GuestReorder, ShareAndGapAreAsAsked)
     }
 }
 
-// A copy has a delay of its own.
+// Each copy has a delay of its own.
 TEST(GuestDuplicate, CopiesAreDelayedToo)
 {
     const Pair pair;
     settle();
     ASSERT_EQ(headwind(pair.a, "add --name d --dev va --delay 20ms --duplicate 5%").status, 0);
-    send_and_receive(pair.a, pair.b, target, paced(20, 500));  // neighbours know each other
+    send_and_receive(pair.a, pair.b, target, paced(20, 500));  // fills the neighbour tables
     const auto before = counters_of(pair.a, "d").duplicated;
     settle();
     UdpSink sink(pair.b, target);

@@ -1,4 +1,5 @@
-// The line's traps (design section 3), each with its cure in place and taken out. In virtual time.
+// SPDX-License-Identifier: MIT
+// Tests the line's traps (design section 3), each with its cure in place and taken out, in virtual time.
 #include <sys/socket.h>
 #include <fstream>
 #include <thread>
@@ -14,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Super-packets and single packets of one flow in turns: nothing may overtake.
+// Sends super-packets and single packets of one flow in turns, none of which may overtake another.
 std::vector<Arrival> mixed_flow(const Pair& pair)
 {
     UdpSink sink(pair.b, target);
@@ -44,7 +45,7 @@ TEST(GuestLine, KeepsOrder)
     }
 }
 
-// Fact 5: the two directions of a flow, impaired by two rules of one instance, on lo.
+// The worst round trip on lo of a flow whose two directions two rules of one instance impair (fact 5 of the design).
 double round_trip_ms(const Namespace& alone, unsigned without)
 {
     EXPECT_EQ(headwind_without(without, alone, "add --name there --dev lo --remote-port 7000 --delay 10ms").status, 0);
@@ -97,7 +98,8 @@ TEST(GuestLine, RulesDoNotDelayEachOther)
     EXPECT_GT(sick, 215);
 }
 
-// Fact 12: once any socket of the host asks for timestamps, whatever is received gets the wall clock in skb->tstamp.
+// Fact 12 of the design: once any socket of the host asks for timestamps, every received packet gets the wall clock in
+// skb->tstamp.
 std::size_t arriving_with_timestamps(unsigned without)
 {
     const Pair pair;
@@ -117,7 +119,8 @@ TEST(GuestLine, ReceiveTimestampsAreNoDepartureTimes)
     EXPECT_EQ(arriving_with_timestamps(HW_CURE_TSTAMP), 0U);
 }
 
-// Fact 4: fq's defaults drop at 100 packets in a flow, and beyond 10 s.
+// The number of packets of a burst that arrive. Fact 4 of the design: fq's defaults drop packets beyond 100 in a flow,
+// and those with a delay beyond 10 s.
 std::size_t burst(const Pair& pair, unsigned without, const std::string& impairment, std::chrono::milliseconds idle)
 {
     EXPECT_EQ(headwind_without(without, pair.a, "add --name f --dev va " + impairment).status, 0);

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# A kernel that is locked down (runs in a guest of its own: there is no way back): refused with what to do, nothing left.
-# lockdown_test.sh HEADWIND
+# SPDX-License-Identifier: MIT
+# Tests commands on a kernel that is locked down: they are refused with advice, and nothing is left.
+# It runs in a guest of its own, since a lockdown cannot be undone.
+# usage: lockdown_test.sh HEADWIND
 set -u
 headwind=$1 failed=0
 expect() {  # WHAT STATUS PATTERN COMMAND...

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Measures delays and counters for the guest tests, and isolates their process at the start.
 #include "measure.h"
 
 #include <algorithm>
@@ -15,7 +17,7 @@ class Isolation : public testing::Environment {
     void SetUp() override { ASSERT_EQ(isolate(), ""); }
 };
 
-// Owned by GoogleTest.
+// The environment belongs to GoogleTest.
 [[maybe_unused]] const auto* const isolation = testing::AddGlobalTestEnvironment(new Isolation);
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What the guest tests measure with: one-way delays and device counters in virtual time.
+// SPDX-License-Identifier: MIT
+// Measurements of the guest tests: one-way delays and device counters in virtual time.
 #pragma once
 
 #include <chrono>
@@ -10,7 +11,7 @@
 
 namespace headwind::test {
 
-// Where the measured flows go.
+// The destination of the measured flows.
 inline const Endpoint target{Pair::b4, 7000};
 
 struct Moments {
@@ -20,26 +21,26 @@ struct Moments {
 };
 Moments moments(const std::vector<std::int64_t>& values);
 
-// One-way delays in order of arrival.
+// One-way delays in ns, in order of arrival.
 std::vector<std::int64_t> delays(const std::vector<Arrival>& arrivals);
 
-// Until the kernel has nothing left to do for devices just made (duplicate address detection, multicast reports).
-// Costs nothing in virtual time.
+// Waits until the kernel has nothing left to do for devices just made (duplicate address detection, multicast reports).
+// This costs nothing in virtual time.
 void settle();
 
-// Packets a second that are not in step with the kernel's timer tick of 4 ms: of packets every 2 ms, each second one
-// would meet the tick's work, or none, as chance has it.
+// A rate in packets a second that is not in step with the kernel's timer tick of 4 ms: with a packet every 2 ms either
+// each second one or none, by chance, would meet the tick's work.
 constexpr unsigned out_of_step = 487;
 Flow sparse(std::size_t count, unsigned per_second = out_of_step);
 
-// Sends `flow` to `to` and returns what arrived.
+// Sends `flow` to `to` and returns the packets that arrived.
 std::vector<Arrival> send_and_receive(const Namespace& from, const Namespace& to_namespace, const Endpoint& to,
                                       const Flow& flow, std::chrono::milliseconds idle = std::chrono::seconds(2));
 
-// True if the packets of each sender arrived in the order of their numbers.
+// Whether the packets of each sender arrived in the order of their numbers.
 bool in_order(const std::vector<Arrival>& arrivals);
 
-// Bytes of frames (without FCS) that a device has received.
+// The bytes of frames (without FCS) that a device has received.
 std::uint64_t received_bytes(const Namespace& where, const std::string& device);
 
 // The part of `headwind stats --json` that is about the line.

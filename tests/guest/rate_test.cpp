@@ -1,4 +1,5 @@
-// Rate and queue, in virtual time: what passes is read off the receiving device.
+// SPDX-License-Identifier: MIT
+// Tests rate and queue, in virtual time: the rate is read off the receiving device.
 #include <atomic>
 #include <cmath>
 #include <thread>
@@ -19,7 +20,7 @@ struct Rate {
     double bits_per_second;
 };
 
-// Bits per second of frames that arrive within `window`, after `settle`.
+// The bits per second of frames that arrive within `window`, after `settle`.
 double arriving(const Namespace& where, std::chrono::nanoseconds settle, std::chrono::nanoseconds window)
 {
     std::this_thread::sleep_for(settle);
@@ -39,7 +40,7 @@ void expect_rate(const char* what, const Rate& asked, double measured, double to
 
 class GuestRate : public testing::TestWithParam<Rate> {
 protected:
-    // At high rates frames are jumbo frames: what counts is bytes, what costs the guest most is packets.
+    // At high rates frames are jumbo frames: the test counts bytes, and packets cost the guest most.
     bool jumbo() const { return GetParam().bits_per_second > 50e6; }
     std::size_t frame_bytes() const { return jumbo() ? 9'000 : 1'000; }
     PairOptions devices() const

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Draws random rules, and counts the kernel's BPF objects and memory, for the soak.
 #include "soak.h"
 
 #include <chrono>
@@ -28,7 +30,7 @@ std::string format(const Totals& totals)
 
 namespace {
 
-// All of UDP: the soak counts nothing else. Longest wait: 2 s delay and jitter, 1 s queue; `del` waits 15 s.
+// A selector of UDP, since the soak counts nothing else.
 std::string random_selector(Dice& dice)
 {
     const auto port = std::to_string(first_port + dice.below(soak_ports));
@@ -67,6 +69,7 @@ std::string random_life(Dice& dice)
 
 }  // namespace
 
+// A packet waits for at most 2 s of delay, 2 s of jitter and 1 s of queue; `del` waits for 15 s.
 std::string random_values(Dice& dice)
 {
     std::string text;

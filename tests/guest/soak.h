@@ -1,4 +1,5 @@
-// What the soak is made of: chance, the words of random rules, and what the kernel holds.
+// SPDX-License-Identifier: MIT
+// Parts of the soak: chance, the flags of random rules, and counts of what the kernel holds.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +12,13 @@ namespace headwind::test {
 
 using Totals = std::map<std::string, std::uint64_t>;
 void add(Totals& to, const Totals& more);
-std::string format(const Totals& totals);  // "3 loss, 1 queue": what is not 0
+std::string format(const Totals& totals);  // "3 loss, 1 queue": all that are not 0
 
-// Ports of the soak's traffic: those it goes to and those it comes from.
+// The ports of the soak's traffic: destinations from first_port on, sources from first_source on.
 inline constexpr unsigned soak_ports = 4;
 inline constexpr std::uint16_t first_port = 7000, first_source = 8000;
 
-// The same sequence with every compiler.
+// A random sequence that is the same with every compiler.
 class Dice {
 public:
     explicit Dice(std::uint64_t seed) : engine_(seed) {}
@@ -30,15 +31,15 @@ private:
     std::mt19937_64 engine_;
 };
 
-// Flags of a rule, without name and device.
+// The flags of a rule, without name and device.
 std::string random_rule(Dice& dice);
-// Of its impairment, those that `change` can set, too.
+// The flags of an impairment that `change` can set, too.
 std::string random_values(Dice& dice);
 
-// How many of each kind there are in the kernel: programs, links, pins, and of maps the entries, too.
+// The numbers of programs, links, pins and maps in the kernel, and of the maps' entries.
 Totals bpf_objects();
 
-// kB, once the kernel has freed what it frees late.
+// Memory in kB, once the kernel has freed what it frees late.
 Totals kernel_memory();
 
 }  // namespace headwind::test

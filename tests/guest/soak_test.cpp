@@ -1,5 +1,7 @@
-// Hours of random commands and traffic in virtual time: every packet is accounted for, and nothing grows.
-// $HEADWIND_SOAK_SEED and $HEADWIND_SOAK_ROUNDS; tools/soak sets them.
+// SPDX-License-Identifier: MIT
+// Runs hours of random commands and traffic in virtual time: every packet is accounted for, and nothing grows.
+//
+// tools/soak sets $HEADWIND_SOAK_SEED and $HEADWIND_SOAK_ROUNDS.
 #include <array>
 #include <cstdlib>
 #include <fstream>
@@ -25,7 +27,7 @@ std::uint64_t setting(const char* name, std::uint64_t otherwise)
     return text != nullptr ? std::stoull(text) : otherwise;
 }
 
-// One end of the pair.
+// One end of the pair, with its traffic and counters.
 class End {
 public:
     End(const Namespace& where, std::string device, std::array<std::string, 2> addresses)
@@ -47,7 +49,7 @@ public:
         return out;
     }
 
-    // Of the rules there are and those that are gone. A rule that is replaced counts from 0.
+    // Reads the counters of all rules, and keeps those of rules that are gone. A rule that is replaced counts from 0.
     void look()
     {
         auto stats = parse_json(headwind(where_, "stats --json"));
@@ -93,7 +95,7 @@ public:
     }
     std::uint64_t sent() const { return sent_; }
     std::uint64_t delivered() const { return delivered_; }
-    // What became of packets here, but "matched" and "duplicated".
+    // The fate of packets here by cause, and the counters "matched" and "duplicated".
     Totals counters() const
     {
         auto out = gone_;
@@ -115,7 +117,7 @@ private:
         }
         return out;
     }
-    // Corrupted packets.
+    // The number of packets that the stack found corrupted.
     std::uint64_t stack_errors() const
     {
         return stack_count(where_, "UdpInErrors") + stack_count(where_, "Udp6InErrors");
@@ -150,8 +152,8 @@ public:
 private:
     End& end(bool second) { return second ? b_ : a_; }
 
-    // What an operation at one end removes takes its counters along, so what is on its way to there must have arrived.
-    // What that end itself holds may stay.
+    // Rules that an operation removes take their counters along, so packets on their way to that end must have arrived.
+    // Packets that the end itself holds may stay.
     void operate()
     {
         const bool second = dice_.percent(50);
@@ -191,7 +193,7 @@ private:
     {
         return " --yes --replace --name " + name() + " --dev " + at.device() + random_rule(dice_);
     }
-    // Refused, since the rule is not there or does not fit, is fine.
+    // Runs a command. It may be refused, since the rule is not there or does not fit.
     Output command(End& at, const std::string& arguments)
     {
         ++counts_["commands"];
@@ -219,7 +221,7 @@ private:
         file.close();
         command(at, std::string("batch --yes ") + path);
     }
-    // Everything passes meanwhile.
+    // Switches panic on and off, and expects that everything passes meanwhile.
     void panic(End& at)
     {
         end(&at == &a_).drain();
@@ -262,12 +264,12 @@ private:
         b_.receive();
     }
 
-    // sent + copies = delivered + dropped, each kind counted.
+    // Expects that sent + copies = delivered + dropped, as counted.
     void balance()
     {
         a_.drain();
         b_.drain();
-        a_.drain();  // what the one let go the other may have held
+        a_.drain();  // it may have held packets that b let go
         std::this_thread::sleep_for(100ms);
         b_.look();
         receive();
@@ -282,7 +284,8 @@ private:
             << format(counters_);
         EXPECT_EQ(a_.line_drops() + b_.line_drops(), 0U);
     }
-    // The same rules must take the same, whatever was before; and none, nothing.
+    // Expects that the same rules always take the same objects, whatever was before, and that none are left without
+    // rules.
     void check_growth()
     {
         for (auto* at : {&a_, &b_}) {
@@ -292,7 +295,7 @@ private:
                      << (i % 2 == 0 ? " --delay 1ms\n" : " --loss 1% --direction both\n");
             file.close();
             expect_ok(headwind(at->where(), "batch --yes /tmp/soak.rules"));
-            for (const auto& name : at->names()) command(*at, "del " + name);  // some have gone with their lease
+            for (const auto& name : at->names()) command(*at, "del " + name);  // some rules' leases have ended
         }
         compare(full_, bpf_objects(), full_memory_, kernel_memory());
         for (auto* at : {&a_, &b_}) clear(*at);
@@ -311,8 +314,7 @@ private:
         dropped.erase("matched");
         dropped.erase("duplicated");
         std::printf(
-            "[  FIGURES ] round %u, %.2f h: %s; %lu sent + %lu copies = %lu delivered + %lu dropped (%s); with 40 "
-            "rules %s kB, without %s kB\n",
+            "[  FIGURES ] round %u, %.2f h: %s; %lu sent + %lu copies = %lu delivered + %lu dropped (%s); with 40 rules %s kB, without %s kB\n",
             round, static_cast<double>(monotonic_ns() - start_) / 3.6e12, format(counts_).c_str(),
             a_.sent() + b_.sent(), counters_["duplicated"], a_.delivered() + b_.delivered(), dropped_,
             format(dropped).c_str(), format(full_memory_.back()).c_str(), format(empty_memory_.back()).c_str());

@@ -1,4 +1,5 @@
-// --trace and --ramp in virtual time: what passes, and when, is what the file says.
+// SPDX-License-Identifier: MIT
+// Tests in virtual time that --trace and --ramp give traffic the rates and delays of the file, at the right time.
 #include <cmath>
 #include <fstream>
 
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::int64_t timeline_ms = 1'000'000, timeline_second = 1000 * timeline_ms;
 
-// CLOCK_BOOTTIME; no suspend here: monotonic, too.
+// The beginning of the rule's timeline, by CLOCK_BOOTTIME and, without a suspend, by CLOCK_MONOTONIC.
 std::int64_t beginning(const Namespace& where)
 {
     const Inside inside(where);
@@ -30,14 +31,14 @@ TEST(GuestTrace, TenThousandStepsDeliverTheirBytes)
 {
     constexpr std::size_t steps = 10'000, frame = 1000, headers = 42;
     constexpr double tolerance = 0.01;
-    const std::size_t seconds = takes_long() ? 100 : 20;  // of the trace's 100 that are played
+    const std::size_t seconds = takes_long() ? 100 : 20;  // number of the trace's 100 seconds that are played
     const auto file = testing::TempDir() + "headwind-trace.csv";
-    std::vector<double> expected(seconds);  // bytes of each second
+    std::vector<double> expected(seconds);  // bytes in each second
     {
         std::ofstream rows(file);
         rows << "time_ms,rate_kbit\n";
         for (std::size_t i = 0; i < steps; ++i) {
-            // From 0.2 to 4.2 mbit, in waves, with a rough edge.
+            // The rate goes from 0.2 to 4.2 mbit, in waves, with a rough edge.
             const auto kbit =
                 static_cast<unsigned>(2000 + 1600 * std::sin(static_cast<double>(i) / 500)) + i * 7919 % 400;
             rows << i * 10 << ',' << kbit << '\n';
@@ -60,7 +61,7 @@ TEST(GuestTrace, TenThousandStepsDeliverTheirBytes)
     for (std::size_t i = 1; i + 1 < seconds; ++i) {
         sum += got[i];
         sum_expected += expected[i];
-        // A frame more or less is where a second begins.
+        // A frame at the beginning of a second may count for either second.
         EXPECT_NEAR(got[i], expected[i], tolerance * expected[i] + frame) << "second " << i;
         furthest = std::max(furthest, std::abs(got[i] / expected[i] - 1));
     }

@@ -1,5 +1,7 @@
-// The judge of `headwind verify` with netem as the implementation, which has all the impairments: what netem does is
-// found to be right, and a little more of it wrong. In virtual time.
+// SPDX-License-Identifier: MIT
+// The judge of `headwind verify` with netem as the implementation, which has all the impairments, in virtual time.
+//
+// The effects of netem are judged right, and slightly larger ones wrong.
 #include "verify/measure.h"
 
 #include <fcntl.h>
@@ -25,7 +27,7 @@ Probability percent(double value)
     return {static_cast<std::uint64_t>(value / 100 * 4294967296.0)};
 }
 
-// Rows that are off, in one line.
+// The names of the rows that are off, in one line.
 std::string off(const Impairment& asked, const Samples& samples)
 {
     std::string out;
@@ -84,7 +86,7 @@ TEST_F(GuestVerify, Jitter)
     asked.delay = 20 * ms;
     asked.jitter = 5 * ms;
     EXPECT_EQ(off(asked, samples_with("delay 20ms 5ms")), "");
-    EXPECT_EQ(off(asked, samples_with("delay 20ms 6ms")), "jitter, law (uniform)");
+    EXPECT_EQ(off(asked, samples_with("delay 20ms 6ms")), "jitter, distribution (uniform)");
 }
 
 TEST_F(GuestVerify, Loss)
@@ -95,8 +97,8 @@ TEST_F(GuestVerify, Loss)
     EXPECT_EQ(off(asked, samples_with("loss 14%")), "loss");
 }
 
-// netem flips bits of the whole frame: 108 bytes of 142 are covered by UDP's checksum. The rest is loss: a wrong
-// address or IP header.
+// netem flips bits of the whole frame, and UDP's checksum covers 108 bytes of 142. Flips in the rest are losses: a
+// wrong address or IP header.
 TEST_F(GuestVerify, Corruption)
 {
     Impairment asked;

@@ -1,4 +1,5 @@
-// The cgroup of the sending socket. test_run gives its packets a socket of the process that runs it.
+// SPDX-License-Identifier: MIT
+// Tests rules for the cgroup of the sending socket. Packets of test_run have a socket of the process that runs it.
 #include <gtest/gtest.h>
 
 #include <fstream>

@@ -1,4 +1,5 @@
-// Corruption: which bit is flipped, how often, and that it happens behind headwind2 only.
+// SPDX-License-Identifier: MIT
+// Tests corruption: the bit that is flipped, how often, and that it happens behind headwind2 only.
 #include <gtest/gtest.h>
 
 #include <headwind/model.h>
@@ -28,8 +29,8 @@ enum class Head { none, tcp, udp };
 struct Sample {
     const char* what;
     Bytes packet;
-    std::size_t begin, end;  // what may be hit: all behind the IP headers
-    Head head;               // that is there
+    std::size_t begin, end;  // the bytes that may be hit: all behind the IP headers
+    Head head;               // the transport header that begins there
 };
 
 Sample sample(const char* what, const Layer& layer, std::size_t begin, Head head, std::size_t padding = 0)
@@ -63,20 +64,20 @@ std::vector<Sample> samples()
     };
 }
 
-// How often each bit of sample.begin .. end is to be hit: uniform, but for bits whose share goes to others.
+// The expected number of hits of each bit of begin .. end: uniform, except for bits whose share goes to others.
 std::vector<double> expected_hits(const Sample& of)
 {
     std::vector<double> out((of.end - of.begin) * 8, 1);
     const auto move = [&](std::size_t from, std::size_t to) { out[to] += std::exchange(out[from], 0.0); };
-    if (of.head == Head::udp)  // length and checksum to the ports
+    if (of.head == Head::udp)  // the share of length and checksum goes to the ports
         for (std::size_t bit = 0; bit < 32; ++bit) move(32 + bit, bit);
-    if (of.head == Head::tcp)  // data offset to the reserved bits
+    if (of.head == Head::tcp)  // the share of the data offset goes to the reserved bits
         for (std::size_t bit = 96; bit < 100; ++bit) move(bit + 4, bit);
     for (auto& share : out) share *= static_cast<double>(runs) / static_cast<double>(out.size());
     return out;
 }
 
-// The bits that differ, counted from `begin`, lowest bit of a byte first; nothing outside begin .. end may.
+// The bits that differ, counted from `begin`, lowest bit of a byte first. Bits outside begin .. end must not differ.
 std::vector<std::size_t> flipped(const Sample& of, const Bytes& now)
 {
     std::vector<std::size_t> out;
@@ -125,7 +126,7 @@ TEST(Corrupt, PacketsWithoutAnythingBehindTheHeadersStayAsTheyAre)
     EXPECT_EQ(datapath.counters(id).packets, 1U);
 }
 
-// Two dice an event: one for the gap, one for the bit.
+// Each event takes two dice: one for the gap, one for the bit.
 TEST(Corrupt, WhatIsDueTakesTheDetourAndIsCorruptedBehindIt)
 {
     constexpr std::uint64_t seed = 5;

@@ -1,5 +1,8 @@
-// What a packet costs that no rule matches. Measured against an empty program in the same minute: the clock speed and
-// the neighbours of this machine cancel out, mostly: --long only.
+// SPDX-License-Identifier: MIT
+// Measures the cost of packets, mostly of one that no rule matches.
+//
+// The cost is compared with that of an empty program in the same minute, so clock speed and neighbours of this machine
+// mostly cancel out. The tests run with --long only.
 #include <algorithm>
 #include <cstdio>
 
@@ -89,7 +92,7 @@ TEST(Cost, OfAPacketWithoutAnyRule)
     EXPECT_LE(cost.ratio, 2);
 }
 
-// The XDP front against tc's program, on a packet that both drop, and on one that no rule wants.
+// The ratio of the XDP program's cost to that of tc's program, for a packet that both drop or that no rule wants.
 double cost_of_front(const char* what, const packets::Bytes& packet, int at_xdp, int at_tc)
 {
     Datapath datapath({.fed = false});
@@ -113,7 +116,7 @@ TEST(Cost, OfTheFrontIsBelowThatOfTc)
     EXPECT_LT(cost_of_front("unmatched", unmatched_packet(), XDP_PASS, next), 1);
 }
 
-// The same loss, constant and as a timeline of 1,001 steps, on packets that it matches.
+// The same loss is constant and a timeline of 1,001 steps; the packets match it.
 TEST(Cost, OfATimeline)
 {
     constexpr const char* rare = "0.0000001%";
@@ -126,12 +129,13 @@ TEST(Cost, OfATimeline)
     EXPECT_LE(stepped.nanoseconds, 2.5 * alone.nanoseconds);
 }
 
-// Rules of one kind cost one lookup, however many there are. Time is told, not judged: with so many the caches decide.
+// Rules of one kind cost one lookup, however many there are. Times are printed and not judged: with so many rules the
+// caches decide.
 TEST(Cost, OfManyRulesOfOneKind)
 {
     for (const unsigned count : {1U, 100'000U}) {
         Datapath datapath({.fed = false, .tcx = true, .max_rules = 100'000});
-        std::vector<RuleText> rules(count);
+        std::vector<RuleSpec> rules(count);
         for (unsigned i = 0; i < count; ++i) {
             rules[i].name = "r";
             rules[i].remotes = {fmt::format("10.{}.{}.{}", i >> 16, i >> 8 & 255, i & 255)};
@@ -144,7 +148,7 @@ TEST(Cost, OfManyRulesOfOneKind)
     }
 }
 
-// Each further kind of selector is a lookup more.
+// Each further kind of selector costs one more lookup.
 TEST(Cost, OfManyKinds)
 {
     Datapath datapath({.fed = false, .tcx = true});

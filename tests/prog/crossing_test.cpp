@@ -1,4 +1,5 @@
-// The way through headwind2: which super-packets take it, and that nothing overtakes what comes back at ingress.
+// SPDX-License-Identifier: MIT
+// The way through headwind2: the super-packets that take it, and that nothing overtakes what comes back at ingress.
 #include <gtest/gtest.h>
 
 #include "packets.h"
@@ -40,12 +41,12 @@ protected:
         return datapath.run(hook, frame(ipv4({}, tcp(1000, 2000, payload(20 * of)))), arrival_of(of));
     }
     bool crosses(unsigned of) { return super(Hook::egress, of).verdict == redirected; }
-    // A wire packet comes out of headwind2.
+    // Runs the cut on a wire packet as it comes out of headwind2.
     Outcome cross(std::uint32_t id, hw_direction direction = HW_OUT)
     {
         return datapath.run(Hook::cut, wire_packet(), datapath.marked(id, direction, slot));
     }
-    // The number of what is sent back through the backlog; nothing if the packet goes on at once.
+    // The number of a packet that is sent back through the backlog; nullopt if the packet goes on at once.
     static std::optional<std::uint32_t> number(const Outcome& outcome)
     {
         if (outcome.verdict != redirected) return std::nullopt;
@@ -61,7 +62,7 @@ protected:
         EXPECT_EQ(datapath.run(Hook::ingress, wire_packet(), arrival).verdict, next);
     }
 
-    Line line;  // one of its ends serves as device
+    Line line;  // one of its ends serves as the device
     unsigned device = static_cast<unsigned>(line.pace);
     Datapath datapath;
     std::uint16_t slot = datapath.add_device("headwind1", device, HW_DEVICE_DEFAULT);
@@ -186,7 +187,7 @@ TEST_F(Crossing, SuperPacketsTakeItForWhatIsDecidedOnEach)
     }
 }
 
-// ---- a rule is changed ----
+// ---- changed rules ----
 
 TEST_F(Crossing, AChangedRuleDrawsItsGapsAnew)
 {

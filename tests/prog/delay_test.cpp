@@ -1,5 +1,8 @@
-// Delay at a device's own hook. The departure time is read off the packet itself: it is stamped before it is cloned.
-// (BPF_PROG_TEST_RUN cannot set tstamp_type; the prelude does with bpf_skb_set_tstamp.)
+// SPDX-License-Identifier: MIT
+// Tests delay at a device's own hook.
+//
+// The departure time is read off the packet itself: it is stamped before it is cloned. (BPF_PROG_TEST_RUN cannot set
+// tstamp_type; the prelude does it with bpf_skb_set_tstamp.)
 #include <gtest/gtest.h>
 
 #include "packets.h"
@@ -177,7 +180,7 @@ TEST_F(Delay, RulesOfOneDirectionDoNotShareState)
     EXPECT_EQ(datapath.counters(second).delayed, 1U);
 }
 
-// ---- who has been where ----
+// ---- packets that come back ----
 
 TEST_F(Delay, APacketThatCameBackPasses)
 {

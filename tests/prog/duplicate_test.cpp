@@ -1,4 +1,5 @@
-// Duplicates: copies sent home at once, or each with a delay of its own.
+// SPDX-License-Identifier: MIT
+// Tests duplicates: copies are sent home at once, or each with a delay of its own.
 #include <gtest/gtest.h>
 
 #include <bpf/bpf.h>
@@ -25,7 +26,7 @@ packets::Bytes usual_packet()
     return frame(ipv4({}, udp(1000, 2000, payload(58))));  // 100 bytes
 }
 
-// The departure times of all packets that a device sends.
+// Records the departure times of all packets that a device sends.
 class Stamps {
 public:
     explicit Stamps(int ifindex) : queue_(bpf_map_create(BPF_MAP_TYPE_QUEUE, "stamps", 0, 8, 4096, nullptr))
@@ -72,8 +73,8 @@ protected:
 TEST_F(Duplicate, EachCopyHasItsOwnJitter)
 {
     constexpr std::uint64_t count = 500;
-    for (const std::string law : {"uniform", "normal"}) {
-        const auto id = datapath.add("--duplicate 100% --delay 100ms --jitter 20ms --distribution " + law);
+    for (const std::string distribution : {"uniform", "normal"}) {
+        const auto id = datapath.add("--duplicate 100% --delay 100ms --jitter 20ms --distribution " + distribution);
         datapath.feed() = {.monotonic = now, .boottime = 0, .tai = 0, .dice = 0, .seed = 7};
         const auto imp = impairment(id);
         std::vector<std::uint64_t> expected;
@@ -85,7 +86,7 @@ TEST_F(Duplicate, EachCopyHasItsOwnJitter)
             }
             ASSERT_NE(expected[2 * n], expected[2 * n + 1]);
         }
-        EXPECT_EQ(stamps.take(), expected) << law;
+        EXPECT_EQ(stamps.take(), expected) << distribution;
         const auto counters = datapath.counters(id);
         EXPECT_EQ(counters.packets, count);
         EXPECT_EQ(counters.duplicated, count);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The filter in front of each shape's lookup: it never hides an entry, and saves most lookups that would find none.
 #include <bit>
 #include <cmath>
@@ -25,7 +26,7 @@ using packets::udp;
 
 struct Pair {
     std::string selector;
-    Bytes packet;  // that it selects
+    Bytes packet;  // one that it selects
 };
 
 std::string v4(unsigned address)
@@ -33,7 +34,7 @@ std::string v4(unsigned address)
     return fmt::format("{}.{}.{}.{}", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255);
 }
 
-// Rules of all kinds, and a packet of each.
+// Random selectors of all kinds, each with a packet that it selects.
 class Random {
 public:
     std::uint16_t port() { return static_cast<std::uint16_t>(1000 + random_() % 60'000); }
@@ -83,7 +84,7 @@ TEST(Filter, HidesNoRuleOfItsKind)
     Random random;
     for (unsigned kind = 0; kind < Random::kinds; ++kind) {
         Datapath datapath;
-        std::vector<RuleText> rules;
+        std::vector<RuleSpec> rules;
         std::vector<Bytes> packets;
         for (int i = 0; i < 500; ++i) {
             auto [selector, packet] = random.pair(kind);
@@ -134,8 +135,8 @@ TEST(Filter, IsAsked)
     EXPECT_EQ(datapath.out(frame(ipv4({}, udp(9, 2)))), next) << "no bit, no lookup";
 }
 
-// Each of n entries sets one bit of 1024, as if at random; so a key of none of them meets a bit that is set with
-// probability 1 - (1 - 1 / 1024)^n.
+// Each of n entries sets one bit of 1024, as if at random. So the bit of any other key is set with a probability of
+// 1 - (1 - 1 / 1024)^n.
 TEST(Filter, SavesMostLookupsOfPacketsThatDoNotMatch)
 {
     constexpr std::uint64_t trials = 100'000;
@@ -145,7 +146,7 @@ TEST(Filter, SavesMostLookupsOfPacketsThatDoNotMatch)
             const auto key = [&] {
                 hw_key out{};
                 if (field == 0) out.remote_port = static_cast<__u16>(random());
-                if (field == 1) out.cgroup = 1 + random() % 1'000'000;  // as the kernel counts them
+                if (field == 1) out.cgroup = 1 + random() % 1'000'000;  // the kernel numbers cgroups like this
                 if (field == 2) out.remote[1] = 0xffff0000 | random() << 32;
                 if (field == 3) {
                     out.remote[0] = 0xb80d0120;

@@ -1,4 +1,5 @@
-// A share of the flows: each wholly or not at all, in both directions and at both ends.
+// SPDX-License-Identifier: MIT
+// A share of the flows: a flow is in it wholly or not at all, in both directions and at both ends.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -20,7 +21,7 @@ using statistics::binomial_p_value;
 constexpr unsigned flows = 100'000;
 constexpr double share = 0.05, flows_alpha = 1e-6;
 
-// The n-th flow: neighbours differ little, as those of real clients do.
+// A packet of the n-th flow. Neighbouring flows differ little, as those of real clients do.
 Bytes packet_of(unsigned n, bool answer = false)
 {
     const auto local = static_cast<std::uint16_t>(32'768 + n % 20'000);
@@ -46,7 +47,7 @@ TEST_F(Flows, TheShareIsAsAskedAndEachIsAllOrNothing)
         ASSERT_EQ(dropped(Hook::ingress, packet_of(n, true)), out) << n << ": its answers";
         if (n % 10 != 0) continue;
         ASSERT_EQ(dropped(Hook::egress, packet_of(n)), out) << n << ": again";
-        // At the other end, local and remote change places.
+        // At the peer local and remote change places.
         ASSERT_EQ(dropped(Hook::ingress, packet_of(n)), out) << n << ": at the other end";
     }
     EXPECT_GT(binomial_p_value(taken, flows, share), flows_alpha) << taken;

@@ -1,5 +1,5 @@
-// The XDP front: decides what is certain there, as tc would, with tc's dice and counters; leaves tc the rest,
-// untouched.
+// SPDX-License-Identifier: MIT
+// The XDP program decides what is certain there, as tc would, with tc's dice and counters, and leaves the rest to tc.
 #include <gtest/gtest.h>
 
 #include "prog_front.h"
@@ -23,7 +23,7 @@ using packets::vlan;
 class FrontTest : public testing::Test {
 protected:
     bool dropped(const packets::Bytes& packet = usual_packet()) const { return front.run(packet).verdict == XDP_DROP; }
-    // Passes without a trace: tc decides.
+    // Expects that the packet passes without a trace, so that tc decides.
     void expect_undecided(const packets::Bytes& packet = usual_packet())
     {
         const auto outcome = front.run(packet);
@@ -62,7 +62,7 @@ TEST_F(FrontTest, HandsOverWhatItLetsPass)
     EXPECT_EQ(matched(id), 1U);
 }
 
-// One chain of events, whichever hook the next packet comes to.
+// There is one chain of events, whichever hook the next packet comes to.
 TEST_F(FrontTest, SharesDiceAndCountersWithTc)
 {
     const auto id = datapath.add("--loss 30% --direction in");
@@ -103,7 +103,7 @@ TEST_F(FrontTest, RespectsExclusionsAndPriorities)
     EXPECT_TRUE(dropped(usual_packet(2002)));
 }
 
-// Without the cgroup it is certain only that a rule of higher rank wins.
+// XDP does not know the cgroup: it is certain only where a rule of higher rank wins.
 TEST_F(FrontTest, LeavesTcWhatARuleOfACgroupMayWin)
 {
     const auto id = datapath.add("--direction in --loss 100%");
@@ -128,7 +128,7 @@ TEST_F(FrontTest, ParsesAsTcDoes)
     EXPECT_EQ(matched(six), 3U);
 }
 
-// What is not in the linear part of a frame in several buffers is found, too.
+// Headers that are not in the linear part of a frame in several buffers are found, too.
 TEST_F(FrontTest, SeesAllOfAFrameInSeveralBuffers)
 {
     const auto id = datapath.add("--direction in --loss 100%");

@@ -1,5 +1,7 @@
-// The index of rules beside the rules: it says of each what the kernel's maps say, whatever was added, changed, removed
-// or left by a killed command.
+// SPDX-License-Identifier: MIT
+// Tests that the index of rules agrees with the kernel's maps.
+//
+// It does so for each rule, whatever was added, changed, removed or left by a killed command.
 #include <algorithm>
 #include <bit>
 #include <map>
@@ -28,7 +30,7 @@ const hw_shape_table& table_of(Datapath& datapath)
     return datapath.control().tables[datapath.control().version & 1];
 }
 
-// Bit 1 << hw_shape.id of each shape that the rule has an entry in.
+// The shapes that each rule has an entry in, as bits 1 << hw_shape.id.
 std::map<std::uint32_t, std::uint64_t> shapes_in_kernel(Datapath& datapath)
 {
     std::map<std::uint32_t, std::uint64_t> out;  // by rule
@@ -63,7 +65,7 @@ void expect_as_in_kernel(Datapath& datapath)
         EXPECT_TRUE(has_name(entry, record->rule.name));
         EXPECT_FALSE(has_name(entry, record->rule.name + "x"));
     }
-    // The table of shapes, from the same.
+    // The table of shapes agrees with the entries, too.
     const auto& table = table_of(datapath);
     for (const auto& shape : std::span(table.shapes).first(table.count)) {
         std::uint64_t top = 0;
@@ -107,7 +109,7 @@ TEST(Index, SaysWhatTheRulesAreWhateverWasDoneToThem)
         } else {
             try {
                 ids[any] = choice == 2 ? datapath.alter(ids[any], line) : datapath.replace(ids[any], line);
-            } catch (const std::runtime_error&) {  // too many alike: refused, and undone
+            } catch (const std::runtime_error&) {  // there are too many alike: refused, and undone
                 ++refused;
             }
         }
@@ -117,7 +119,7 @@ TEST(Index, SaysWhatTheRulesAreWhateverWasDoneToThem)
     EXPECT_GT(refused, 0);
 }
 
-// At any instant between the first word of the next version and the last that the old one leaves.
+// The command may be killed at any instant between the first word of the next version and the last one of the old.
 TEST(Index, RepairMendsWhatAKilledCommandLeft)
 {
     Datapath datapath;
@@ -162,7 +164,7 @@ TEST(Index, OfRulesThatWereRetiredNothingIsLeft)
                             [](const auto& entry) { return entry.id == 0; }));
 }
 
-// Rules that come and go all year: a filter's stale bits stay few.
+// Even if rules come and go all year, a filter has few stale bits.
 TEST(Index, FiltersForgetWhatIsGone)
 {
     Datapath datapath;

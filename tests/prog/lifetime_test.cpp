@@ -1,4 +1,5 @@
-// When a rule is in force: versions, deadline, lease, panic; and what of it packets see while it changes.
+// SPDX-License-Identifier: MIT
+// Tests when a rule is in force: versions, deadline, lease, hours, panic; and what packets meet while it changes.
 #include <atomic>
 #include <thread>
 
@@ -76,7 +77,7 @@ TEST_F(Lifetime, FlapsToTheNanosecondAndNeverDrifts)
     }
 }
 
-// As a change that waits to be confirmed leaves it: one form until a moment, the other from then on, of one rank. Every
+// A change that waits to be confirmed leaves two forms of one rank: one until a moment, the other from then on. Every
 // packet meets one of them, by the memo as well as without.
 TEST_F(Lifetime, OneFormEndsWhereTheOtherBegins)
 {
@@ -113,7 +114,7 @@ TEST_F(Lifetime, WhileUpItHidesNoOtherRule)
     EXPECT_EQ(datapath.counters(below).packets, 2U);
 }
 
-// 09:00 to 17:00, Monday to Friday, UTC+1 and from `turn` on UTC+2; the fed clock is TAI.
+// The hours are 09:00 to 17:00, Monday to Friday, in UTC+1 and from `turn` on in UTC+2; the fed clock is TAI.
 TEST_F(Lifetime, InItsHoursToTheSecondAndOnTheirDays)
 {
     constexpr std::uint64_t hour = 3600, day = 24 * hour, s = 1'000'000'000;
@@ -219,7 +220,7 @@ TEST_F(Lifetime, AnEntryWithoutItsRuleIsNone)
     EXPECT_FALSE(in_force());
 }
 
-// One rule is replaced by the other again and again, in one transaction each: no packet may slip through between.
+// One rule is replaced by another again and again, each time in one transaction: no packet may slip through.
 TEST_F(Lifetime, PacketsSeeTheOldSetOrTheNewOne)
 {
     auto id = datapath.add("--remote-port 2000 --partition");

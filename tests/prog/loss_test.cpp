@@ -1,4 +1,5 @@
-// Loss, decided by the real program: as predicted from the dice, packet by packet, and of the right law.
+// SPDX-License-Identifier: MIT
+// Loss by the real program: each drop is as predicted from the dice, and their distribution is right.
 #include <gtest/gtest.h>
 
 #include <headwind/model.h>
@@ -99,7 +100,7 @@ TEST(LossByPacket, EachMeetsItsFate)
 TEST(LossByPacket, NoneAtZeroPercent)
 {
     Datapath datapath;
-    const auto id = datapath.add("--loss 0% --delay 1ms");  // and no line: it passes
+    const auto id = datapath.add("--loss 0% --delay 1ms");  // without a line the packet passes
     const auto outcome = datapath.run(Hook::egress, usual_packet(), a_million_times());
     EXPECT_EQ(outcome.verdict, next);
     EXPECT_EQ(datapath.counters(id).packets, million);

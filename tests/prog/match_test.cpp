@@ -1,4 +1,5 @@
-// Which packets a selector takes, seen from both directions.
+// SPDX-License-Identifier: MIT
+// Tests which packets a selector takes, seen from both directions.
 #include <gtest/gtest.h>
 
 #include "packets.h"
@@ -16,7 +17,7 @@ using packets::udp;
 
 class Match : public testing::Test {
 protected:
-    // Would a rule with these selectors, and no other, take the packet?
+    // Whether a rule with these selectors, if it is the only one, takes the packet.
     bool takes(const std::string& selectors, const Bytes& packet, Hook hook = Hook::egress, const Arrival& arrival = {})
     {
         const auto id = datapath.add(selectors + " --partition");
@@ -30,7 +31,7 @@ protected:
     Datapath datapath;
 };
 
-// 10.0.0.1:1000 -> 10.0.0.2:2000
+// A packet from 10.0.0.1:1000 to 10.0.0.2:2000.
 Bytes packet_v4(const packets::Layer& transport = udp(1000, 2000, payload(20)))
 {
     return frame(ipv4({}, transport));

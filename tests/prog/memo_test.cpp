@@ -1,5 +1,7 @@
-// A packet like one before gets what that one got (hw_memo), unless the outcome may be another by now. Every test sends
-// packets of one key again and again: the first fills the memo.
+// SPDX-License-Identifier: MIT
+// A packet like one before gets what that one got (hw_memo), unless the outcome may be another by now.
+//
+// Every test sends packets of one key again and again: the first packet fills the memo.
 #include <gtest/gtest.h>
 
 #include "packets.h"
@@ -74,7 +76,7 @@ TEST_F(Memo, OfALeasedRuleFollowsItsLease)
     EXPECT_TRUE(taken());
 }
 
-// What is in force now says nothing about the time when a better rule is up again.
+// The rule that is in force now says nothing about the time when a better rule is in force again.
 TEST_F(Memo, DoesNotKeepWhatWasFoundWhileABetterRuleRested)
 {
     const auto flapping = datapath.add("--flap up=1s,down=1s --priority 1", {.since = 0});
@@ -87,7 +89,7 @@ TEST_F(Memo, DoesNotKeepWhatWasFoundWhileABetterRuleRested)
     EXPECT_EQ(datapath.counters(below).packets, 10U);
 }
 
-// Far more flows than there is room for; every other has a rule of its own.
+// There are far more flows than the memo has room for, and every other one has a rule of its own.
 TEST_F(Memo, TellsFlowsApart)
 {
     constexpr std::uint16_t flows = 1000;
@@ -100,7 +102,7 @@ TEST_F(Memo, TellsFlowsApart)
         }
 }
 
-// An IPv6 packet may carry mapped addresses: one key, two packets.
+// An IPv6 packet may carry mapped addresses, and so have the same key as an IPv4 packet.
 TEST_F(Memo, TellsIpv4FromMappedAddressesInIpv6)
 {
     datapath.add("--remote ::/0 --partition");
@@ -111,7 +113,7 @@ TEST_F(Memo, TellsIpv4FromMappedAddressesInIpv6)
     EXPECT_FALSE(taken(four));
 }
 
-// The same ports and addresses, from the party's point of view, on its way in and out.
+// The packets have the same ports and addresses, seen from the subject, on the way in and out.
 TEST_F(Memo, TellsDirectionsApart)
 {
     datapath.add("--direction out --partition");
@@ -134,7 +136,7 @@ TEST_F(Memo, TellsPacketsByClass)
     EXPECT_TRUE(taken());
 }
 
-// Between the same addresses, with no ports: what is spared, and what is not.
+// Spared and other packets go between the same addresses, and have no ports.
 TEST_F(Memo, TellsNeighbourDiscoveryFromOtherIcmp)
 {
     datapath.add("--proto icmpv6 --partition");

@@ -1,4 +1,5 @@
-// Jitter and reordering through the program: as predicted from the dice, and of the right law.
+// SPDX-License-Identifier: MIT
+// Jitter and reordering by the program: as predicted from the dice, and with the right distribution.
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -30,7 +31,7 @@ protected:
         datapath.feed() = {.monotonic = now, .boottime = 0, .tai = 0, .dice = 0, .seed = 12};
     }
     hw_impairment impairment(std::uint32_t id) { return datapath.instance().rules.find(id)->value().impairment; }
-    // ns until the packet goes
+    // The time in ns until the packet leaves.
     std::uint64_t delay(Hook hook, std::uint32_t id)
     {
         const auto arrival = hook == Hook::cut ? datapath.marked(id) : Arrival{};

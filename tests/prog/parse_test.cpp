@@ -1,5 +1,8 @@
-// What the datapath understands of a packet. A rule for port 2000 tells whether the transport header was found; a rule
-// for everything, whether the packet was understood at all.
+// SPDX-License-Identifier: MIT
+// Tests how far the datapath understands packets.
+//
+// A rule for port 2000 tells whether the transport header was found, and a rule for everything whether the packet was
+// understood at all.
 #include <gtest/gtest.h>
 
 #include "packets.h"
@@ -147,7 +150,7 @@ TEST_F(Parse, Ipv6Fragments)
         EXPECT_EQ(look(ipv6({}, packets::fragment({.offset = offset}, usual_udp()))), Seen::packet) << offset;
     EXPECT_EQ(look(ipv6({}, packets::fragment({.offset = 0x1fff, .more = false}, usual_udp()))), Seen::packet);
     auto reserved = packets::fragment({.offset = 0}, usual_udp());
-    reserved.bytes[3] |= 6;  // two bits beside the offset
+    reserved.bytes[3] |= 6;  // the two reserved bits beside the offset
     EXPECT_EQ(look(ipv6({}, reserved)), Seen::ports);
 }
 

@@ -1,4 +1,5 @@
-// Which of several matching rules a packet gets, and how many there may be.
+// SPDX-License-Identifier: MIT
+// Tests which of several matching rules a packet gets, and how many there may be.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -15,7 +16,7 @@ using packets::ipv6;
 using packets::udp;
 using packets::usual_packet;
 
-// 10.0.0.1:1000 -> 10.0.0.2:2000
+// The tests send packets from 10.0.0.1:1000 to 10.0.0.2:2000.
 class Ranking : public testing::Test {
 protected:
     // The rule that the packet was counted for; 0: none.
@@ -32,7 +33,7 @@ protected:
         }
         return found;
     }
-    // Rules in this order of age; which of them wins, counted from 0.
+    // Adds rules with these selectors, the oldest first, and returns the number of the one that wins, from 0.
     std::size_t winner_of(const std::vector<std::string>& selectors, const packets::Bytes& packet = usual_packet())
     {
         std::vector<std::uint32_t> ids;
@@ -107,12 +108,12 @@ TEST_F(Ranking, PassRulesExclude)
 
 TEST_F(Ranking, LongestPrefixAmong32Shapes)
 {
-    // 170.170.170.170 = 1010...: prefixes of every length, in one transaction and in no order.
+    // Prefixes of every length of 170.170.170.170 = 1010..., added in one transaction and in no order.
     constexpr std::uint32_t address = 0xaaaaaaaa;
     const auto text_of = [](std::uint32_t v4) {
         return fmt::format("{}.{}.{}.{}", v4 >> 24, v4 >> 16 & 255, v4 >> 8 & 255, v4 & 255);
     };
-    std::vector<RuleText> rules;
+    std::vector<RuleSpec> rules;
     for (unsigned i = 1; i <= HW_MAX_SHAPES; ++i) {
         const unsigned bits = i * 5 % 32 + 1;
         const auto prefix = static_cast<std::uint32_t>(address & ~((1ULL << (32 - bits)) - 1));
@@ -121,7 +122,7 @@ TEST_F(Ranking, LongestPrefixAmong32Shapes)
     ASSERT_TRUE(datapath.add_all(rules));
     EXPECT_EQ(datapath.control().tables[datapath.control().version & 1].count, +HW_MAX_SHAPES);
     for (unsigned bits = 1; bits <= 32; ++bits) {
-        // The first `bits` bits are those of the address, the next is not.
+        // The first `bits` bits of `other` are those of the address, and the next one is not.
         const std::uint32_t other = bits == 32 ? address : address ^ 1U << (31 - bits);
         const auto id = (bits - 1 + 32) * 13 % 32;  // 5 * 13 = 65 = 1 modulo 32
         EXPECT_EQ(datapath.out(frame(ipv4({.destination = text_of(other)}, udp(1, 2)))), stolen);
@@ -159,7 +160,7 @@ TEST_F(Ranking, ARuleThatComesTwiceForAPacketCountsOnce)
 
 TEST_F(Ranking, SameMaskedKeysOfDifferentShapes)
 {
-    // All bits that these two look at are 0 in the packet: only the shape's id tells their entries apart.
+    // All bits that these two rules look at are 0 in the packet: only the shape's id tells their entries apart.
     const auto low = datapath.add("--remote 0.0.0.0/1 --partition");
     const auto high = datapath.add("--remote 0.0.0.0/4 --partition");
     EXPECT_EQ(winner({low, high}, frame(ipv4({.destination = "1.2.3.4"}, udp(1, 2)))), high);
@@ -171,7 +172,7 @@ TEST_F(Ranking, SameMaskedKeysOfDifferentShapes)
 TEST(RankingOfMany, RulesOfOneKindAreOneShape)
 {
     Datapath datapath({.max_rules = 100'000});
-    std::vector<RuleText> rules(100'000);
+    std::vector<RuleSpec> rules(100'000);
     for (unsigned i = 0; i < rules.size(); ++i) {
         rules[i].name = "r";
         rules[i].remotes = {fmt::format("10.{}.{}.{}", i >> 16, i >> 8 & 255, i & 255)};

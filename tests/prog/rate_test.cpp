@@ -1,4 +1,5 @@
-// Rate, loss and delay where they are decided: at headwind0's egress (cut), after headwind2 made wire packets.
+// SPDX-License-Identifier: MIT
+// Tests rate, loss and delay at headwind0's egress (cut), where they are decided once headwind2 has made wire packets.
 #include <gtest/gtest.h>
 
 #include <headwind/model.h>
@@ -48,7 +49,7 @@ protected:
     Datapath datapath;
 };
 
-// ---- on the way there ----
+// ---- the way to the cut ----
 
 TEST_F(Cut, OnlySuperPacketsOfRateRulesGoThroughTheCutFirst)
 {
@@ -128,7 +129,7 @@ TEST_F(Cut, AnIdleLinkDelaysNothing)
 {
     const auto id = datapath.add("--rate 1gbit");
     for (int i = 0; i < 100; ++i) {
-        datapath.feed().monotonic += 20'000;  // a full frame takes 12,112 ns
+        datapath.feed().monotonic += 20'000;  // a full frame takes 12,112 ns of the link
         EXPECT_EQ(cut(id).after.tstamp, datapath.feed().monotonic);
     }
     EXPECT_EQ(datapath.counters(id).delayed, 100U) << "but all go through the pacer: a shortcut would overtake";

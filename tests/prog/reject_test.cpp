@@ -1,5 +1,5 @@
-// --reject: the packet becomes the answer to itself. Headers and checksums are verified here, not by the code under
-// test.
+// SPDX-License-Identifier: MIT
+// --reject: the packet becomes the answer to itself; code of the test's own verifies headers and checksums.
 #include <gtest/gtest.h>
 
 #include "packets.h"
@@ -33,7 +33,7 @@ Bytes part(const Bytes& of, std::size_t from, std::size_t length)
     return {begin, begin + static_cast<std::ptrdiff_t>(length)};
 }
 
-// 0xffff if the checksum in it is right.
+// The ones' complement sum of `bytes`, from `start` on: 0xffff if the checksum in them is right.
 std::uint32_t sum(const Bytes& bytes, std::uint32_t start = 0)
 {
     for (std::size_t i = 0; i < bytes.size(); ++i)
@@ -42,13 +42,13 @@ std::uint32_t sum(const Bytes& bytes, std::uint32_t start = 0)
     return start;
 }
 
-// An IP packet without options, taken apart.
+// The parts of an IP packet without options.
 struct Answer {
     unsigned version = 0, protocol = 0;
     Bytes source, destination, body;
 };
 
-// Verifies what is the same in every answer.
+// Verifies the parts that are the same in every answer.
 Answer take_apart(const Bytes& request, const Bytes& answer)
 {
     Answer out;
@@ -114,7 +114,7 @@ protected:
         EXPECT_EQ(answer.body[13], flags);
         EXPECT_EQ(sum_with_pseudo_header(answer), 0xffffU);
     }
-    // `headers`: IP headers, of which 8 bytes more are quoted.
+    // `headers`: the size of the IP headers, which are quoted with 8 bytes more.
     void expect_icmp(std::uint32_t id, const Bytes& packet, std::size_t headers)
     {
         const auto outcome = cut(id, packet);
@@ -139,7 +139,7 @@ protected:
     Datapath datapath;
 };
 
-// RFC 9293, 3.10.7.1.
+// Resets are as RFC 9293, 3.10.7.1, says.
 TEST_F(RejectTest, TcpIsReset)
 {
     const auto id = datapath.add("--reject rst");

@@ -1,4 +1,5 @@
-// --max-share: what a rule may match of a hook's packets in a minute, on a fed clock.
+// SPDX-License-Identifier: MIT
+// --max-share: the share of a hook's packets that a rule may match in a minute, on a fed clock.
 #include <gtest/gtest.h>
 
 #include "packets.h"
@@ -17,7 +18,7 @@ constexpr std::uint64_t minute = 60'000'000'000;
 
 class Share : public testing::Test {
 protected:
-    // Packets that the rule wants, and how many of them met it; and others.
+    // matched() sends packets that the rule matches, and returns how many met it; others() sends other packets.
     unsigned matched(unsigned count, Hook hook = Hook::egress) { return sent(2000, count, hook); }
     void others(unsigned count, Hook hook = Hook::egress) { EXPECT_EQ(sent(3000, count, hook), 0U); }
     void at(std::uint64_t nanoseconds) { datapath.feed().boottime = nanoseconds; }

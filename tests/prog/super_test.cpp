@@ -1,4 +1,5 @@
-// Super-packets (GSO): counted as the wire packets they stand for, and cut before anything is decided for each.
+// SPDX-License-Identifier: MIT
+// Super-packets (GSO) are counted as the wire packets they stand for, and cut before anything is decided for each.
 #include <gtest/gtest.h>
 
 #include "packets.h"
@@ -20,7 +21,7 @@ constexpr unsigned segment = 100;
 struct Super {
     const char* what;
     Layer layer;                // with `data` bytes of payload
-    std::size_t data, headers;  // headers: what each wire packet begins with
+    std::size_t data, headers;  // headers: size of those that each wire packet begins with
 };
 
 std::vector<Super> supers()
@@ -40,7 +41,7 @@ std::vector<Super> supers()
     };
 }
 
-// `counted`: the kernel says how many segments; tap and virtio leave 0.
+// `counted`: the kernel says how many segments there are; tap and virtio leave 0.
 Arrival as_super(const Super& super, bool counted)
 {
     Arrival arrival;
@@ -51,7 +52,7 @@ Arrival as_super(const Super& super, bool counted)
 
 class SuperPackets : public testing::TestWithParam<bool> {
 protected:
-    // One super-packet of each kind; what the rule must have counted of each.
+    // Sends one super-packet of each kind, and checks the counters of the rule after each.
     template <class Check>
     void for_each(std::uint32_t id, int verdict, const Check& check)
     {
@@ -87,8 +88,8 @@ TEST_P(SuperPackets, DroppedByAPartition)
     });
 }
 
-// Whole, to the pacer. There is none here, since a packet of test_run lacks the GSO type that a device asks for: each
-// is refused, counted, and what it stands for is told.
+// Super-packets go to the pacer whole. There is none here, since a packet of test_run lacks the GSO type that a device
+// asks for: each is refused, and counted as the wire packets it stands for.
 TEST_P(SuperPackets, DelayedWhole)
 {
     datapath.control().line_cut = 99'998;
@@ -96,7 +97,7 @@ TEST_P(SuperPackets, DelayedWhole)
     const auto id = datapath.add("--delay 10ms");
     datapath.feed().monotonic = 1'000;
     for (const auto& super : supers()) {
-        if (super.layer.number == 0x8100) continue;  // the kernel stamps IP only
+        if (super.layer.number == 0x8100) continue;  // the kernel stamps only IP
         const auto before = datapath.counters(id);
         const auto outcome = datapath.run(Hook::egress, frame(super.layer), as_super(super, GetParam()));
         EXPECT_EQ(outcome.verdict, stolen) << super.what;
@@ -158,7 +159,7 @@ TEST(SuperPacket, OfOneSegmentIsStillCut)
     EXPECT_EQ(datapath.run(Hook::egress, frame(ipv4({}, udp(1, 2, payload(500)))), arrival).verdict, redirected);
 }
 
-// What the cut cannot take is lost, and has to be told.
+// Packets that the cut cannot take are lost, and must be counted.
 TEST(SuperPacket, WhatTheLineRefusesIsCounted)
 {
     Datapath datapath;

@@ -1,4 +1,5 @@
-// --ramp and --trace: which step is in force, what it does, and what passes from one step to the next.
+// SPDX-License-Identifier: MIT
+// --ramp and --trace: the step that is in force, its effect, and the state that passes from one step to the next.
 #include <cmath>
 #include <fstream>
 
@@ -38,7 +39,7 @@ protected:
     {
         return datapath.add("--trace " + trace_file(rows) + " " + flags, {.since = since});
     }
-    // What the packet sent `at` ns after the beginning meets.
+    // The delay in ns of a packet that is sent `at` ns after the beginning.
     std::uint64_t delay_at(std::uint64_t at)
     {
         datapath.feed().boottime = since + at;
@@ -81,7 +82,7 @@ TEST_F(Timelines, EachBoundaryOfATraceIsExact)
     const std::string rows = "time,loss\n0s,100%\n7ns,0%\n1s,100%\n1000000001ns,0%\n2s,100%\n";
     for (const bool repeat : {false, true}) {
         const auto id = follow(rows, repeat ? "--repeat" : "");
-        const std::uint64_t period = 2 * second + second - 1;                      // the last as long as the one before
+        const std::uint64_t period = 2 * second + second - 1;  // the last step is as long as the one before
         for (const std::uint64_t n : {0ULL, 1ULL, 1'000'000ULL, 10'000'000ULL}) {  // the last one after a year
             if (n != 0 && !repeat) continue;
             for (const auto& [at, lost] : {std::pair<std::uint64_t, bool>{0, true},
@@ -100,7 +101,7 @@ TEST_F(Timelines, EachBoundaryOfATraceIsExact)
     }
 }
 
-// Forwards, backwards and across: every one of many steps is found.
+// Every one of many steps is found, whether time goes forwards, backwards or jumps.
 TEST_F(Timelines, EveryStepIsFound)
 {
     std::string rows = "time_ns,delay_ns\n";
@@ -139,7 +140,7 @@ TEST_F(Timelines, TheJitterIsNeverMoreThanTheDelay)
     EXPECT_GT(longest, 140 * ms);
 }
 
-// What one step drew does not outlive it: a gap of a million packets would.
+// The gap that one step drew does not outlive it, even if it is a million packets.
 TEST_F(Timelines, TheLossOfEachStepIsItsOwn)
 {
     constexpr unsigned packets_each = 200'000;
@@ -164,7 +165,7 @@ TEST_F(Timelines, TheLossOfEachStepIsItsOwn)
 struct Link {
     std::vector<std::uint64_t> begin;
     std::vector<double> bytes_per_ns;
-    double sent_until(std::uint64_t at) const  // in one period
+    double sent_until(std::uint64_t at) const  // bytes in one period
     {
         double sum = 0;
         for (std::size_t i = 0; i + 1 < begin.size() && begin[i] < at; ++i)
@@ -173,7 +174,7 @@ struct Link {
     }
 };
 
-// Packets that come all at once leave as the link's changing rate sends them: through several steps, and round again.
+// Packets that come all at once leave as the link's changing rate sends them, through several steps and round again.
 TEST_F(Timelines, TheRateIsThatOfTheMomentAPacketIsSent)
 {
     Link link;

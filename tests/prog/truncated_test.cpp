@@ -1,5 +1,5 @@
-// Packets that end too early, packets of noise, and packets whose headers do not lie in one piece: matched or passed,
-// never anything else.
+// SPDX-License-Identifier: MIT
+// Tests packets that end too early, that are noise, or whose headers are in pieces: they match or pass, nothing else.
 #include <random>
 
 #include <gtest/gtest.h>
@@ -31,7 +31,7 @@ constexpr std::size_t ethernet = 14;
 struct Sample {
     const char* what;
     Layer layer;
-    std::size_t needed;  // bytes after the Ethernet header without which it is not understood
+    std::size_t needed;  // bytes after the Ethernet header without which the packet is not understood
 };
 
 std::vector<Sample> samples()
@@ -126,7 +126,7 @@ TEST(Garbage, MatchesOrPasses)
     EXPECT_GT(passed, 1000U);
 }
 
-// ---- headers outside the linear part: test_run makes no such packets before Linux 6.19, packet sockets do ----
+// ---- headers outside the linear part: packet sockets make such packets, test_run only since Linux 6.19 ----
 
 class Scattered : public testing::Test {
 protected:
@@ -142,7 +142,7 @@ protected:
         EXPECT_EQ(bpf_tc_hook_create(&hook_), 0);
         EXPECT_EQ(bpf_tc_attach(&hook_, &options), 0);
     }
-    // More than a page: the kernel puts all but the Ethernet header into fragments.
+    // Sends more than a page, so that the kernel puts all but the Ethernet header into fragments.
     void send(const Layer& layer)
     {
         auto packet = frame(layer);

@@ -1,8 +1,10 @@
-// An agent at work in a namespace of its own, and what it said; a pair of namespaces to serve.
+// SPDX-License-Identifier: MIT
+// An agent at work in a namespace of its own, with what it has said, and a pair of namespaces for it to serve.
 #pragma once
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <sstream>
 
@@ -13,16 +15,23 @@
 
 namespace headwind::test {
 
-// How often a test does it: few times, or $HEADWIND_TEST_ROUNDS.
+// How often tests repeat their actions: $HEADWIND_TEST_ROUNDS, by default twice.
 inline unsigned rounds()
 {
     const char* given = std::getenv("HEADWIND_TEST_ROUNDS");
     return given != nullptr ? static_cast<unsigned>(std::stoul(given)) : 2U;
 }
 
+// An agent that is there may look once more, and holds a lock below the pins then.
+inline void expect_nothing_pinned()
+{
+    EXPECT_TRUE(eventually(std::chrono::seconds(60), [] { return !std::filesystem::exists(pins); }));
+}
+
 constexpr __u32 link_type_tcx = 11;  // BPF_LINK_TYPE_TCX of Linux 6.6
 
-// As `bpftool link detach pinned` does, with those of the instance there (other namespaces have devices of that index).
+// Detaches the links of this type at a device, as `bpftool link detach pinned` does. It looks only at the instance of
+// `where`, since other namespaces have devices of the same index.
 inline void take_links_off(const Namespace& where, const std::string& device, __u32 type)
 {
     const auto begin = std::to_string(device_index(where, device)) + "-";
@@ -62,7 +71,7 @@ public:
 
     Process& process() { return process_; }
 
-    // All that it said of this kind, and of this rule if one is named.
+    // All events of this kind that the agent has told, and only those of `rule` if one is named.
     std::vector<nlohmann::json> all(const std::string& event, const std::string& rule = "") const
     {
         std::vector<nlohmann::json> found;
@@ -75,7 +84,8 @@ public:
         return found;
     }
 
-    // Waits until it says this once more than it had been heard to, and notes how long after `start` that was.
+    // Waits until the agent tells this event once more than it was heard before, and notes how long after `start` that
+    // was.
     bool heard(const std::string& event, const std::string& rule = "", std::int64_t start = wall_ms())
     {
         auto& count = heard_[event + " " + rule];
@@ -88,7 +98,7 @@ public:
         return true;
     }
 
-    // Of all that was waited for with a start.
+    // The longest time that heard() noted, in ms.
     std::int64_t longest_ms() const { return longest_ms_; }
 
 private:
@@ -104,7 +114,7 @@ private:
     std::int64_t longest_ms_ = 0;
 };
 
-// What a bar is about, in the log: reactions in ms.
+// Logs the longest reaction in ms.
 inline void report(const char* what, unsigned times, const RunningAgent& agent)
 {
     std::printf("[  FIGURES ] %s, %u times: at the latest after %ld ms\n", what, times, agent.longest_ms());
@@ -125,7 +135,7 @@ protected:
     }
     const Namespace& home() const { return *home_; }
 
-    // The pair's devices, gone and made anew.
+    // Remove the pair's devices, and make them anew.
     void remove_pair() const { ip(a(), "link del va"); }
     void make_pair_anew() const
     {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Runs commands in namespaces, and moves processes between cgroups.
 #include "command.h"
 
 #include <fcntl.h>
@@ -92,7 +94,7 @@ Process::Process(int netns, const Arguments& command, const std::vector<std::str
     const pid_t parent = getpid();
     pid_ = fork();
     if (pid_ != 0) return;
-    // Only what is safe between fork and exec in a process with threads.
+    // Only calls that are safe between fork and exec in a process with threads.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(125);
     for (const int number : {SIGINT, SIGQUIT, SIGHUP}) ::signal(number, SIG_DFL);  // nohup and & in scripts ignore them

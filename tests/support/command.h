@@ -1,4 +1,5 @@
-// Commands in a namespace, with what they printed.
+// SPDX-License-Identifier: MIT
+// Commands in a namespace, with their output and exit status.
 #pragma once
 
 #include <sys/types.h>
@@ -17,7 +18,7 @@ using Arguments = std::vector<std::string>;
 Arguments words(const std::string& text);
 
 struct Output {
-    int status = -1;  // as shells have it: 128 + n for signal n
+    int status = -1;  // as in a shell: 128 + n for signal n
     std::string out, err;
     bool timed_out = false;
 };
@@ -25,17 +26,17 @@ struct Output {
 // A running command. It dies with the thread that started it.
 class Process {
 public:
-    // `where` null: this process's namespace. `variables`: NAME=VALUE, besides ours.
+    // `where`: null for this process's namespace. `variables`: NAME=VALUE, in addition to this process's environment.
     Process(const Namespace* where, const Arguments& command, const std::vector<std::string>& variables = {});
     Process(int netns, const Arguments& command, const std::vector<std::string>& variables);  // -1: as null
     Process(const Process&) = delete;
     Process& operator=(const Process&) = delete;
-    ~Process();  // SIGKILL, if it still runs
+    ~Process();  // ends it with SIGKILL if it still runs
 
     pid_t pid() const { return pid_; }
     bool running();
     void signal(int number) const;
-    Output wait(std::chrono::milliseconds limit = std::chrono::seconds(60));  // then SIGKILL
+    Output wait(std::chrono::milliseconds limit = std::chrono::seconds(60));  // after the limit: SIGKILL
     std::string out() const;                                                  // so far
     std::string err() const;
 
@@ -49,16 +50,16 @@ private:
 Output run(const Namespace* where, const Arguments& command, const std::vector<std::string>& variables = {},
            std::chrono::milliseconds limit = std::chrono::seconds(60));
 
-// stderr without the lines of the audit, which go there where there is no journal.
+// stderr without the lines of the audit, which go there if there is no journal.
 std::string without_audit(const std::string& err);
 
-// The binary under test ($HEADWIND), or the one that cures can be taken out of ($HEADWIND_TESTING_BIN).
+// The binary under test ($HEADWIND), and the one whose cures can be taken out ($HEADWIND_TESTING_BIN).
 std::string headwind_binary();
 std::string headwind_testing_binary();
 
-// `headwind ARGUMENTS` in the namespace.
+// Runs `headwind ARGUMENTS` in the namespace.
 Output headwind(const Namespace& where, const std::string& arguments);
-// The same without some cures (hw_cure bits).
+// Runs the same without some cures (hw_cure bits).
 Output headwind_without(unsigned cures, const Namespace& where, const std::string& arguments);
 
 // A cgroup of this test process's own, below the root of the cgroup2 mount. Processes left in it move to the root.
@@ -74,9 +75,9 @@ public:
 private:
     std::string path_, directory_;
 };
-void remove_test_cgroups();  // all that TestCgroup made in this test process (unique_number())
+void remove_test_cgroups();  // all cgroups that this test process has made (unique_number())
 
-// This process is in the cgroup as long as this lives: sockets it makes belong to it for ever.
+// Moves this process into the cgroup as long as this lives. Sockets made meanwhile belong to the cgroup for ever.
 class InCgroup {
 public:
     explicit InCgroup(const TestCgroup& cgroup);
@@ -91,17 +92,17 @@ private:
 // A cgroup of the test's own that this process is in as long as this lives: `headwind run` makes its own below.
 class HomeCgroup {
 public:
-    std::vector<std::string> of_run_commands() const;  // that are there now
+    std::vector<std::string> of_run_commands() const;  // the cgroups that exist now
 
 private:
     TestCgroup cgroup_{"home"};
     InCgroup inside_{cgroup_};
 };
 
-// Software emulation (QEMU TCG): some ten times slower.
+// Whether the machine is emulated in software (QEMU TCG), which is some ten times slower.
 bool slow_machine();
 
-// Polls until `done()` or the limit; what done() says last.
+// Polls until done() is true or the limit is over; returns the last result of done().
 template <class Condition>
 bool eventually(std::chrono::milliseconds limit, Condition done)
 {

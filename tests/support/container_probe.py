@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs in the tests' containers. serve PORT: answers each UDP request. ask ADDRESS PORT COUNT SECONDS: prints how many
 of COUNT requests were answered, each within SECONDS; 0: sends them all first, then waits 0.3 s for answers.
 watch ADDRESS PORT: until SIGTERM, then prints when (CLOCK_MONOTONIC) each request was sent and when answered, ns."""

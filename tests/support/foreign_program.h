@@ -1,4 +1,6 @@
-// A tc program that is not Headwind's, behind it or in front: what other users of the hook see and set.
+// SPDX-License-Identifier: MIT
+// A tc program that is not Headwind's, behind Headwind's or in front: it sees and sets packets like other users of the
+// hook.
 #pragma once
 
 #include <array>
@@ -27,20 +29,20 @@ namespace headwind::test {
 
 enum class Hook { ingress, egress };
 
-// Where a program is attached: behind every program that is there; in front of them; or, on every kernel, as a filter
-// of clsact, which tcx programs come before.
+// The place where a program is attached: behind every program that is there; in front of them; or, on every kernel, as
+// a filter of clsact, which comes after tcx programs.
 enum class Place { behind, in_front, clsact };
 
 class ForeignProgram {
 public:
     struct Seen {
-        std::uint64_t packets = 0, marked = 0, indexed = 0;  // all; with `mark`; with `tc_index`
+        std::uint64_t packets = 0, marked = 0, indexed = 0;  // numbers of all packets; with `mark`; with `tc_index`
     };
 
-    // What a program saw of a packet.
+    // The fields of a packet that a program saw.
     struct Sight {
         std::uint32_t length = 0, type = 0, mark = 0, protocol = 0, tagged = 0, tag = 0, tc_index = 0;
-        std::int32_t verified = 0;  // level up to which checksums were (CHECKSUM_UNNECESSARY); negative: not
+        std::int32_t verified = 0;  // level up to which checksums were verified (CHECKSUM_UNNECESSARY); negative: none
         auto operator<=>(const Sight&) const = default;
         friend void PrintTo(const Sight& sight, std::ostream* out)
         {
@@ -50,7 +52,7 @@ public:
         }
     };
 
-    // Counts. Nothing is changed.
+    // Counts packets, and changes nothing.
     static ForeignProgram counter(const Namespace& where, const std::string& device, Hook hook, std::uint32_t mark,
                                   std::uint32_t tc_index, Place place = Place::behind)
     {
@@ -65,7 +67,7 @@ public:
         return program;
     }
 
-    // Notes what comes by, for sights(). Nothing is changed.
+    // Records packets for sights(), and changes nothing.
     static ForeignProgram recorder(const Namespace& where, const std::string& device, Hook hook)
     {
         ForeignProgram program;
@@ -93,8 +95,8 @@ public:
         return program;
     }
 
-    // In front of the programs that are there: a packet without tc_index gets a mark and a VLAN tag beside its bytes,
-    // and counts as verified if it could be.
+    // Is in front of the programs that are there. A packet without tc_index gets a mark and a VLAN tag beside its
+    // bytes, and counts as verified if that is possible.
     static ForeignProgram tagger(const Namespace& where, const std::string& device, Hook hook, std::uint32_t mark,
                                  std::uint16_t vlan)
     {
@@ -109,7 +111,7 @@ public:
         return program;
     }
 
-    // Behind every program that is there: writes the tc_index of packets that have `mark`.
+    // Is behind every program that is there, and writes the tc_index of packets that have `mark`.
     static ForeignProgram setter(const Namespace& where, const std::string& device, Hook hook, std::uint32_t mark,
                                  std::uint32_t tc_index)
     {
@@ -121,7 +123,7 @@ public:
         return program;
     }
 
-    // What comes in is from now on as if a network card had verified it (CHECKSUM_UNNECESSARY).
+    // Makes packets that come in look as if a network card had verified them (CHECKSUM_UNNECESSARY).
     static ForeignProgram verifier(const Namespace& where, const std::string& device)
     {
         ForeignProgram program;
@@ -136,7 +138,7 @@ public:
         return {values[0], values[1], values[2]};
     }
 
-    // Those since the last call, in their order.
+    // The sights since the last call, in their order.
     std::vector<Sight> sights() const
     {
         std::vector<Sight> all;
@@ -170,7 +172,7 @@ private:
         return instruction(BPF_STX | BPF_MEM | BPF_W, to, from, static_cast<int>(offset), 0);
     }
 
-    // ++map[index]; skb is in r6.
+    // Appends instructions for ++map[index]; skb is in r6.
     void add_count(std::vector<bpf_insn>& code, int index) const
     {
         for (const auto& one :
@@ -213,13 +215,13 @@ private:
         filter_ = std::make_unique<Filter>(where, index, hook, program_.get(), place);
     }
 
-    // On clsact: behind Headwind's filter, whose priority is the highest; or before it: the latest of one priority is
-    // the first.
+    // A filter on clsact, behind Headwind's filter, whose priority is the highest, or before it: the latest filter of
+    // one priority is the first.
     class Filter {
     public:
         Filter(const Namespace& where, int index, Hook hook, int program, Place place) : where_(where)
         {
-            static __u32 behind = 0x7000, handle = 0;  // the later, the further behind
+            static __u32 behind = 0x7000, handle = 0;  // later filters are further behind
             place_.sz = sizeof(place_);
             place_.ifindex = index;
             place_.attach_point = hook == Hook::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Makes and removes the files of a made-up host.
 #include "host_root.h"
 
 #include <cstdlib>

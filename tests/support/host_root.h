@@ -1,4 +1,5 @@
-// A made-up host in a temporary directory: what engines and runtimes would have written there.
+// SPDX-License-Identifier: MIT
+// A made-up host in a temporary directory, with files as engines and runtimes would write them.
 #pragma once
 
 #include <cstdint>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Collects the lanes of RUNS_IN, and chooses the tests of a lane.
 #include "lane.h"
 
 #include <fnmatch.h>
@@ -17,7 +19,7 @@ struct Statement {
     Lane lanes = nowhere, long_lanes = nowhere;
 };
 
-// Filled by static objects of other files.
+// All statements of RUNS_IN, added by static objects of other files.
 std::vector<Statement>& statements()
 {
     static std::vector<Statement> all;

@@ -1,4 +1,5 @@
-// Locks of the pin root, held by a test.
+// SPDX-License-Identifier: MIT
+// Holds locks of the pin root for tests.
 #pragma once
 
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 
 namespace headwind::test {
 
-// A lock of the pin root, as a command holds it, by this process.
+// A lock of the pin root that this process holds, as a command does.
 class HeldLock {
 public:
     explicit HeldLock(const std::string& name) : path_(std::string(pins) + "/" + name)
@@ -27,7 +28,7 @@ public:
     HeldLock& operator=(const HeldLock&) = delete;
     ~HeldLock() { give_back(); }
     void give_back() { lock_ = Fd(); }
-    // How many processes wait for it.
+    // The number of processes that wait for the lock.
     unsigned waiting() const
     {
         struct stat info {};

@@ -1,6 +1,8 @@
-// main() of each test program: GoogleTest's, and a selection that selects nothing fails.
-//   --lane NAME   only the tests that run there (lane.h); --gtest_filter chooses among them
-//   --long        with those that take long
+// SPDX-License-Identifier: MIT
+// main() of each test program: GoogleTest's, except that a selection of no test fails.
+//
+//   --lane NAME   only the tests that run in this lane (lane.h); --gtest_filter chooses among them
+//   --long        also the tests that take long
 #include <unistd.h>
 
 #include <cstdlib>
@@ -28,7 +30,7 @@ void select(const std::vector<std::string>& names)
     testing::GTEST_FLAG(filter) = filter;
 }
 
-// What testing::TempDir() is for this process alone: several run at once.
+// Makes a folder of this process's own for testing::TempDir(), since several test programs run at once.
 class OwnTempDir {
 public:
     OwnTempDir()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Isolates a test process, and makes and removes its network namespaces.
 #include "namespace.h"
 
 #include <dirent.h>
@@ -58,7 +60,7 @@ std::vector<pid_t> processes_in(std::uint64_t inode)
     return found;
 }
 
-// What a namespace must not leave behind: processes, and whatever an instance changed on the host.
+// Ends the processes in a namespace, and undoes whatever its instance changed on the host.
 void empty(const std::string& path)
 {
     const auto inode = inode_of(path);
@@ -92,7 +94,8 @@ int status_of(int waited)
     return WIFSIGNALED(waited) ? 128 + WTERMSIG(waited) : WEXITSTATUS(waited);
 }
 
-// Process 1, which signals from inside do not reach. With it, all processes of its PID namespace end.
+// The guardian, process 1 of its PID namespace: signals from inside do not reach it, and all processes there end with
+// it.
 [[noreturn]] void guard(pid_t test_process, int alive)
 {
     sigset_t children;
@@ -113,7 +116,7 @@ int status_of(int waited)
         signalfd_siginfo ignored{};
         while (read(events[0].fd, &ignored, sizeof(ignored)) > 0) {
         }
-        if (events[1].revents == 0) continue;  // else who started the tests is gone
+        if (events[1].revents == 0) continue;  // else the process that started the tests is gone
         kill(test_process, SIGKILL);
         events[1].fd = -1;
     }
@@ -125,12 +128,12 @@ int status_of(int waited)
     _exit(status);
 }
 
-// In the child that goes on with the tests, or where it failed.
+// Returns in the child process that goes on with the tests, or where it failed: empty, or the error.
 std::string isolate_once()
 {
     const auto error = [](const std::string& what) { return what + ": " + std::strerror(errno); };
     static const Fd lock(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-    const Fd initial(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC));  // else none of them can change the sysctl
+    const Fd initial(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC));  // without it no test process can change the sysctl
     if (initial && (!lock || flock(lock.get(), LOCK_EX) != 0)) return error("lock the test program");
     int alive[2];
     if (pipe2(alive, O_CLOEXEC) != 0) return error("pipe");
@@ -148,7 +151,7 @@ std::string isolate_once()
     }
     close(alive[1]);
     auto failure = mount_own_file_systems();
-    // Where process 1's network namespace is the host's, it stays so: sysctls are shown nowhere else.
+    // If process 1's network namespace is the host's, the guardian stays there: sysctls are shown nowhere else.
     if (failure.empty() && !initial && unshare(CLONE_NEWNET) != 0) failure = error("unshare the network");
     const pid_t test_process = fork();
     if (test_process > 0) guard(test_process, alive[0]);
@@ -179,7 +182,7 @@ void run_batch(const Namespace& where, const char* tool, const std::string& comm
     require(result.status == 0, std::string(tool) + " " + commands + "\n" + result.err);
 }
 
-// Programs of tcx on a device; "" where the kernel has no tcx.
+// The numbers of tcx programs on a device; "" where the kernel has no tcx.
 std::string tcx_programs(int index)
 {
     std::string text;
@@ -292,7 +295,7 @@ std::uint64_t stack_count(const Namespace& where, const std::string& name)
     std::string word;
     for (std::uint64_t value = 0; file6 >> word >> value;)
         if (word == name) return value;
-    // A line of names, then one of values; each starts with the protocol.
+    // These files have a line of names, then one of values; each starts with the protocol.
     for (const char* const path : {"/proc/thread-self/net/snmp", "/proc/thread-self/net/netstat"}) {
         std::ifstream file(path);
         for (std::string names, values; std::getline(file, names) && std::getline(file, values);) {
@@ -329,9 +332,8 @@ Pair::Pair(const PairOptions& options)
 {
     const auto mtu = std::to_string(options.mtu);
     ip(a, "link add name va mtu " + mtu +
-              " address 02:00:00:00:00:01 numrxqueues 1 numtxqueues 1 "
-              "type veth peer name vb mtu " +
-              mtu + " address 02:00:00:00:00:02 numrxqueues 1 numtxqueues 1 netns b");
+              " address 02:00:00:00:00:01 numrxqueues 1 numtxqueues 1 type veth peer name vb mtu " + mtu +
+              " address 02:00:00:00:00:02 numrxqueues 1 numtxqueues 1 netns b");
     const auto configure = [](const Namespace& where, const char* device, const char* v4, const char* v6,
                               const char* peer4, const char* peer6, const char* peer) {
         const auto on = std::string(" dev ") + device;

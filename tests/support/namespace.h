@@ -1,7 +1,10 @@
+// SPDX-License-Identifier: MIT
 // Network namespaces of a test's own, mounted on a /run/netns that only this process sees, beside a BPF file system and
-// a PID namespace of its own: other headwinds of the host share neither lock nor rules with the tests, and nothing
-// outlives the process. Process 1 of that PID namespace is a guardian, which puts right what would (netdev_max_backlog,
-// cgroups), also if this process is killed.
+// a PID namespace of its own.
+//
+// Other headwinds of the host share neither lock nor rules with the tests, and nothing outlives the process. Process 1
+// of that PID namespace is a guardian, which restores what would outlive it (netdev_max_backlog, cgroups), also if this
+// process is killed.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +14,16 @@
 
 namespace headwind::test {
 
-// Without what a test stands on there is no point in going on: throws std::runtime_error, which gtest reports.
+// Throws std::runtime_error, which gtest reports, if something that the test is built on is missing.
 void require(bool fulfilled, const std::string& otherwise);
-// Made anew under the folder for temporary files; to be removed by the caller.
+// Makes a new folder in the folder for temporary files, which the caller removes.
 std::string temporary_folder(const std::string& name);
 
-// Goes on, once, as a child process with its own /run/netns, /sys/fs/bpf, PID and network namespace, whose end is this
-// process's; waits for other test processes of this binary, where they share netdev_max_backlog. Empty, or why it
-// failed. Before any thread is started.
+// Goes on, once, as a child process with its own /run/netns, /sys/fs/bpf, PID and network namespace, whose end ends
+// this process, too. Waits for other test processes of this binary where they share netdev_max_backlog. Returns an
+// empty string, or why it failed. To be called before any thread is started.
 std::string isolate();
-// Differs between all test processes of the host: their process ids need not.
+// A number that differs between all test processes of the host, whose process ids may be the same.
 int unique_number();
 
 class Namespace {
@@ -41,7 +44,7 @@ private:
     std::uint64_t inode_ = 0;
 };
 
-// The calling thread is in the namespace as long as this lives. Sockets stay in the namespace they were made in.
+// Puts the calling thread into the namespace as long as this lives. Sockets stay in the namespace they were made in.
 class Inside {
 public:
     explicit Inside(const Namespace& where);
@@ -53,24 +56,25 @@ private:
     Fd home_;
 };
 
-// "ip ..." and "tc ..." in a namespace; several commands, one a line. Throws if one of them fails.
+// Runs "ip ..." and "tc ..." in a namespace; `commands` may be several, one a line. Throws if one of them fails.
 void ip(const Namespace& where, const std::string& commands);
 std::string tc(const Namespace& where, const std::string& arguments);  // its output
 
 int device_index(const Namespace& where, const std::string& device);
-// An end of a veth pair that came up before the other silently drops what is sent until the kernel's link watch ran.
+// Waits until the kernel's link watch has run: until then an end of a veth pair that came up before the other silently
+// drops what is sent.
 void wait_until_operational(const Namespace& where, const std::string& device);
 
 std::string read_sysctl_of(const Namespace& where, const std::string& name);  // net/ipv4/...
-// What the namespace's stack has counted, by nstat's names: TcpInCsumErrors, Udp6InCsumErrors.
+// A counter of the namespace's stack, by its name in nstat: TcpInCsumErrors, Udp6InCsumErrors.
 std::uint64_t stack_count(const Namespace& where, const std::string& name);
 
-// All that an instance may leave in a namespace: devices, qdiscs, filters, tcx programs, sysctls.
+// Everything that an instance may leave in a namespace, as text: devices, qdiscs, filters, tcx programs, sysctls.
 std::string footprint(const Namespace& where);
 
 struct PairOptions {
     unsigned mtu = 1500;
-    bool offloads = true;  // false: no segmentation or checksum offload: every packet is a wire packet
+    bool offloads = true;  // false: no segmentation or checksum offload, so every packet is a wire packet
 };
 
 // Two namespaces and a veth pair between them, operational, neighbours known.

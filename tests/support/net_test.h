@@ -1,4 +1,5 @@
-// What the net tests share: they drive the real binary as a user would, with real traffic between namespaces.
+// SPDX-License-Identifier: MIT
+// Shared by the net tests, which drive the real binary as a user would, with real traffic between namespaces.
 #pragma once
 
 #include <optional>
@@ -22,7 +23,7 @@
 
 namespace headwind::test {
 
-// Of one statistical test, if its file names no other: false alarms a run.
+// The probability that a statistical test raises a false alarm in one run, if its file has no alpha of its own.
 inline constexpr double alpha = 1e-6;
 inline constexpr const char* pins = "/sys/fs/bpf/headwind";
 
@@ -55,7 +56,7 @@ protected:
     const Namespace& a() const { return pair_->a; }
     const Namespace& b() const { return pair_->b; }
 
-    // A fast path with quick timers, so that a transfer with loss ends soon.
+    // Gives TCP quick timers, so that a transfer with loss ends soon.
     void quicken_tcp() const
     {
         for (const std::string address : {"10.77.0.0/24", "fd77::/64 metric 256"}) {
@@ -64,7 +65,7 @@ protected:
         }
     }
 
-    // How many of the flow's packets from a arrive at b.
+    // Sends the flow from a to b, and returns how many packets arrive.
     std::size_t arrive(const Flow& flow = {}, const Endpoint& to = {Pair::b4, 5000}) const
     {
         return deliver(a(), b(), to, flow);
@@ -79,7 +80,7 @@ inline void expect_ok(const Output& output, const std::string& what = "")
     EXPECT_EQ(output.status, 0) << what << "\n" << output.out << output.err;
 }
 
-// A change that must work.
+// Runs a command that must succeed.
 inline Output change(const Namespace& where, const std::string& arguments)
 {
     auto output = headwind(where, arguments);
@@ -94,12 +95,28 @@ inline Output change_without(unsigned cures, const Namespace& where, const std::
     return output;
 }
 
-// An object, or the test fails. Not const: what is not there reads as null.
+// The output as a JSON object; if it is none, the test fails. The result is not const: members that are missing read as
+// null.
 inline nlohmann::json parse_json(const Output& output)
 {
     const auto value = nlohmann::json::parse(output.out, nullptr, false);
     EXPECT_TRUE(value.is_object()) << "no JSON: " << output.out << output.err;
     return value.is_object() ? value : nlohmann::json::object();
+}
+
+// The rules without their counters, which packets like the kernel's own multicast change.
+inline nlohmann::json rules_of(const Namespace& where)
+{
+    auto all = parse_json(headwind(where, "list --json"))["rules"];
+    for (auto& rule : all) rule.erase("counters");
+    return all;
+}
+
+inline std::vector<std::string> names_of(const Namespace& where)
+{
+    std::vector<std::string> out;
+    for (const auto& rule : rules_of(where)) out.push_back(rule["name"]);
+    return out;
 }
 
 inline nlohmann::json rule_of(const Namespace& where, const std::string& name)
@@ -137,25 +154,24 @@ inline Counters counters_of(const Namespace& where, const std::string& name, con
             counters["passed_shared_packets"]};
 }
 
-// The kernel takes a program whose last pin has gone off its hook a moment later.
+// Expects the footprint within moments: the kernel takes a program off its hook some time after its last pin is gone.
 inline void expect_footprint(const Namespace& where, const std::string& expected, const std::string& what = "")
 {
     eventually(std::chrono::seconds(3), [&] { return footprint(where) == expected; });
     EXPECT_EQ(footprint(where), expected) << what;
 }
 
-// When the last packet that did not arrive was sent, of a flow whose losses end at some moment: not after it. 0: all
-// arrived.
+// The time when the last lost packet was sent, for a flow whose losses end at some moment. 0: all packets arrived.
 inline std::int64_t last_lost_ns(const Sent& sent, const std::vector<Arrival>& arrivals)
 {
     const auto first = arrivals.empty() ? sent.stamps.size() : arrivals.front().stamp.sequence;
     return first == 0 ? 0 : sent.stamps.at(first - 1);
 }
 
-// The same at both ends: what a sends is impaired as it leaves a, or as it comes to b.
+// Tests that run at both ends: packets from a are impaired as they leave a, or as they come to b.
 class SidedTest : public PairTest, public testing::WithParamInterface<Direction> {
 protected:
-    // `headwind add WORDS` there, or in a namespace that sends to itself.
+    // Runs `headwind add WORDS` at that end, or in a namespace that sends to itself.
     void impair(const std::string& words) { impair(words, GetParam() == Direction::out ? a() : b()); }
     void impair(const std::string& words, const Namespace& where)
     {
@@ -177,7 +193,7 @@ inline std::string side_name(const testing::TestParamInfo<Direction>& info)
     return std::string(format_direction(info.param));
 }
 
-// `many` natively, `few` where a packet costs ten times as much.
+// `many` natively, and `few` where a packet costs ten times as much.
 inline std::size_t scaled(std::size_t many, std::size_t few)
 {
     return slow_machine() ? few : many;

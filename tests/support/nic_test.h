@@ -1,4 +1,5 @@
-// The two virtio-net NICs on one cable that `tools/guest --nics` has, in the place of a test's veth pair.
+// SPDX-License-Identifier: MIT
+// The two virtio-net NICs on one cable of `tools/guest --nics`, in the place of a test's veth pair.
 #pragma once
 
 #include <fcntl.h>
@@ -14,10 +15,12 @@
 
 namespace headwind::test {
 
-// Gives them back to the guest's own namespace when it is destroyed: they are hardware, no test can make them.
+// Borrows the NICs from the guest's own namespace, and gives them back when destroyed: they are hardware, no test can
+// make them.
 class Nics {
 public:
-    // Empty: this machine has none. Throws where the lane has them (tools/test.d/parts.py) and they are not found.
+    // The names of the NICs; empty if this machine has none. Throws where the lane has them (tools/test.d/parts.py) and
+    // they are not found.
     static std::vector<std::string> find()
     {
         std::vector<std::string> found;
@@ -61,7 +64,7 @@ private:
             run(nullptr, {"nsenter", first_namespace, "ip", "link", "set", nic, "netns", to.name(), "name", name});
         ASSERT_EQ(moved.status, 0) << moved.err;
     }
-    // With the addresses that a veth pair's ends have.
+    // Sets a NIC up with the addresses of an end of a veth pair.
     static void set_up(const Namespace& where, const std::string& device, const std::string& v4, const std::string& v6,
                        const std::string& mac)
     {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Builds packets from headers and payloads, with checksums.
 #include "packets.h"
 
 #include <arpa/inet.h>
@@ -24,7 +26,7 @@ void append(Bytes& to, const Bytes& more)
     to.insert(to.end(), more.begin(), more.end());
 }
 
-// A header in front of what it carries.
+// A layer with `header` in front of `inner`.
 Layer around(std::uint16_t number, Bytes header, const Layer& inner)
 {
     append(header, inner.bytes);
@@ -109,7 +111,7 @@ Layer icmpv6(std::uint8_t type, const Layer& inner)
 
 Layer ipv4(const Ipv4& options, const Layer& inner)
 {
-    Bytes header(20 + options.option_words * 4, 1);  // options: no-ops
+    Bytes header(20 + options.option_words * 4, 1);  // all options are no-ops
     std::fill(header.begin(), header.begin() + 20, std::uint8_t{0});
     header[0] = static_cast<std::uint8_t>(0x40 | header.size() / 4);
     put16(header, 2, header.size() + inner.bytes.size());

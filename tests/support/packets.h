@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: MIT
 // Packets, built from the inside out: frame(vlan(7, ipv4({.source = "10.0.0.1"}, udp(4000, 53, payload(20))))).
-// Each layer knows the number by which the one around it must name it.
+//
+// Each layer knows the number by which the layer around it must name it.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +18,7 @@ struct Layer {
 };
 
 Layer raw(std::uint16_t number, Bytes bytes);
-Layer payload(std::size_t size);  // of no protocol: zeros
+Layer payload(std::size_t size);  // zeros of no protocol
 
 // ---- transport ----
 
@@ -43,7 +45,7 @@ struct Ipv6 {
 };
 Layer ipv6(const Ipv6& header, const Layer& inner);
 
-// An IPv6 extension header of 8 + 8 * more bytes, `kind` being its number.
+// An IPv6 extension header of 8 + 8 * more bytes, with `kind` as its number.
 Layer extension(std::uint8_t kind, const Layer& inner, std::uint8_t more = 0);
 Layer authentication(const Layer& inner, std::uint8_t length = 4);  // AH: (length + 2) * 4 bytes
 struct Fragment {
@@ -61,7 +63,7 @@ Layer dhcpv6_solicit();
 Layer vlan(std::uint16_t id, const Layer& inner, std::uint16_t tag_protocol = 0x8100);
 Bytes frame(const Layer& inner);
 
-// UDP over IPv4 from port 1000, where any packet will do.
+// A packet of UDP over IPv4 from port 1000, for tests that need just any packet.
 Bytes usual_packet(std::uint16_t port = 2000);
 
 }  // namespace headwind::packets

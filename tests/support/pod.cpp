@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Runs pods: sandboxes and containers of runc, with a network of the CNI plugins.
 #include "pod.h"
 
 #include <sys/mount.h>
@@ -39,7 +41,7 @@ std::string new_id()
     return id;
 }
 
-// As small as a root can be: busybox, and the places where the rest is mounted.
+// Makes the smallest possible root: busybox, and the places where the rest is mounted.
 void make_root(const fs::path& root)
 {
     for (const char* folder : {"bin", "usr", "proc", "dev", "sys"}) fs::create_directories(root / folder);
@@ -53,7 +55,7 @@ json mount_of(const std::string& to, const std::string& type, const std::string&
     return {{"destination", to}, {"type", type}, {"source", from}, {"options", options}};
 }
 
-// As engines give them to any container.
+// The capabilities that engines give to any container.
 json default_capabilities()
 {
     const json names{"CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_KILL",  "CAP_NET_BIND_SERVICE",

@@ -1,6 +1,8 @@
-// Real pods: containers of runc in a network namespace that the CNI plugins "bridge" and "host-local" set up. Their
-// root is busybox and the host's /usr, read-only; their annotations are those that containerd writes. Nothing outlives
-// them.
+// SPDX-License-Identifier: MIT
+// Real pods: containers of runc in a network namespace that the CNI plugins "bridge" and "host-local" set up.
+//
+// Their root is busybox and the host's /usr, read-only; their annotations are those that containerd writes. Nothing
+// outlives them.
 #pragma once
 
 #include <filesystem>
@@ -13,17 +15,17 @@
 
 namespace headwind::test {
 
-// The program that containers run, a path on the host.
+// The path on the host of the program that containers run.
 std::string container_probe();
-std::string repository_file(const std::string& path);  // "tools/demo": where it is
+std::string repository_file(const std::string& path);  // the full path of a file like "tools/demo"
 
-// A host of pods: a namespace that has the bridge, and a /run/runc of its own.
+// A host of pods: a namespace with the bridge, and a /run/runc of its own.
 class Node {
 public:
     static constexpr const char* address4 = "10.88.0.1";
     static constexpr const char* address6 = "fd88::1";
 
-    // Why pods cannot be run here; empty: they can.
+    // The reason why pods cannot be run here; empty: they can.
     static std::string missing();
     Node();
     Node(const Node&) = delete;
@@ -40,15 +42,15 @@ private:
 
 class Pod {
 public:
-    static constexpr unsigned port = 7000;  // of the first container's server; the next has the next
+    static constexpr unsigned port = 7000;  // the first container's server; the next one has the next port
 
-    // With its sandbox, in namespace "default".
+    // Starts the pod's sandbox, in namespace "default".
     Pod(const Node& node, const std::string& name);
     Pod(const Pod&) = delete;
     Pod& operator=(const Pod&) = delete;
     ~Pod();
 
-    void start(const std::string& container);  // with a UDP server that answers; once stopped, again with another id
+    void start(const std::string& container);  // with a UDP server that answers; after a stop, with another id
     void stop(const std::string& container);
     const std::string& id(const std::string& container) const { return containers_.at(container).id; }
     unsigned port_of(const std::string& container) const { return containers_.at(container).port; }
@@ -57,12 +59,12 @@ public:
     const std::string& address4() const { return address4_; }
     const std::string& address6() const { return address6_; }
 
-    // How many of `count` requests of a process in the container are answered, one after the other. `all_at_once`:
-    // where no answers are expected.
+    // The number of answers to `count` requests of a process in the container, one after the other. `all_at_once` is
+    // for requests that are not expected to be answered.
     std::size_t ask(const std::string& container, const std::string& address, unsigned to_port, std::size_t count,
                     bool all_at_once = false) const;
-    // A process in the container that asks until SIGTERM, and then prints when each request was sent and answered
-    // (CLOCK_MONOTONIC, ns), a line each.
+    // Starts a process in the container that asks until SIGTERM, and then prints a line for each request: when it was
+    // sent and answered (CLOCK_MONOTONIC, ns).
     std::unique_ptr<Process> watch(const std::string& container, const std::string& address, unsigned to_port) const;
 
 private:
@@ -71,7 +73,7 @@ private:
         unsigned port = 0;
     };
 
-    void plug(const std::string& command);  // of CNI: ADD, DEL
+    void plug(const std::string& command);  // a command of CNI: ADD, DEL
     void run(const std::string& id, const std::string& container, const Arguments& command);
     void remove(const std::string& id) const;
 

@@ -1,4 +1,5 @@
-// A host with two pods: "shop" with the containers web and db, and "back" with api; a server on the host.
+// SPDX-License-Identifier: MIT
+// A host with a server and two pods: "shop" with the containers web and db, and "back" with api.
 #pragma once
 
 #include <filesystem>
@@ -43,7 +44,7 @@ protected:
     std::unique_ptr<Pod>& shop_itself() { return shop_; }
     const Node& node() const { return *node_; }
 
-    // Answers to `count` requests to another pod and to the host, each v4 and v6.
+    // The numbers of answers to `count` requests each to another pod and to the host, over v4 and v6.
     std::vector<std::size_t> answers(const std::string& container, std::size_t count, bool all_at_once = false)
     {
         return {shop().ask(container, back().address4(), Pod::port, count, all_at_once),

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Loads the XDP program with the maps of a Datapath, and runs it on packets.
 #include "prog_front.h"
 
 #include <array>

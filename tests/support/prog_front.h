@@ -1,4 +1,5 @@
-// The XDP front over the maps of a Datapath, run on packets of our own (BPF_PROG_TEST_RUN, as if they came in on lo).
+// SPDX-License-Identifier: MIT
+// The XDP program over the maps of a Datapath, run on packets of our own (BPF_PROG_TEST_RUN, as if they came in on lo).
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ public:
 
     struct Outcome {
         int verdict = 0;                  // XDP_PASS, XDP_DROP
-        std::optional<hw_handover> over;  // metadata; nullopt: none
+        std::optional<hw_handover> over;  // the metadata; nullopt: none
         packets::Bytes packet;            // as the program left it
         unsigned nanoseconds = 0;         // mean of a run
     };

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Generates the BPF instructions of preludes.
 #include "prog_prelude.h"
 
 #include <arpa/inet.h>
@@ -13,7 +15,7 @@ namespace {
 
 constexpr std::uint16_t vlan_protocol = 0x8100;
 constexpr int tstamp_monotonic = 1;  // BPF_SKB_TSTAMP_DELIVERY_MONO
-constexpr int failed = -100;         // verdict if there was nothing to call
+constexpr int failed = -100;         // the verdict if there was nothing to call
 
 using Code = std::vector<bpf_insn>;
 
@@ -38,7 +40,7 @@ bpf_insn copy(int to, int from)
     return instruction(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0);
 }
 
-// The packet stays in r6; r2, r3, ... are set by the caller.
+// Appends a call of a helper on the packet, which stays in r6; the caller has set r2, r3, ...
 void call(Code& code, int helper)
 {
     code.push_back(copy(1, 6));
@@ -66,7 +68,7 @@ void make_departure(Code& code)
     call(code, BPF_FUNC_skb_set_tstamp);
 }
 
-// Only in the first of several runs; cb[0], which the programs leave alone, tells.
+// Sets tc_index only in the first of several runs, which cb[0] tells: the programs leave it alone.
 void set_tc_index(Code& code, std::uint16_t tc_index)
 {
     constexpr int first_cb = offsetof(__sk_buff, cb);

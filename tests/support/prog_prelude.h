@@ -1,5 +1,6 @@
-// What the datapath's programs are made to meet though BPF_PROG_TEST_RUN cannot make it: a few instructions that change
-// the packet, then tail-call the program.
+// SPDX-License-Identifier: MIT
+// Preludes give the datapath's programs packets that BPF_PROG_TEST_RUN cannot make: a few instructions that change the
+// packet, then tail-call the program.
 #pragma once
 
 #include <vector>
@@ -12,7 +13,7 @@
 namespace headwind::prog {
 
 bool needs_prelude(const Arrival& arrival);
-// Pushes each packet's tstamp to a map of type queue, and lets it go on.
+// A program that pushes each packet's tstamp to a map of type queue, and lets the packet go on.
 std::vector<bpf_insn> stamp_recorder(int queue);
 std::vector<bpf_insn> prelude(const Arrival& arrival, int programs, int which);
 

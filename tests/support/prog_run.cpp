@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Loads the datapath without attaching it, and runs its programs on packets with rules and fed clocks.
 #include "prog_run.h"
 
 #include <fcntl.h>
@@ -130,7 +132,7 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
         const int key = static_cast<int>(hook), fd = program(hook);
         require(bpf_map_update_elem(programs_.get(), &key, &fd, BPF_ANY) == 0, "fill the program array");
     }
-    add_device("lo", 1, HW_DEVICE_DEFAULT);  // as if it were no loopback
+    add_device("lo", 1, HW_DEVICE_DEFAULT);  // as a device that is no loopback
 }
 
 Datapath::~Datapath() = default;
@@ -144,7 +146,7 @@ std::uint16_t Datapath::add_device(const std::string& name, unsigned ifindex, un
     return static_cast<std::uint16_t>(slot);
 }
 
-Result<RuleRecord> Datapath::record_of(RuleText text, const RuleExtra& extra)
+Result<RuleRecord> Datapath::record_of(RuleSpec text, const RuleExtra& extra)
 {
     RuleRecord record;
     HW_CHECK(load_trace(text));
@@ -155,7 +157,7 @@ Result<RuleRecord> Datapath::record_of(RuleText text, const RuleExtra& extra)
     record.lease = extra.lease;
     record.since = extra.since;
     record.clock = extra.clock;
-    record.id = record.state = next_rule_id(instance_);
+    record.id = record.stable_id = next_rule_id(instance_);
     if (record.rule.timeline) record.timeline = record.id;
     return record;
 }
@@ -175,7 +177,7 @@ std::uint32_t Datapath::add(const std::string& line, const RuleExtra& extra)
     return *id;
 }
 
-Status Datapath::add_all(const std::vector<RuleText>& rules)
+Status Datapath::add_all(const std::vector<RuleSpec>& rules)
 {
     std::vector<RuleRecord> fresh;
     for (const auto& text : rules) {
@@ -215,7 +217,7 @@ std::uint32_t Datapath::alter(std::uint32_t id, const std::string& line)
     auto record = record_of(test::text_of_line(line), {});
     require(record.has_value(), line);
     for (const auto& old : records_)
-        if (old.id == id) record->state = old.state;
+        if (old.id == id) record->stable_id = old.stable_id;
     change({*record}, id);
     return record->id;
 }

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: MIT
 // The real BPF programs, run on packets of our own (BPF_PROG_TEST_RUN) with clock and dice that the test feeds. Rules
-// get in through the loader's own transaction; nothing is pinned or attached, nothing outlives the Datapath.
+// are added by the loader's own transaction; nothing is pinned or attached, and nothing outlives the Datapath.
 //
-// What test_run cannot do, a prelude does: a few instructions that change the packet and tail-call the program.
+// A prelude does what test_run cannot do: a few instructions change the packet and tail-call the program.
 #pragma once
 
 #include <sched.h>
@@ -25,12 +26,12 @@ struct headwind_bpf;
 
 namespace headwind::prog {
 
-// What a program may return.
+// The verdicts that a program may return.
 constexpr int next = -1, shot = 2, stolen = 4, redirected = 7;
 
 enum class Hook { egress, ingress, cut, pace_out };
 
-// How a device's hook drops: who sends must not hear of it; what comes in has no one to tell.
+// The verdict of a drop at a device's hook: a sender must not hear of it; at ingress there is nobody to tell.
 constexpr int dropped_at(Hook hook)
 {
     return hook == Hook::ingress ? shot : stolen;
@@ -41,10 +42,10 @@ struct Options {
     bool tcx = false;      // false: drops return `stolen` and can be told from redirections
     unsigned without = 0;  // cures taken out (hw_cure)
     std::uint32_t max_rules = HW_DEFAULT_RULES;
-    bool one_cpu = true;  // rules remember per CPU what is to come
+    bool one_cpu = true;  // rules remember per CPU which events are to come
 };
 
-// How a packet comes to the program.
+// The way in which a packet comes to the program.
 struct Arrival {
     unsigned ifindex = 1;
     unsigned gso_size = 0, gso_segs = 0;
@@ -52,10 +53,10 @@ struct Arrival {
     std::array<std::uint32_t, 5> cb{};
     unsigned mark = 0;
     unsigned repeat = 1;  // the same packet again and again, as the last run left it
-    // By a prelude:
-    std::optional<std::uint16_t> tc_index;  // before the first run; takes cb[0]
+    // Set by a prelude:
+    std::optional<std::uint16_t> tc_index;  // set before the first run; takes cb[0]
     bool departure = false;                 // tstamp is an earliest departure time, by the monotonic clock
-    std::optional<std::uint32_t> length;    // cut off there, at 14 or more; test_run itself refuses short IP packets
+    std::optional<std::uint32_t> length;    // the length to cut to, from 14; test_run itself refuses short IP packets
     std::optional<std::uint16_t> vlan;      // tag beside the packet's bytes
 };
 
@@ -91,21 +92,22 @@ public:
     Datapath& operator=(const Datapath&) = delete;
     ~Datapath();
 
-    // lo is there from the start, as a default device like any other (not HW_DEVICE_LOOPBACK). Returns the slot.
+    // Adds a device and returns its slot. lo is there from the start, as a default device like any other (not
+    // HW_DEVICE_LOOPBACK).
     std::uint16_t add_device(const std::string& name, unsigned ifindex, unsigned flags);
 
     Result<std::uint32_t> try_add(const std::string& line, const RuleExtra& extra = {});
     std::uint32_t add(const std::string& line, const RuleExtra& extra = {});  // throws if refused
-    Status add_all(const std::vector<RuleText>& rules);                       // in one transaction
+    Status add_all(const std::vector<RuleSpec>& rules);                       // in one transaction
     void remove(std::uint32_t id);
     std::uint32_t replace(std::uint32_t id, const std::string& line);  // in one transaction
-    std::uint32_t alter(std::uint32_t id, const std::string& line);    // the same, but state and counters live on
+    std::uint32_t alter(std::uint32_t id, const std::string& line);    // the same, but stable_id and counters stay
 
     Outcome run(Hook hook, const packets::Bytes& packet, const Arrival& arrival = {});
     int out(const packets::Bytes& packet) { return run(Hook::egress, packet).verdict; }
     int in(const packets::Bytes& packet) { return run(Hook::ingress, packet).verdict; }
-    // What cut (to which cb comes as a crossing) and pace_out meet: a packet that a hook marked. Direction out, device
-    // lo unless given.
+    // A packet that a hook marked, as cut (to which cb comes as a crossing) and pace_out meet it. It goes out, at lo,
+    // unless other values are given.
     Arrival marked(std::uint32_t id, hw_direction direction = HW_OUT, std::uint16_t slot = 1) const;
 
     hw_counters counters(std::uint32_t id, hw_direction direction = HW_OUT) const;
@@ -121,7 +123,7 @@ public:
     static constexpr std::uint32_t front_nonce = 0xfeedbeef;
 
 private:
-    Result<RuleRecord> record_of(RuleText text, const RuleExtra& extra);
+    Result<RuleRecord> record_of(RuleSpec text, const RuleExtra& extra);
     void change(const std::vector<RuleRecord>& add, std::uint32_t gone);
     int prelude_for(Hook hook, const Arrival& arrival);
     void cross(const Arrival& arrival) const;
@@ -133,18 +135,18 @@ private:
     std::unique_ptr<headwind_bpf, Delete> skeleton_;
     Instance instance_;
     Mapping<hw_control> control_;  // the instance's
-    Fd programs_;                  // what preludes call
+    Fd programs_;                  // the programs that preludes call
     std::map<std::string, Fd> preludes_;
     std::map<std::string, AttachedDevice> devices_;
     std::vector<RuleRecord> records_;
 };
 
-// Instructions as a tc program; throws with the verifier's words.
+// Loads the instructions as a tc program; throws with the verifier's message.
 Fd load_program(const std::vector<bpf_insn>& instructions);
-// "return next" and nothing else: what any program costs.
+// Loads a program of just "return next", whose cost is that of any program.
 Fd load_empty_program();
 
-// A network namespace that only this thread is in, as long as this lives.
+// Puts this thread into a network namespace of its own as long as this lives.
 class PrivateNetwork {
 public:
     PrivateNetwork();
@@ -156,7 +158,7 @@ private:
     Fd home_;
 };
 
-// Two ends of a veth pair in place of the line: without fq, all that goes in comes out at once.
+// The two ends of a veth pair in place of the line: without fq all packets that go in come out at once.
 struct Line {
     Line();
     PrivateNetwork network;

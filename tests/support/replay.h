@@ -1,4 +1,5 @@
-// The events of one chance, as the datapath draws them from its dice: what packets meet is predicted one by one.
+// SPDX-License-Identifier: MIT
+// Draws the events of one chance as the datapath does from its dice, to predict what each packet meets.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +10,13 @@ namespace headwind {
 
 class Replay {
 public:
-    // dice_per_event: that for the gap, and what the event itself throws.
+    // `dice_per_event`: the one for the gap, and those that the event itself throws.
     Replay(const hw_chance& chance, std::uint64_t seed, unsigned dice_per_event = 1)
         : chance_(chance), seed_(seed), dice_per_event_(dice_per_event)
     {
     }
 
-    // Does the next wire packet meet the event?
+    // Whether the next wire packet meets the event.
     bool next()
     {
         if (chance_.threshold == 0) return false;

@@ -1,4 +1,5 @@
-// Rules as a command line has them, for the unit tests of rules.
+// SPDX-License-Identifier: MIT
+// Rules from the flags of a command line, for the unit tests of rules.
 #pragma once
 
 #include <string>
@@ -33,7 +34,7 @@ std::string message(const Result<T>& result)
     return result ? "no error" : result.error().message;
 }
 
-// A rule that must be valid.
+// The rule of `line`, which must be valid.
 inline Rule valid(const std::string& line)
 {
     const auto rule = rule_of(line);
@@ -46,7 +47,8 @@ inline void expect_contains(const std::string& text, const std::string& part, co
     EXPECT_NE(text.find(part), std::string::npos) << "of:    " << of << "\ngot:   " << text << "\nlacks: " << part;
 }
 
-// The error must start with `start` (flags and values typed) and contain `hint` (what would be right).
+// Arguments that are refused: the error must start with `start` (flags and values as typed) and contain `hint` (what
+// would be right).
 struct Refused {
     Arguments arguments;
     std::string start, hint;
@@ -72,11 +74,8 @@ inline Cidr cidr(const std::string& text)
     return result.value_or(Cidr{});
 }
 
-// Every list and every impairment but --partition and --pass.
+// A line with every list and every impairment except --partition and --pass.
 inline const std::string full_line =
-    "--name slow-db --dev eth0,lo --cgroup /a/b --proto tcp,arp --local-port 1024-2047 "
-    "--remote-port 443,80 --local 192.0.2.1 --remote 10.0.0.0/8,2001:db8::/32 "
-    "--delay 50ms --jitter 5ms --distribution normal --loss 0.1% --corrupt 0.01% --duplicate 25% --reorder 50% "
-    "--reorder-gap 5 --rate 1mbit --queue 64kb --reject rst --priority 5";
+    "--name slow-db --dev eth0,lo --cgroup /a/b --proto tcp,arp --local-port 1024-2047 --remote-port 443,80 --local 192.0.2.1 --remote 10.0.0.0/8,2001:db8::/32 --delay 50ms --jitter 5ms --distribution normal --loss 0.1% --corrupt 0.01% --duplicate 25% --reorder 50% --reorder-gap 5 --rate 1mbit --queue 64kb --reject rst --priority 5";
 
 }  // namespace headwind::rule_test

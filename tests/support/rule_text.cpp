@@ -1,4 +1,5 @@
-// Parses rules with the flags of the product itself: a new flag is known here at once.
+// SPDX-License-Identifier: MIT
+// Parses rules with the flags of the product itself, so that a new flag is known here at once.
 #include "rule_text.h"
 
 #include <CLI/CLI.hpp>
@@ -8,9 +9,9 @@
 
 namespace headwind::test {
 
-RuleText text_of(const std::vector<std::string>& arguments)
+RuleSpec text_of(const std::vector<std::string>& arguments)
 {
-    RuleText text;
+    RuleSpec text;
     text.name = "r";
     CLI::App app;
     app.add_option("--name", text.name);
@@ -19,7 +20,7 @@ RuleText text_of(const std::vector<std::string>& arguments)
     return text;
 }
 
-RuleText text_of_line(const std::string& line)
+RuleSpec text_of_line(const std::string& line)
 {
     return text_of(split_words(line).value());
 }

@@ -1,4 +1,5 @@
-// Fills in a RuleText by the table of flags, whatever the value: for tests that make texts no shell would hand over.
+// SPDX-License-Identifier: MIT
+// Fills in a RuleSpec by the table of flags, whatever the value, for tests with values that no shell would hand over.
 #pragma once
 
 #include <string>
@@ -8,8 +9,9 @@
 
 namespace headwind::rule_test {
 
-// As `--name slow-db` or `--delay 50ms` would; a switch ignores the value. False: there is no such flag.
-inline bool give(std::string_view name, const std::string& value, RuleText& text)
+// Gives `text` a flag like `--name slow-db` or `--delay 50ms`; a switch ignores the value. False: there is no such
+// flag.
+inline bool give(std::string_view name, const std::string& value, RuleSpec& text)
 {
     if (name == "--name") text.name = value;
     for (const Flag& flag : rule_flags()) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Starts an sshd in a namespace, and types commands in its sessions.
 #include "ssh_host.h"
 
 #include <fcntl.h>
@@ -34,9 +36,10 @@ std::string SshHost::missing()
         if (access(tool.c_str(), X_OK) != 0) return "no " + tool + ": tools/test brings it";
     for (const std::string tool : {"/usr/bin/ssh", "/usr/bin/ssh-keygen", "/usr/bin/tmux", "/usr/bin/su"})
         if (access(tool.c_str(), X_OK) != 0) return "no " + tool + ": run tools/setup";
-    const auto tried = run(nullptr, {"unshare", "--mount", "bash", "-c",
-                                     "mount -t tmpfs tmpfs /var/log && mkdir /var/log/{a,b} && mount -t overlay -o "
-                                     "lowerdir=/etc,upperdir=/var/log/a,workdir=/var/log/b overlay /etc"});
+    const auto tried = run(
+        nullptr,
+        {"unshare", "--mount", "bash", "-c",
+         "mount -t tmpfs tmpfs /var/log && mkdir /var/log/{a,b} && mount -t overlay -o lowerdir=/etc,upperdir=/var/log/a,workdir=/var/log/b overlay /etc"});
     return tried.status == 0 ? "" : "this machine mounts no overlay on its root: " + tried.err;
 }
 
@@ -61,12 +64,14 @@ Login::Login(const SshHost& host, const Namespace& from, const std::string& user
     keyboard_ = fmt::format("{}/keyboard{}", host.folder(), ++count);
     if (mkfifo(keyboard_.c_str(), 0600) != 0) throw std::runtime_error("make " + keyboard_);
     keys_ = Fd(open(keyboard_.c_str(), O_RDWR | O_CLOEXEC));
-    // -tt: a terminal although the input is none. The size: it has none from here, and tmux wants one.
-    ssh_.emplace(&from, Arguments{"bash", "-c",
-                                  fmt::format("exec env TERM=xterm ssh -F none -tt -i {}/key -o IdentitiesOnly=yes -o "
-                                              "StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o "
-                                              "LogLevel=ERROR -o ConnectTimeout=20 -p {} {}@{} <{}",
-                                              host.folder(), SshHost::port, user, address, keyboard_)});
+    // -tt gives the session a terminal although the input is none. It has no size from here, and tmux wants one.
+    ssh_.emplace(
+        &from,
+        Arguments{
+            "bash", "-c",
+            fmt::format(
+                "exec env TERM=xterm ssh -F none -tt -i {}/key -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=20 -p {} {}@{} <{}",
+                host.folder(), SshHost::port, user, address, keyboard_)});
     execute("stty rows 50 cols 200");
 }
 
@@ -90,7 +95,7 @@ bool Login::shows(const std::string& text) const
 
 int Login::execute(const std::string& command)
 {
-    // The typed line, which the terminal shows too, has quotes where the answer has none.
+    // The terminal shows the typed line, too, which has quotes where the answer has none.
     const auto mark = fmt::format("done{}=", ++commands_);
     type(fmt::format("{}; echo done''{}=$?.", command, commands_));
     int status = -1;

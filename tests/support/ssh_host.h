@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: MIT
 // A host to log in at: Debian's sshd and sudo, unpacked and not installed, in a mount namespace with an /etc, /usr,
-// /run and /var/log of its own. Nothing of the machine is changed: what is written there is in memory.
+// /run and /var/log of its own. Nothing of the machine is changed: files written there are in memory.
 #pragma once
 
 #include <chrono>
@@ -14,9 +15,10 @@ namespace headwind::test {
 class SshHost {
 public:
     static constexpr const char* user = "tester";  // beside root; may use sudo and su without a password
-    static constexpr std::uint16_t port = 22;      // of all addresses of the namespace
+    static constexpr std::uint16_t port = 22;      // at all addresses of the namespace
 
-    // Why there can be none here; empty: there can. The packages are in $HEADWIND_SSH, or where tools/test puts them.
+    // The reason why there can be no such host here; empty: there can. The packages are in $HEADWIND_SSH, or where
+    // tools/test puts them.
     static std::string missing();
 
     explicit SshHost(const Namespace& where);
@@ -33,7 +35,7 @@ private:
     std::optional<Process> server_;
 };
 
-// An interactive ssh: what is typed at a terminal of the host, and what that shows.
+// An interactive ssh session: types at a terminal of the host, and reads what it shows.
 class Login {
 public:
     Login(const SshHost& host, const Namespace& from, const std::string& user, const std::string& address);

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Turns the calling process into the sshd of tests/support/ssh_host.h. In a mount namespace of its own it mounts what it
 # changes: upper layers on /etc and /usr, and empty file systems where servers keep their state.
 # usage: unshare --mount bash ssh_host.sh FOLDER PACKAGES HEADWIND USER

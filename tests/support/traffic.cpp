@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Sends and receives the tests' UDP and TCP packets.
 #include "traffic.h"
 
 #include <arpa/inet.h>
@@ -86,14 +88,14 @@ Fd sending_socket(const Namespace& from, const Endpoint& to, const Flow& flow)
     return fd;
 }
 
-// Keeps to flow.per_second, or sleeps between bursts.
+// Sleeps to keep to flow.per_second, or between bursts.
 void pace_sender(const Flow& flow, std::size_t packets, Clock::time_point start)
 {
     constexpr std::size_t burst = 100;
     const bool burst_ends = packets / burst != (packets - flow.segments) / burst;
     if (flow.per_second != 0) {
         const auto due = start + std::chrono::nanoseconds(1'000'000'000ULL * packets / flow.per_second);
-        if (burst_ends && Clock::now() - due > std::chrono::milliseconds(2)) wait_for_backlogs();  // it catches up
+        if (burst_ends && Clock::now() - due > std::chrono::milliseconds(2)) wait_for_backlogs();  // catching up
         std::this_thread::sleep_until(due);
     } else if (burst_ends) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -101,7 +103,7 @@ void pace_sender(const Flow& flow, std::size_t packets, Clock::time_point start)
     }
 }
 
-// `to` null: the socket is connected.
+// Sends the flow. `to`: null for a connected socket.
 Sent send_all(int socket, const Address* to, const Flow& flow)
 {
     Sent sent;
@@ -131,7 +133,7 @@ bool wait_for(int fd, short what, Clock::time_point end)
     return left > 0 && poll(&waiting, 1, static_cast<int>(left)) == 1;
 }
 
-// Until the end of the connection, or `most` bytes.
+// Reads until the end of the connection, or `most` bytes, or `end`. Returns the number of bytes.
 std::uint64_t receive(const Fd& connection, std::uint64_t most, Clock::time_point end)
 {
     std::vector<char> buffer(256 * 1024);
@@ -163,7 +165,7 @@ void look(const Fd& fd, TcpResult& result)
     result.bytes_sent = info.tcpi_bytes_sent;
 }
 
-// errno; 0: connected
+// Returns errno; 0: connected.
 int connect_until(int fd, const Address& there, Clock::time_point end)
 {
     if (connect(fd, there.get(), there.size) != 0 && errno != EINPROGRESS) return errno;
@@ -222,7 +224,7 @@ std::size_t packets_in_backlogs()
     for (std::string line; std::getline(file, line);) {
         std::istringstream fields(line);
         std::size_t length = 0;
-        for (int i = 0; i < 12; ++i) fields >> std::hex >> length;  // the 12th: softnet_backlog_len (net-procfs.c)
+        for (int i = 0; i < 12; ++i) fields >> std::hex >> length;  // the 12th is softnet_backlog_len (net-procfs.c)
         sum += length;
     }
     return sum;
@@ -248,7 +250,7 @@ Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse)
 
 namespace {
 
-// CLOCK_MONOTONIC; the kernel stamps with the wall clock.
+// The kernel's receive stamp, converted from the wall clock to CLOCK_MONOTONIC.
 std::int64_t kernel_stamp(msghdr& message)
 {
     const auto* header = CMSG_FIRSTHDR(&message);
@@ -319,7 +321,7 @@ std::vector<Arrival> UdpSink::finish(std::chrono::milliseconds idle, std::size_t
         pollfd waiting{socket_.get(), POLLIN, 0};
         return packets_in_backlogs() != 0 || poll(&waiting, 1, 0) == 1;
     };
-    const auto end = Clock::now() + idle + std::chrono::seconds(30);  // others' packets, for ever
+    const auto end = Clock::now() + idle + std::chrono::seconds(30);  // packets of others may go on for ever
     auto last = count();
     for (auto quiet = step; quiet <= idle && count() < expected && Clock::now() < end; quiet += step) {
         std::this_thread::sleep_for(step);
@@ -328,7 +330,7 @@ std::vector<Arrival> UdpSink::finish(std::chrono::milliseconds idle, std::size_t
     }
     stop_ = true;
     if (thread_.joinable()) thread_.join();
-    socket_ = Fd();  // the next one may have the port
+    socket_ = Fd();  // frees the port for the next sink
     return std::move(arrivals_);
 }
 

@@ -1,7 +1,8 @@
-// Small senders and receivers for exact counting: every UDP packet carries who sent it and its number.
+// SPDX-License-Identifier: MIT
+// Small senders and receivers for exact counting: every UDP packet carries its sender and its number.
 #pragma once
 
-#include <linux/tcp.h>  // not netinet/tcp.h: the kernel tells more
+#include <linux/tcp.h>  // not netinet/tcp.h: the kernel's tcp_info has more
 #include <netinet/in.h>
 #include <sched.h>
 
@@ -18,11 +19,11 @@
 namespace headwind::test {
 
 struct Endpoint {
-    std::string address;  // v4 or v6
+    std::string address;  // IPv4 or IPv6
     std::uint16_t port = 0;
 };
 
-// What a UDP packet starts with.
+// The beginning of the payload of a UDP packet.
 struct Stamp {
     std::uint32_t sender = 0, sequence = 0;
     std::int64_t sent_ns = 0;  // CLOCK_MONOTONIC
@@ -42,7 +43,7 @@ Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse = false)
 struct Flow {
     std::size_t count = 100;
     std::size_t size = 100;    // bytes of UDP payload of each wire packet
-    std::size_t segments = 1;  // more than 1: wire packets of one super-packet (UDP_SEGMENT)
+    std::size_t segments = 1;  // wire packets of a super-packet (UDP_SEGMENT), if more than 1
     unsigned per_second = 0;   // packets; 0: in bursts of 100, 1 ms apart
     std::uint32_t sender = 0;
     std::uint32_t first = 0;  // number of the first packet
@@ -53,12 +54,12 @@ struct Flow {
 
 struct Sent {
     std::size_t packets = 0;           // wire packets that send() took
-    std::size_t failed = 0;            // send() calls that failed (IP_RECVERR is on: ENOBUFS is told)
+    std::size_t failed = 0;            // send() calls that failed (IP_RECVERR is on, so ENOBUFS is told)
     std::vector<std::int64_t> stamps;  // Stamp::sent_ns of each, by number
 };
 
-// Whose clock says when a packet arrived: the receiving thread's, or the kernel's (SO_TIMESTAMPNS), which does not wait
-// for a CPU.
+// The clock that says when a packet arrived: the receiving thread's, or the kernel's (SO_TIMESTAMPNS), which does not
+// wait for a CPU.
 enum class Arrived { by_thread, by_kernel };
 
 // Receives in a thread of its own until finish().
@@ -71,10 +72,11 @@ public:
 
     std::size_t count() const { return count_.load(); }
     bool join(const std::string& group4, const std::string& interface4) const;  // a multicast group
-    // From the same address and port, as send_udp_to.
+    // Sends from the same address and port, like send_udp_to().
     Sent send(const Endpoint& to, const Flow& flow);
-    // Waits until nothing has come for `idle`, at most until `expected` packets are there. Time in which a packet waits
-    // for a CPU, in the kernel's backlogs or in the socket, does not count, nor does time in which this thread waits.
+    // Waits until no packet has come for `idle`, at most until `expected` packets are there, and returns all. Time in
+    // which a packet waits for a CPU, in the kernel's backlogs or in the socket, does not count, nor does time in which
+    // this thread waits.
     std::vector<Arrival> finish(std::chrono::milliseconds idle = std::chrono::milliseconds(150),
                                 std::size_t expected = SIZE_MAX);
 
@@ -88,18 +90,19 @@ private:
     std::thread thread_;
 };
 
-// Packets that wait in the kernel's per-CPU backlogs (softnet_data), of any namespace.
+// The number of packets that wait in the kernel's per-CPU backlogs (softnet_data), of any namespace.
 std::size_t packets_in_backlogs();
-// Until they can take a burst: the receiving end of a veth has room for netdev_max_backlog packets (1000), which on a
-// busy machine wait for their softirq.
+// Waits until the backlogs can take a burst: the receiving end of a veth has room for netdev_max_backlog packets
+// (1000), which on a busy machine wait for their softirq.
 void wait_for_backlogs();
 
 Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow);
 Sent send_udp(int socket, const Flow& flow);  // a connected socket
-// Not connected: the kernel computes each packet's flow hash, which is then the same in both directions.
+// Sends from a socket that is not connected: the kernel computes each packet's flow hash, which is then the same in
+// both directions.
 Sent send_udp_to(const Fd& socket, const Endpoint& to, const Flow& flow);
 
-// The calling thread runs on this CPU only, as long as this lives: what it sends then stays in order.
+// Keeps the calling thread on one CPU as long as this lives, so that its packets stay in order.
 class OnCpu {
 public:
     explicit OnCpu(unsigned cpu);
@@ -111,14 +114,14 @@ private:
     cpu_set_t before_{};
 };
 
-// Sends `flow` to a sink in `to_namespace`, and how many arrived.
+// Sends `flow` to a sink in `to_namespace`, and returns how many packets arrived.
 std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow = {});
 
 struct TcpPair {
     Fd sender, receiver;
 };
 Fd listen_tcp(const Namespace& where, const Endpoint& at);
-// errno of a connection attempt (0: connected; ETIMEDOUT: no answer within the limit) and how long it took.
+// The errno of a connection attempt (0: connected; ETIMEDOUT: no answer within the limit) and how long it took.
 struct Attempt {
     int error = 0;
     std::int64_t ns = 0;
@@ -136,15 +139,16 @@ struct TcpResult {
     unsigned retransmits = 0;        // tcpi_total_retrans of the sender
     unsigned segments_out = 0;       // tcpi_segs_out: wire packets of the sender, all kinds
     std::uint64_t bytes_sent = 0;    // tcpi_bytes_sent: payload, retransmissions included
-    unsigned looks = 0, in_cwr = 0;  // how often the sender was looked at, and was in state CWR
+    unsigned looks = 0, in_cwr = 0;  // how often the sender was looked at, and how often it was in state CWR
     double seconds = 0;
 };
 
-// Over a connection of its own, until the sender's side of it is in TIME_WAIT. What that still answers is not counted.
+// Transfers over a connection of its own, until the sender's side of it is in TIME_WAIT. Answers after that are not
+// counted.
 TcpResult transfer_tcp(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, std::uint64_t bytes,
                        std::chrono::seconds limit = std::chrono::seconds(60));
-// Over a connection that stays open, until all is acknowledged and the sender has nothing left to send. segments_out
-// and bytes_sent are those of this call.
+// Transfers over a connection that stays open, until all is acknowledged and the sender has nothing left to send.
+// segments_out and bytes_sent are those of this call.
 TcpResult send_tcp(const TcpPair& pair, std::uint64_t bytes, std::chrono::seconds limit = std::chrono::seconds(60));
 
 }  // namespace headwind::test

@@ -1,4 +1,5 @@
-// headwind_testing: $HEADWIND_WITHOUT and $HEADWIND_VERSION_PLAYED are obeyed.
+// SPDX-License-Identifier: MIT
+// Makes headwind_testing obey $HEADWIND_WITHOUT and $HEADWIND_VERSION_PLAYED.
 #include "datapath/workarounds.h"
 
 #include <cstdlib>

@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: MIT
+// Writes time zone files (TZif), version 2.
 #include "zone_file.h"
 
 namespace headwind::test {
 namespace {
 
-// Big endian.
+// `bytes` bytes of `value`, big endian.
 std::string number(std::int64_t value, int bytes)
 {
     std::string out;

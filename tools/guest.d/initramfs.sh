@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2154  # the variables are those of tools/guest
 # The initramfs: tools/guest.d/initramfs/ with what this run's guest is told, busybox, the modules that init loads, and
 # the guest's memory (memory.sh). Sourced by tools/guest.

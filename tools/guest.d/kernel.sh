@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2034,SC2154  # variables go to, and come from, tools/guest
 # The kernel: Debian's package -> $cache/PACKAGE_VERSION_SELECTION/{vmlinux,release,lib/modules}. get_kernel sets
 # kernel_folder to that folder. Sourced by tools/guest.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2154  # the variables are those of tools/guest
 # The guest's memory, which is /memory in the initramfs: what --copy names, and in virtual time the tools and modules.
 # It is the guest's root in virtual time, else the upper layer of its overlay. Sourced by tools/guest.

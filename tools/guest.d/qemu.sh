@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2154  # the variables are those of tools/guest
 # The guest's machine: QEMU's arguments, its start, and how it ended. Sourced by tools/guest.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Reads udp_probe's command line.
 #include "options.h"
 

@@ -1,4 +1,5 @@
-// udp_probe's command line, and how it complains.
+// SPDX-License-Identifier: MIT
+// udp_probe's command line, and its error messages.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ struct Options {
 
 constexpr int64_t smallest_payload = 32;
 
-// Prints the usage and ends the program if it is asked for, or ends it with bad_usage().
+// Parses the arguments. Prints the usage and ends the program if it is asked for; ends it with bad_usage() on errors.
 Options parse(std::span<char*> arguments);
 
 [[noreturn]] void bad_usage(const std::string& what);
-[[noreturn]] void fail(const std::string& what);  // adds what errno says
+[[noreturn]] void fail(const std::string& what);  // adds the text of errno

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Computes and prints udp_probe's figures.
 #include "statistics.h"
 
@@ -11,7 +12,7 @@ namespace {
 struct Order {
     int64_t duplicates = 0;
     int64_t reordered = 0;
-    std::vector<int64_t> delays;  // of the first copy of each packet, sorted
+    std::vector<int64_t> delays;  // delays of the first copy of each packet, sorted
 };
 
 Order examine(const std::vector<Sample>& samples, int64_t count)
@@ -55,7 +56,7 @@ void print_delays(const std::vector<int64_t>& sorted)
     print_number("max_ns", sorted.back());
 }
 
-// The first frame only starts the clock.
+// The rate of the frames after the first one, which only starts the clock.
 void print_rate(const std::vector<Sample>& samples)
 {
     const int64_t duration = samples.back().received_ns - samples.front().received_ns;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Figures from the samples of a receiver, as members of a JSON object: delay, loss, order, rate.
 #pragma once
 
@@ -8,7 +9,7 @@ struct Sample {
     int64_t sequence;  // not negative
     int64_t sent_ns;
     int64_t received_ns;
-    int64_t frame_bytes;  // Ethernet, without FCS
+    int64_t frame_bytes;  // the Ethernet frame without FCS
 };
 
 void print_number(const char* name, int64_t value);  // , "NAME": VALUE

@@ -1,6 +1,9 @@
-// Measures delay, loss, duplication and reordering of UDP packets between two sockets of one host (in different
-// network namespaces, say). Each packet carries its sender's CLOCK_MONOTONIC, so one-way delay is measured as well as
-// the round trip. Prints one line of JSON. Plain C++20 without libraries: it also runs in the test bed's guest.
+// SPDX-License-Identifier: MIT
+// Measures delay, loss, duplication and reordering of UDP packets between two sockets of one host.
+//
+// The sockets may be in different network namespaces. Each packet carries its sender's CLOCK_MONOTONIC, so one-way
+// delay is measured as well as the round trip. Prints one line of JSON. Plain C++20 without libraries: it also runs in
+// the test bed's guest.
 //
 //   udp_probe receive ADDRESS PORT --count N &     one-way: start this first, wait for its --ready file
 //   udp_probe send    ADDRESS PORT --count N
@@ -34,7 +37,7 @@ constexpr int64_t ns_per_ms = 1'000'000;
 
 struct Packet {  // the start of each payload, in host order: both ends are on one host
     uint64_t magic;
-    int64_t sequence;  // negative: warming up
+    int64_t sequence;  // negative: the packet is for warming up
     int64_t sent_ns;
     uint64_t padding;
 };
@@ -133,13 +136,13 @@ public:
         seen_.resize(static_cast<size_t>(options.count));
     }
 
-    // Takes everything that is there.
+    // Takes all packets that are there.
     void drain(int handle)
     {
         while (true) {
             const ssize_t length = recv(handle, buffer_.data(), buffer_.size(), 0);
             const int64_t now = now_ns();
-            if (length < 0 && errno == ECONNREFUSED) continue;  // the other end was not there yet
+            if (length < 0 && errno == ECONNREFUSED) continue;  // the peer was not there yet
             if (length < 0) return;
             Packet packet{};
             if (length < static_cast<ssize_t>(sizeof packet)) continue;
@@ -192,7 +195,7 @@ public:
         const Packet packet{magic, next_++, now_ns(), 0};
         std::memcpy(payload_.data(), &packet, sizeof packet);
         while (send(handle_, payload_.data(), payload_.size(), 0) < 0) {
-            if (errno != EAGAIN && errno != ECONNREFUSED) {  // those two: try again
+            if (errno != EAGAIN && errno != ECONNREFUSED) {  // these two errors pass: it tries again
                 if (packet.sequence >= 0) ++errors_;
                 return;
             }
@@ -231,7 +234,7 @@ void print_start(const Options& options)
     print_number("count", options.count);
 }
 
-// Continues the JSON line and ends it; the exit status.
+// Continues the JSON line and ends it. Returns the exit status.
 int report(const Options& options, const Receiver& receiver)
 {
     if (!options.samples.empty()) write_samples(options.samples, receiver.samples());

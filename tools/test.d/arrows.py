@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Checks the layout of loader/: arrows.py [REPOSITORY]. A module (folder) includes only what it links, and what that links
-(loader/CMakeLists.txt); files name headers by their module; no folder but commands/ has more than 25 files."""
+(loader/CMakeLists.txt); files name headers by their module; no two files need each other, be it through others; no
+folder but commands/ has more than 25 files; engine.h stays plain."""
+import glob
+import graphlib
 import os
 import re
 import sys
 
 MOST_FILES = 25
+MOST_BEHIND_ENGINE = 5  # headers of ours
 
 
 def read(path):
@@ -45,9 +50,42 @@ def faults(loader):
                     yield f"{module}/{name}: {header} is not below {module} (CMakeLists.txt)"
 
 
+def included_by(path, loader):
+    """headers of ours, by their paths below loader/."""
+    return set(re.findall(r'^#include "(\w+/\w+\.h)"', read(os.path.join(loader, path)), re.M))
+
+
+def rings(loader):
+    """A header and its source are one: a ring is one of calls, too."""
+    needs = {}
+    for path in sorted(glob.glob(os.path.join(loader, "*", "*.cpp")) + glob.glob(os.path.join(loader, "*", "*.h"))):
+        path = os.path.relpath(path, loader)
+        one = os.path.splitext(path)[0]
+        needs.setdefault(one, set()).update({header[:-2] for header in included_by(path, loader)} - {one})
+    try:
+        graphlib.TopologicalSorter(needs).prepare()
+    except graphlib.CycleError as error:
+        yield "these files need each other: " + " -> ".join(error.args[1])
+
+
+def behind_engine(loader):
+    behind, todo = set(), ["engine/engine.h"]
+    while todo:
+        for header in included_by(todo.pop(), loader) - behind:
+            behind.add(header)
+            todo.append(header)
+    if len(behind) > MOST_BEHIND_ENGINE:
+        yield f"engine.h has {len(behind)} headers behind it, at most {MOST_BEHIND_ENGINE}: {', '.join(sorted(behind))}"
+    for header in sorted(behind | {"engine/engine.h"}):
+        for foreign in re.findall(r"^#include <((?:bpf|linux|libmnl|CLI|headwind)/[^>]*)>", read(os.path.join(loader, header)),
+                                  re.M):
+            yield f"{header}, which is behind engine.h, includes <{foreign}>"
+
+
 def main():
     repository = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "..")
-    found = list(faults(os.path.join(repository, "loader")))
+    loader = os.path.join(repository, "loader")
+    found = [*faults(loader), *rings(loader), *behind_engine(loader)]
     print("\n".join(found), end="\n" if found else "")
     return 1 if found else 0
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs commands side by side, as many as the machine has CPUs for, with their output in logs."""
 import os
 import select

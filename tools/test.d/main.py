@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """tools/test: runs the parts, says what failed and why, what was slow, what could not run here."""
 import argparse
 import collections

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The parts of tools/test, in the order they are begun: what each runs, needs built, and takes of the machine.
 
 Which of the net and guest tests run in which lane is said beside each test (tests/support/lane.h).
@@ -98,6 +99,8 @@ def style(_options, _built):
       clang-format --dry-run -Werror $(git ls-files '*.cpp' '*.h' '*.c') &&
       shellcheck -x $(git grep -lE '^#!(/usr/bin/env bash|/bin/bash|/bin/sh)') $(git ls-files tools/guest.d) &&
       tools/test.d/arrows.py &&
+      licensed=$(git ls-files '*.cpp' '*.h' '*.c' '*.py' '*CMakeLists.txt'; git grep -lE '^#!') &&
+      { ! grep -L 'SPDX-License-Identifier: ' $licensed | grep .; } &&
       ! git grep -n 'remove_all' -- loader  # root removes nothing recursively: see PinDirectory"""
     return [Job("style", "style", ["bash", "-c", script], Command(), cwd=REPO)]
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What tests said: GoogleTest's output read line by line, or one exit status."""
 import collections
 import re

@@ -1,4 +1,5 @@
-// The agent and real containers: their rules go with them, and nobody has to run a command for it.
+// SPDX-License-Identifier: MIT
+// The agent and real containers: rules go with their container, and nobody has to run a command for it.
 #include "agent_test.h"
 #include "pod_test.h"
 
@@ -58,7 +59,7 @@ TEST_F(AgentPods, ASandboxThatIsMadeAnewStartsWithoutRules)
     EXPECT_THAT(agent.all("trouble"), IsEmpty());
 }
 
-// What a CNI does that gives a running pod another device.
+// A CNI may give a running pod another device, as this test does.
 TEST_F(AgentPods, ADeviceMadeAnewInAPodIsTaken)
 {
     change(host(), "add --name cut --container web --partition");

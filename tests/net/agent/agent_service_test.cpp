@@ -1,4 +1,5 @@
-// The agent as a process: beside commands and other agents, ended, killed, idle, and as a service.
+// SPDX-License-Identifier: MIT
+// The agent as a process: beside commands and other agents, when it is ended, killed or idle, and as a service.
 #include "agent_test.h"
 
 #include <signal.h>
@@ -23,9 +24,10 @@ using testing::IsEmpty;
 TEST_F(Agent, CommandsAtTheSameTimeDoNotFail)
 {
     RunningAgent agent(home());
-    Process churn(&a(), {"bash", "-c",
-                         "for i in $(seq 40); do ip link add w$i type veth peer name x$i; ip link set w$i up; "
-                         "ip link del w$i; done"});
+    Process churn(
+        &a(),
+        {"bash", "-c",
+         "for i in $(seq 40); do ip link add w$i type veth peer name x$i; ip link set w$i up; ip link del w$i; done"});
     unsigned commands = 0;
     do {
         change(a(), "add --name x --replace --loss 50%");
@@ -37,7 +39,7 @@ TEST_F(Agent, CommandsAtTheSameTimeDoNotFail)
     EXPECT_GT(commands, 1U);
     EXPECT_EQ(churn.wait().status, 0);
     change(a(), "clear");
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
 TEST_F(Agent, ASecondForTheSameScopeIsRefused)
@@ -67,7 +69,7 @@ TEST_F(Agent, EndingOrBeingKilledChangesNothing)
     EXPECT_EQ(arrive({.count = 20}), 0U);
 }
 
-// At any instant of its work: the next one, or the next command, goes on from there.
+// Killed at any instant of its work, the agent loses nothing: the next agent or command goes on from there.
 TEST_F(Agent, KilledAtWorkNothingIsLost)
 {
     const auto before = footprint(a());
@@ -83,7 +85,7 @@ TEST_F(Agent, KilledAtWorkNothingIsLost)
     }
     change(a(), "clear");
     expect_footprint(a(), before);
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
 TEST_F(Agent, IdleItIsIdle)
@@ -121,7 +123,8 @@ std::string capabilities_of_the_unit()
     return out;
 }
 
-// All that it does but the web server, with what the unit leaves it: capabilities, mounts that follow the host's.
+// All that the agent does except the web server, with the capabilities that the unit leaves it and with mounts that
+// follow the host's.
 TEST_F(Agent, TheCapabilitiesOfTheUnitAreEnough)
 {
     const auto capabilities = capabilities_of_the_unit();
@@ -143,7 +146,7 @@ TEST_F(Agent, TheCapabilitiesOfTheUnitAreEnough)
     })) << "the line is made anew";
     expect_ok(run(nullptr, words("ip netns del short")));
     agent.heard("namespace-gone");
-    EXPECT_TRUE(eventually(std::chrono::seconds(5), [] { return !fs::exists(pins); }));
+    expect_nothing_pinned();
     EXPECT_THAT(agent.all("trouble"), IsEmpty());
 }
 

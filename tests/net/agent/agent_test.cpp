@@ -1,10 +1,11 @@
-// The agent: rules follow devices, cgroups, namespaces and time without another command.
+// SPDX-License-Identifier: MIT
+// The agent: rules are reconciled with devices, cgroups, namespaces and time without another command.
 #include "agent_test.h"
 #include "lock_test.h"
 
 #include <filesystem>
 
-#include "engine/session.h"
+#include "engine/write_session.h"
 #include "host/cgroup.h"
 #include "ruleset/records.h"
 
@@ -44,7 +45,7 @@ TEST_F(Agent, RulesComeBackToADeviceThatIsMadeAnew)
     EXPECT_EQ(counters_of(a(), "named").partition, 20U * rounds()) << "counters outlive the move";
     EXPECT_THAT(agent.all("trouble"), IsEmpty());
     change(a(), "clear");
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
 TEST_F(Agent, ARuleFollowsTheNameOfItsDevice)
@@ -65,7 +66,7 @@ TEST_F(Agent, ARuleFollowsTheNameOfItsDevice)
     report("device renamed and back", rounds(), agent);
     change(a(), "clear");
     expect_footprint(a(), before);
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
 TEST_F(Agent, ADeviceThatComesLaterIsTaken)
@@ -82,7 +83,7 @@ TEST_F(Agent, ADeviceThatComesLaterIsTaken)
     ip(a(), "link set wa name va");
 }
 
-// Without an agent the next command that changes something does the same.
+// Without an agent the next command that changes something reconciles the rules.
 TEST_F(Agent, WithoutOneTheNextCommandFollows)
 {
     change(a(), "add --name everywhere --partition --remote-port 5000");
@@ -107,7 +108,8 @@ TEST_F(Agent, ProgramsThatSomebodyTookOffComeBack)
         GTEST_SKIP() << "tcx links are not for others to take";
     RunningAgent agent(home());
     tc(a(), "qdisc del dev va clsact");
-    ip(a(), "link set va alias x");  // nothing tells of a qdisc's end: at the latest after 10 s
+    // An event for the agent: there is none for a qdisc's end, which it would see after 10 s at the latest.
+    ip(a(), "link set va alias x");
     agent.heard("attached");
     EXPECT_EQ(arrive({.count = 20}), 0U);
 }
@@ -117,7 +119,8 @@ TEST_F(Agent, AnXdpProgramThatSomebodyTookOffComesBack)
     change(b(), "add --name gone --loss 100% --direction in --dev vb --xdp native --local-port 5000");
     RunningAgent agent(home());
     take_links_off(b(), "vb", BPF_LINK_TYPE_XDP);
-    ip(b(), "link set vb alias x");  // nothing tells of a link's end: at the latest after 10 s
+    // An event for the agent: there is none for a link's end, which it would see after 10 s at the latest.
+    ip(b(), "link set vb alias x");
     agent.heard("attached");
     EXPECT_EQ(rule_of(b(), "gone")["ingress_hooks"][0]["hook"], "xdp-native");
     EXPECT_EQ(arrive({.count = 20}), 0U);
@@ -138,7 +141,7 @@ TEST_F(Agent, NothingIsLeftOfANamespaceThatIsDeleted)
         const auto start = wall_ms();
         expect_ok(run(nullptr, words("ip netns del short")));
         agent.heard("namespace-gone", "", start);
-        EXPECT_TRUE(eventually(std::chrono::seconds(5), [] { return !fs::exists(pins); }));
+        expect_nothing_pinned();
     }
     report("namespace deleted", rounds(), agent);
 }
@@ -163,10 +166,10 @@ TEST_F(Agent, ARuleForACgroupFollowsItsPath)
         cgroup.reset();
         cgroup.emplace("agent");
         agent.heard("moved", "mine");
-        const auto sent = run(&a(), {"bash", "-c",
-                                     "echo $$ > " + cgroup->directory() +
-                                         "/cgroup.procs; echo x > /dev/udp/10.77.0.2/5000; echo x > "
-                                         "/dev/udp/10.77.0.2/5001"});
+        const auto sent =
+            run(&a(), {"bash", "-c",
+                       "echo $$ > " + cgroup->directory() +
+                           "/cgroup.procs; echo x > /dev/udp/10.77.0.2/5000; echo x > /dev/udp/10.77.0.2/5001"});
         expect_ok(sent);
         EXPECT_EQ(counters_of(a(), "mine").partition, round + 1);
     }
@@ -186,10 +189,10 @@ TEST_F(Agent, ALeaseThatEndsIsSwept)
     agent.heard("instance-gone");
     EXPECT_EQ(agent.all("removed")[0]["why"], "its lease ended: who held it is gone");
     expect_footprint(a(), before);
-    EXPECT_FALSE(fs::exists(pins));
+    expect_nothing_pinned();
 }
 
-// It is put off, and other namespaces are not.
+// The agent backs off from this namespace, and not from others.
 TEST_F(Agent, ACommandAtWorkHoldsUpItsOwnNamespaceOnly)
 {
     const auto make = [](const Namespace& where) { ip(where, "link add d0 type veth peer name d1\nlink set d0 up"); };
@@ -209,14 +212,14 @@ TEST_F(Agent, ACommandAtWorkHoldsUpItsOwnNamespaceOnly)
         });
     };
     EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return moved(b()); }));
-    sleep(7);  // longer than a command is waited for
+    sleep(7);  // longer than the agent waits for a command
     EXPECT_FALSE(moved(a()));
     EXPECT_THAT(agent.all("trouble"), testing::IsEmpty());
     held.give_back();
     EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return moved(a()); }));
 }
 
-// As if the rule had expired when the machine was started.
+// Changes a rule as if it had expired when the machine was started.
 void expire_long_ago(const Namespace& where, const std::string& name)
 {
     const Inside inside(where);

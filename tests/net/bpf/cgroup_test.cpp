@@ -1,4 +1,5 @@
-// Rules for cgroups, with processes in them.
+// SPDX-License-Identifier: MIT
+// Rules for cgroups that have processes.
 #include "net_test.h"
 
 #include "host/cgroup.h"
@@ -12,13 +13,12 @@ constexpr std::size_t packets = 20;
 
 class Cgroups : public PairTest {
 protected:
-    // How many packets of a process in the cgroup arrive.
+    // The number of packets from a process in the cgroup that arrive.
     std::size_t arrive_from(const TestCgroup& cgroup) const
     {
         UdpSink sink(b(), {Pair::b4, 5000});
         const std::string script = "echo $$ > " + cgroup.directory() +
-                                   "/cgroup.procs; exec 3>/dev/udp/10.77.0.2/5000; "
-                                   "for i in {1.." +
+                                   "/cgroup.procs; exec 3>/dev/udp/10.77.0.2/5000; for i in {1.." +
                                    std::to_string(packets) + "}; do echo $i >&3; done";
         expect_ok(run(&a(), {"bash", "-c", script}));
         return sink.finish(std::chrono::milliseconds(100), packets).size();
@@ -37,7 +37,8 @@ TEST_F(Cgroups, MatchesTheCgroupAndWhatIsBelowIt)
     EXPECT_EQ(counters_of(a(), "split").partition, 2 * packets);
 }
 
-// The mount may be anywhere (/sys/fs/cgroup/unified on hybrid hosts): its path and paths below it both name a cgroup.
+// The mount may be anywhere (/sys/fs/cgroup/unified on hybrid hosts), so a cgroup may also be named by its path in the
+// file system.
 TEST_F(Cgroups, IsNamedByItsPathInTheFileSystemToo)
 {
     const TestCgroup top("top");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Corruption: the receiver's stack notices every flipped bit, an application never reads one.
 #include "net_test.h"
 
@@ -23,10 +24,10 @@ std::vector<char> pattern(std::uint32_t n, std::size_t size)
 }
 
 struct Received {
-    std::size_t right = 0, wrong = 0;  // packets, by what the application read
+    std::size_t right = 0, wrong = 0;  // packets, by the bytes that the application read
 };
 
-// UDP packets of every size up to `longest`.
+// Sends `count` UDP packets of every size up to `longest`, and counts how the application reads them.
 Received exchange(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, std::size_t count,
                   std::size_t longest = 1400)
 {
@@ -42,7 +43,7 @@ Received exchange(const Namespace& from, const Namespace& to_namespace, const En
     std::vector<char> buffer(70'000);
     for (pollfd waiting{receiver.get(), POLLIN, 0}; poll(&waiting, 1, slow_machine() ? 400 : 60) == 1;) {
         const ssize_t length = recv(receiver.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-        if (length < 0) continue;  // a wrong checksum is found when it is read
+        if (length < 0) continue;  // a wrong checksum is found when the packet is read
         std::uint32_t n = 0;
         std::memcpy(&n, buffer.data(), sizeof(n));
         const bool right = n < count && static_cast<std::size_t>(length) == size_of(n) &&
@@ -52,7 +53,7 @@ Received exchange(const Namespace& from, const Namespace& to_namespace, const En
     return out;
 }
 
-// Bytes of the stream that arrived before the first wrong one; the connection stays open.
+// The number of bytes of the stream that arrived before the first wrong one; the sockets stay open.
 std::size_t stream(const TcpPair& connection, std::size_t bytes)
 {
     constexpr std::size_t chunk = 64 * 1024;
@@ -75,7 +76,7 @@ std::size_t stream(const TcpPair& connection, std::size_t bytes)
             break;
         at += static_cast<std::size_t>(length);
     }
-    shutdown(connection.receiver.get(), SHUT_RDWR);  // ends the sender, too, if it is not at the end
+    shutdown(connection.receiver.get(), SHUT_RDWR);  // ends the sender, too, if it has not sent all
     sender.join();
     return at;
 }
@@ -88,7 +89,7 @@ void expect_share(const Counters& counters, double probability)
 
 class Corrupt : public SidedTest {
 protected:
-    // Every flip is a wrong checksum to the receiver, and no wrong byte to the application.
+    // Expects that the receiver's stack sees a wrong checksum for every flip, and the application no wrong byte.
     void expect_noticed(const std::string& address, const std::string& counter, std::size_t count) const
     {
         const auto before = stack_count(b(), counter);
@@ -155,7 +156,7 @@ TEST_P(Corrupt, EachPacketOfASuperPacketByItself)
     EXPECT_EQ(arrived.size(), count - count_of.corrupted);
     EXPECT_EQ(stack_count(b(), "UdpInCsumErrors") - before, count_of.corrupted);
     expect_share(count_of, 0.2);
-    std::vector<std::uint64_t> gaps;  // from one corrupted packet to the next
+    std::vector<std::uint64_t> gaps;  // distances from one corrupted packet to the next
     for (std::size_t i = 1; i < arrived.size(); ++i) {
         const auto missing = arrived[i].stamp.sequence - arrived[i - 1].stamp.sequence - 1;
         if (missing != 0) gaps.push_back(missing);
@@ -188,7 +189,8 @@ TEST_P(Corrupt, OnLoopbackToo)
     }
 }
 
-// One flip per datagram: two in different fragments may cancel out in the checksum, as on a real path.
+// Only the first fragments are corrupted, then only the later ones: flips in two fragments of a datagram may cancel out
+// in the checksum, as on a real path.
 TEST_P(Corrupt, OfFragmentsToo)
 {
     const std::size_t count = scaled(2'000, 1'000), longest = 2800;  // two fragments
@@ -203,7 +205,7 @@ TEST_P(Corrupt, OfFragmentsToo)
         expect_share(count_of, 0.2);
     };
     for (const auto& [to, counter] : {std::pair{Pair::b4, "UdpInCsumErrors"}, {Pair::b6, "Udp6InCsumErrors"}}) {
-        impair("--name bits --corrupt 20% --proto udp --port 5000");  // first ones only
+        impair("--name bits --corrupt 20% --proto udp --port 5000");  // first fragments only: they have the port
         expect_exact(to, counter);
         impair("--name bits --replace --corrupt 20% --proto udp");
         impair("--name first --pass --proto udp --port 5000");
@@ -218,7 +220,7 @@ INSTANTIATE_TEST_SUITE_P(Sides, Corrupt, testing::Values(Direction::out, Directi
 
 class CorruptTrap : public PairTest {};
 
-// A local packet's checksum is left to the device (CHECKSUM_PARTIAL): a flipped bit would be good data.
+// The checksum of a local packet is left to the device (CHECKSUM_PARTIAL), which would compute it over the flipped bit.
 TEST_F(CorruptTrap, WithoutRealChecksumsApplicationsReadWrongBytes)
 {
     const std::size_t count = scaled(5'000, 2'000);
@@ -227,7 +229,7 @@ TEST_F(CorruptTrap, WithoutRealChecksumsApplicationsReadWrongBytes)
     EXPECT_GT(received.wrong, count / 20);
 }
 
-// What a network card has verified is not verified again, also where it is forwarded to.
+// The stack does not verify again what a network card has verified, not even where the packet is forwarded to.
 class CorruptVerified : public PairTest {
 protected:
     void SetUp() override
@@ -235,7 +237,7 @@ protected:
         PairTest::SetUp();
         if (IsSkipped() || HasFatalFailure()) return;
         far_.emplace(a(), b());
-        expect_ok(run(&a(), words("ethtool -K va tx off")));  // a verified packet has a checksum
+        expect_ok(run(&a(), words("ethtool -K va tx off")));  // else local packets have no real checksum
         verifier_.emplace(ForeignProgram::verifier(b(), Pair::device_b));
     }
     void TearDown() override

@@ -1,4 +1,5 @@
-// Counters are exact, whoever sends at once; and a rule is replaced in one instant.
+// SPDX-License-Identifier: MIT
+// Counters are exact even if several CPUs send at once; and a rule is replaced in one instant.
 #include "net_test.h"
 
 namespace headwind::test::counter_test {
@@ -8,7 +9,7 @@ constexpr std::size_t udp4_headers = 14 + 20 + 8, udp6_headers = 14 + 40 + 8;
 
 class Counting : public PairTest {
 protected:
-    // Sends from two threads, each on a CPU of its own, as fast as `flow` says.
+    // Sends from two threads, each on a CPU of its own, as fast as `flow` says. Returns the number of packets sent.
     std::size_t send_from_two_cpus(const Endpoint& to, const Flow& flow) const
     {
         std::atomic<std::size_t> sent{0};
@@ -47,7 +48,8 @@ TEST_F(Counting, UdpAtIngress)
     EXPECT_EQ(counters.bytes, 1000 * (100 + udp4_headers) + 2000 * (1000 + udp4_headers));
 }
 
-// The kernel's own count of what TCP put on the wire: segments with headers and timestamps, SYN with more options.
+// Compares with the kernel's own count of what TCP put on the wire: segments with headers and timestamps, and SYNs with
+// more options.
 void expect_tcp_counters(const Counters& counters, const TcpResult& result, std::size_t ip_header, std::size_t syns = 1)
 {
     constexpr std::size_t ethernet = 14, tcp = 20, timestamps = 12, more_in_syn = 8;
@@ -68,8 +70,8 @@ TEST_F(Counting, TcpSuperPacketsAsWirePackets)
     expect_tcp_counters(counters_of(a(), "v6"), v6, 40);
 }
 
-// The loss is on data only. A last ACK that is lost is sent again by TIME_WAIT, which no socket counts; a lost SYN,
-// with its longer options, by the socket.
+// Only data is lost here: a lost last ACK is sent again by TIME_WAIT, which no socket counts, and a lost SYN has longer
+// options when the socket sends it again.
 TEST_F(Counting, TcpWithLossAsWirePackets)
 {
     const auto connection = connect_tcp(a(), b(), {Pair::b4, 5001});

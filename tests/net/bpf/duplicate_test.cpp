@@ -1,4 +1,5 @@
-// Duplicates: as many as asked, of wire packets, in order, and TCP does not mind.
+// SPDX-License-Identifier: MIT
+// Duplicates: as many wire packets as asked are sent twice, in order, and TCP does not mind.
 #include "net_test.h"
 
 #include "foreign_program.h"
@@ -8,8 +9,8 @@ namespace headwind::test::duplicate_test {
 namespace {
 
 struct Copies {
-    std::uint64_t once = 0, twice = 0, oftener = 0;  // numbers, by how often they came
-    std::uint64_t out_of_order = 0;                  // came after a higher number
+    std::uint64_t once = 0, twice = 0, oftener = 0;  // packet numbers, by how often they came
+    std::uint64_t out_of_order = 0;                  // packets that came after a higher number
     std::vector<std::uint64_t> runs;                 // lengths of runs of numbers that came twice
     std::uint64_t distinct() const { return once + twice + oftener; }
 };
@@ -37,7 +38,7 @@ Copies count_copies(const std::vector<Arrival>& arrivals, std::size_t count)
     return out;
 }
 
-// Sent on one CPU, so that the path keeps the order.
+// Counts the copies of a flow, which is sent on one CPU so that the path keeps the order.
 Copies copies_between(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow)
 {
     UdpSink sink(to_namespace, to);
@@ -48,7 +49,7 @@ Copies copies_between(const Namespace& from, const Namespace& to_namespace, cons
     return count_copies(sink.finish(), flow.count);
 }
 
-// `expected` copies of `of` packets, neither more nor less than chance explains.
+// Expects that chance explains the number of copies of `of` packets, each copied with `probability`.
 void expect_share(std::uint64_t copies, std::uint64_t of, double probability)
 {
     EXPECT_GT(statistics::binomial_p_value(copies, of, probability), alpha) << copies << " of " << of;
@@ -113,7 +114,7 @@ TEST_P(Duplicate, OnLoopbackToo)
     }
 }
 
-// Loss is decided first: of what is left, the share is duplicated.
+// Loss is decided first; the share of duplicates is that of the packets that are left.
 TEST_P(Duplicate, TogetherWithLoss)
 {
     const std::size_t count = scaled(15'000, 6'000);
@@ -132,7 +133,7 @@ TEST_P(Duplicate, TogetherWithLoss)
     }
 }
 
-// Corruption, too, comes before: both copies of a corrupted packet are corrupted.
+// Corruption comes before duplication, too: both copies of a corrupted packet are corrupted.
 TEST_P(Duplicate, TogetherWithCorruption)
 {
     const std::size_t count = scaled(15'000, 6'000);
@@ -170,7 +171,7 @@ TEST_F(DuplicateOut, OfTcpIsDiscardedByTheReceiver)
     }
 }
 
-// Neither hook nor copy is lost on other users of the device; the copies meet no rule again.
+// Programs of others at the device see each packet and each copy once; the copies meet no rule again.
 TEST_F(DuplicateOut, AProgramBehindOursSeesEachCopyOnce)
 {
     constexpr std::uint32_t mark = 0xcafe0001;

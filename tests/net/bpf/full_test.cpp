@@ -1,4 +1,5 @@
-// An instance with no room left: what does not fit is refused, nothing changes, and what goes makes room again.
+// SPDX-License-Identifier: MIT
+// An instance with no room left refuses rules that do not fit, changes nothing then, and has room again when rules go.
 #include "net_test.h"
 
 #include <fstream>
@@ -21,7 +22,7 @@ protected:
         unlink(file.c_str());
         return output;
     }
-    // Rule n cuts off its own port.
+    // A line that adds rule n, which cuts off a port of its own.
     static std::string line(unsigned n, const std::string& more = "")
     {
         return fmt::format("add --name r{0} --partition --direction out --remote-port {1}{2}\n", n, first_port + n,
@@ -51,7 +52,7 @@ TEST_F(Full, TheRuleThatDoesNotFitIsRefusedAndTheOthersStay)
 {
     fill();
     expect_no_room(headwind(a(), "add --name more --partition --remote-port 9"), "rules");
-    expect_no_room(batch("del r1\n" + line(1000) + line(1001)), "rules");  // what goes leaves after what comes
+    expect_no_room(batch("del r1\n" + line(1000) + line(1001)), "rules");  // new rules come before old ones go
     expect_no_room(headwind(a(), "change r7 --remote-port 9"), "rules");
     EXPECT_EQ(rules(), room);
     for (const unsigned n : {0U, 1U, 7U, room - 1}) EXPECT_TRUE(is_cut(n)) << n;

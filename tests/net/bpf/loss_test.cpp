@@ -1,4 +1,5 @@
-// Loss and partition: what senders notice of them, and that they hit wire packets, at both hooks.
+// SPDX-License-Identifier: MIT
+// Loss and partition hit wire packets at both hooks, and senders notice them as on a real path.
 #include "net_test.h"
 
 namespace headwind::test::loss_test {
@@ -74,7 +75,7 @@ TEST_F(Loss, TcpInAPartitionRetransmits)
     EXPECT_GT(state.tcpi_total_retrans, 0U);
 }
 
-// Told of the drop, TCP thinks of its own queue, not of the path: no loss, no retransmission.
+// A sender that is told of the drop takes it for a full queue of its own, not for a loss on the path.
 TEST_F(Loss, WithoutSilentDropsTcpInAPartitionHearsOfThem)
 {
     quicken_tcp();

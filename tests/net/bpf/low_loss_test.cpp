@@ -1,5 +1,7 @@
-// Rare events: as many as asked, of wire packets; super-packets that none befalls stay whole, and packets keep their
-// order although some take the way that cuts them.
+// SPDX-License-Identifier: MIT
+// Tests rare events, which hit as many wire packets as asked.
+//
+// Super-packets without an event stay whole, and packets keep their order although some take the way that cuts them.
 #include "net_test.h"
 
 #include <linux/if_ether.h>
@@ -25,11 +27,11 @@ std::uint64_t sent_packets(const Namespace& where, const std::string& device)
     return links[0]["stats64"]["tx"]["packets"];
 }
 
-// The order in which TCP packets pass a device. Each carries the number that its sender gave it, the IP identification,
-// also one that is sent again.
+// Watches the order in which TCP packets pass a device. Each packet, also one that is sent again, carries a number from
+// its sender: the IP identification.
 class OrderWatch {
 public:
-    // What the device sends, in the very order in which it does, whichever CPU does; or what it receives.
+    // The packets that the device sends, in the exact order and from all CPUs, or those that it receives.
     enum class Side { sent, received };
     OrderWatch(const Namespace& where, const std::string& device, Side side) : side_(side)
     {
@@ -49,9 +51,9 @@ public:
     ~OrderWatch() { end(); }
 
     struct Seen {
-        std::uint64_t buffers = 0;  // a super-packet is one
-        std::uint64_t late = 0;     // came after one that was sent later
-        std::uint64_t missed = 0;   // by this socket
+        std::uint64_t buffers = 0;  // a super-packet is one buffer
+        std::uint64_t late = 0;     // packets that came after one that was sent later
+        std::uint64_t missed = 0;   // packets that this socket missed
     };
     Seen end()
     {
@@ -136,8 +138,8 @@ TEST_F(LowLoss, OneInAThousand)
     expect_loss("0.1%", 1e-3, scaled(500'000'000, 20'000'000), 0.5);
 }
 
-// A sender may move from CPU to CPU: what it sends leaves the device in the order in which it was sent, as on a bare
-// one.
+// A sender may move from CPU to CPU; still its packets leave the device in the order in which it sent them, as without
+// Headwind.
 TEST_F(LowLoss, WhatIsSentKeepsItsOrderOnAllCpus)
 {
     quicken_tcp();
@@ -151,7 +153,7 @@ TEST_F(LowLoss, WhatIsSentKeepsItsOrderOnAllCpus)
     }
 }
 
-// On one CPU the veth behind the device keeps it, too.
+// For a sender on one CPU the veth behind the device keeps the order, too.
 TEST_F(LowLoss, WhatIsSentArrivesInOrder)
 {
     quicken_tcp();
@@ -162,10 +164,11 @@ TEST_F(LowLoss, WhatIsSentArrivesInOrder)
     EXPECT_EQ(seen.late, 0U) << "of " << seen.buffers;
 }
 
-// Of one CPU, too: a NIC's queue belongs to one. Duplicates, since a receiver tells them from late packets.
+// Packets that are received, again on one CPU, as a NIC's queue belongs to one. The event is duplication, since a
+// receiver tells duplicates from late packets.
 class LowLossIn : public LowLoss {
 protected:
-    // Of one transfer, in which packets were duplicated.
+    // The number of late packets in one transfer in which packets are duplicated.
     std::uint64_t late_of_transfer(unsigned without) const
     {
         change_without(without, b(), "add --name rare --proto tcp --direction in --duplicate 0.1%");

@@ -1,4 +1,5 @@
-// nftables, connection tracking and NAT around our hooks: they meet each packet once and as it is on the wire.
+// SPDX-License-Identifier: MIT
+// nftables, connection tracking and NAT around our hooks meet each packet once, as it is on the wire.
 #include "net_test.h"
 
 #include <arpa/inet.h>
@@ -9,9 +10,9 @@
 namespace headwind::test::netfilter_test {
 namespace {
 
-constexpr const char* far_side4 = "10.79.0.1";  // b's, towards far
+constexpr const char* far_side4 = "10.79.0.1";  // address of b towards far
 
-// a - b - far, where b forwards and has netfilter's rules.
+// Three namespaces, a - b - far: b forwards and has netfilter's rules.
 class Netfilter : public PairTest {
 protected:
     void SetUp() override
@@ -28,7 +29,7 @@ protected:
     const Namespace& far() const { return far_->far; }
 
     void nft(const std::string& rules) const { expect_ok(run(&b(), {"nft", rules}), rules); }
-    // Packets, by the names of the counters.
+    // The packets that each of nftables' counters has counted since the last call, by the counter's name.
     std::map<std::string, std::uint64_t> counted() const
     {
         std::map<std::string, std::uint64_t> out;
@@ -62,7 +63,7 @@ TEST_F(Netfilter, EachHookCountsAPacketOnce)
     };
     EXPECT_EQ(pass(1), 1000U);
     EXPECT_EQ(counted(), all(1000));
-    // Of fifty in a row at least one is lost: all are cut.
+    // At least one of fifty packets in a row is lost, so all super-packets are cut.
     std::vector<std::pair<std::string, std::size_t>> cases{
         {"--duplicate 100%", 1}, {"--loss 50%", 1}, {"--loss 50%", 50}};
     if (has_fq()) cases.insert(cases.end(), {{"--delay 5ms", 1}, {"--delay 5ms --loss 50%", 50}});
@@ -82,8 +83,7 @@ TEST_F(Netfilter, EachHookCountsAPacketOnce)
 TEST_F(Netfilter, AMasqueradedConnectionStaysOne)
 {
     nft("table ip t {\ncounter new { }\ncounter invalid { }\n"
-        "chain f { type filter hook forward priority 0; ct state new counter name new; "
-        "ct state invalid counter name invalid; }\n"
+        "chain f { type filter hook forward priority 0; ct state new counter name new; ct state invalid counter name invalid; }\n"
         "chain n { type nat hook postrouting priority 100; oifname vc masquerade; }\n}");
     const auto connection = connect_tcp(a(), far(), {Far::address4, 5001});
     sockaddr_in peer{};
@@ -100,7 +100,7 @@ TEST_F(Netfilter, AMasqueradedConnectionStaysOne)
         EXPECT_GT(counters_of(b(), "r", "in").packets, 100U);
         EXPECT_EQ(counters_of(b(), "r", "out").packets, 0U) << "what is forwarded is impaired as it comes in";
         change(b(), "clear");
-        // Behind the NAT, as on the wire: what goes to far comes from b.
+        // Rules see packets behind the NAT, as on the wire: those to far come from b.
         change(b(), std::string("add --name r --proto tcp --dev vc --direction both --local ") + far_side4 + " " +
                         impairment);
         EXPECT_EQ(send_tcp(connection, bytes).error, "") << impairment;

@@ -1,4 +1,5 @@
-// Rules for what the sockets of a cgroup receive.
+// SPDX-License-Identifier: MIT
+// Rules for packets that the sockets of a cgroup receive.
 #include <sys/socket.h>
 
 #include "net_test.h"
@@ -85,7 +86,7 @@ TEST_F(Receiver, ConnectedUdp)
         sockaddr_storage name{};
         socklen_t size = sizeof(name);
         ASSERT_EQ(getsockname(connected.get(), reinterpret_cast<sockaddr*>(&name), &size), 0);
-        const auto port = ntohs(reinterpret_cast<sockaddr_in*>(&name)->sin_port);  // the same place in sockaddr_in6
+        const auto port = ntohs(reinterpret_cast<sockaddr_in*>(&name)->sin_port);  // the same in sockaddr_in6
         const auto receive = [&] {
             std::array<char, 2000> buffer{};
             std::size_t count = 0;
@@ -126,7 +127,7 @@ TEST_F(Receiver, TcpListeningAndEstablished)
     }
 }
 
-// A socket that takes any address looks as if it were to receive what is only on its way through.
+// A socket bound to any address looks as if it were to receive packets that are only forwarded.
 TEST_F(Receiver, WhatIsForwardedIsNotReceived)
 {
     const Far far(a(), b());
@@ -143,7 +144,7 @@ TEST_F(Receiver, WhatIsForwardedIsNotReceived)
     }
 }
 
-// On lo a packet is one party's out and the other's in.
+// A packet on lo goes out for one subject and comes in for another.
 TEST_F(Receiver, OnLoopback)
 {
     for (const auto* const address : {"127.0.0.1", "::1"}) {

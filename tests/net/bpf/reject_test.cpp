@@ -1,4 +1,5 @@
-// Reject: the sender is answered at once, as by a firewall; on every way a packet can take.
+// SPDX-License-Identifier: MIT
+// Reject: the sender is answered at once, as by a firewall, on every way that a packet can take.
 #include "net_test.h"
 
 #include <poll.h>
@@ -16,7 +17,7 @@ using testing::HasSubstr;
 
 constexpr std::uint16_t port = 5001;
 
-// errno that the socket reports within half a second; 0: none.
+// The errno that the socket reports within half a second; 0: none.
 int pending_error(const Fd& socket)
 {
     int error = 0;
@@ -31,7 +32,7 @@ int pending_error(const Fd& socket)
 class Reject : public PairTest {
 protected:
     struct Tried {
-        std::size_t expected = 0, other = 0;  // attempts, by their errno
+        std::size_t expected = 0, other = 0;  // numbers of attempts, by their errno
         int last_other = 0;
     };
 
@@ -46,7 +47,7 @@ protected:
         return out;
     }
 
-    // A server is there, but each connection is refused, before anything is sent again (try_connect's limit).
+    // Expects that each connection to a server is refused before anything is sent again (the limit of try_connect()).
     static void expect_refused(const Namespace& from, const Namespace& server, const std::string& address, int error,
                                std::size_t times = 20)
     {
@@ -56,16 +57,16 @@ protected:
         EXPECT_EQ(tried.expected, times) << "another error: " << std::strerror(tried.last_other);
     }
 
-    // Over IPv6 the kernel overlooks an ICMP error that comes while connect() still has the socket
-    // (TcpExtLockDroppedIcmps), as an answer from so near does. It heeds that to the first retransmission, a second
-    // later.
+    // Expects a refusal within seconds. Over IPv6 the kernel overlooks an ICMP error that comes while connect() still
+    // has the socket (TcpExtLockDroppedIcmps), as an answer from so near does. It heeds the error that answers the
+    // first retransmission, a second later.
     static void expect_refused_late(const Namespace& from, const Namespace& server, const std::string& address)
     {
         const auto listener = listen_tcp(server, {address, port});
         EXPECT_EQ(try_connect(from, {address, port}, std::chrono::seconds(5)).error, EACCES) << address;
     }
 
-    // The datagram is dropped, and the sender's next call tells why.
+    // Expects that a datagram is dropped, and that the sender's next call tells why.
     static void expect_udp_error(const Namespace& from, const Namespace& to_namespace, const std::string& address,
                                  int error)
     {
@@ -118,7 +119,7 @@ TEST_F(Reject, ConnectionsFromOutsideAreRefusedToo)
     EXPECT_EQ(deliver(b(), a(), {Pair::a4, 5000}), 100U) << "in only";
 }
 
-// What is under way ends, whoever speaks next; also where much is in flight.
+// Established connections end whoever sends next, also with much data in flight.
 TEST_F(Reject, EstablishedConnectionsAreReset)
 {
     for (const auto& address : {Pair::b4, Pair::b6}) {
@@ -151,7 +152,7 @@ TEST_F(Reject, DatagramsAreAnsweredWithIcmp)
     EXPECT_EQ(stack_count(a(), "IcmpInErrors") + stack_count(a(), "Icmp6InErrors"), 0U);
 }
 
-// Each wire packet of a super-packet gets its own answer, and none arrives.
+// Each wire packet of a super-packet gets its own answer, and none of them arrives.
 TEST_F(Reject, SuperPacketsAreAnsweredPieceByPiece)
 {
     change(a(), "add --name no --reject icmp --proto udp");
@@ -191,7 +192,7 @@ TEST_F(Reject, PingIsToldThatItIsFiltered)
     EXPECT_THAT(v6.out, HasSubstr("prohibited"));
 }
 
-// An error about an error, a reset about a reset, an answer to a group: never.
+// There is never an error about an error, a reset about a reset, or an answer to a packet for a group.
 TEST_F(Reject, WhatGetsNoAnswer)
 {
     change(b(), "add --name no --reject rst --direction out --proto icmp,tcp,udp");
@@ -217,8 +218,8 @@ TEST_F(Reject, OfThirtyPercent)
     std::size_t refused = 0, unexpected = 0;
     for (std::size_t i = 0; i < times; ++i) {
         const auto attempt = try_connect(a(), {Pair::b4, port});
-        refused += attempt.error == ECONNREFUSED ? 1 : 0;  // of SYN
-        // the reset may also have come for the last packet of the handshake
+        refused += attempt.error == ECONNREFUSED ? 1 : 0;  // the SYN was answered
+        // The reset may also be an answer to the last packet of the handshake.
         unexpected += attempt.error != 0 && attempt.error != ECONNREFUSED && attempt.error != ECONNRESET ? 1 : 0;
         const linger at_once{1, 0};
         setsockopt(attempt.socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
@@ -231,7 +232,7 @@ TEST_F(Reject, OfThirtyPercent)
         << counters.reject << " of " << counters.packets;
 }
 
-// ---- forwarded ---------------------------------------------------------------------------------------------------
+// ---- forwarded packets -------------------------------------------------------------------------------------------
 
 class RejectForwarded : public Reject {
 protected:
@@ -253,7 +254,7 @@ private:
 
 TEST_F(RejectForwarded, TheAnswerGoesBackToTheSender)
 {
-    // At the device the packet leaves by, at that it comes in by, and at whichever is first.
+    // The rule is at the device that the packet leaves by, at the one it comes in by, and at whichever is first.
     for (const char* where : {"--dev vc --direction out", "--dev vb --direction in", "--direction out", ""}) {
         SCOPED_TRACE(where);
         change(b(), std::string("add --name no --replace --reject rst ") + where);

@@ -1,5 +1,5 @@
-// Packets that went through the line, as programs behind ours, the wire, bridges and sockets see them: as on a bare
-// path.
+// SPDX-License-Identifier: MIT
+// Packets that went through the line look to programs behind ours, the wire, bridges and sockets as on a bare path.
 #include "net_test.h"
 
 #include <linux/if_packet.h>
@@ -21,20 +21,21 @@ constexpr std::uint32_t mark = 0xbeef;
 constexpr std::uint16_t vlan = 7;
 constexpr int unverified = -EACCES;
 const std::string corruption = "--corrupt 100%";
-const std::set<std::uint32_t> lengths{14 + 20 + 8 + 50, 14 + 20 + 8 + 100, 14 + 40 + 8 + 100};  // of our packets
+const std::set<std::uint32_t> lengths{14 + 20 + 8 + 50, 14 + 20 + 8 + 100, 14 + 40 + 8 + 100};  // our packets'
 
 const Bytes to_b{2, 0, 0, 0, 0, 2}, to_other{2, 0, 0, 0, 0, 9}, to_group{1, 0, 0x5e, 7, 7, 7}, to_all(6, 0xff);
 
-// Each makes every packet take the detour: through the bridge that cuts, as a copy, through fq.
+// Impairments that make every packet take a detour: through the bridge that cuts, as a copy, or through fq.
 std::vector<std::string> detours()
 {
-    if (has_fq()) return {"--delay 5ms --duplicate 100%"};  // the others natively
+    if (has_fq()) return {"--delay 5ms --duplicate 100%"};  // kernels without fq test the other detours
     return {corruption, "--duplicate 100%"};
 }
 
 class Returned : public PairTest {
 protected:
-    // UDP frames to these Ethernet addresses, and to a socket's, which checksums them by offload.
+    // Sends a UDP frame to each of these Ethernet addresses, and UDP packets from a socket, whose checksums are
+    // offloaded.
     void send_frames(const std::vector<Bytes>& destinations = {to_b, to_other, to_group, to_all}) const
     {
         {
@@ -60,12 +61,12 @@ protected:
     {
         Sights all;
         for (auto sight : recorder.sights()) {
-            sight.tc_index = 0;  // our marks may show
+            sight.tc_index = 0;  // it may show our marks
             if (lengths.contains(sight.length)) all.insert(sight);
         }
         return all;
     }
-    // After a flipped bit nothing is verified any more.
+    // The sights expected after `detour`: after a flipped bit nothing is verified any more.
     static Sights as_after(const std::string& detour, const Sights& bare)
     {
         Sights out;
@@ -125,7 +126,7 @@ TEST_F(Returned, AtIngressTheyAreAsOnABarePath)
     for (const auto& detour : detours()) EXPECT_EQ(seen(detour), as_after(detour, bare)) << detour;
 }
 
-// b as a bridge between vb and two more ports, whose other ends are at `near` and `other`.
+// b is a bridge between vb and two more ports, whose other ends are in the namespaces `near` and `other`.
 class ReturnedToBridge : public PairTest {
 protected:
     static constexpr const char* near4 = "10.77.0.3";
@@ -161,7 +162,7 @@ protected:
         PairTest::TearDown();
     }
 
-    // How many of 50 packets reach near and b by unicast, and b, near and other by multicast.
+    // The numbers of packets, of 50 each, that reach near and b by unicast, and b, near and other by multicast.
     std::vector<std::size_t> deliveries() const
     {
         std::vector<std::size_t> out{deliver(a(), ports_->near, {near4, 5000}, {.count = 50}),

@@ -1,4 +1,5 @@
-// Which packets a rule gets, with real sockets.
+// SPDX-License-Identifier: MIT
+// Tests with real sockets which packets a rule matches.
 #include <algorithm>
 
 #include "net_test.h"
@@ -12,7 +13,7 @@ constexpr std::size_t packets = 100;
 
 class Select : public PairTest {
 protected:
-    // Do all packets pass, or none?
+    // passes(): whether all packets of the flow arrive; is_blocked(): whether none does.
     testing::AssertionResult passes(const Endpoint& to, const Flow& flow = {}) const
     {
         const auto got = arrive(flow, to);
@@ -102,7 +103,7 @@ TEST_F(Select, AddressesOfIpv6)
     EXPECT_TRUE(is_blocked({"fd88::2", 5000}));
 }
 
-// ::/0 is all of IPv6, not IPv4, whose addresses the datapath keeps as mapped ones.
+// ::/0 is all of IPv6, without IPv4, whose addresses the datapath keeps as mapped ones.
 TEST_F(Select, EveryIpv6AddressIsNoIpv4Address)
 {
     change(a(), "add --name split --partition --remote ::/0");
@@ -139,7 +140,7 @@ TEST_F(Select, Device)
     EXPECT_EQ(deliver(a(), a(), {"127.0.0.1", 5000}), packets);
 }
 
-// Both ends of lo are local: each packet is decided once, as sent.
+// Both ends of lo are local; still each packet is decided once, when it is sent.
 TEST_F(Select, LoopbackIsOneOfTheDefaultDevicesAndDecidesOnce)
 {
     change(a(), "add --name split --partition --remote-port 5000");
@@ -184,12 +185,12 @@ TEST_F(Select, UnmatchedTrafficAndItsQdiscAreLeftAlone)
             return before_it.stamp.sequence < it.stamp.sequence;
         });
     };
-    // A packet of the kernel's own (IPv6) makes another CPU empty the qdisc, which on the bare device reorders, too:
-    // seen in 1 of 200.
+    // A packet of the kernel's own (IPv6) makes another CPU empty the qdisc, which reorders packets on the bare device,
+    // too: seen in 1 of 200 runs.
     bool kept = false;
     for (int tries = 0; tries < 5 && !kept; ++tries) kept = keeps_order();
     EXPECT_TRUE(kept);
-    // On clsact its pseudo qdisc joins the root.
+    // With clsact its pseudo qdisc is listed after the root.
     EXPECT_THAT(tc(a(), "qdisc show dev va"), testing::StartsWith(before));
     EXPECT_THAT(tc(a(), "qdisc show dev lo"), testing::StartsWith(lo_before));
     change(a(), "clear");

@@ -1,6 +1,8 @@
-// Packets that their sender keeps (pktgen, NC-SI): an skb with two owners. The kernel panics where such a one is cloned
-// to be redirected, and the other owner reads what is written to it. Loss and partition take it as any other, nothing
-// else touches it.
+// SPDX-License-Identifier: MIT
+// Tests packets that their sender keeps (pktgen, NC-SI), which are skbs with two owners.
+//
+// The kernel panics when such an skb is cloned to be redirected, and the other owner reads what is written to it. So it
+// is subject to loss and partition as any other packet, and nothing else touches it.
 #include "net_test.h"
 
 #include <fstream>
@@ -15,7 +17,7 @@ namespace {
 
 constexpr unsigned count = 2'000;
 
-// One run of the kernel's packet generator: UDP from a to port 9 of b.
+// The kernel's packet generator, sending UDP from a to port 9 of b.
 class Pktgen {
 public:
     Pktgen(const Namespace& where, const std::string& device) : where_(where), device_(device)
@@ -33,7 +35,7 @@ public:
 
     void set(const std::string& setting) const { write(device_, setting); }
     bool may(const std::string& setting) const { return try_write(device_, setting); }
-    // Until the last one is sent.
+    // Sends all packets, and returns when the last one is sent.
     void run() const { write("pgctrl", "start"); }
 
 private:
@@ -51,7 +53,7 @@ private:
     std::string device_;
 };
 
-// All of them take long.
+// The impairments to test: all with --long, and otherwise a few, since all of them take long.
 std::vector<std::string> impairments()
 {
     const std::string at_once = "--delay 5ms --jitter 3ms --loss 30% --duplicate 50% --corrupt 50% --rate 100mbit";
@@ -76,11 +78,11 @@ protected:
         if (run(nullptr, {"modprobe", "pktgen"}).status != 0) GTEST_SKIP() << "this kernel has no pktgen";
         PairTest::SetUp();
     }
-    // Nobody listens at port 9: the stack counts what arrives.
+    // The number of packets that arrived: nobody listens at port 9, so the stack counts them.
     std::uint64_t arrived() const { return stack_count(b(), "UdpNoPorts"); }
 
-    // Of all packets that the rule has seen, as many as it says. Returns them.
-    static std::uint64_t expect_law(const Counters& counters, const std::string& impairment)
+    // Expects that the rule dropped the share of its packets that the impairment says. Returns the number of drops.
+    static std::uint64_t expect_distribution(const Counters& counters, const std::string& impairment)
     {
         const auto lost = counters.loss + counters.partition + counters.reject;
         if (impairment.find("partition") != std::string::npos) {
@@ -98,7 +100,7 @@ protected:
         change(where, "add --name all --dev " + device + " --direction " + direction + " --proto udp " + impairment);
     }
 
-    // `shared`: of all packets, for certain.
+    // Expects exact counters for the packets that `send` sends. `shared`: each of them is certainly shared.
     void expect_exact(const Namespace& where, const std::string& device, const std::string& direction,
                       const std::string& impairment, bool shared, const std::function<void()>& send)
     {
@@ -108,7 +110,7 @@ protected:
         send();
         const auto counters = counters_of(where, "all", direction);
         EXPECT_EQ(counters.packets, count);
-        const auto lost = expect_law(counters, impairment);
+        const auto lost = expect_distribution(counters, impairment);
         if (shared) {
             EXPECT_EQ(counters.shared, count - lost);
             EXPECT_EQ(counters.duplicated + counters.corrupted + counters.delayed, 0U);
@@ -139,7 +141,7 @@ TEST_F(Shared, InjectedAtIngressIsNotTouched)
     for (const auto& impairment : impairments()) expect_exact(b(), "vb", "in", impairment, true, [&] { sender.run(); });
 }
 
-// The sender lets go of a packet when it makes the next: some are shared when they arrive.
+// The sender lets go of a packet when it makes the next, so some packets are still shared when they arrive.
 TEST_F(Shared, ArrivingThroughAVethIsNotTouchedWhileItIsShared)
 {
     const Pktgen sender(a(), "va");
@@ -148,7 +150,7 @@ TEST_F(Shared, ArrivingThroughAVethIsNotTouchedWhileItIsShared)
         expect_exact(b(), "vb", "in", impairment, false, [&] { sender.run(); });
 }
 
-// One skb, a hundred times.
+// One skb is sent a hundred times.
 class OneSkb : public Shared {
 protected:
     void TearDown() override
@@ -170,7 +172,7 @@ TEST_F(OneSkb, SentAHundredTimesIsDecidedEachTime)
         add_rule(a(), "dummy0", "out", impairment);
         sender.run();
         const auto counters = counters_of(a(), "all", "out");
-        const auto lost = expect_law(counters, impairment);
+        const auto lost = expect_distribution(counters, impairment);
         EXPECT_EQ(counters.packets, count);
         EXPECT_EQ(counters.shared, count - lost);
         change(a(), "del all");
@@ -195,7 +197,7 @@ TEST_F(OneSkb, SentAHundredTimesMeetsARuleAtTheReceivingEnd)
                    [&] { return (counters = counters_of(b(), "all", "in")).packets == count; });
         EXPECT_GT(counters.packets, count * 9 / 10) << "QEMU's cable loses some, sometimes";
         EXPECT_LE(counters.packets, count);
-        expect_law(counters, impairment);
+        expect_distribution(counters, impairment);
         change(b(), "del all");
     }
 }

@@ -1,5 +1,5 @@
-// Devices that stand on others, or carry packets without an Ethernet header: they work, once each, or are refused by
-// name.
+// SPDX-License-Identifier: MIT
+// Devices on other devices work, and impair each packet once; devices without an Ethernet header are refused by name.
 #include "net_test.h"
 
 namespace headwind::test::stacked_test {
@@ -19,11 +19,11 @@ std::vector<std::string> attached(const Namespace& where, const std::string& nam
     return rule_of(where, name)["attached_to"];
 }
 
-// ---- refused -----------------------------------------------------------------------------------------------------
+// ---- devices that are refused ------------------------------------------------------------------------------------
 
 struct Refused {
     const char* kind;
-    const char* command;  // of ip: makes x0
+    const char* command;  // for ip(8); it makes x0
     const char* reason;
 };
 
@@ -60,11 +60,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"geneve", "link add x0 type geneve external", "is a tunnel in external (metadata) mode"}),
     [](const auto& one) { return std::string(one.param.kind); });
 
-// ---- work --------------------------------------------------------------------------------------------------------
+// ---- devices that work -------------------------------------------------------------------------------------------
 
 class Stacked : public PairTest {
 protected:
-    // What `send(flow)` makes pass there meets the rule once, whole or cut, and nothing else happens to it.
+    // Expects that each packet that `send(flow)` makes pass in `where` meets the rule once, whole or cut, and that
+    // nothing else happens to it.
     template <class Send>
     static void expect_met_once(const Namespace& where, const std::string& words, const std::string& direction,
                                 Send send)
@@ -129,7 +130,8 @@ TEST_F(Stacked, Vrf)
     expect_met_once(b(), "--dev vc", "out", through);
 }
 
-// Inside of the tunnel at its device, outside at the one below; by default below, as one flow of the tunnel's port.
+// A rule at the tunnel's device sees the inner packets, one at the device below sees those of the tunnel's port. Rules
+// without --dev are at the device below.
 TEST_F(Stacked, Vxlan)
 {
     const auto make = [](const Namespace& where, const std::string& below, const std::string& peer,
@@ -137,7 +139,7 @@ TEST_F(Stacked, Vxlan)
         if (!can(where, "link add vx0 address 02:00:00:00:01:0" + last + " type vxlan id 7 dstport 4789 remote " +
                             peer + " dev " + below))
             return false;
-        expect_ok(run(&where, words("sysctl -qw net.ipv6.conf.vx0.disable_ipv6=1")));  // it reports its groups
+        expect_ok(run(&where, words("sysctl -qw net.ipv6.conf.vx0.disable_ipv6=1")));  // it reports groups
         ip(where, "address add 10.78.0." + last + "/24 dev vx0\nlink set vx0 up\nneighbour replace 10.78.0." +
                       peers_last + " lladdr 02:00:00:00:01:0" + peers_last + " nud permanent dev vx0");
         return true;
@@ -152,7 +154,7 @@ TEST_F(Stacked, Vxlan)
     expect_met_once(b(), "--dev vx0 --local-port 5000", "in", through);
     expect_met_once(a(), "--dev va --remote-port 4789", "out", through);
     expect_met_once(b(), "--dev vb --local-port 4789", "in", through);
-    // The tunnel's packets cross both hooks.
+    // Packets of the tunnel cross the hooks of both devices.
     change(a(), "add --name inside --dev vx0 --remote-port 5000 --loss 50%");
     change(a(), "add --name outside --dev va --remote-port 4789 --loss 50%");
     const auto arrived = through({.count = 1000});

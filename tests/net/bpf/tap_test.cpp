@@ -1,5 +1,7 @@
-// Super-packets as a virtual machine hands them over through a tap device: gso_segs is 0, and they are forwarded, not
-// local. Each of their wire packets must be decided on its own.
+// SPDX-License-Identifier: MIT
+// Tests super-packets that a virtual machine hands over through a tap device.
+//
+// They have gso_segs 0, and are forwarded, not local. Each of their wire packets must be decided on its own.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
@@ -25,7 +27,7 @@ constexpr std::size_t segment_bytes = 1000, segments = 10;
 constexpr std::size_t header_bytes = sizeof(ethhdr) + sizeof(iphdr) + sizeof(tcphdr);
 constexpr const char* guest_address = "10.79.0.2";
 
-// struct virtio_net_hdr (virtio 1.2, 5.1.6); <linux/virtio_net.h> is no C++.
+// struct virtio_net_hdr (virtio 1.2, 5.1.6); <linux/virtio_net.h> cannot be compiled as C++.
 struct virtio_net_hdr {
     std::uint8_t flags, gso_type;
     std::uint16_t hdr_len, gso_size, csum_start, csum_offset;
@@ -84,13 +86,13 @@ SuperPacket super_packet(const std::array<unsigned char, 6>& to, std::uint32_t s
     out.tcp.seq = htonl(sequence);
     out.tcp.doff = 5;
     out.tcp.ack = 1;
-    // The pseudo-header's sum; the kernel adds the rest.
+    // The checksum field holds the sum of the pseudo-header; the kernel adds the rest.
     out.tcp.check = fold(sum_words(&out.ip.saddr, 8) + htons(IPPROTO_TCP) +
                          htons(static_cast<std::uint16_t>(sizeof(tcphdr) + out.payload.size())));
     return out;
 }
 
-// A tap device in the namespace, up, as a hypervisor opens it.
+// A tap device, opened as a hypervisor does.
 struct Tap {
     Fd fd;
     std::array<unsigned char, 6> address{};
@@ -127,7 +129,7 @@ Fd sniffer(const Namespace& where)
 
 enum class Arrive { as_wire_packets, as_they_are };
 
-// Sequence numbers of our TCP segments that have arrived, those inside of super-packets too where they may.
+// Adds the sequence numbers of our TCP segments that have arrived, with those inside of super-packets for as_they_are.
 void collect(const Fd& fd, Arrive how, std::set<std::uint32_t>& sequences)
 {
     std::array<char, 65536> frame{};
@@ -157,7 +159,7 @@ protected:
         ip(b(), std::string("route add 10.79.0.0/24 via ") + Pair::a4);
     }
 
-    // Forwards super-packets from the tap to b; the segments that arrive.
+    // Forwards super-packets from the tap to b, and returns the sequence numbers of the segments that arrive.
     std::set<std::uint32_t> forward(std::size_t count, Arrive how = Arrive::as_wire_packets) const
     {
         const auto capture = sniffer(b());
@@ -183,7 +185,7 @@ TEST_F(NetTap, LossDecidesEachWirePacketOfASuperPacket)
 {
     const std::size_t count = scaled(1000, 300), wire = count * segments;
     change(a(), "add --name t --dev va --proto tcp --remote-port 2000 --loss 20%");
-    const auto arrived = forward(count, Arrive::as_they_are);  // those without an event stay whole
+    const auto arrived = forward(count, Arrive::as_they_are);  // super-packets without an event stay whole
     const auto counters = counters_of(a(), "t");
     EXPECT_EQ(counters.packets, wire);
     EXPECT_EQ(counters.bytes, wire * (header_bytes + segment_bytes));

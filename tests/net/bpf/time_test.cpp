@@ -1,5 +1,8 @@
-// Rules with a time component: they need fq, so this kernel may skip them; a guest has it. What is exact about delays
-// the guest tests measure in virtual time; here: nothing is lost, early or out of order, and cures are needed.
+// SPDX-License-Identifier: MIT
+// Rules with a time component: nothing is lost, early or out of order, and the cures are needed.
+//
+// These rules need fq, so this kernel may skip the tests; a guest has it. The guest tests measure in virtual time how
+// exact delays are.
 #include "net_test.h"
 
 #include <algorithm>
@@ -83,7 +86,7 @@ TEST_F(Time, DelayAndLossOfSuperPackets)
     EXPECT_EQ(counters.delayed, count - counters.loss);
 }
 
-// What comes back must enter lo again, where packets of 127.0.0.0/8 and of local addresses are usually refused.
+// Delayed packets must enter lo again, where packets of 127.0.0.0/8 and of local addresses are usually refused.
 TEST_F(Time, DelayOnLoopback)
 {
     change(a(), "add --name slow --delay 20ms --proto udp");
@@ -145,7 +148,7 @@ TEST_F(Time, WithTheDefaultsOfFqAFlowOf100PacketsIsFull)
     EXPECT_LE(arrivals.size(), 200U);
 }
 
-// fq drops beyond 10 s by default. Both at once: a with the cure, b without.
+// By default fq drops packets with a delay beyond 10 s. Both ends are tested at once: a with the cure, b without.
 TEST_F(Time, DelayBeyondTheHorizon)
 {
     change(a(), "add --name slow --delay 11s --proto udp");
@@ -159,8 +162,8 @@ TEST_F(Time, DelayBeyondTheHorizon)
 
 TEST_F(Time, RulesThatShareAFlowHashKeepTheirOwnDelays)
 {
-    // From 6000 to 5000 and back: the kernel's hash is the same both ways. In one flow of fq the packets that came
-    // first, and wait longer, would hold up the others.
+    // The kernel's hash is the same from 6000 to 5000 and back. In one flow of fq the packets that came first, and wait
+    // longer, would hold up the others.
     const auto medians = [this] {
         UdpSink there(a(), {"127.0.0.1", 5000}), back(a(), {"127.0.0.1", 6000});
         there.send({"127.0.0.1", 6000}, {.count = 5});

@@ -1,4 +1,5 @@
-// --trace and --ramp as commands have them: what survives a change and a move, and what is left of them.
+// SPDX-License-Identifier: MIT
+// --trace and --ramp with commands: they survive changes and moves of the rule, and leave nothing behind.
 #include "net_test.h"
 
 #include <filesystem>
@@ -19,7 +20,7 @@ protected:
         std::filesystem::remove(trace_);
         PairTest::TearDown();
     }
-    // A trace whose first two steps differ in every packet: all pass, then none.
+    // A trace of two steps: all packets pass, then none.
     std::string trace() const
     {
         std::ofstream(trace_) << "time,loss\n0s,0%\n1500ms,100%\n";
@@ -49,7 +50,7 @@ protected:
 TEST_F(Timelines, AChangeKeepsTheTraceAndWhereItIs)
 {
     change(a(), "add --name t --dev va --proto udp --trace " + trace());
-    std::filesystem::remove(trace_);  // a change does not read it again
+    std::filesystem::remove(trace_);  // a change does not read the file again
     EXPECT_TRUE(all_lost());
     const auto before = timeline("t");
     EXPECT_EQ(before["steps"], 2);
@@ -75,7 +76,7 @@ TEST_F(Timelines, GoWithTheirRuleToAnotherDevice)
     EXPECT_TRUE(all_lost());
     ip(a(), "link add late0 type veth peer name other0");
     ip(a(), "link set late0 up");
-    change(a(), "change r --loss off --duplicate 1%");  // any change looks at the devices
+    change(a(), "change r --loss off --duplicate 1%");  // any change reconciles the devices
     EXPECT_EQ(rule_of(a(), "t")["attached_to"].size(), 2U);
     EXPECT_EQ(arrive({.count = 20}), 0U);
     EXPECT_EQ(timelines(), 2U);

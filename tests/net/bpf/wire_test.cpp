@@ -1,4 +1,5 @@
-// Super-packets: what is decided and counted are the packets as they would be on the wire. And loss at ingress.
+// SPDX-License-Identifier: MIT
+// Super-packets are decided and counted as the packets that they would be on the wire. And loss at ingress.
 #include "net_test.h"
 
 #include "verify/statistics.h"
@@ -8,10 +9,10 @@ namespace {
 
 constexpr std::size_t payload = 1200, segments = 50, headers = 14 + 20 + 8;
 
-// What of `count` numbered packets of one sender is missing, and how many in a row.
+// The packets that are missing of one sender's numbered packets.
 struct Losses {
     std::uint64_t lost = 0;
-    std::vector<std::uint64_t> runs;  // lengths
+    std::vector<std::uint64_t> runs;  // lengths of runs of missing packets
 };
 
 Losses losses_of(const std::vector<Arrival>& arrivals, std::size_t count)
@@ -132,7 +133,7 @@ TEST_F(Wire, APartitionCutsBothWaysUnlessToldOtherwise)
     EXPECT_EQ(arrive(), 0U);
 }
 
-// In is seen from here: its remote port is the sender's, its local port the one it came for.
+// For a packet that comes in, the remote port is the sender's and the local port is its destination's.
 TEST_F(Wire, PortsAndAddressesAtIngressAreSeenFromHere)
 {
     change(b(), "add --name split --partition --direction in --local-port 5000 --remote-port 6000 --remote 10.77.0.1");

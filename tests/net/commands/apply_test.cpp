@@ -1,4 +1,5 @@
-// Declared sets: `headwind apply`, again and again; what ended stays ended in this boot; the unit that does it at boot.
+// SPDX-License-Identifier: MIT
+// Declared sets: `headwind apply` again and again, ended rules that stay ended in this boot, the unit for boot time.
 #include "net_test.h"
 
 #include <filesystem>
@@ -29,25 +30,12 @@ protected:
     static std::string file() { return testing::TempDir() + "lab.rules"; }
     std::string memory() const { return "/run/headwind/applied-" + std::to_string(a().inode()) + "-scenario-lab.json"; }
     static void declare(const std::string& lines) { std::ofstream(file()) << lines; }
-    // What it did, as JSON.
+    // Applies the file, and returns the command's report as JSON.
     nlohmann::json apply(const std::string& options = "") const
     {
         return parse_json(change(a(), "apply --json " + options + " " + file()));
     }
-    // Without what packets change that nobody asked for, like the kernel's own multicast.
-    nlohmann::json rules() const
-    {
-        auto all = parse_json(headwind(a(), "list --json"))["rules"];
-        for (auto& rule : all) rule.erase("counters");
-        return all;
-    }
-    std::vector<std::string> names() const
-    {
-        std::vector<std::string> out;
-        for (const auto& rule : rules()) out.push_back(rule["name"]);
-        return out;
-    }
-    // As if the host had been started anew since, but for /run and the rules.
+    // Changes the memory of the set as if the host had been started anew since; /run and the rules stay.
     void write_another_boot_id() const
     {
         std::ifstream in(memory());
@@ -65,11 +53,11 @@ TEST_F(Apply, TwiceIsOnce)
     change(a(), "add --name mine --loss 1% --remote-port 9");
     EXPECT_EQ(apply()["added"].size(), 2U);
     EXPECT_EQ(arrive({.count = 20}), 0U);
-    const auto before = rules();
+    const auto before = rules_of(a());
     const auto second = apply();
     EXPECT_THAT(second["unchanged"], UnorderedElementsAre("cut", "some"));
     EXPECT_THAT(second["added"], IsEmpty());
-    EXPECT_EQ(rules(), before);
+    EXPECT_EQ(rules_of(a()), before);
     EXPECT_EQ(counters_of(a(), "cut").partition, 20U);
     EXPECT_EQ(rule_of(a(), "cut")["owner"], "scenario-lab");
 }
@@ -85,11 +73,11 @@ TEST_F(Apply, AChangedFileInOneInstant)
     EXPECT_EQ(done["changed"][0]["name"], "cut");
     EXPECT_EQ(done["added"][0]["name"], "new");
     EXPECT_THAT(done["removed"], ElementsAre("some"));
-    EXPECT_THAT(names(), UnorderedElementsAre("cut", "new", "mine"));
+    EXPECT_THAT(names_of(a()), UnorderedElementsAre("cut", "new", "mine"));
     EXPECT_EQ(arrive({.count = 20}), 0U);
     EXPECT_EQ(counters_of(a(), "cut").packets, 40U) << "its counters go on";
     EXPECT_THAT(apply("--remove")["removed"], UnorderedElementsAre("cut", "new"));
-    EXPECT_THAT(names(), ElementsAre("mine"));
+    EXPECT_THAT(names_of(a()), ElementsAre("mine"));
     EXPECT_THAT(apply("--remove")["removed"], IsEmpty());
 }
 
@@ -125,7 +113,7 @@ TEST_F(Apply, WhatEndedStaysEndedUntilTheNextBoot)
     const auto until = rule_of(a(), "long")["until_unix_s"].get<std::int64_t>();
     usleep(1'100'000);
     EXPECT_THAT(apply()["ended"], ElementsAre("short"));
-    // A restart of the service.
+    // The service is restarted.
     apply("--remove");
     const auto restarted = apply();
     EXPECT_THAT(restarted["ended"], ElementsAre("short"));
@@ -133,14 +121,14 @@ TEST_F(Apply, WhatEndedStaysEndedUntilTheNextBoot)
     EXPECT_NEAR(static_cast<double>(rule_of(a(), "long")["until_unix_s"].get<std::int64_t>() - until), 0, 1)
         << "its time went on";
     EXPECT_EQ(arrive({.count = 20}), 20U);
-    // What was deleted by hand.
+    // A rule that was deleted by hand does not come back.
     change(a(), "del long");
     EXPECT_THAT(apply()["ended"], UnorderedElementsAre("short", "long"));
-    EXPECT_THAT(names(), IsEmpty());
+    EXPECT_THAT(names_of(a()), IsEmpty());
     EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5001}), 20U);
     EXPECT_EQ(apply("--again")["added"].size(), 2U);
     EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5001}), 0U);
-    // Another boot.
+    // After another boot the rules come back.
     change(a(), "clear --all");
     EXPECT_EQ(apply()["ended"].size(), 2U);
     write_another_boot_id();
@@ -165,11 +153,11 @@ TEST_F(Apply, ABadFileNamesTheLineAndChangesNothing)
     const auto expect_refused = [this](const std::string& lines, const std::string& text,
                                        const std::string& options = "") {
         declare(lines);
-        const auto before = rules();
+        const auto before = rules_of(a());
         const auto output = headwind(a(), "apply " + options + " " + file());
         EXPECT_EQ(output.status, 2) << lines << output.out;
         EXPECT_THAT(output.err, HasSubstr(text));
-        EXPECT_EQ(rules(), before);
+        EXPECT_EQ(rules_of(a()), before);
     };
     const auto line = [](int number) { return file() + ":" + std::to_string(number) + ": "; };
     expect_refused("add --name x --loss 1%\n\nadd --name y --loss 1\n", line(3));
@@ -180,9 +168,8 @@ TEST_F(Apply, ABadFileNamesTheLineAndChangesNothing)
     EXPECT_EQ(headwind(a(), "apply /nowhere/x.rules").status, 1);
     EXPECT_EQ(headwind(a(), "apply -").status, 2);
     change(a(), "add --name x --loss 3% --owner alice");
-    expect_refused("# mine\nadd --name x --loss 1%\n", line(2) +
-                                                           "--name x: there is a rule of this name that is not of "
-                                                           "this set but of alice");
+    expect_refused("# mine\nadd --name x --loss 1%\n",
+                   line(2) + "--name x: there is a rule of this name that is not of this set but of alice");
 }
 
 // ---- at boot ----
@@ -208,7 +195,7 @@ TEST(ServiceUnit, SystemdUnderstandsThem)
     EXPECT_EQ(output.out + output.err, "");
 }
 
-// As ExecStart, ExecReload and ExecStop have it, with no more than the capabilities of the unit.
+// Runs the commands of ExecStart, ExecReload and ExecStop with no more than the capabilities of the unit.
 TEST_F(Apply, TheCapabilitiesOfTheUnitAreEnough)
 {
     std::ifstream in(repository_file("tools/headwind@.service.in"));
@@ -230,7 +217,7 @@ TEST_F(Apply, TheCapabilitiesOfTheUnitAreEnough)
         expect_ok(run(&a(), words("setpriv --no-new-privs --bounding-set " + capabilities + " " + headwind_binary() +
                                   " " + command)),
                   command);
-        EXPECT_EQ(names().size(), command.find("--remove") == std::string::npos ? 2U : 0U);
+        EXPECT_EQ(names_of(a()).size(), command.find("--remove") == std::string::npos ? 2U : 0U);
     }
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The audit: a line for each command that changed something, in the journal or on stderr.
 #include "net_test.h"
 
@@ -22,9 +23,9 @@ using testing::SizeIs;
 
 constexpr const char* run_systemd = "/run/systemd";
 
-using Entry = std::map<std::string, std::string>;  // of the journal: field -> value
+using Entry = std::map<std::string, std::string>;  // an entry of the journal: field -> value
 
-// The journal's native protocol: NAME=VALUE\n, or NAME\n, 8 bytes of length, VALUE\n.
+// Parses an entry in the journal's native protocol: NAME=VALUE\n, or NAME\n, 8 bytes of length, VALUE\n.
 Entry parse_entry(std::string text)
 {
     Entry out;
@@ -45,7 +46,7 @@ Entry parse_entry(std::string text)
     return out;
 }
 
-// No journal, or one of the test's own: /run/systemd is hidden from this process and its children.
+// Hides /run/systemd from this process and its children, so that there is no journal, or one of the test's own.
 class Audit : public PairTest {
 protected:
     void SetUp() override
@@ -72,7 +73,7 @@ protected:
         std::strcpy(address.sun_path, "/run/systemd/journal/socket");
         ASSERT_EQ(bind(journal_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
     }
-    // What has arrived since the last call. Commands have ended: nothing is on its way.
+    // The entries that have arrived since the last call. The commands have ended, so nothing is on its way.
     std::vector<Entry> entries() const
     {
         std::vector<Entry> out;
@@ -84,7 +85,7 @@ protected:
         }
     }
 
-    // The lines on stderr that a command left.
+    // The lines that a command leaves on stderr.
     std::vector<std::string> lines(const std::string& command, int status = 0,
                                    const std::vector<std::string>& variables = {}) const
     {
@@ -96,7 +97,7 @@ protected:
             if (line.find("audit") != std::string::npos) out.push_back(line);
         return out;
     }
-    // The only one.
+    // The only line that a command leaves on stderr.
     std::string line(const std::string& command, const std::vector<std::string>& variables = {}) const
     {
         const auto all = lines(command, 0, variables);
@@ -114,8 +115,7 @@ TEST_F(Audit, OneLineForEachChange)
     EXPECT_THAT(line("add --name x --loss 1% --remote-port 80"),
                 AllOf(testing::MatchesRegex("headwind: audit: [0-9]+-[0-9]+-[0-9]+T[0-9:]+Z user .*"),
                       HasSubstr("(uid 0), headwind add in net:[" + std::to_string(a().inode()) +
-                                "]: added x: packets "
-                                "sent to port 80 through ")));
+                                "]: added x: packets sent to port 80 through ")));
     EXPECT_THAT(line("change x --loss 2%"), AllOf(HasSubstr("headwind change"), HasSubstr(": changed x: ")));
     EXPECT_THAT(line("change x --for 5m"), HasSubstr(": changed x: "));
     EXPECT_THAT(line("add --name x --replace --loss 3% --remote-port 80"), HasSubstr(": replaced x: "));
@@ -210,7 +210,7 @@ TEST_F(Audit, GoesToTheJournalWithItsFields)
     EXPECT_THAT(entries(), IsEmpty());
 }
 
-// The socket is there, and nobody reads it.
+// The journal's socket exists, and nobody reads it.
 TEST_F(Audit, GoesToStderrWhereTheJournalIsDead)
 {
     ASSERT_EQ(mkdir("/run/systemd/journal", 0755), 0);

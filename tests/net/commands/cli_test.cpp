@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The commands as a user meets them: what they print, their exit codes, and that nothing is half applied.
 #include "net_test.h"
 
@@ -25,7 +26,7 @@ protected:
     static std::string pins(const Namespace& where) { return "/sys/fs/bpf/headwind/" + std::to_string(where.inode()); }
     static bool has_instance(const Namespace& where) { return access(pins(where).c_str(), F_OK) == 0; }
 
-    // Refused with this code and these words, and nothing changed.
+    // Expects that the command is refused with this code and these words, and that nothing changed.
     void expect_refused(const std::string& arguments, int code, const std::string& text) const
     {
         const auto before = footprint(a());
@@ -71,8 +72,7 @@ TEST_F(CommandLine, WithoutFqDelayAndRateAreCode5)
 {
     if (has_fq()) GTEST_SKIP() << "this kernel has sch_fq";
     const std::string words =
-        "headwind: this kernel has no sch_fq: delay and rate need it (Debian: boot linux-image-amd64; or see it now: "
-        "tools/demo --guest); loss and partition work here.\n";
+        "headwind: this kernel has no sch_fq: delay and rate need it (Debian: boot linux-image-amd64; or see it now: tools/demo --guest); loss and partition work here.\n";
     expect_refused("add --name x --delay 10ms", 5, words);
     expect_refused("add --name x --rate 1mbit --loss 1%", 5, words);
     const auto before = footprint(a());
@@ -134,9 +134,9 @@ TEST_F(CommandLine, ListPrintsASentence)
     change(a(), "add --name split --partition --proto udp --local 10.77.0.0/24 --priority 5");
     EXPECT_THAT(
         headwind(a(), "list").out,
-        MatchesRegex("split    live         UDP packets sent and received with local address 10.77.0.0/24 "
-                     "through lo, va: partition, priority 5\n"
-                     "slow-db  live         packets sent to port 5432 through lo, va: loss 1%, until [-0-9: ]+\n"));
+        MatchesRegex(
+            "split    live         UDP packets sent and received with local address 10.77.0.0/24 through lo, va: partition, priority 5\n"
+            "slow-db  live         packets sent to port 5432 through lo, va: loss 1%, until [-0-9: ]+\n"));
 }
 
 TEST_F(CommandLine, ADeadlineEndsTheRule)
@@ -214,8 +214,8 @@ TEST_F(CommandLine, ARuleTooManyIsRefusedWhole)
     const auto add = [](int i) { return "add --loss 100% --remote-port 5000 --name r" + std::to_string(i); };
     for (int i = 0; i < HW_MAX_ALIKE; ++i) change(a(), add(i));
     expect_refused(add(HW_MAX_ALIKE), 2, "delete one");
-    change(a(), "change r0 r1 r2 r3 --priority 1");  // all of them at once
-    // This one has room for most of its selectors.
+    change(a(), "change r0 r1 r2 r3 --priority 1");  // changes all four at once
+    // There would be room for most of this rule's selectors.
     expect_refused("add --name many --partition --remote-port 4990-5010 --direction out", 2, "delete one");
     EXPECT_EQ(parse_json(headwind(a(), "list --json"))["rules"].size(), static_cast<std::size_t>(HW_MAX_ALIKE));
     EXPECT_EQ(arrive(), 0U);

@@ -1,4 +1,5 @@
-// comcast's command line, as its users type it.
+// SPDX-License-Identifier: MIT
+// Tests comcast's command line as its users type it.
 #include "net_test.h"
 #include "verify/statistics.h"
 
@@ -18,13 +19,13 @@ RUNS_IN("Comcast.DefaultBandwidthIsForTheRest", nowhere, linux_6_12);
 TEST_F(Comcast, ADryRunChangesNothing)
 {
     const auto before = footprint(a());
-    const auto output = change(a(),
-                               "comcast --device va --latency 250 --target-bw 1000 --default-bw 1000000 "
-                               "--packet-loss 10% --target-addr 10.77.0.2 --target-port 80,1000:2000 --dry-run");
-    EXPECT_EQ(output.out,
-              "headwind add --replace --name comcast --dev va --proto tcp,udp --remote 10.77.0.2 "
-              "--remote-port 80,1000:2000 --delay 250ms --loss 10% --rate 1000kbit\n"
-              "headwind add --replace --name comcast-default --dev va --rate 1000000kbit --priority -1\n");
+    const auto output = change(
+        a(),
+        "comcast --device va --latency 250 --target-bw 1000 --default-bw 1000000 --packet-loss 10% --target-addr 10.77.0.2 --target-port 80,1000:2000 --dry-run");
+    EXPECT_EQ(
+        output.out,
+        "headwind add --replace --name comcast --dev va --proto tcp,udp --remote 10.77.0.2 --remote-port 80,1000:2000 --delay 250ms --loss 10% --rate 1000kbit\n"
+        "headwind add --replace --name comcast-default --dev va --rate 1000000kbit --priority -1\n");
     EXPECT_EQ(change(a(), "comcast --stop --dry-run").out, "headwind del --if-exists comcast comcast-default\n");
     EXPECT_EQ(parse_json(change(a(), "comcast --packet-loss 5% --dry-run --json"))["commands"].size(), 1U);
     expect_footprint(a(), before);
@@ -53,7 +54,7 @@ TEST_F(Comcast, LosesPacketsUntilStopped)
     EXPECT_EQ(change(a(), "comcast --stop").out, "no rules of comcast's to remove\n");
 }
 
-// Go's single dashes, and a second run instead of comcast's refusal.
+// The flags have Go's single dashes. A second run replaces the first; comcast would refuse it.
 TEST_F(Comcast, ASecondRunTakesThePlaceOfTheFirst)
 {
     change(a(), "comcast -device va -packet-loss=100 -target-port 5000");

@@ -1,4 +1,5 @@
-// Nothing is done without effect, and nothing more than was asked: what would be is refused, or has the effect.
+// SPDX-License-Identifier: MIT
+// A command has the effect that was asked for, no more and no less, or it is refused.
 #include "net_test.h"
 
 #include <sys/stat.h>
@@ -20,7 +21,7 @@ protected:
         PairTest::SetUp();
         if (!IsSkipped() && !HasFatalFailure()) before_ = footprint(a());
     }
-    // Of words as a shell passes them on, some of them empty.
+    // Runs headwind with these words as a shell passes them on; some of them may be empty.
     Output headwind_with(const Arguments& arguments, const std::vector<std::string>& variables = {}) const
     {
         Arguments command{headwind_binary()};
@@ -42,14 +43,15 @@ protected:
 RUNS_IN("Effect.*", native, sanitized);
 RUNS_IN("Effect.LookingIsSilent", native | linux_6_12 | linux_6_1);
 
-// What libraries have to say (a device without clsact is asked for its filters) becomes part of errors, if there are.
+// Messages of libraries (as when a device without clsact is asked for its filters) become part of errors, if there are
+// any.
 TEST_F(Effect, LookingIsSilent)
 {
     for (const std::string command : {"list", "stats", "doctor", "clear --all", "list"})
         EXPECT_EQ(headwind(a(), command).err, "") << command;
 }
 
-// --container "$UNSET": it would impair the whole namespace, for ever.
+// An ignored empty value (--container "$UNSET") would impair the whole namespace, for ever.
 TEST_F(Effect, AnEmptyValueIsRefused)
 {
     for (const char* flag : {"--container", "--pod", "--pid", "--netns", "--for", "--lease", "--cgroup", "--dev",
@@ -64,7 +66,7 @@ TEST_F(Effect, AnEmptyValueIsRefused)
     std::filesystem::remove(file);
 }
 
-// --owner $UNSET --hold: the next option must not become the owner.
+// In `--owner $UNSET --hold` the next option must not become the owner.
 TEST_F(Effect, AnOptionIsNoValueOfAnother)
 {
     for (const char* flag : {"--container", "--netns", "--for", "--lease", "--dev", "--port", "--owner", "--stop-if"})
@@ -150,7 +152,7 @@ TEST_F(Effect, ABatchThatCannotBeReadToItsEndIsRefusedWhole)
     EXPECT_THAT(stdin_is_a_folder.err, HasSubstr("nothing was changed"));
 }
 
-// The first -- ends our options, whatever they are and whatever comes behind.
+// The first -- ends our options, whatever they are and whatever comes after it.
 TEST_F(Effect, RunGivesTheCommandItsWords)
 {
     const Arguments command{"printf", "<%s>", "server", "--port", "1", "--name", "x",       "-n",
@@ -209,7 +211,7 @@ TEST_F(Effect, TextFromTheEnvironmentIsShownEscaped)
         EXPECT_THAT(output.out + output.err, Not(HasSubstr("\x1b")));
 }
 
-// The kernel takes any bytes for a name, a container can give one.
+// The kernel accepts any bytes in the name of a device, and a container can give one.
 TEST_F(Effect, NamesOfDevicesAreNoText)
 {
     ip(b(), std::string("link add e\x1b[31m type veth peer name x\xfe\x0f"));
@@ -253,7 +255,7 @@ TEST_F(Effect, OutputThatCannotBeWrittenIsAnError)
     EXPECT_EQ(watch.wait(std::chrono::seconds(60)).status, 1) << "it goes on for nobody";
 }
 
-// What cannot be told is done all the same, to its end.
+// A command that cannot write its messages does its work to the end all the same.
 TEST_F(Effect, ALostMessageStopsNothing)
 {
     for (const std::string lost : {" 2> /dev/full", " 2>&-", " > /dev/full 2>&1", " 2>&1 | true"}) {
@@ -272,7 +274,7 @@ TEST_F(Effect, ALostMessageStopsNothing)
     EXPECT_EQ(headwind(a(), "list").out, "no rules\n");
 }
 
-// As any other program: `headwind list | head` says nothing of it.
+// A command whose reader goes away ends by SIGPIPE, as any other program: `headwind list | head` prints no error.
 TEST_F(Effect, AReaderThatGoesAwayEndsItAsAnyProgram)
 {
     const auto output =
@@ -282,7 +284,7 @@ TEST_F(Effect, AReaderThatGoesAwayEndsItAsAnyProgram)
     EXPECT_EQ(child.out, "") << "SIGPIPE is as it was for its command";
 }
 
-// Each a byte a second, of requests that never end.
+// Four clients send a byte a second each, of requests that never end.
 TEST_F(Effect, WhoDripsDoesNotStopTheExporter)
 {
     Process exporter(&a(), {headwind_binary(), "exporter", "--listen", "127.0.0.1:9431"});
@@ -296,8 +298,7 @@ TEST_F(Effect, WhoDripsDoesNotStopTheExporter)
             &a(),
             Arguments{
                 "bash", "-c",
-                "while :; do exec 3<>/dev/tcp/127.0.0.1/9431; for i in {1..60}; do printf x >&3 || break; sleep 1; "
-                "done; done 2>/dev/null"}));
+                "while :; do exec 3<>/dev/tcp/127.0.0.1/9431; for i in {1..60}; do printf x >&3 || break; sleep 1; done; done 2>/dev/null"}));
     usleep(500'000);
     for (int i = 0; i < 5; ++i) {
         const auto output = scrape();

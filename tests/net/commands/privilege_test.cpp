@@ -1,4 +1,5 @@
-// What works without being root: looking needs CAP_BPF and read access to the pins; all else is refused by name.
+// SPDX-License-Identifier: MIT
+// Tests commands without root: looking needs CAP_BPF and read access to the pins; all else is refused by name.
 #include "net_test.h"
 
 namespace headwind::test::privilege_test {
@@ -16,7 +17,7 @@ protected:
         change(a(), "add --name cut --dev va --partition --proto udp");
         EXPECT_EQ(arrive({.count = 20}), 0U);
     }
-    // As nobody, with these capabilities: "+bpf,+net_admin", or "".
+    // Runs headwind as nobody with these capabilities: "+bpf,+net_admin", or "".
     Output as_nobody(const std::string& capabilities, const std::string& arguments) const
     {
         const std::string sets = "-all" + (capabilities.empty() ? "" : "," + capabilities);

@@ -1,4 +1,5 @@
-// headwind run: a command in a cgroup of its own, impaired as long as it runs, nothing left however it ends.
+// SPDX-License-Identifier: MIT
+// headwind run: a command in a cgroup of its own is impaired as long as it runs, and nothing is left however it ends.
 #include "net_test.h"
 
 #include <signal.h>
@@ -18,7 +19,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// A bash script's words for: send this many packets to b, this far apart.
+// A bash script that sends `count` packets to b, `pause` seconds apart.
 std::string send_script(unsigned count, const std::string& pause = "0.01")
 {
     return "exec 3>/dev/udp/10.77.0.2/5000; for ((i = 0; i < " + std::to_string(count) +
@@ -133,9 +134,8 @@ TEST_F(Run, ChildrenAndDaemonsAreImpairedAsLongAsItRuns)
 TEST_F(Run, SignalsReachTheCommand)
 {
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
-        const auto process = start("--partition",
-                                   "trap 'echo got; exit 9' INT TERM HUP QUIT; echo ready; "
-                                   "while :; do sleep 0.02; done");
+        const auto process =
+            start("--partition", "trap 'echo got; exit 9' INT TERM HUP QUIT; echo ready; while :; do sleep 0.02; done");
         process->signal(number);
         const auto output = process->wait(std::chrono::seconds(20));
         EXPECT_FALSE(output.timed_out) << number;
@@ -153,7 +153,7 @@ TEST_F(Run, ASignalThatEndsTheCommandIsItsExitCode)
     expect_nothing_left();
 }
 
-// The lease: 3 s, renewed each second.
+// The lease takes 3 s, and is renewed each second.
 TEST_F(Run, SigkillEndsTheImpairmentWithin3Seconds)
 {
     UdpSink sink(b(), {Pair::b4, 5000});
@@ -170,10 +170,10 @@ TEST_F(Run, SigkillEndsTheImpairmentWithin3Seconds)
     ASSERT_FALSE(arrivals.empty());
     EXPECT_GT(arrivals.front().arrived_ns, killed + 1'000'000'000) << "impaired until the lease ends";
 
-    // The next change sweeps up.
+    // The next change removes the rule.
     change(a(), "add --name other --partition --remote-port 9");
     EXPECT_THAT(headwind(a(), "list").out, Not(HasSubstr("run-")));
-    // Other tests' commands may be about to.
+    // A command of another test may be about to remove the cgroup.
     EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return home_->of_run_commands().empty(); }));
     change(a(), "clear");
     expect_nothing_left();
@@ -186,7 +186,7 @@ TEST_F(Run, AsAnotherUser)
     EXPECT_EQ(run_under("--partition --user nobody", script("echo $HOME")).out,
               run(nullptr, script("getent passwd nobody | cut -d: -f6")).out);
     EXPECT_EQ(run_under("--partition --user nobody", {"id", "-G"}).out, run(nullptr, {"id", "-G", "nobody"}).out);
-    // As who called sudo.
+    // Under sudo the command runs as the user who called sudo.
     EXPECT_EQ(run(&a(), command("--partition", {"id", "-un"}), {"SUDO_USER=nobody"}).out, "nobody\n");
     expect_nothing_left();
 }

@@ -1,4 +1,5 @@
-// `headwind verify` on this kernel: it agrees with what is built, and notices what is broken.
+// SPDX-License-Identifier: MIT
+// `headwind verify` on this kernel finds impairments right, and notices those that are broken on purpose.
 #include <filesystem>
 
 #include "net_test.h"
@@ -77,7 +78,7 @@ TEST_F(Verify, ItsOwnTrafficOnly)
     EXPECT_EQ(headwind(where(), "verify --pass").status, 2);
 }
 
-// Told of the drop, the sender is not on a lossy path.
+// A sender that is told of its drops is not on a lossy path.
 TEST_F(Verify, NoticesDropsThatAreNotSilent)
 {
     const auto output = headwind_without(HW_CURE_SILENT, where(), "verify --loss 10%");
@@ -97,7 +98,7 @@ TEST_F(Verify, InterruptedItLeavesNothing)
     }
 }
 
-// Killed, it leaves pins of a namespace that is gone: the next command's.
+// A killed verify leaves the pins of a namespace that is gone; the next command removes them.
 TEST_F(Verify, KilledItLeavesWhatTheNextCommandRemoves)
 {
     Process running(&where(), {headwind_binary(), "verify", "--loss", "10%"});
@@ -122,7 +123,7 @@ TEST_F(Verify, DelayLossAndRateAreAsAsked)
     EXPECT_EQ(row_of(report, "rate")["ok"], true);
 }
 
-// netdev_max_backlog and fq's limits are ample: without them a long delay loses packets.
+// netdev_max_backlog and fq's limits are made ample; with fq's defaults a long delay loses packets.
 TEST_F(Verify, NoticesTheLimitsOfFq)
 {
     SKIP_WITHOUT_FQ();

@@ -1,4 +1,5 @@
-// headwind in a container of its own, which sees the host's file system at a folder: --host-root.
+// SPDX-License-Identifier: MIT
+// headwind in a container of its own, which sees the host's file system in a folder (--host-root).
 #include "pod_test.h"
 
 #include <fstream>
@@ -12,10 +13,10 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// What a node pod has: the host's root at /host, and its bpffs at /sys/fs/bpf or, by mistake, one of its own.
+// A node pod has the host's root at /host, and at /sys/fs/bpf the host's bpffs or, by mistake, one of its own.
 class NodePods : public Pods {
 protected:
-    // In mounts of its own, without restrictions.
+    // Runs headwind with mounts of its own, without restrictions.
     Output in_mounts(bool own_bpffs, const std::string& arguments) const
     {
         const auto root = (node().folder() / "host").string();
@@ -61,8 +62,8 @@ json manifest_container()
     return {};
 }
 
-// What Kubernetes makes of the manifest, as far as runc does it: capabilities, namespaces, mounts, a /proc/sys that
-// cannot be written. (No seccomp and no AppArmor.)
+// The pod that Kubernetes makes of the manifest, as far as runc does it: capabilities, namespaces, mounts, a /proc/sys
+// that cannot be written. (No seccomp and no AppArmor.)
 class ManifestPod : public NodePods {
 protected:
     void SetUp() override
@@ -99,7 +100,7 @@ protected:
         std::filesystem::create_directories(bundle);
         std::ofstream(node().folder() / "rootfs/headwind").flush();
         std::filesystem::create_directories(node().folder() / "rootfs/host");
-        // The tests' BPF file system stands for the host's: process 1 is made to see it.
+        // The tests' BPF file system stands for the host's, so process 1 is made to see it.
         std::ofstream(bundle / "mountinfo") << std::ifstream("/proc/self/mountinfo").rdbuf();
         std::ofstream(bundle / "config.json") << spec(bundle, capabilities);
         expect_ok(

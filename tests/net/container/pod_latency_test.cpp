@@ -1,4 +1,5 @@
-// A container is cut off: the round trips of the other one of its pod take as long as before, as a distribution.
+// SPDX-License-Identifier: MIT
+// While a container is cut off, the distribution of round trips of the other container of its pod is as before.
 #include <csignal>
 #include <random>
 #include <sstream>
@@ -12,8 +13,8 @@ constexpr std::int64_t ms = 1'000'000;
 constexpr double ks_alpha = 1e-4;
 constexpr unsigned pairs = 16, relabelings = 20'000;
 
-// Two blocks of time close to each other, one of them with the rule. What they have in common (load, drift) cannot
-// look like an effect, since the blocks of a pair may change places.
+// A block of time. Each pair is two blocks close to each other, one of them with the rule. Whatever they have in common
+// (load, drift) cannot look like an effect, since the blocks of a pair may change places.
 struct Window {
     std::int64_t begin = 0, end = 0;
     unsigned pair = 0;
@@ -26,8 +27,8 @@ struct Sample {
     bool with_rule = false;
 };
 
-// Kolmogorov-Smirnov distance between the samples with and without the rule, as if the pairs in `swapped` were the
-// other way round. `sorted` by value.
+// The Kolmogorov-Smirnov distance between the samples with and without the rule, as if the pairs in `swapped` were the
+// other way round. The samples are `sorted` by value.
 double distance(const std::vector<Sample>& sorted, const std::vector<bool>& swapped)
 {
     const auto with = [&swapped](const Sample& one) { return one.with_rule != swapped[one.pair]; };
@@ -42,7 +43,7 @@ double distance(const std::vector<Sample>& sorted, const std::vector<bool>& swap
     return largest;
 }
 
-// How likely the blocks would look as different if the rule made no difference.
+// The probability that the blocks look at least as different if the rule makes no difference.
 double permutation_p_value(std::vector<Sample> samples)
 {
     std::sort(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) { return a.value < b.value; });
@@ -79,12 +80,12 @@ TEST_F(Pods, TheOtherContainersLatencyIsAsBefore)
         if (with_rule && !there) change(host(), "add --name cut --pod default/shop/web --partition");
         if (!with_rule && there) change(host(), "del cut --pod default/shop");
         there = with_rule;
-        usleep(30'000);  // what the kernel still does after the command
+        usleep(30'000);  // for work that the kernel still does after the command
         const auto begin = monotonic_ns();
         usleep(70'000);
         windows.push_back({begin, monotonic_ns(), pair, with_rule});
     };
-    usleep(500'000);  // the watcher has begun
+    usleep(500'000);  // for the watcher to begin
     for (unsigned pair = 0; pair < pairs; ++pair) {
         const bool first = random() & 1;
         record(pair, first);

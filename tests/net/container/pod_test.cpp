@@ -1,4 +1,5 @@
-// Rules for real containers: of two in one pod only the named one feels them, and they go when it goes.
+// SPDX-License-Identifier: MIT
+// Rules for real containers: only the named one of the two in a pod feels them, and they go when it goes.
 #include "pod_test.h"
 
 namespace headwind::test::pod_test {
@@ -9,11 +10,11 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// ---- one of two ----
+// ---- one of two containers ----
 
 TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
 {
-    const std::size_t many = scaled(2'500, 100);  // four times
+    const std::size_t many = scaled(2'500, 100);  // requests in each of four series
     expect_spared("web");
     const auto added = change(host(), "add --name cut --pod default/shop/web --partition");
     EXPECT_THAT(added.out,
@@ -36,7 +37,7 @@ TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
 TEST_F(Pods, AtTheHostSideToo)
 {
     const std::size_t many = scaled(2'500, 100);
-    expect_spared("web");  // and its neighbours are known: what waits for them is not counted
+    expect_spared("web");  // and fills the neighbour tables: packets that wait there are not counted
     const auto added = change(host(), "add --name cut --pod default/shop/web --at host --partition");
     EXPECT_THAT(added.out, AllOf(HasSubstr("(host side): partition"), HasSubstr("it sits at the host side, veth")));
     expect_cut("web", many);
@@ -55,7 +56,7 @@ TEST_F(Pods, AtTheHostSideToo)
     EXPECT_THAT(instances(), IsEmpty());
 }
 
-// Out is what the pod sends: its server's port is the local one, and the answers are what is lost.
+// Direction out is what the pod sends: its server's port is the local one, and the server's answers are lost.
 TEST_F(Pods, AtTheHostSideTheEndsAreThePods)
 {
     change(host(), "add --name mute --pod default/shop --at host --direction out --partition --local-port " +
@@ -114,7 +115,7 @@ TEST_F(Pods, ABatchOfRulesAtTheHostSide)
     EXPECT_EQ(parse_json(headwind(host(), "list --json"))["rules"].size(), 2U);
 }
 
-// ---- what is refused ----
+// ---- refusals ----
 
 TEST_F(Pods, ErrorsNameTheFlagAndWhatThereIs)
 {
@@ -135,7 +136,7 @@ TEST_F(Pods, ErrorsNameTheFlagAndWhatThereIs)
     EXPECT_THAT(instances(), IsEmpty());
 }
 
-TEST_F(Pods, AChangeKeepsThePartyButNoOtherCgroup)
+TEST_F(Pods, AChangeKeepsTheSubjectButNoOtherCgroup)
 {
     change(host(), "add --name cut --container web --partition");
     change(host(), "change cut --loss 100% --container web");
@@ -146,7 +147,7 @@ TEST_F(Pods, AChangeKeepsThePartyButNoOtherCgroup)
     EXPECT_THAT(refused.err, HasSubstr("--cgroup: the rule was made for container web"));
 }
 
-// ---- when it goes away ----
+// ---- containers that go away ----
 
 TEST_F(Pods, ARuleGoesWithItsContainer)
 {

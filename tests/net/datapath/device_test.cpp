@@ -1,4 +1,5 @@
-// Devices on devices, and packets that are not one plain frame.
+// SPDX-License-Identifier: MIT
+// Rules at devices on other devices, and packets that are not one plain frame.
 #include "net_test.h"
 
 #include <sys/socket.h>
@@ -43,7 +44,7 @@ TEST_F(Devices, BridgeOverAVethPortMeetsOneHook)
     const auto super_packets = arrive({.count = 2000, .size = 1000, .segments = 20}, {Pair::b6, 5000});
     EXPECT_EQ(counters_of(a(), "lossy").packets, 4000U);
     EXPECT_EQ(counters_of(a(), "lossy").loss, 4000 - arrived - super_packets);
-    // The bridge itself, where it is named.
+    // Now the rule is at the bridge itself, since --dev names it.
     change(a(), "add --name lossy --replace --partition --dev br0 --proto udp");
     EXPECT_EQ(arrive(), 0U);
     EXPECT_EQ(counters_of(a(), "lossy").partition, 100U);
@@ -70,7 +71,7 @@ TEST_F(Devices, VlanOverAVethMeetsOneHook)
     EXPECT_EQ(arrive(), 100U);
 }
 
-// The tag may lie in the frame instead of in skb->vlan_tci.
+// The VLAN tag may lie in the frame instead of in skb->vlan_tci.
 TEST_F(Devices, VlanTagInTheFrameIsParsed)
 {
     if (!can("link add link va name va.7 type vlan id 7")) GTEST_SKIP() << "this kernel has no VLAN devices";
@@ -101,7 +102,7 @@ TEST_F(Devices, ADeviceThatIsGoneIsNoObstacle)
     EXPECT_EQ(arrive(), 100U);
 }
 
-// What is forwarded comes past two hooks, in at one device and out at the other: one rule, one decision.
+// A forwarded packet passes two hooks, in at one device and out at the other, and gets one rule and one decision.
 TEST_F(Devices, AForwardedPacketIsImpairedOnce)
 {
     const Far far(a(), b());
@@ -118,7 +119,7 @@ TEST_F(Devices, AForwardedPacketIsImpairedOnce)
     EXPECT_GT(statistics::binomial_p_value(super, count, 0.5), 1e-6) << super << " of " << count << " arrived";
     EXPECT_EQ(counters_of(b(), "lossy", "in").packets, 2 * count);
     EXPECT_EQ(counters_of(b(), "lossy", "out").packets, 0U);
-    // Two rules, each at a device of its own.
+    // Now there are two rules, each at a device of its own.
     change(b(), "clear");
     change(b(), "add --name near --loss 50% --dev vb --direction in --proto udp");
     change(b(), "add --name far --partition --dev vc --direction out --proto udp --remote-port 5000");

@@ -1,5 +1,7 @@
-// What others do to us: `list` says that a rule has no effect, traffic stays healthy, the agent or the next change
-// mends it, and nothing is left.
+// SPDX-License-Identifier: MIT
+// Tests damage by others: `list` reports it, traffic stays healthy, the agent or the next change mends it.
+//
+// A rule is listed as without effect meanwhile, and nothing is left in the end.
 #include "agent_test.h"
 #include "datapath/link.h"
 
@@ -106,13 +108,13 @@ TEST_F(Fault, TheLinesQdiscReplaced)
     EXPECT_THAT(agent.all("trouble"), IsEmpty());
 }
 
-// Of the device itself: the line does not care.
+// Somebody replaces the root qdisc of the device itself: the line does not care.
 TEST_F(Fault, TheRootQdiscOfTheDeviceReplaced)
 {
     change(a(), "add --name lossy --dev va --loss 100% --proto udp");
     for (const char* qdisc : {"pfifo limit 50", "tbf rate 1gbit burst 64kb latency 50ms"}) {
         Process made(&a(), words(std::string("tc qdisc replace dev va root ") + qdisc));
-        if (made.wait().status != 0) continue;  // not in this kernel
+        if (made.wait().status != 0) continue;  // this kernel lacks the qdisc
         EXPECT_EQ(state_of(a(), "lossy"), "live");
         EXPECT_EQ(arrive({.count = 20}), 0U);
         tc(a(), "qdisc del dev va root");

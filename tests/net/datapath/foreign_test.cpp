@@ -1,4 +1,5 @@
-// Other users of the hooks: each packet comes to them once, with the marks that are not ours as they were.
+// SPDX-License-Identifier: MIT
+// Programs of others at the hooks see each packet once, with marks that are not ours unchanged.
 #include "net_test.h"
 
 #include "foreign_program.h"
@@ -6,7 +7,7 @@
 namespace headwind::test::foreign_test {
 namespace {
 
-constexpr std::uint32_t mark = 0xcafe0001, tc_index = 0x0234;  // tc_index: no tag of an instance
+constexpr std::uint32_t mark = 0xcafe0001, tc_index = 0x0234;  // the tc_index is no tag of an instance
 constexpr std::size_t segments = 20;
 
 class Foreign : public PairTest {
@@ -20,7 +21,7 @@ protected:
         return sink.finish().size();
     }
 
-    // Each wire packet once; super-packets without a loss stay whole.
+    // Expects that each wire packet was seen once; super-packets without a loss stay whole.
     static void expect_seen_once(std::uint64_t seen, std::size_t arrived)
     {
         EXPECT_LE(seen, arrived);
@@ -57,7 +58,7 @@ TEST_F(Foreign, UnmatchedPacketsPassOnceWithTheirMarks)
     EXPECT_EQ(in.seen().indexed, buffers);
 }
 
-// skb->tc_index crosses a veth, and Cilium keeps flags in it.
+// skb->tc_index survives a veth, and Cilium keeps flags in it.
 TEST_F(Foreign, AnotherOnesTcIndexIsMatchedAsUsualAndKept)
 {
     const auto setter = ForeignProgram::setter(a(), Pair::device_a, Hook::egress, mark, tc_index);
@@ -84,7 +85,7 @@ TEST_F(Foreign, HeldPacketsAreSeenOnceWithTheirMarksToo)
     EXPECT_EQ(both, 3000U - counters_of(a(), "both").loss);
 }
 
-// As Calico and Cilium have them: a filter of clsact beside tcx, or with another priority.
+// A filter of clsact beside tcx, or with another priority, as Calico and Cilium have them.
 TEST_F(Foreign, AFilterOfClsactSeesEachSurvivorOnceAndStays)
 {
     const auto counter = ForeignProgram::counter(a(), Pair::device_a, Hook::egress, mark, tc_index, Place::clsact);
@@ -97,7 +98,7 @@ TEST_F(Foreign, AFilterOfClsactSeesEachSurvivorOnceAndStays)
     expect_footprint(a(), before, "theirs is left alone");
 }
 
-// Put in front of ours later: it comes before the detour and sees a packet that takes one twice; without one, once.
+// A program put in front of ours later comes before the detour: it sees a packet that takes one twice, others once.
 TEST_F(Foreign, AProgramInFrontSeesWhatTakesADetourTwice)
 {
     change(a(), "add --name copies --duplicate 100% --proto udp --remote-port 5001");

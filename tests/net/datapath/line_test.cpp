@@ -1,4 +1,5 @@
-// The line: it drains, goes without a trace, pushes nothing back on TCP; cures of the traps around it.
+// SPDX-License-Identifier: MIT
+// The line drains, goes without a trace and does not throttle TCP; and the cures of the traps around it.
 #include "net_test.h"
 
 #include <fcntl.h>
@@ -18,7 +19,7 @@ constexpr std::int64_t ms = 1'000'000;
 
 class Line : public PairTest {
 protected:
-    // Of the initial network namespace, where it is visible and within headwind's reach.
+    // netdev_max_backlog of the initial network namespace; empty where it is out of sight.
     static std::string backlog()
     {
         std::ifstream file("/proc/sys/net/core/netdev_max_backlog");
@@ -31,7 +32,7 @@ protected:
         const Fd initial(open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC));
         return initial && !backlog().empty();
     }
-    // For as long as it lives.
+    // Sets netdev_max_backlog as long as this lives.
     class BacklogOf {
     public:
         explicit BacklogOf(std::size_t packets) { set(std::to_string(packets)); }
@@ -124,7 +125,7 @@ TEST_F(Line, ASysctlThatWasOnStaysOn)
     EXPECT_EQ(read_sysctl_of(a(), "net/ipv4/conf/lo/accept_local"), "0");
 }
 
-// Someone else took the line away, or a `clear` was killed right there.
+// The line may be gone because someone else took it away, or because a `clear` was killed right there.
 TEST_F(Line, OneThatIsGoneIsMadeAgain)
 {
     const auto before = footprint(a());
@@ -155,7 +156,7 @@ TEST_F(Line, HeldTcpDoesNotThrottleItsSender)
     EXPECT_GT(uncured.seconds, 2 * cured.seconds) << cured.seconds << " s with owners taken off";
 }
 
-// A super-packet that is cut on its way in comes back as many packets at once: here more than the backlog takes.
+// A super-packet that is cut on its way in comes back as many packets at once, here as more than the backlog takes.
 TEST_F(Line, WhatComesBackFromTheLineFitsTheBacklog)
 {
     if (!backlog_can_be_raised()) GTEST_SKIP() << "process 1's network namespace is out of reach";
@@ -174,7 +175,7 @@ TEST_F(Line, WhatComesBackFromTheLineFitsTheBacklog)
     EXPECT_LT(whole(HW_CURE_BACKLOG), count);
 }
 
-// Receive timestamps are wall-clock time: no departure time.
+// Receive timestamps are wall-clock time, and must not be taken for departure times.
 TEST_F(Line, ATimestampingSocketDisturbsNothing)
 {
     SKIP_WITHOUT_FQ();
@@ -202,7 +203,7 @@ TEST_F(Line, CopiesOfOwnMulticastsPass)
     EXPECT_EQ(deliver(b(), a(), {Pair::a4, 5000}), 0U);
 }
 
-// tc_index alone proves nothing: another host's, or namespace's, packets may carry ours.
+// tc_index alone proves nothing: packets of another host or namespace may carry the same.
 TEST_F(Line, WithoutTheNonceAForeignTcIndexPassesAsReturned)
 {
     constexpr std::uint32_t mark = 7;

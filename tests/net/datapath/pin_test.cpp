@@ -1,4 +1,5 @@
-// What somebody else put where Headwind keeps its rules is refused by name, with what to do, and nothing is changed.
+// SPDX-License-Identifier: MIT
+// Tests that foreign objects in the place of pins are refused by name, with advice, and that nothing is changed.
 #include "net_test.h"
 
 #include <fcntl.h>
@@ -25,7 +26,7 @@ using testing::Not;
 
 constexpr uid_t nobody = 65534;
 
-// All commands that look at rules, or change them.
+// All commands that read or change rules.
 const std::vector<std::string> every_command{"list --all",
                                              "stats",
                                              "add --name two --dev va --partition",
@@ -36,7 +37,7 @@ const std::vector<std::string> every_command{"list --all",
                                              "upgrade",
                                              "run --loss 1% -- true"};
 
-// With a rule that cuts off UDP from a to b.
+// Tests with a rule that cuts off UDP from a to b.
 class Pin : public PairTest {
 protected:
     void SetUp() override
@@ -55,7 +56,8 @@ protected:
     }
     std::string directory() const { return fmt::format("{}/{}", pins, a().inode()); }
     std::string pin(const std::string& name) const { return directory() + "/" + name; }
-    // It does what it can, whatever is where the pins should be.
+    // Expects that a panic has stopped the impairment, whatever is where the pins should be, and ends it with this
+    // status.
     void end_panic(int status) const
     {
         EXPECT_EQ(arrive({.count = 20}), 20U);
@@ -64,7 +66,7 @@ protected:
     }
     void expect_cut() const { EXPECT_EQ(arrive({.count = 20}), 0U); }
 
-    // Whose pins there are, following no links.
+    // Path, inode, mode and owner of all pins; links are not followed.
     static std::set<std::string> all_pins()
     {
         std::set<std::string> out;
@@ -77,7 +79,8 @@ protected:
         return out;
     }
 
-    // Every command, with these words. (Those that look open no programs.)
+    // Expects that every command is refused with this path and these words. (Commands that only read open no programs:
+    // without `by_lookers` they are left out.)
     void expect_refused(const std::string& path, const std::string& words, bool by_lookers = true, int status = 4) const
     {
         const auto before = all_pins();
@@ -86,7 +89,7 @@ protected:
             if (command == "clear --all") continue;  // see WayOut
             const bool looks = command == "list --all" || command == "stats" || command == "panic";
             if (looks && !by_lookers) continue;
-            // `panic` has business with what all instances share, no more.
+            // `panic` opens only what all instances share.
             if (command == "panic" && path.starts_with(directory())) continue;
             const auto output = headwind(a(), command);
             if (command == "panic") end_panic(status);
@@ -103,7 +106,7 @@ protected:
     }
 };
 
-// A pin is somewhere else as long as this lives.
+// Moves a pin to another place as long as this lives.
 class Aside {
 public:
     explicit Aside(std::string path) : path_(std::move(path)) { EXPECT_EQ(rename(path_.c_str(), aside().c_str()), 0); }
@@ -116,7 +119,7 @@ public:
         if (fs::exists(fs::path(path_).parent_path()))
             EXPECT_EQ(rename(aside().c_str(), path_.c_str()), 0);
         else
-            fs::remove_all(aside(), error);  // it was cleared meanwhile
+            fs::remove_all(aside(), error);  // its directory was cleared meanwhile
     }
     static std::string aside() { return "/sys/fs/bpf/aside"; }
 
@@ -205,7 +208,7 @@ TEST_F(Pin, AMapOfAnotherShapeIsNotRead)
         const Aside moved(path);
         const auto map = make_map(type, key, value);
         ASSERT_TRUE(map) << std::strerror(errno);
-        // The first word of a control map is the ABI.
+        // The first word of a control map is the ABI version.
         if (std::string(name) == "control" && type == BPF_MAP_TYPE_ARRAY) {
             std::vector<char> bytes(value);
             const __u32 zero = 0, abi = HW_ABI_VERSION;
@@ -248,7 +251,7 @@ TEST_F(Pin, WhatIsNotItsProgramIsNotAttached)
     expect_refused(pin("egress"), "is a BPF map, not a program", false);
 }
 
-// What names no hook of ours is put right.
+// A pin that stands in the place of a link, but is at no hook of ours, is replaced.
 TEST_F(Pin, AMapInThePlaceOfALinkIsReplaced)
 {
     const auto path = fmt::format("{}/links/{}-egress", directory(), device_index(a(), "va"));
@@ -272,7 +275,7 @@ TEST_F(Pin, WhatIsRefusedIsClearedAsItSays)
     EXPECT_EQ(arrive({.count = 20}), 20U);
 }
 
-// Symbolic links among the instances are none, and what they lead to is not swept with them.
+// A symbolic link among the instances is no instance, and what it leads to is not removed.
 TEST_F(Pin, ASymbolicLinkBesideTheInstancesIsLeftAlone)
 {
     const std::string elsewhere = "/sys/fs/bpf/elsewhere", link = std::string(pins) + "/1234567";
@@ -290,7 +293,7 @@ TEST_F(Pin, ASymbolicLinkBesideTheInstancesIsLeftAlone)
     ASSERT_EQ(rmdir(pins), 0);
 }
 
-// A removal that was killed after its first step: what is left is none, and the next command tidies up.
+// A removal that was killed after its first step leaves no instance, and the next command tidies up.
 TEST_F(Pin, AnInstanceWithoutControlIsUnfinished)
 {
     change(a(), "clear");
@@ -303,9 +306,9 @@ TEST_F(Pin, AnInstanceWithoutControlIsUnfinished)
     expect_cut();
 }
 
-// ---- what others may have put there leads elsewhere: nothing is followed, written to or removed ---------------------
+// ---- links and directories of others lead elsewhere: nothing is followed, written to or removed ---------------------
 
-// A tree that looks as if it were Headwind's, outside of the BPF file system.
+// A tree of files outside of the BPF file system that looks like Headwind's pins.
 class Decoy {
 public:
     explicit Decoy(const std::string& instance) : path_(testing::TempDir() + "decoy")
@@ -359,13 +362,13 @@ protected:
         EXPECT_EQ(chmod("/sys/fs/bpf", 0700), 0);
         Pin::TearDown();
     }
-    // `path` is refused by each command that opens it, and no harm is done by one that does not.
+    // Expects that each command refuses `path`, and that it changes neither pins nor decoy.
     void expect_harmless(const std::string& path, const Decoy& decoy, const std::vector<std::string>& commands) const
     {
         const auto before = all_pins();
         for (const auto& command : commands) {
             if (command == "clear --all") continue;
-            // It has business with what all instances share, no more.
+            // `panic` opens only what all instances share.
             if (command == "panic" && path.starts_with(directory())) continue;
             const auto output = headwind(a(), command);
             if (command == "panic") end_panic(4);
@@ -378,7 +381,8 @@ protected:
         }
         expect_cut();
     }
-    // The way out takes what is at devices, and of the pins what is Headwind's: not what a link leads to.
+    // Expects that `clear --all` takes everything off devices and removes Headwind's pins, but not what a link leads
+    // to.
     void expect_cleared(const std::string& path, const Decoy& decoy) const
     {
         const auto output = headwind(a(), "clear --all");
@@ -402,7 +406,8 @@ protected:
             out.push_back(pin(name));
         return out;
     }
-    // In the place of each pin and directory that commands open: what `put` puts there, of another owner.
+    // Replaces each pin and directory that commands open, one after the other, by what `put` puts there, with another
+    // owner.
     void at_each_place(const std::function<void(const std::string&, const Decoy&)>& put) const
     {
         const Decoy decoy(std::to_string(a().inode()));
@@ -452,7 +457,7 @@ TEST_P(PinDecoy, MapsOfEachOtherTypeAreNotRead)
                                                               {pin("timelines"), 4}};
         for (const auto& [path, value] : places) {
             const auto map = make_map(static_cast<bpf_map_type>(type), 4, value);
-            if (!map) continue;  // takes other sizes
+            if (!map) continue;  // this type takes other sizes
             const bool right = (type == BPF_MAP_TYPE_HASH && path == pin("rules")) || (type == BPF_MAP_TYPE_ARRAY);
             if (right) continue;
             SCOPED_TRACE(fmt::format("type {} at {}", type, path));
@@ -466,8 +471,8 @@ TEST_P(PinDecoy, MapsOfEachOtherTypeAreNotRead)
     EXPECT_GE(made, 20U);
 }
 
-// A pin root of somebody else's takes the place of root's, where it can: what is root's goes on, and none of the
-// commands says that there is nothing.
+// A pin root of another user takes the place of root's, where that is possible. Root's rules stay in force, and no
+// command says that there are none.
 TEST_P(PinDecoy, AnotherPinRootHidesNothing)
 {
     const Decoy decoy(std::to_string(a().inode()));
@@ -500,7 +505,7 @@ TEST_F(Pin, TheAgentTakesNobodyElsesClaim)
     ASSERT_EQ(mkdir(claim.c_str(), 0700), 0);
     ASSERT_EQ(chown(claim.c_str(), nobody, 0), 0);
     refused("belongs to user 65534");
-    // Nor is it an agent, for whom one is needed.
+    // Nor do commands that need an agent take it for one.
     const Fd held(open(claim.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     ASSERT_EQ(flock(held.get(), LOCK_EX), 0);
     EXPECT_THAT(headwind(a(), "add --name x --dev va --partition --port 1 --stop-if false").err,

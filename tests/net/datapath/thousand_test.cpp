@@ -1,4 +1,7 @@
-// A thousand rules that change in one transaction, under 50,000 packets a second, and killed at random points: each
+// SPDX-License-Identifier: MIT
+// Tests that a thousand rules change in one instant, also when the command is killed.
+//
+// They change in one transaction, under 50,000 packets a second, and the command is killed at random points: each
 // packet meets the old set or the new one, also after the kill.
 #include "net_test.h"
 
@@ -19,7 +22,8 @@ namespace {
 
 constexpr unsigned rules = 1'000, first_port = 10'000;
 
-// Rule n cuts off the n-th even port, or the n-th odd one: a packet to any of the 2,000 ports tells which set it met.
+// Lines for all rules. Rule n cuts off the n-th even or the n-th odd port, so a packet to any of the 2,000 ports tells
+// which set it met.
 std::string lines(const std::string& verb, bool odd)
 {
     std::string out;
@@ -30,7 +34,7 @@ std::string lines(const std::string& verb, bool odd)
     return out;
 }
 
-// The numbers of all packets to those ports that come in through a device, until the end.
+// Collects the numbers of all packets to these ports that come in through a device, until end().
 class PortTap {
 public:
     PortTap(const Namespace& where, const std::string& device)
@@ -93,7 +97,7 @@ class Thousand : public PairTest {
 protected:
     static std::string file() { return testing::TempDir() + "headwind-thousand-" + std::to_string(getpid()); }
 
-    // Packet i goes to port i of the 2,000, over and over, until `stop`.
+    // Sends to the 2,000 ports in turn, over and over, until `stop`; each packet carries its number.
     void send_numbered(const std::atomic<bool>& stop, std::atomic<std::uint32_t>& sent) const
     {
         const OnCpu cpu(1);
@@ -114,12 +118,12 @@ protected:
             }
             const auto left = next + ms - monotonic_ns();
             if (left > 0) usleep(static_cast<useconds_t>(left / 1000));
-            if (left < -100 * ms) next = monotonic_ns();  // no burst to catch up
+            if (left < -100 * ms) next = monotonic_ns();  // a late sender does not catch up in a burst
         }
     }
 };
 
-// Between which packets a batch was at work.
+// The numbers of the packets between which a batch was at work.
 struct Span {
     std::uint32_t from = 0, to = 0;
 };
@@ -158,7 +162,7 @@ TEST_F(Thousand, ChangesInOneInstantEvenWhenKilled)
     auto usual = timed(true, {});
     std::mt19937 dice(20261127);
     for (std::size_t i = 0; i < 20 * kills && hits < kills; ++i) {
-        // Every other one around the commit, which comes late.
+        // Every other kill is around the commit, which comes late.
         const auto whole = static_cast<std::uint64_t>(usual.count());
         const auto from = i % 2 == 0 ? 0 : whole * 85 / 100, room = i % 2 == 0 ? whole : whole * 40 / 100;
         const auto before = hits;
@@ -174,7 +178,7 @@ TEST_F(Thousand, ChangesInOneInstantEvenWhenKilled)
     EXPECT_EQ(tap.lost(), 0U) << "the test's own";
     EXPECT_EQ(hits, kills);
 
-    // Even ports pass: the odd ones are cut off.
+    // If packets to even ports pass, the odd ones are cut off.
     std::vector<bool> passed(sent);
     for (const auto number : numbers) passed.at(number) = true;
     std::vector<std::uint32_t> changes;

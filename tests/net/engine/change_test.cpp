@@ -1,4 +1,5 @@
-// Rules that change while packets flow: none slips through between, counters go on, all or nothing.
+// SPDX-License-Identifier: MIT
+// Tests rules that change while packets flow: no packet slips through, counters go on, a change is whole or none.
 #include "net_test.h"
 
 #include <filesystem>
@@ -18,7 +19,7 @@ constexpr int kills = 10;
 
 class Change : public PairTest {
 protected:
-    // `headwind batch` of these lines.
+    // Runs `headwind batch` with these lines.
     Output batch(const std::string& lines) const
     {
         std::ofstream(file()) << lines;
@@ -28,29 +29,17 @@ protected:
     }
     static std::string file() { return testing::TempDir() + "headwind-batch-" + std::to_string(getpid()); }
 
-    nlohmann::json rules() const
-    {
-        auto all = parse_json(headwind(a(), "list --json"))["rules"];
-        for (auto& rule : all) rule.erase("counters");
-        return all;
-    }
-    std::vector<std::string> names() const
-    {
-        std::vector<std::string> out;
-        for (const auto& rule : rules()) out.push_back(rule["name"]);
-        return out;
-    }
-    // Refused with this code and these words, and nothing changed.
+    // Expects that a command was refused with this code and these words, and that the rules are still `before`.
     void expect_refused(const Output& output, int code, const std::string& text, const nlohmann::json& before) const
     {
         EXPECT_EQ(output.status, code) << output.out;
         EXPECT_THAT(output.err, HasSubstr(text));
         EXPECT_EQ(output.out, "");
-        EXPECT_EQ(rules(), before) << text;
+        EXPECT_EQ(rules_of(a()), before) << text;
     }
 };
 
-// Sends from a, as fast as it goes, until it ends.
+// Sends from a namespace, as fast as possible, until end().
 class Flood {
 public:
     Flood(const Namespace& from, const Endpoint& to, std::size_t segments)
@@ -102,7 +91,7 @@ TEST_F(Change, NoPacketSlipsThrough)
     EXPECT_GT(counters.partition, 0U);
 }
 
-// The same with two commands: what the test above looks for is there to be found.
+// With two commands instead of one packets do slip through, so the test above would find them.
 TEST_F(Change, BetweenDelAndAddPacketsSlipThrough)
 {
     change(a(), "add --name other --pass --remote-port 9");
@@ -147,9 +136,9 @@ TEST_F(Change, CountersNeverGoBack)
 TEST_F(Change, WhatIsNotNamedStays)
 {
     change(a(), "add --name r --loss 10% --duplicate 5% --proto udp --remote-port 5000 --for 1h --priority 7");
-    const auto before = rules()[0];
+    const auto before = rules_of(a())[0];
     change(a(), "change r --loss 20%");
-    auto after = rules()[0];
+    auto after = rules_of(a())[0];
     EXPECT_EQ(after["impairment"]["loss_percent"], 20);
     EXPECT_EQ(after["impairment"]["duplicate_percent"], 5);
     for (const auto& [key, value] : before.items())
@@ -157,7 +146,7 @@ TEST_F(Change, WhatIsNotNamedStays)
             EXPECT_EQ(after[key], value) << key;
         }
     change(a(), "change r --duplicate off --remote-port any --for off");
-    after = rules()[0];
+    after = rules_of(a())[0];
     EXPECT_FALSE(after["impairment"].contains("duplicate_percent"));
     EXPECT_THAT(headwind(a(), "list").out, Not(AnyOf(HasSubstr("5000"), HasSubstr("until"), HasSubstr("duplicate"))));
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("loss 20%"));
@@ -191,8 +180,8 @@ TEST_F(Change, SeveralAtOnceOrNone)
         change(a(), "add --name r" + port + " --loss 10% --remote-port " + port);
     const auto output = change(a(), "change r1 r3 --loss 30%");
     EXPECT_THAT(output.out, AllOf(HasSubstr("r1: "), HasSubstr("r3: "), Not(HasSubstr("r2: "))));
-    for (auto& rule : rules()) EXPECT_EQ(rule["impairment"]["loss_percent"], rule["name"] == "r2" ? 10 : 30);
-    const auto before = rules();
+    for (auto& rule : rules_of(a())) EXPECT_EQ(rule["impairment"]["loss_percent"], rule["name"] == "r2" ? 10 : 30);
+    const auto before = rules_of(a());
     expect_refused(headwind(a(), "change r1 nobody --loss 40%"), 3, "nobody", before);
     expect_refused(headwind(a(), "change r1 r2 r1 --loss 40%"), 2, "r1 is named twice", before);
     expect_refused(headwind(a(), "change r1 --loss 40"), 2, "--loss", before);
@@ -213,10 +202,10 @@ TEST_F(Change, ABatchDoesAllItsLines)
         batch("# a comment\n\n  add --name new --partition --remote-port 5000\nchange kept --loss 20%\ndel old\n");
     expect_ok(output);
     EXPECT_THAT(output.out, AllOf(HasSubstr("new: "), HasSubstr("kept: "), HasSubstr("removed old")));
-    EXPECT_THAT(names(), UnorderedElementsAre("new", "kept"));
+    EXPECT_THAT(names_of(a()), UnorderedElementsAre("new", "kept"));
     EXPECT_EQ(arrive(), 0U);
     expect_ok(run(&a(), {"sh", "-c", "printf 'del new\\ndel kept\\n' | " + headwind_binary() + " batch -"}));
-    EXPECT_THAT(names(), UnorderedElementsAre());
+    EXPECT_THAT(names_of(a()), UnorderedElementsAre());
     EXPECT_EQ(arrive(), 100U);
 }
 
@@ -226,7 +215,7 @@ TEST_F(Change, ABatchThatIsRefusedNamesTheLineAndChangesNothing)
     EXPECT_EQ(batch("add --name x --loss 1%\nadd --name y --loss 1\n").status, 2);
     EXPECT_EQ(footprint(a()), clean);
     change(a(), "add --name x --partition --remote-port 1");
-    const auto before = rules();
+    const auto before = rules_of(a());
     const auto line = [](int number) { return file() + ":" + std::to_string(number) + ": "; };
     expect_refused(batch("change x --remote-port 2\nadd --name y --loss 5\n"), 2, line(2), before);
     expect_refused(batch("change x --remote-port 2\n\n# no\nfly x\n"), 2, line(4), before);
@@ -239,8 +228,8 @@ TEST_F(Change, ABatchThatIsRefusedNamesTheLineAndChangesNothing)
     expect_refused(headwind(a(), "batch /nowhere"), 1, "/nowhere", before);
 }
 
-// Port 1 is cut off, or port 2, never both and never none. A packet tells which it was when it was sent: port 1 passed,
-// or port 2 did not, means "2". The sender's next packet sees the same rules or later ones, so what the packets tell
+// Either port 1 or port 2 is cut off, never both and never none. Each packet tells which: one to port 1 that passed, or
+// one to port 2 that did not, means "2". The sender's next packet meets the same rules or later ones, so the answer
 // changes as often as the rules did; any other mixture of rules adds changes that no batch explains.
 class Swap : public Change {
 protected:
@@ -253,7 +242,7 @@ protected:
     }
     static std::string to_first() { return "del two\nadd --name one --partition --direction out --remote-port 5001\n"; }
 
-    // How often what the packets tell changed while `swaps` ran.
+    // The number of times that the packets' answer changed while `swaps` ran.
     template <class Swaps>
     std::size_t changes_seen(Swaps swaps) const
     {
@@ -287,7 +276,7 @@ protected:
         RecordProperty("packets", static_cast<int>(sent));
         return changes;
     }
-    // Until some have been sent with the rules as they are now.
+    // Waits until some packets have been sent with the rules as they are now.
     void wait_for_packets() const
     {
         EXPECT_TRUE(eventually(std::chrono::seconds(60), [this, from = sent_.load()] { return sent_ > from + 10; }));
@@ -331,7 +320,7 @@ TEST_F(Swap, KilledItLeavesTheOldRulesOrTheNew)
     std::mt19937 dice(20261123);
     int hits = 0;
     std::size_t moved = 0;
-    bool first = false;  // which port is cut off
+    bool first = false;  // whether it is the first port that is cut off
     for (int i = 0; hits < kills && i < 200; ++i) {
         std::ofstream(file()) << (first ? to_second() : to_first());
         Process process(&a(), words(headwind_binary() + " batch " + file()));
@@ -343,7 +332,7 @@ TEST_F(Swap, KilledItLeavesTheOldRulesOrTheNew)
         const bool now = blocked(first_port);
         SCOPED_TRACE("kill " + std::to_string(hits));
         ASSERT_NE(now, blocked(second_port));
-        ASSERT_THAT(names(), UnorderedElementsAre(now ? "one" : "two"));
+        ASSERT_THAT(names_of(a()), UnorderedElementsAre(now ? "one" : "two"));
         if (was_running) ++hits;
         if (was_running && now != first) ++moved;
         first = now;
@@ -372,7 +361,7 @@ TEST_F(Swap, AKilledChangeLeavesTheOldRulesOrTheNew)
         SCOPED_TRACE("kill " + std::to_string(i));
         const auto first = arrive({.count = 20}, {Pair::b4, first_port});
         ASSERT_EQ(first + arrive({.count = 20}, {Pair::b4, second_port}), 20U);
-        ASSERT_THAT(names(), UnorderedElementsAre("x"));
+        ASSERT_THAT(names_of(a()), UnorderedElementsAre("x"));
         EXPECT_GT(counters_of(a(), "x").partition, 0U);
     }
     change(a(), "clear");

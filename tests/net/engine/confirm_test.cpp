@@ -1,4 +1,5 @@
-// --confirm: what a command changed is undone unless `headwind confirm` comes in time.
+// SPDX-License-Identifier: MIT
+// --confirm: the changes of a command are undone unless `headwind confirm` comes in time.
 #include "net_test.h"
 
 namespace headwind::test::confirm_test {
@@ -63,7 +64,7 @@ TEST_F(Confirm, AChangeThatIsNotConfirmedIsAsBefore)
     EXPECT_EQ(rule["selector"]["remote_ports"][0], "5000");
     EXPECT_FALSE(rule.contains("unconfirmed"));
     EXPECT_GE(rule["counters"]["out"]["packets"], 40) << "counters live on";
-    change(a(), "change cut --loss 1%");  // it is a rule like any other
+    change(a(), "change cut --loss 1%");  // a confirmed rule is like any other
     change(a(), "clear");
     expect_nothing_left();
 }
@@ -108,7 +109,7 @@ TEST_F(Confirm, ReplacedRulesComeBack)
     expect_nothing_left();
 }
 
-// While one waits: of these rules nothing else is changed, of others it is; and clear always works.
+// While a change waits, its rules cannot be changed otherwise, other rules can, and clear always works.
 TEST_F(Confirm, NothingElseIsDoneToTheseRulesMeanwhile)
 {
     change(a(), "add --name cut --remote-port 5000 --partition");

@@ -1,4 +1,5 @@
-// What happens to the host as a whole: its wall clock is stepped, a CPU goes, memory is short.
+// SPDX-License-Identifier: MIT
+// Events of the host as a whole: its wall clock is stepped, a CPU goes away, memory is short.
 #include "net_test.h"
 
 #include <time.h>
@@ -32,7 +33,7 @@ private:
     std::string before_;
 };
 
-// Sets the wall clock right again at its end.
+// Steps the wall clock, and sets it right again when destroyed.
 class SteppedClock {
 public:
     void step(std::int64_t seconds)
@@ -71,7 +72,7 @@ TEST_F(Host, DeadlinesAndLeasesDoNotHeedTheWallClock)
             clock.step(seconds);
             const auto timed = state("timed"), leased = state("leased");
             const auto arrived = arrive({.count = 20}) + arrive({.count = 20}, {Pair::b4, 5001});
-            in_time = monotonic_ns() < start + length * 1'000'000'000;  // else the machine is too busy for it
+            in_time = monotonic_ns() < start + length * 1'000'000'000;  // else it was too slow: again
             if (!in_time) continue;
             EXPECT_EQ(timed, "live");
             EXPECT_EQ(leased, "live");
@@ -92,7 +93,7 @@ bool set_cpu1(bool online)
     return file.good();
 }
 
-// What a CPU that goes had counted, and held, is not lost.
+// Counters and delayed packets of a CPU that goes away are not lost.
 TEST_F(Host, ACpuGoesAndComesBack)
 {
     SKIP_WITHOUT_FQ();
@@ -119,10 +120,10 @@ TEST_F(Host, ACpuGoesAndComesBack)
     EXPECT_GT(counters.duplicated, 300U);
 }
 
-// A command that gets no memory fails in words, and changes nothing.
+// A command that gets no memory fails with a message, and changes nothing.
 TEST_F(Host, WithoutMemoryACommandLeavesTheOldRules)
 {
-    for (const bool first : {false, true}) {  // of the namespace: it loads the programs
+    for (const bool first : {false, true}) {  // first: the namespace's first rule, which loads the programs
         if (!first) change(a(), "add --name old --proto udp --remote-port 5000 --partition");
         const auto before = footprint(a());
         unsigned refused = 0, done = 0;

@@ -1,4 +1,5 @@
-// Rules with --between and --days: in force by the host's local time, which each test has of its own.
+// SPDX-License-Identifier: MIT
+// Rules with --between and --days are in force by the host's local time; each test has a local time of its own.
 #include <filesystem>
 
 #include "agent_test.h"
@@ -14,7 +15,7 @@ using testing::HasSubstr;
 
 constexpr std::int64_t hour = 3600, day = 24 * hour;  // s
 
-// A host whose root, but for /etc and /usr, is this one's.
+// A host whose root is this host's, except for /etc and /usr.
 class Hours : public Agent {
 protected:
     void SetUp() override
@@ -23,14 +24,14 @@ protected:
         if (IsSkipped() || HasFatalFailure()) return;
         fs::create_directories(root_.path() + "/proc/1");
         fs::create_symlink("/proc/self/mountinfo",
-                           root_.path() + "/proc/1/mountinfo");  // isolate() has mounts of its own
+                           root_.path() + "/proc/1/mountinfo");  // isolate() made other mounts than process 1's
         for (const std::string folder : {"/proc/sys", "/sys", "/run"})
             fs::create_directory_symlink(folder, root_.path() + folder);
         fs::create_directories(root_.path() + "/etc");
         fs::create_symlink("/usr/share/zoneinfo/Test/Here", root_.path() + "/etc/localtime");
     }
 
-    // How far local time is from UTC, now that it is to be `second` of the day there.
+    // The offset from UTC, in s, with which it is now `second` of the day in local time.
     static std::int32_t offset_for(std::int64_t second)
     {
         return static_cast<std::int32_t>((second - wall_ms() / 1000 % day + day + day / 2) % day - day / 2);
@@ -80,7 +81,7 @@ TEST_F(Hours, OnlyThenIsTheRuleInForce)
 TEST_F(Hours, TheDayCountsToo)
 {
     set_clock(12 * hour);
-    const auto today = (wall_ms() / 1000 + offset_for(12 * hour)) / day % 7;  // 0: Thursday
+    const auto today = (wall_ms() / 1000 + offset_for(12 * hour)) / day % 7;  // days after Thursday
     const std::vector<std::string> days{"thu", "fri", "sat", "sun", "mon", "tue", "wed"};
     const auto name = [&](std::int64_t n) { return days[static_cast<std::size_t>((today + n) % 7)]; };
     here("add --name today --partition --remote-port 5000 --days " + name(0));
@@ -93,7 +94,7 @@ TEST_F(Hours, TheDayCountsToo)
     change(a(), "clear");
 }
 
-// What the loader knew when it wrote the rule includes the next change of the clock.
+// The loader knows the next change of the clock when it writes the rule.
 TEST_F(Hours, TheClockIsPutForwardWithoutAnyCommand)
 {
     const auto noon = offset_for(12 * hour);
@@ -134,7 +135,7 @@ TEST_F(Hours, TheAgentFollowsTheZone)
     RunningAgent agent(home(), at_host());
     EXPECT_EQ(arrive_at(5000), 0U);
     set_clock(20 * hour);
-    ip(a(), "link add d0 type veth peer name d1");  // it need not wait for its next look
+    ip(a(), "link add d0 type veth peer name d1");  // an event, so that the agent does not wait for its next look
     agent.heard("moved", "day");
     EXPECT_THAT(agent.all("moved", "day").front()["message"].get<std::string>(), HasSubstr("local time"));
     EXPECT_EQ(arrive_at(5000), 20U);

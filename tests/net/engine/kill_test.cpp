@@ -1,4 +1,5 @@
-// kill -9 of the CLI at random instants, then `clear`: nothing may be left.
+// SPDX-License-Identifier: MIT
+// Commands are killed with SIGKILL at random instants, then `clear` runs: nothing may be left.
 #include "net_test.h"
 
 #include <fcntl.h>
@@ -22,7 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr int kills = 20;
 
-// Kernel objects that were ever pinned, by id.
+// The ids of all kernel objects that were ever pinned.
 struct Objects {
     std::set<__u32> programs, maps, links;
 
@@ -42,7 +43,7 @@ struct Objects {
     }
 
 private:
-    // What kind of object a descriptor is its link in /proc tells.
+    // Adds the object of a descriptor, whose link in /proc tells its kind.
     void add(int fd)
     {
         std::error_code error;
@@ -86,7 +87,7 @@ protected:
         PairTest::SetUp();
         if (!IsSkipped() && !HasFatalFailure()) home_.emplace();
     }
-    // Starts the command, kills it after `instant`; true: it had not ended before.
+    // Starts the command and kills it after `instant`. Returns whether it was still running.
     bool kill_at(const std::string& arguments, std::chrono::microseconds instant)
     {
         Process process(&a(), words(headwind_binary() + " " + arguments));
@@ -98,7 +99,7 @@ protected:
         return was_running;
     }
 
-    // Rules that survive, or are made now, do what they say, and nothing more.
+    // Expects that rules that are made now do what they say and nothing more, whatever survived.
     void expect_rules_work()
     {
         change(a(), "add --name control --replace --partition --remote-port 5000 --priority 1000");
@@ -138,7 +139,8 @@ TEST_F(Kill, AtRandomInstantsThenClearLeavesNothing)
     int hits = 0;
     for (int i = 0; hits < kills && i < 6 * kills; ++i) {
         const auto command = some_command(dice);
-        // Most commands are short, the first of an instance is long: instants spread evenly over magnitudes.
+        // Most commands are short, and the first one of an instance is long, so the instants spread evenly over
+        // magnitudes.
         const double longest_us = slow_machine() ? 6e6 : 4e5;
         const double part = static_cast<double>(dice()) / static_cast<double>(std::mt19937::max());
         const auto instant = std::chrono::microseconds(static_cast<int>(1000 * std::pow(longest_us / 1000, part)));
@@ -161,7 +163,7 @@ TEST_F(Kill, AtRandomInstantsThenClearLeavesNothing)
     EXPECT_EQ(arrive(), 100U);
 }
 
-// The instants at which an instance is half made, one after the other.
+// The instants of the kills go through the making of an instance, one after the other.
 TEST_F(Kill, WhileAnInstanceIsMadeThenClearLeavesNothing)
 {
     const auto before = footprint(a());

@@ -1,4 +1,5 @@
-// Rules that end with their owner: --lease, --hold, renew; and whose rules `clear` takes.
+// SPDX-License-Identifier: MIT
+// Rules that end with their owner (--lease, --hold, renew); and the owners whose rules `clear` takes.
 #include "net_test.h"
 
 #include <signal.h>
@@ -26,7 +27,8 @@ protected:
     std::string state(const std::string& name) const { return rule_of(a(), name)["state"]; }
     void expect_nothing_left() const { expect_footprint(a(), before_); }
 
-    // The holder stops renewing by this signal: impaired until the lease ends, and free then.
+    // Stops the holder's renewals with `signal`, and expects that traffic is impaired until the lease ends, and free
+    // then.
     void expect_free_after(int signal)
     {
         const auto holder = hold("--name h --proto udp --loss 100% --lease 2s");
@@ -49,7 +51,7 @@ protected:
         EXPECT_GT(arrivals.front().arrived_ns, ended + 500'000'000) << "renewed three times in a lease";
         EXPECT_LE(last_lost_ns(sent, arrivals), latest);
         EXPECT_EQ(state("h"), "lease ended");
-        if (signal == SIGSTOP) {  // it is too late for it: the rule goes with the next change
+        if (signal == SIGSTOP) {  // the holder goes on too late: the next change removes the rule
             change(a(), "add --name other --partition --remote-port 9");
             holder->signal(SIGCONT);
             const auto output = holder->wait(10s);
@@ -173,7 +175,7 @@ TEST_F(Lease, OwnersAreTheUserOrWhatTheEnvironmentSays)
     expect_nothing_left();
 }
 
-// The kernel's clock has no time namespaces: a command typed in one counts by the host's.
+// The kernel's clock has no time namespaces, so a command typed in one counts by the host's clock.
 TEST_F(Lease, DeadlinesOfACommandInATimeNamespace)
 {
     const auto ahead = [this](const std::string& arguments) {

@@ -1,4 +1,5 @@
-// One change at a time in a network namespace; other namespaces go on, and nobody waits while a line drains.
+// SPDX-License-Identifier: MIT
+// A network namespace has one change at a time; other namespaces go on, and nobody waits while a line drains.
 #include "lock_test.h"
 #include "net_test.h"
 
@@ -52,7 +53,7 @@ TEST_F(Lock, WhoHoldsItIsNamedAndOthersGoOn)
     EXPECT_EQ(arrive({.count = 20}), 0U);
 }
 
-// The instance's own, and that of the host.
+// Tests the lock of the instance and the lock of the host.
 TEST_F(Lock, ThatIsSoonReleasedIsWaitedFor)
 {
     for (const auto& name : {lock_of(a()), std::string("lock")}) {
@@ -68,7 +69,7 @@ TEST_F(Lock, ThatIsSoonReleasedIsWaitedFor)
     }
 }
 
-// Many commands at once, on a slow machine: each is soon done, all of them together are not.
+// Many commands run at once on a slow machine: each is soon done, all of them together are not.
 TEST_F(Lock, ThatChangesHandsIsWaitedFor)
 {
     for (const auto& name : {lock_of(a()), std::string("lock")}) {
@@ -85,7 +86,7 @@ TEST_F(Lock, ThatChangesHandsIsWaitedFor)
     }
 }
 
-// A command that was stopped while it held it.
+// The holder is a command that was stopped while it held the lock.
 TEST_F(Lock, AStoppedHolderHoldsUpItsOwnNamespaceOnly)
 {
     const auto file = testing::TempDir() + "headwind-lock";
@@ -105,7 +106,7 @@ TEST_F(Lock, AStoppedHolderHoldsUpItsOwnNamespaceOnly)
     fs::remove(file);
 }
 
-// Any user may lock what he can open.
+// Users may lock any file that they can open.
 TEST_F(Lock, OthersCannotHoldUpAnybody)
 {
     ASSERT_EQ(chmod("/sys/fs/bpf", 01777), 0);
@@ -129,8 +130,8 @@ TEST_F(Lock, WhileALineDrainsRulesCanBeAddedAndStay)
     send_udp(a(), {Pair::b4, 5000}, {.count = 20});
     const auto del = start(a(), "del slow");
     ASSERT_TRUE(eventually(60s, [this] { return parse_json(headwind(a(), "list --json"))["rules"].empty(); }));
-    // It gives back the lock, and is stopped there: however long the next commands take, it still waits for what is
-    // held.
+    // `del` is stopped once it has given back the lock, so it still waits for the held packets, however long the next
+    // commands take.
     ASSERT_TRUE(eventually(60s, [&] {
         del->signal(SIGSTOP);
         if (run(&a(), {"flock", "-n", std::string(pins) + "/" + lock_of(a()), "true"}).status == 0) return true;
@@ -147,8 +148,8 @@ TEST_F(Lock, WhileALineDrainsRulesCanBeAddedAndStay)
     EXPECT_EQ(arrive({.count = 20}), 0U);
 }
 
-// In as many namespaces at once as a node has pods, while one clears many rules and one drains for a minute. A command
-// that has to wait for those is refused after five seconds.
+// Commands run in as many namespaces at once as a node has pods, while one namespace clears many rules and another one
+// drains for a minute. A command that had to wait for these would be refused after five seconds.
 TEST_F(Lock, FortyNamespacesAtOnce)
 {
     const std::size_t many = takes_long() && !slow_machine() ? 100'000 : 3'000;

@@ -1,5 +1,5 @@
-// What a command costs beside many rules: the calls of bpf(2), which read each description and each entry, are those it
-// makes beside few.
+// SPDX-License-Identifier: MIT
+// Tests that a command reads as many descriptions and entries, by calls of bpf(2), beside many rules as beside few.
 #include "net_test.h"
 
 #include <fstream>
@@ -15,7 +15,7 @@ using testing::Not;
 
 class ManyRules : public PairTest {
 protected:
-    // Rules of one shape, r0 and on.
+    // Makes `count` rules of one shape, named r0, r1, ...
     void make(std::size_t count) const
     {
         const auto file = testing::TempDir() + "headwind-many-rules";
@@ -27,7 +27,7 @@ protected:
         expect_ok(Process(&a(), words(headwind_binary() + " batch --yes " + file)).wait(std::chrono::minutes(10)));
     }
 
-    // How many bpf(2) calls of each kind a command makes.
+    // The number of bpf(2) calls of each kind that a command makes.
     std::map<std::string, int> calls_of(const std::string& arguments) const
     {
         const auto file = testing::TempDir() + "headwind-calls";
@@ -41,12 +41,12 @@ protected:
         return out;
     }
 
-    using Calls = std::map<std::string, std::map<std::string, int>>;  // by command, by kind
+    using Calls = std::map<std::string, std::map<std::string, int>>;  // numbers by command, then by kind of call
     Calls calls_beside(std::size_t count) const
     {
         make(count);
         Calls out;
-        change(a(), "add --name warm --dev va --loss 1% --proto udp --remote 10.9.9.8");  // the index has grown
+        change(a(), "add --name warm --dev va --loss 1% --proto udp --remote 10.9.9.8");  // makes the index grow now
         for (const std::string command : {"add --name one --dev va --loss 1% --proto udp --remote 10.9.9.9",
                                           "change one --loss 2% --remote 10.9.9.7", "change r50 --loss 3%", "del one"})
             out[command] = calls_of(command);

@@ -1,4 +1,5 @@
-// --protect: what no rule of a namespace impairs, whatever its priority, until it is taken away or no rule is left.
+// SPDX-License-Identifier: MIT
+// --protect: no rule of the namespace impairs the protected traffic, whatever its priority, as long as there are rules.
 #include "net_test.h"
 
 #include <fstream>
@@ -22,7 +23,7 @@ protected:
     }
     const std::string& before() const { return before_; }
 
-    // How many packets arrive at b's port, and at a's.
+    // The number of packets that arrive at a port of b; received() counts those at a port of a.
     std::size_t sent(std::uint16_t port, const char* to = Pair::b4) const
     {
         return deliver(a(), b(), {to, port}, {.count = packets});
@@ -51,11 +52,13 @@ private:
 TEST_F(Protect, APortPassesBothWaysUnderTheHighestPriority)
 {
     const auto added = change(a(), "add --name cut --partition --priority 1000 --protect 5000");
-    EXPECT_THAT(added.err, HasSubstr("headwind: protect-5000: packets sent and received to or from port 5000 through "
-                                     "every device: pass, whatever rules say\n"));
-    change(a(),
-           "add --name most-specific --partition --priority 1000 --proto udp --dev va --remote 10.77.0.2 "
-           "--remote-port 5000");
+    EXPECT_THAT(
+        added.err,
+        HasSubstr(
+            "headwind: protect-5000: packets sent and received to or from port 5000 through every device: pass, whatever rules say\n"));
+    change(
+        a(),
+        "add --name most-specific --partition --priority 1000 --proto udp --dev va --remote 10.77.0.2 --remote-port 5000");
     expect_passing(5000, true);
     expect_passing(5001, false);
     EXPECT_EQ(try_connect(a(), {Pair::b4, 5000}, std::chrono::seconds(20)).error, ECONNREFUSED)
@@ -97,12 +100,11 @@ TEST_F(Protect, ACgroupPassesBothWaysAlsoWhenItIsMadeAnew)
     expect_passing(5000, true, "made anew");
 }
 
-// A bridge is no device of rules without --dev: what is left alone is so there, too.
+// A bridge is no device of rules without --dev; protected traffic is left alone there, too.
 TEST_F(Protect, HoldsAtDevicesThatAreNamed)
 {
     ip(a(),
-       "link add name bridged type bridge\nlink set va master bridged\naddr flush dev va\naddr add 10.77.0.1/24 dev "
-       "bridged\n"
+       "link add name bridged type bridge\nlink set va master bridged\naddr flush dev va\naddr add 10.77.0.1/24 dev bridged\n"
        "link set bridged up");
     wait_until_operational(a(), "bridged");
     ASSERT_TRUE(eventually(std::chrono::seconds(5), [&] { return sent(5001) == packets; }));

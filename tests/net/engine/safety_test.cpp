@@ -1,4 +1,5 @@
-// Nobody is cut off by a command of their own: SSH connections are spared, rules without an end are agreed to.
+// SPDX-License-Identifier: MIT
+// No command cuts off its own user: SSH connections are spared, and rules without an end need consent.
 #include "net_test.h"
 
 #include <arpa/inet.h>
@@ -23,7 +24,7 @@ std::uint16_t port_of(const Fd& socket)
                                               : reinterpret_cast<sockaddr_in6&>(address).sin6_port);
 }
 
-// b is logged in at a.
+// A user at b is logged in at a over SSH.
 class Ssh : public PairTest, public testing::WithParamInterface<bool> {
 protected:
     void SetUp() override
@@ -71,7 +72,7 @@ TEST_P(Ssh, ConnectionThatACommandIsTypedOnIsSpared)
     EXPECT_EQ(arrive(), 0U);
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("ssh-"));
 
-    // It goes with the last rule, by whatever command.
+    // The guard goes with the last rule, whichever command removes that.
     EXPECT_EQ(typed("del all").out, "removed all\n");
     expect_footprint(a(), before());
     expect_ok(typed("add --name all --partition --lease 300ms"));
@@ -95,12 +96,11 @@ TEST_P(Ssh, ConnectionIsImpairedByARuleThatNamesItsPort)
     expect_footprint(a(), before());
 }
 
-// A bridge is no device of rules without --dev.
+// A bridge is no device of rules without --dev; the connection is spared there, too, if a rule names the bridge.
 TEST_P(Ssh, ConnectionIsSparedAtDevicesThatRulesName)
 {
     ip(a(),
-       "link add name bridged type bridge\nlink set va master bridged\naddr flush dev va\naddr add 10.77.0.1/24 dev "
-       "bridged\n"
+       "link add name bridged type bridge\nlink set va master bridged\naddr flush dev va\naddr add 10.77.0.1/24 dev bridged\n"
        "addr add fd77::1/64 dev bridged nodad\nlink set bridged up");
     wait_until_operational(a(), "bridged");
     ASSERT_TRUE(eventually(5s, [this] { return flows(login()); }));

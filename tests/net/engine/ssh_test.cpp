@@ -1,4 +1,5 @@
-// Whoever types a command keeps the SSH connection it is typed on: with a real sshd, sudo, su and tmux.
+// SPDX-License-Identifier: MIT
+// A command spares the SSH connection on which it is typed, with a real sshd, sudo, su and tmux.
 #include "net_test.h"
 
 #include "ssh_host.h"
@@ -6,7 +7,7 @@
 namespace headwind::test::ssh_test {
 namespace {
 
-// b logs in at a.
+// A user at b logs in at a.
 class SshHostTest : public PairTest {
 protected:
     void SetUp() override
@@ -32,7 +33,7 @@ protected:
     }
     std::string tmux() const { return "tmux -u -S " + host_->folder() + "/home/socket "; }
 
-    // `before`, `after`: what goes around a headwind command typed there.
+    // Expects that the session survives a partition typed in it. `before` and `after` go around the headwind command.
     void expect_spared(Login& session, const std::string& before = "", const std::string& after = "")
     {
         const auto typed = [&](const std::string& arguments) {
@@ -94,8 +95,8 @@ TEST_F(SshHostTest, InATmuxOfTheSession)
     expect_spared(session, "sudo ");
 }
 
-// The server of tmux is no descendant of the session that looks at it, and what its shells have in their environment is
-// of the one that started it.
+// The server of tmux is no descendant of the session that looks at it, and the environment of its shells is that of the
+// session that started it.
 TEST_F(SshHostTest, InATmuxOfAnEarlierSession)
 {
     auto earlier = login(SshHost::user);

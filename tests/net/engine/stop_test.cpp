@@ -1,4 +1,5 @@
-// Rules that stop by themselves: --max-share, --stop-if.
+// SPDX-License-Identifier: MIT
+// Rules that stop by themselves (--max-share, --stop-if).
 #include "agent_test.h"
 
 #include <filesystem>
@@ -14,7 +15,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// As if every lease there had ended.
+// Ends every lease of the instance.
 void expire_leases(const Namespace& where)
 {
     const Inside inside(where);
@@ -29,7 +30,7 @@ void expire_leases(const Namespace& where)
 
 class Stop : public Agent {
 protected:
-    // A partition of port 5000 with such a command, which may have blanks.
+    // Adds a partition of port 5000 with this command of --stop-if, which may have blanks.
     static Output add(const Namespace& where, const std::string& name, const std::string& command,
                       const std::string& more = "")
     {
@@ -44,7 +45,7 @@ protected:
     static std::string listed(const Namespace& where) { return headwind(where, "list").out; }
 };
 
-// Exists or not, for the commands of --stop-if.
+// A file that exists or not, for the commands of --stop-if.
 class Switch {
 public:
     Switch() { std::ofstream(path()) << "on"; }
@@ -60,7 +61,7 @@ TEST_F(Stop, MaxShareStopsTheRuleAndTheAgentTells)
     RunningAgent agent(home());
     change(a(), "add --name cut --remote-port 5000 --partition --max-share 60%");
     EXPECT_THAT(listed(a()), HasSubstr("as long as that is at most 60% of a hook's packets in a minute"));
-    // In whichever minutes they fall: in one there are enough, and all of them are the rule's.
+    // In whichever minutes the packets fall, one minute has enough of them, and all of them are the rule's.
     const auto arrived = arrive({.count = 3'000});
     EXPECT_GE(arrived, 1'000U) << "of 2000 in one minute the first 999 at most are taken";
     EXPECT_EQ(state_of(a(), "cut"), "stopped");
@@ -113,7 +114,7 @@ TEST_F(Stop, IfNeedsAnAgent)
     change(b(), "clear");
 }
 
-// After 30 s, which the test does not wait for.
+// The rule ends after 30 s, which the test does not wait for.
 TEST_F(Stop, IfTheAgentDiesTheRuleEnds)
 {
     RunningAgent agent(home());
@@ -140,11 +141,11 @@ TEST_F(Stop, AnotherCommandTakesTheOnesPlace)
     EXPECT_EQ(arrive({.count = 20}), 0U);
 }
 
-// A command without an end is ended, with all that it started.
+// A command that does not end by itself is ended, with all that it started.
 TEST_F(Stop, IfEndsWithTheRule)
 {
     RunningAgent agent(home());
-    const auto sleep = "sleep 4242." + std::to_string(getpid());  // of this process's tests only
+    const auto sleep = "sleep 4242." + std::to_string(getpid());  // no other test process has this argument
     const auto sleeps = [&sleep] { return run(nullptr, {"pgrep", "-fc", "^" + sleep + "$"}).out; };
     ASSERT_EQ(add(a(), "cut", sleep + "; true").status, 0);
     EXPECT_TRUE(eventually(std::chrono::seconds(30), [&] { return sleeps() != "0\n"; }));

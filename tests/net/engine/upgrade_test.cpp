@@ -1,4 +1,6 @@
+// SPDX-License-Identifier: MIT
 // Upgrade in place: programs of another version take over under load. No packet goes unimpaired, no count is lost.
+//
 // "Another version" is the same code that says it is one (headwind_testing, $HEADWIND_VERSION_PLAYED).
 #include "agent_test.h"
 
@@ -16,7 +18,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// Sends from a namespace so many packets a second, until it ends.
+// Sends `pace` packets a second from a namespace, until end().
 class Stream {
 public:
     Stream(const Namespace& from, Endpoint to, unsigned pace = 10'000, std::size_t pieces = 1)
@@ -47,7 +49,7 @@ private:
     std::thread thread_;
 };
 
-// Programs of an instance, and all maps that they use, by id.
+// The ids of an instance's programs, and of all maps that they use.
 struct Loaded {
     std::set<__u32> programs, maps;
 };
@@ -70,7 +72,7 @@ protected:
         command.insert(command.begin(), headwind_testing_binary());
         return run(&a(), command, as_version(version));
     }
-    // Must replace what runs.
+    // Upgrades, and expects that all programs are replaced.
     void upgrade_to(unsigned version)
     {
         const auto before = loaded();
@@ -113,7 +115,7 @@ protected:
         ever_.programs.insert(before.programs.begin(), before.programs.end());
         ever_.maps.insert(before.maps.begin(), before.maps.end());
     }
-    // Of all programs and maps there ever were, those that are in use now are left.
+    // Expects that of all programs and maps there ever were only those in use now are left.
     void expect_no_leak()
     {
         const auto now = loaded();
@@ -172,7 +174,7 @@ TEST_F(Upgrade, UnderLoadNoPacketGoesUnimpaired)
     expect_no_leak();
 }
 
-// What the test above looks for is there to be found: without programs for a moment, packets pass.
+// Without programs for a moment packets do pass, so the test above would find them.
 TEST_F(Upgrade, TakenOffAndPutBackPacketsPass)
 {
     change(a(), "add --name cut --partition --direction out --proto udp --remote-port 5000");
@@ -245,7 +247,8 @@ TEST_F(Upgrade, KilledAtAnyInstantRulesWorkAndTheNextCompletes)
     for (unsigned i = 0; i < kills; ++i) {
         remember(loaded());
         Process process(&a(), {headwind_testing_binary(), "upgrade"}, as_version(i + 10));
-        // One in four while the new programs are loaded, and nothing has changed; the others from the first change on.
+        // One in four is killed while it loads the new programs, and has changed nothing; the others after the first
+        // change.
         const auto egress = pinned("egress").id;
         while (i % 4 != 0 && process.running() && pinned("egress").id == egress) usleep(50);
         usleep(static_cast<unsigned>(dice()) % (i % 4 == 0 ? 50'000U : slow_machine() ? 20'000U : 1'500U));
@@ -300,7 +303,7 @@ TEST_F(Upgrade, AnAgentTakesOverWhenItStartsAndOnlyThen)
     EXPECT_TRUE(runs_version(0));
     EXPECT_EQ(arrive({.count = 20}), 0U);
     expect_ok(as(2, "upgrade"));
-    ip(a(), "link add w0 type veth peer name x0");  // work for the agent
+    ip(a(), "link add w0 type veth peer name x0");  // gives the agent work
     agent.heard("moved", "later");
     EXPECT_TRUE(runs_version(2));
 }

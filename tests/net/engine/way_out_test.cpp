@@ -1,5 +1,8 @@
-// Whatever became of the pins: nobody is told that there are no rules while traffic is impaired, `panic` works or says
-// that it does not, and `clear --all` needs nothing but the devices.
+// SPDX-License-Identifier: MIT
+// Tests the ways out of any damage to the pins: messages, `panic` and `clear --all`.
+//
+// Nobody is told that there are no rules while traffic is impaired, `panic` works or says that it does not,
+// and `clear --all` needs nothing but the devices.
 #include "net_test.h"
 
 #include <fcntl.h>
@@ -24,7 +27,7 @@ constexpr const char* mount_point = "/sys/fs/bpf";
 struct Damage {
     const char* name;
     std::function<void(const std::string&instance)> done, undone;
-    bool to_all = false;  // nothing is left that knew the old sysctls
+    bool to_all = false;  // the old values of sysctls are lost, too
 };
 
 void PrintTo(const Damage& damage, std::ostream* out)
@@ -43,7 +46,7 @@ void unmount(const std::string&)
 
 void mount_anew(const std::string&)
 {
-    umount2(mount_point, MNT_DETACH);  // what a command may have mounted
+    umount2(mount_point, MNT_DETACH);  // a command may have mounted one
     ASSERT_EQ(mount("bpf", mount_point, "bpf", 0, "mode=0700"), 0) << std::strerror(errno);
 }
 
@@ -91,7 +94,7 @@ protected:
         if (!IsSkipped() && !HasFatalFailure()) before_ = footprint(a());
     }
     std::string instance() const { return fmt::format("{}/{}", pins, a().inode()); }
-    // Both sides and the line; lo, too, which takes sysctls.
+    // Adds rules in both directions, with the line, and one at lo, which changes sysctls.
     void add_rules(bool lo = true) const
     {
         change(a(), "add --name out --dev va --loss 100% --proto udp --direction both");
@@ -100,7 +103,7 @@ protected:
     }
     bool is_impaired() const { return arrive({.count = 20}) == 0; }
 
-    // After some damage, and before the way out.
+    // Expects, after some damage, that commands say so instead of claiming that there are no rules.
     void expect_told() const
     {
         bool impaired = is_impaired();
@@ -150,7 +153,7 @@ RUNS_IN("WayOut*:*/WayOutOf*", native, linux_6_12 | linux_6_1 | sanitized);
 
 class WayOutOf : public WayOut, public testing::WithParamInterface<Damage> {};
 
-// Where filters at clsact outlive the pins.
+// These tests also run on Linux 6.1, where filters at clsact outlive the pins.
 RUNS_IN("*/WayOutOf.*/AllPins:WayOut.ANamespaceThat*", native | linux_6_1, linux_6_12 | sanitized);
 
 INSTANTIATE_TEST_SUITE_P(Damages, WayOutOf, testing::ValuesIn(damages), [](const auto& one) { return one.param.name; });
@@ -164,7 +167,7 @@ TEST_P(WayOutOf, LeavesHealthyTraffic)
     expect_panic_works_or_says_so();
     const bool read_only = std::string(GetParam().name) == "ReadOnly";
     if (std::string(GetParam().name) == "AbiOfAnotherVersion" && !kernel_has_tcx()) {
-        change(a(), "clear --all");  // whose clsact it is, nobody can tell: it may stay
+        change(a(), "clear --all");  // the clsact may stay: nobody can tell whose it is
         EXPECT_FALSE(is_impaired());
         return;
     }
@@ -174,7 +177,7 @@ TEST_P(WayOutOf, LeavesHealthyTraffic)
     expect_nothing_left();
 }
 
-// Each of them alone.
+// Each pin is removed alone.
 TEST_F(WayOut, OfEachPinThatIsGone)
 {
     add_rules();
@@ -197,7 +200,7 @@ TEST_F(WayOut, OfEachPinThatIsGone)
 
 // ---- namespaces ----------------------------------------------------------------------------------------------------
 
-// Held by an open descriptor alone: no mount, no process names it. Its rules live.
+// Only an open descriptor holds the namespace, and neither mount nor process names it. Its rules live.
 TEST_F(WayOut, ANamespaceThatOnlyADescriptorHoldsIsNotSwept)
 {
     Fd netns;
@@ -206,7 +209,7 @@ TEST_F(WayOut, ANamespaceThatOnlyADescriptorHoldsIsNotSwept)
         const Namespace here("short");
         netns = Fd(open(here.path().c_str(), O_RDONLY | O_CLOEXEC));
         change(here, "add --name cut --dev lo --partition --proto udp");
-        umount2(here.path().c_str(), MNT_DETACH);  // else its end would clear it
+        umount2(here.path().c_str(), MNT_DETACH);  // else ~Namespace() would clear it
     }
     ASSERT_TRUE(netns);
     change(a(), "add --name sweeps --dev va --partition --proto tcp");
@@ -230,7 +233,7 @@ TEST_F(WayOut, EverywhereIsEveryNamespaceAndAnyoneIsEveryOwner)
     EXPECT_THAT(own.err, HasSubstr("hers stays, it is of her"));
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("hers"));
     EXPECT_EQ(headwind(b(), "list").out, "no rules\n");
-    // Without pins, too.
+    // It works without pins, too.
     fs::remove_all(fmt::format("{}/{}", pins, a().inode()));
     change(a(), "clear --everywhere --anyone");
     EXPECT_EQ(headwind(a(), "list").out, "no rules\n");

@@ -1,5 +1,7 @@
-// Headwind works in the BPF file system of process 1, whatever the mounts of the process it is started in: what is done
-// there is seen from everywhere and outlives it.
+// SPDX-License-Identifier: MIT
+// Tests that Headwind works in the BPF file system of process 1, whatever the mounts of the process that starts it.
+//
+// Its work is seen from everywhere, and outlives that process.
 #include "net_test.h"
 
 #include <filesystem>
@@ -12,7 +14,7 @@ using testing::HasSubstr;
 
 struct Way {
     const char* name;
-    Arguments wrapper;  // before the command; run in a's network namespace
+    Arguments wrapper;  // in front of the command, in a's network namespace
 };
 
 void PrintTo(const Way& way, std::ostream* out)
@@ -24,7 +26,7 @@ const Way ways[] = {
     {"IpNetnsExec", {"ip", "netns", "exec", "a"}},
     {"UnshareMounts", {"unshare", "--mount"}},
     {"FreshSys", {"unshare", "--mount", "sh", "-c", "mount -t sysfs none /sys && exec \"$@\"", "sh"}},
-    // Of its own: what is pinned there would die with the command.
+    // The command's own BPF file system, whose pins would die with the command.
     {"OwnBpfFileSystem", {"unshare", "--mount", "sh", "-c", "mount -t bpf none /sys/fs/bpf && exec \"$@\"", "sh"}},
 };
 
@@ -94,20 +96,21 @@ TEST_P(Mounts, ACommandIsImpairedInside)
     EXPECT_THAT(ping.out, HasSubstr("2 packets transmitted, 0 received"));
 }
 
-// A namespace of nobody else's, without a name.
+// The namespace has no name and belongs to the command alone.
 TEST_F(Elsewhere, ANamespaceThatOnlyTheCommandHasIsSweptLater)
 {
-    const auto output = run(&a(), {"unshare", "--mount", "--net", "sh", "-c",
-                                   "mount -t sysfs none /sys && ip link set lo up && \"$0\" add --name cut --dev lo "
-                                   "--partition --proto udp && \"$0\" list",
-                                   headwind_binary()});
+    const auto output = run(
+        &a(),
+        {"unshare", "--mount", "--net", "sh", "-c",
+         "mount -t sysfs none /sys && ip link set lo up && \"$0\" add --name cut --dev lo --partition --proto udp && \"$0\" list",
+         headwind_binary()});
     expect_ok(output);
     EXPECT_THAT(output.out, HasSubstr("cut"));
     change(a(), "add --name other --dev va --partition --proto tcp");
     change(a(), "clear");
 }
 
-// Its process 1 is not the host's: nobody outside would know, nor could undo it.
+// The container's process 1 is not the host's: nobody outside would know of its rules, or could undo them.
 TEST_F(Elsewhere, AContainerThatSharesOnlyTheHostsNetworkIsRefused)
 {
     for (const std::string command :
@@ -119,14 +122,15 @@ TEST_F(Elsewhere, AContainerThatSharesOnlyTheHostsNetworkIsRefused)
     }
 }
 
-// With mounts and processes of its own, in a network namespace that others are in, too: what it pins is its own, and
-// who is outside is told that there is something, and can take it off.
+// A container with mounts and processes of its own, in a network namespace that it shares with others, keeps its pins
+// to itself. Users outside are told that there is something, and can take it off.
 TEST_F(Elsewhere, WhatAContainerDoesCanBeEndedFromOutside)
 {
-    Process container(&a(), {"unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c",
-                             "mount -t sysfs none /sys && \"$0\" add --name cut --dev va --partition --proto udp && "
-                             "\"$0\" list && echo ready && sleep 1000",
-                             headwind_binary()});
+    Process container(
+        &a(),
+        {"unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c",
+         "mount -t sysfs none /sys && \"$0\" add --name cut --dev va --partition --proto udp && \"$0\" list && echo ready && sleep 1000",
+         headwind_binary()});
     ASSERT_TRUE(eventually(std::chrono::seconds(60), [&] {
         return container.out().find("ready") != std::string::npos;
     })) << container.err();
@@ -143,7 +147,7 @@ TEST_F(Elsewhere, WhatAContainerDoesCanBeEndedFromOutside)
     EXPECT_EQ(arrive({.count = 20}), 20U);
 }
 
-// Where process 1 is in the host's network namespace.
+// These tests need a process 1 that is in the host's network namespace.
 RUNS_IN("*/Mounts.*:Elsewhere.*", native, linux_6_12 | linux_6_1);
 RUNS_IN("Elsewhere.AContainerThatSharesOnlyTheHostsNetworkIsRefused", linux_6_12, linux_6_1);
 

@@ -1,4 +1,5 @@
-// Links as the kernel lists them.
+// SPDX-License-Identifier: MIT
+// Tests how the kernel's list of links is read.
 #include "netlink_test.h"
 
 namespace headwind::netlink::test::netlink_link_test {
@@ -49,9 +50,9 @@ TEST_F(NetlinkTest, AParentInAnotherNamespaceIsNoneHere)
 {
     make_pair();
     if (!run("ip link add link a name mv type macvlan")) GTEST_SKIP() << "no macvlan in this kernel";
-    const OwnedFd before(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    const Fd before(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     ASSERT_EQ(unshare(CLONE_NEWNET), 0);
-    const OwnedFd after(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    const Fd after(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     ASSERT_EQ(setns(before.get(), CLONE_NEWNET), 0);
     const std::string path = fmt::format("/proc/{}/fd/{}", getpid(), after.get());
     ASSERT_TRUE(run("ip link set dev mv netns " + path + " && ip link set dev b netns " + path));

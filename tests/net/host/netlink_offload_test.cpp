@@ -1,4 +1,5 @@
-// Transmit offloads and GSO limits.
+// SPDX-License-Identifier: MIT
+// Tests setting transmit offloads and GSO limits.
 #include "netlink_test.h"
 
 #include <linux/ethtool.h>
@@ -8,10 +9,10 @@
 namespace headwind::netlink::test::netlink_offload_test {
 namespace {
 
-// By the older requests, each of which covers a group of features.
+// Reads an offload with one of the older requests, each of which covers a group of features.
 bool is_on(const std::string& name, std::uint32_t request)
 {
-    const OwnedFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     ethtool_value value{request, 0};
     ifreq ask{};
     name.copy(ask.ifr_name, IFNAMSIZ - 1);
@@ -35,7 +36,7 @@ TEST_F(NetlinkTest, TurnsTransmitOffloadsOff)
     EXPECT_TRUE(disable_transmit_offloads("a")) << "twice is as good as once";
 }
 
-// Fact 7 of the design: what has crossed the line's first end is a wire packet with a checksum of its own.
+// Fact 7 of the design: a packet that has crossed the line's first end is a wire packet with a checksum of its own.
 TEST_F(NetlinkTest, SuperPacketsBecomeWirePackets)
 {
     make_pair();

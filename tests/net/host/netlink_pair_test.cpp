@@ -1,4 +1,5 @@
-// The line's veth pair.
+// SPDX-License-Identifier: MIT
+// Tests how the line's veth pair is made.
 #include "netlink_test.h"
 
 #include <sys/mount.h>
@@ -26,7 +27,7 @@ TEST_F(NetlinkTest, CreatesTheVethPairOfTheLine)
     EXPECT_EQ(link_named("headwind1").index, veth->index1);
     EXPECT_THAT(content_of("/proc/net/if_inet6"), Not(HasSubstr("headwind")));
 
-    // It has said nothing of its own accord.
+    // The pair has sent nothing of its own accord.
     const auto stats = link_stats(veth->index0);
     ASSERT_TRUE(stats) << stats.error().message;
     EXPECT_EQ(stats->tx_packets + stats->rx_packets, 0U);
@@ -97,7 +98,8 @@ TEST_F(NetlinkTest, TheKernelsReasonIsPassedOn)
               "a: set MTU: Invalid argument (mtu greater than device maximum)");
 }
 
-// In a mount namespace where /proc/sys is read-only. The exit code is the number of the first thing that went wrong.
+// Makes a pair in a mount namespace where /proc/sys is read-only. Returns the number of the first thing that went
+// wrong.
 int create_veth_without_sysctl()
 {
     if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 1;
@@ -152,7 +154,7 @@ TEST_F(NetlinkTest, TheLineCarriesPacketsFromTheStart)
     }
 }
 
-// Nothing larger than the MTU crosses a veth pair, unless it is a super-packet.
+// Only a super-packet crosses a veth pair if it is larger than the MTU.
 TEST_F(NetlinkTest, LargeFramesCrossTheLine)
 {
     const auto veth = create_veth({"headwind0", "headwind1", "headwind"});

@@ -1,4 +1,5 @@
-// Qdiscs: the root, clsact with its filters, fq.
+// SPDX-License-Identifier: MIT
+// Tests root qdiscs, clsact with its filters, and fq.
 #include "netlink_test.h"
 
 #include <sys/wait.h>
@@ -44,12 +45,12 @@ TEST_F(NetlinkTest, RootQdiscShowsBacklogAndDrops)
     ASSERT_TRUE(run("ip link set dev a down; echo 1 > /proc/sys/net/ipv6/conf/a/disable_ipv6; ip link set dev a up"));
     wait_until_operational(a_);
     if (!run("tc qdisc add dev a root tbf rate 8kbit burst 2100 limit 3000")) GTEST_SKIP() << "no tbf in this kernel";
-    const OwnedFd raw(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+    const Fd raw(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
     sockaddr_ll to{};
     to.sll_family = AF_PACKET;
     to.sll_ifindex = a_;
     const Bytes frame = tcp_frame(946);  // 1000 bytes
-    for (int i = 0; i < 10; ++i) {       // of which the last are refused with ENOBUFS
+    for (int i = 0; i < 10; ++i) {       // the last of them are refused with ENOBUFS
         sendto(raw.get(), frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof(to));
     }
     const auto stats = root_qdisc_stats(a_);

@@ -1,5 +1,6 @@
-// What the netlink tests share. Each has a network namespace of its own, left (and with it destroyed) when the test or
-// the process ends. iproute2 arranges what is to be found and is the second opinion on what was set.
+// SPDX-License-Identifier: MIT
+// Shared by the netlink tests. Each has a network namespace of its own, left (and with it destroyed) when the test or
+// the process ends. iproute2 prepares what is to be found, and is the second opinion on what was set.
 #pragma once
 
 #include "host/netlink.h"
@@ -18,7 +19,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <net/if.h>  // before the kernel's, which give way to it
+#include <net/if.h>  // before the kernel's headers, which give way to it
 #include <net/if_arp.h>
 #include <netinet/in.h>
 
@@ -84,7 +85,7 @@ inline Link link_named(const std::string& name)
     return link.value_or(Link());
 }
 
-// nullopt: this kernel does not tell.
+// The value of an attribute of a link; nullopt: this kernel does not tell it.
 inline std::optional<std::uint32_t> link_value(int index, unsigned attribute)
 {
     Request request(RTM_GETLINK, 0);
@@ -103,7 +104,7 @@ inline std::size_t open_files()
     return static_cast<std::size_t>(std::distance(begin(files), end(files)));
 }
 
-// Until then the end of a veth pair that came up first drops what is sent.
+// Waits until a device is operational: the end of a veth pair that came up first drops everything until then.
 inline void wait_until_operational(int index)
 {
     constexpr std::uint32_t up = 6;  // IF_OPER_UP
@@ -127,7 +128,7 @@ protected:
         ASSERT_EQ(setns(home_->get(), CLONE_NEWNET), 0) << std::strerror(errno);
     }
 
-    // a, b: a plain veth pair, up.
+    // Makes a plain veth pair, a and b, and sets it up.
     void make_pair(const std::string& options = "")
     {
         ASSERT_TRUE(run("ip link add name a " + options + " type veth peer name b"));
@@ -141,10 +142,10 @@ protected:
     int a_ = 0, b_ = 0;
 
 private:
-    std::optional<OwnedFd> home_;
+    std::optional<Fd> home_;
 };
 
-// struct virtio_net_hdr of linux/virtio_net.h, which is no C++. In the byte order of the host.
+// struct virtio_net_hdr in the byte order of the host; linux/virtio_net.h cannot be compiled as C++.
 struct OffloadHeader {
     std::uint8_t flags = 0;
     std::uint8_t gso_type = 0;
@@ -188,7 +189,7 @@ public:
             << std::strerror(errno);
     }
 
-    // Frames of IPv4 that come within `wait_ms` of each other, at most `limit`.
+    // The IPv4 frames that come within `wait_ms` of each other, at most `limit`.
     std::vector<Frame> receive(std::size_t limit, int wait_ms = 500) const
     {
         std::vector<Frame> frames;
@@ -206,7 +207,7 @@ public:
     }
 
 private:
-    OwnedFd fd_;
+    Fd fd_;
 };
 
 constexpr std::size_t ip_at = ETH_HLEN;
@@ -229,14 +230,14 @@ inline std::uint32_t internet_sum(const Bytes& bytes, std::size_t first, std::si
     return sum;
 }
 
-// Source, destination, protocol, length of what follows the IP header.
+// The sum of source, destination, protocol, and length of what follows the IP header.
 inline std::uint32_t pseudo_header_sum(const Bytes& bytes)
 {
     const auto rest = static_cast<std::uint32_t>(bytes.size() - tcp_at);
     return internet_sum(bytes, ip_at + 12, ip_at + 20, IPPROTO_TCP + rest);
 }
 
-// A TCP segment, its checksum left to whoever sends it.
+// A TCP segment whose checksum is left to its sender.
 inline Bytes tcp_frame(std::size_t payload)
 {
     Bytes bytes(payload_at + payload, 0x5a);

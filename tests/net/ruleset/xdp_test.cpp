@@ -1,5 +1,8 @@
-// The XDP front, natively and generic: the same statistics and counters as at tc, one fate for each packet, and tc for
-// what XDP cannot decide.
+// SPDX-License-Identifier: MIT
+// Tests the XDP program with traffic, native and generic.
+//
+// It has the same statistics and counters as tc, each packet has one fate, and tc decides packets that XDP cannot
+// decide.
 #include <linux/if_link.h>
 
 #include <filesystem>
@@ -31,7 +34,7 @@ protected:
             if (link.name == Pair::device_b) return link.xdp_program;
         return 0;
     }
-    static void expect_law(const Counters& counters, double probability)
+    static void expect_distribution(const Counters& counters, double probability)
     {
         EXPECT_GT(statistics::binomial_p_value(counters.loss, counters.packets, probability), alpha)
             << counters.loss << " of " << counters.packets;
@@ -40,9 +43,9 @@ protected:
 
 struct Setting {
     const char* name;
-    bool nic;  // devices whose driver is virtio_net; else veth
+    bool nic;  // true: devices whose driver is virtio_net; false: veth
     const char* mode;
-    const char* hook;  // that decides
+    const char* hook;  // the one that decides
     friend void PrintTo(const Setting& setting, std::ostream* out) { *out << setting.name; }
 };
 
@@ -70,7 +73,7 @@ private:
 
 class FrontOnVeth : public Front {};
 
-// The NICs are there in the guests only.
+// Only the guests have the NICs.
 RUNS_IN("Nics/*/nic_auto", linux_6_12, linux_6_1);
 RUNS_IN("Nics/*/nic_generic", nowhere, linux_6_12 | linux_6_1);
 RUNS_IN("Veth/Front.EachPacket*", native, linux_6_12 | linux_6_1);
@@ -88,7 +91,7 @@ TEST_P(Front, EachPacketMeetsOneFate)
     }
     EXPECT_GT(counters.packets, 2 * count * 9 / 10) << "QEMU's cable loses some, sometimes";
     EXPECT_EQ(arrived, counters.packets - counters.loss);
-    expect_law(counters, 0.3);
+    expect_distribution(counters, 0.3);
 }
 
 TEST_P(Front, WithoutMetadataAPacketMeetsTwo)
@@ -113,7 +116,7 @@ TEST_P(Front, WirePacketsOfSuperPacketsAreDecidedOneByOne)
     }
     EXPECT_GT(counters.packets, 2 * count * 9 / 10);
     EXPECT_EQ(arrived + small, counters.packets - counters.loss);
-    expect_law(counters, 0.05);
+    expect_distribution(counters, 0.05);
 }
 
 TEST_P(Front, TcpToo)
@@ -127,7 +130,7 @@ TEST_P(Front, TcpToo)
     const auto counters = counters_of(b(), "lossy", "in");
     EXPECT_EQ(counters.packets - before, result.segments_out);
     EXPECT_GE(result.retransmits, counters.loss * 9 / 10);
-    expect_law(counters, 0.01);
+    expect_distribution(counters, 0.01);
 }
 
 TEST_P(Front, OtherRulesAreDecidedAtTc)
@@ -224,8 +227,8 @@ TEST_F(FrontAlone, WithoutLookingGenericModeTakesSuperPacketsWhole)
     EXPECT_EQ(counters_of(b(), "lossy", "in").packets, 100U);
 }
 
-// A super-packet that was cut comes back through the backlog, past generic XDP, and so does what follows it.
-// How many, depends on the machine: with the cure it is none (Front.TcpToo).
+// A super-packet that was cut comes back through the backlog and so through generic XDP again, and so do the packets
+// after it. How many are decided twice depends on the machine: with the cure none is (Front.TcpToo).
 TEST_F(FrontAlone, WithoutHeedingThatGenericModeDecidesTwice)
 {
     quicken_tcp();

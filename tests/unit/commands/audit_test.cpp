@@ -1,4 +1,5 @@
-// What the audit says of a change.
+// SPDX-License-Identifier: MIT
+// Tests the line that the audit writes for a change: its user and rules, and that it stays one line.
 #include "commands/audit.h"
 
 #include <cstdlib>
@@ -17,12 +18,12 @@ using testing::Not;
 
 RuleView view_of(const std::string& name, std::uint32_t state, const std::string& loss = "1%")
 {
-    RuleText text;
+    RuleSpec text;
     text.name = name;
     text.loss = loss;
     RuleView view;
     view.record.rule = *make_rule(text);
-    view.record.state = state;
+    view.record.stable_id = state;
     return view;
 }
 
@@ -44,7 +45,7 @@ TEST(Changes, AreToldApart)
 {
     Plan plan;
     for (const auto& view : {view_of("gone", 1), view_of("other", 2), view_of("same", 3), view_of("new", 4)})
-        plan.gone.push_back(record_of(view));
+        plan.remove.push_back(record_of(view));
     const auto changed =
         changes_of(plan, {view_of("fresh", 9), view_of("other", 2, "2%"), view_of("same", 3), view_of("new", 8)});
     EXPECT_THAT(names_of(changed.added), ElementsAre("fresh"));
@@ -56,7 +57,7 @@ TEST(Changes, AreToldApart)
 TEST(Changes, ARuleThatStartsAgainOrEndsLaterIsChanged)
 {
     Plan plan;
-    plan.gone = {record_of(view_of("x", 1))};
+    plan.remove = {record_of(view_of("x", 1))};
     auto later = view_of("x", 1);
     later.record.deadline = 5;
     EXPECT_THAT(names_of(changes_of(plan, {later}).changed), ElementsAre("x"));

@@ -1,4 +1,5 @@
-// The words of a rule on the command line, and counters as JSON.
+// SPDX-License-Identifier: MIT
+// The flags of a rule on the command line, and counters as JSON.
 #include "commands/print.h"
 #include "rule/flags.h"
 #include "rule_text.h"
@@ -12,7 +13,7 @@
 namespace headwind::cli_test {
 namespace {
 
-// All names of a flag.
+// The name of a flag and its aliases.
 std::vector<std::string> names_of(const Flag& flag)
 {
     std::vector<std::string> names{std::string(flag.name)};
@@ -40,8 +41,7 @@ TEST(RuleFlags, EachNameFillsItsMemberAndNoOther)
 TEST(RuleFlags, NamesOfOtherTools)
 {
     const auto text = test::text_of_line(
-        "--latency 1ms --delay-distro 2ms --delay-distribution normal --packet-loss 3% --reordering 6% "
-        "--network 10.0.0.0/8 --dst-port 80");
+        "--latency 1ms --delay-distro 2ms --delay-distribution normal --packet-loss 3% --reordering 6% --network 10.0.0.0/8 --dst-port 80");
     EXPECT_EQ(text.delay, "1ms");
     EXPECT_EQ(text.jitter, "2ms");
     EXPECT_EQ(text.distribution, "normal");
@@ -62,7 +62,7 @@ TEST(CountersJson, EveryCounter)
     Counters counters;
     constexpr std::size_t count = sizeof(counters) / sizeof(std::uint64_t);
     auto* fields = reinterpret_cast<std::uint64_t*>(&counters);
-    for (std::size_t i = 0; i < count; ++i) fields[i] = i + 1;  // each another number
+    for (std::size_t i = 0; i < count; ++i) fields[i] = i + 1;  // a different number in each
     const auto json = to_json(counters);
     EXPECT_EQ(json["dropped_packets"]["reject"], counters.dropped_by(DropReason::reject));
     EXPECT_EQ(json["dropped_packets"].size(), drop_reasons);

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tests what doctor says of kernel, privileges, programs and rules, and its exit code.
 #include "commands/doctor.h"
 
 #include <gmock/gmock.h>
@@ -67,7 +69,7 @@ TEST(DoctorPrograms, TellsForeignFromOwn)
 TEST(DoctorRules, SaysSoIfPanicIsOn)
 {
     EXPECT_EQ(check_instance({}).status, CheckStatus::ok);
-    Overview all;
+    Snapshot all;
     all.exists = true;
     all.rules.resize(2);
     all.rules[1].state = RuleState::expired;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A declared set against the rules in force: what is added, changed, left, removed, and what does not come back.
 #include "commands/rule_set.h"
 
@@ -18,7 +19,7 @@ constexpr std::uint64_t second = 1'000'000'000, now = 1'000 * second;
 
 Rule rule_named(const std::string& name, const std::string& loss)
 {
-    RuleText text;
+    RuleSpec text;
     text.name = name;
     text.loss = loss;
     return *make_rule(text);
@@ -99,7 +100,7 @@ TEST(RuleSet, WhatIsDeclaredOtherwiseIsChangedAndBeginsItsTimeAnew)
     EXPECT_EQ(out.changes.change[0].duration, 9 * second);
 }
 
-// By `headwind change`: it becomes again what was declared, and ends when it would have.
+// A rule that somebody changed with `headwind change` becomes again what was declared, and ends when it would have.
 TEST(RuleSet, WhatSomebodyChangedIsPutBack)
 {
     const auto x = declared("x", "1%", 5 * second);

@@ -1,4 +1,5 @@
-// What every engine writes about its containers, on a made-up host.
+// SPDX-License-Identifier: MIT
+// A made-up host with the files that every engine writes about its containers.
 #pragma once
 
 #include <string>
@@ -11,7 +12,7 @@ namespace headwind::test::container_hosts {
 
 using nlohmann::json;
 
-// 64 digits that begin so.
+// A container id: 64 digits that start with `beginning`.
 inline std::string id(const std::string& beginning)
 {
     return beginning + std::string(64 - beginning.size(), '0');

@@ -1,4 +1,5 @@
-// Containers and pods in made-up hosts of every engine, under both cgroup drivers.
+// SPDX-License-Identifier: MIT
+// Containers and pods on made-up hosts of every engine, under both cgroup drivers.
 #include "container/container.h"
 
 #include <sys/stat.h>
@@ -200,7 +201,7 @@ TEST_F(Containers, AnIdOfTheUsersOwnIsFoundByWhatTheRuntimeWrote)
     EXPECT_EQ(found->cgroup, "/tests/my-box");
 }
 
-// What users may write themselves: nothing there is waited for, read without end, or taken for root's.
+// Users may write these files themselves: nothing there is waited for, read without end, or taken for root's.
 TEST_F(Containers, WhatAUserPutThereStandsInNobodysWay)
 {
     host.run(docker, {web, "web", 10});
@@ -238,7 +239,8 @@ TEST_F(Containers, APodIsItsNetworkNamespaceAndNoCgroup)
     EXPECT_EQ(found->netns.front(), host.path() + "/proc/100/ns/net");
 }
 
-// No network namespace in the list: the host's. (With a path, or with none: its own.)
+// A pod whose list of namespaces has no network namespace is in the host's. (One with an entry there, with a path or
+// without, has its own.)
 TEST_F(Containers, APodOfTheHostsNetworkIsToldApart)
 {
     const auto folder = host.runc_folder + "/" + sandbox;
@@ -263,7 +265,7 @@ TEST_F(Containers, OfAPodOneContainer)
                 AllOf(HasSubstr("--pod default/shop/wbe: the pod has no such container"), HasSubstr("web (3f2a")));
 }
 
-// Crash-looping: the container's process is gone, and its cgroup is there or not; the sandbox lives on.
+// The process of a crash-looping container is gone, and its cgroup may be gone too; the sandbox lives on.
 TEST_F(Containers, TheNamespaceIsTheSandboxsNotTheCrashingContainers)
 {
     host.run(containerd, {sandbox, "", 100, true});
@@ -274,7 +276,7 @@ TEST_F(Containers, TheNamespaceIsTheSandboxsNotTheCrashingContainers)
     EXPECT_THAT(found->netns, ElementsAre(host.path() + "/proc/100/ns/net"));
 }
 
-// CRI-O starts no process for the sandbox: the path of the namespace is in its containers' bundles.
+// CRI-O starts no process for the sandbox: the bundles of its containers have the path of the namespace.
 TEST_F(Containers, ASandboxWithoutAProcessHasItsNamespaceInTheBundles)
 {
     const Made crio{Engine::crio, Driver::systemd};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Names of cgroups, and the start times of processes.
 #include "container/state.h"
 
@@ -31,7 +32,7 @@ TEST(StartTime, IsCountedFromTheEndOfTheCommandsName)
     EXPECT_EQ(start_time_of("7 (x) S 1 7"), 0U);
 }
 
-// An image chooses its labels.
+// An image chooses its labels, so a label may hold any text.
 TEST(ContainerState, NamesThatAreNoPlainTextAreNone)
 {
     ContainerState state;

@@ -1,4 +1,5 @@
-// Who may write what every packet reads: the files that own its parts. Elsewhere it does not compile.
+// SPDX-License-Identifier: MIT
+// Tests that hw_control, which every packet reads, cannot be written outside the files that own its parts.
 #include <type_traits>
 #include <utility>
 

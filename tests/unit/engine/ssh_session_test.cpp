@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tests how the SSH connection of a command is found in /proc, and the guard rule that spares it.
 #include "engine/ssh_session.h"
 
 #include <sys/stat.h>
@@ -15,7 +17,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-// A made-up /proc.
+// A made-up /proc in a temporary directory.
 class Proc : public testing::Test {
 protected:
     void SetUp() override
@@ -41,7 +43,7 @@ protected:
         write(directory + "/environ", environment);
         std::filesystem::create_hard_link(root_ + "/" + netns, directory + "/ns/net");
     }
-    // The clients' ports.
+    // The client ports of the connections found for process `id`.
     std::vector<int> found(pid_t id) const
     {
         std::vector<int> ports;
@@ -101,7 +103,7 @@ TEST_F(Proc, OfTheLoginShellUnderSudoAndSu)
 
 TEST_F(Proc, OfTmuxAreThoseOfItsClients)
 {
-    process(100, 1, "tmux: server", first);  // started from a login that is long gone
+    process(100, 1, "tmux: server", first);  // started in a login that is over
     process(101, 100, "bash", first);
     process(104, 101, "headwind");
     process(200, 1, "sshd");
@@ -130,7 +132,7 @@ TEST_F(Proc, WithoutALoginThereIsNone)
     EXPECT_THAT(found(4711), IsEmpty());
 }
 
-Rule rule_of(const RuleText& text)
+Rule rule_of(const RuleSpec& text)
 {
     const auto rule = make_rule(text);
     EXPECT_TRUE(rule) << rule.error().message;
@@ -139,7 +141,7 @@ Rule rule_of(const RuleText& text)
 
 struct Case {
     const char* what;
-    void (*edit)(RuleText&);
+    void (*edit)(RuleSpec&);
     bool could_match, names;
 };
 
@@ -147,35 +149,35 @@ TEST(Guard, IsForRulesThatCouldBefallTheConnection)
 {
     const auto connection = *parse_ssh_connection(first);
     const Case cases[] = {
-        {"everything", [](RuleText&) {}, true, false},
-        {"a device", [](RuleText& t) { t.devices = {"eth0"}; }, true, false},
-        {"udp", [](RuleText& t) { t.protocols = {"udp"}; }, false, false},
-        {"tcp", [](RuleText& t) { t.protocols = {"tcp,udp"}; }, true, false},
-        {"its network", [](RuleText& t) { t.remotes = {"192.0.2.0/24"}; }, true, false},
-        {"half of its network", [](RuleText& t) { t.remotes = {"192.0.2.128/25"}; }, false, false},
-        {"another network", [](RuleText& t) { t.remotes = {"198.51.100.0/24"}; }, false, false},
-        {"v6", [](RuleText& t) { t.locals = {"2001:db8::/32"}; }, false, false},
-        {"a range with its port", [](RuleText& t) { t.ports = {"1-1023"}; }, true, false},
-        {"its port", [](RuleText& t) { t.local_ports = {"22,80"}; }, true, true},
-        {"its port, either end", [](RuleText& t) { t.ports = {"22"}; }, true, true},
+        {"everything", [](RuleSpec&) {}, true, false},
+        {"a device", [](RuleSpec& t) { t.devices = {"eth0"}; }, true, false},
+        {"udp", [](RuleSpec& t) { t.protocols = {"udp"}; }, false, false},
+        {"tcp", [](RuleSpec& t) { t.protocols = {"tcp,udp"}; }, true, false},
+        {"its network", [](RuleSpec& t) { t.remotes = {"192.0.2.0/24"}; }, true, false},
+        {"half of its network", [](RuleSpec& t) { t.remotes = {"192.0.2.128/25"}; }, false, false},
+        {"another network", [](RuleSpec& t) { t.remotes = {"198.51.100.0/24"}; }, false, false},
+        {"v6", [](RuleSpec& t) { t.locals = {"2001:db8::/32"}; }, false, false},
+        {"a range with its port", [](RuleSpec& t) { t.ports = {"1-1023"}; }, true, false},
+        {"its port", [](RuleSpec& t) { t.local_ports = {"22,80"}; }, true, true},
+        {"its port, either end", [](RuleSpec& t) { t.ports = {"22"}; }, true, true},
         {"its port, elsewhere",
-         [](RuleText& t) {
+         [](RuleSpec& t) {
              t.ports = {"22"};
              t.remotes = {"198.51.100.0/24"};
          },
          false, false},
-        {"that port at the other end", [](RuleText& t) { t.remote_ports = {"22"}; }, false, false},
-        {"another port", [](RuleText& t) { t.ports = {"5432"}; }, false, false},
+        {"that port at the other end", [](RuleSpec& t) { t.remote_ports = {"22"}; }, false, false},
+        {"another port", [](RuleSpec& t) { t.ports = {"5432"}; }, false, false},
     };
     for (const auto& one : cases) {
-        RuleText text;
+        RuleSpec text;
         text.name = "x";
         text.loss = "10%";
         one.edit(text);
         EXPECT_EQ(could_match(rule_of(text), connection), one.could_match) << one.what;
         EXPECT_EQ(names(rule_of(text), connection), one.names) << one.what;
     }
-    RuleText pass;
+    RuleSpec pass;
     pass.name = "x";
     pass.pass = true;
     EXPECT_FALSE(could_match(rule_of(pass), connection));
@@ -184,9 +186,9 @@ TEST(Guard, IsForRulesThatCouldBefallTheConnection)
 TEST(Guard, SparesThatConnectionOnly)
 {
     const auto rule = guard_rule(*parse_ssh_connection(first));
-    EXPECT_EQ(sentence(rule),
-              "TCP packets sent and received with remote port 51001 of 192.0.2.7 and local port 22 of 192.0.2.1 "
-              "through every lowest device that is up: pass, priority 1000");
+    EXPECT_EQ(
+        describe_rule(rule),
+        "TCP packets sent and received with remote port 51001 of 192.0.2.7 and local port 22 of 192.0.2.1 through every lowest device that is up: pass, priority 1000");
     EXPECT_EQ(guard_rule(*parse_ssh_connection("fe80::1 51001 fe80::2 22")).name, "ssh-fe80..1-51001");
     const auto again = rule_from_json(to_json(rule));
     ASSERT_TRUE(again) << again.error().message;

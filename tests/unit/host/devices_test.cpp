@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tests which devices a rule takes by default and by name, and why others are refused.
 #include "host/devices.h"
 
 #include <string>
@@ -157,7 +159,7 @@ TEST(DefaultDevices, TakesTheDeviceInAVrfNotTheVrf)
     EXPECT_THAT(defaults({in(device(2, "eth0"), 3), device(3, "red", "vrf")}), ElementsAre("eth0"));
 }
 
-// Azure: part of eth0's packets come over the VF, part do not; all pass eth0.
+// On Azure some of eth0's packets come over the VF and some do not; all of them pass eth0.
 TEST(DefaultDevices, TakesHardwareThatHidesItsVirtualFunction)
 {
     EXPECT_THAT(defaults({device(2, "eth0"), in(device(3, "enP1s1"), 2)}), ElementsAre("eth0"));

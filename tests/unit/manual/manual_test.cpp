@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Every option that a command shows is in the man page and in each shell's completion.
 #include "manual/manual.h"
 
@@ -18,7 +19,7 @@ class Manual : public testing::Test {
 protected:
     Manual() { register_all(app_, cli_); }
 
-    // For each option of each command: expect(command, entry, name).
+    // Calls expect(command, entry, name) for each name of each option of each command.
     template <class Expect>
     void for_each_name(Expect expect)
     {
@@ -36,7 +37,7 @@ protected:
     Cli cli_;
 };
 
-// From the line `begin` until before the line `end`, or its last one.
+// The part of `text` from the line `begin` up to `end` (exclusive), or to the end of the text.
 std::string between(const std::string& text, const std::string& begin, const std::string& end)
 {
     const auto from = text.find("\n" + begin + "\n");
@@ -103,7 +104,7 @@ TEST_F(Manual, Fish)
     EXPECT_THAT(text, HasSubstr(" -x -a 'out in both' -d "));
 }
 
-// verify refuses these, and does not show them.
+// verify refuses --dev, and does not show it.
 TEST_F(Manual, LeavesOutWhatIsHidden)
 {
     for (const Entry& entry : entries_of(*app_.get_subcommand("verify")))

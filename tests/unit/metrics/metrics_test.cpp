@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tests the metrics for Prometheus: each counter once, exact, for one namespace and for several.
 #include "metrics/metrics.h"
 
 #include <set>
@@ -24,7 +26,7 @@ RuleView rule(const std::string& name, std::uint32_t id, std::vector<DirectionCo
     return view;
 }
 
-// Every field another number: `first`, `first` + 1, ...
+// Counters with a different number in each field: `first`, `first` + 1, ...
 DirectionCounters counters(Direction direction, std::uint64_t first)
 {
     DirectionCounters out;
@@ -47,7 +49,7 @@ std::string text(const std::vector<MetricFamily>& families)
 
 std::string text(const std::vector<RuleView>& rules)
 {
-    Overview all;
+    Snapshot all;
     all.exists = true;
     all.rules = rules;
     return text(metric_families(all));
@@ -91,7 +93,7 @@ TEST(Exporter, LiveOrWhyNot)
 
 TEST(Exporter, LineAndPanic)
 {
-    Overview all;
+    Snapshot all;
     all.exists = all.panic = true;
     all.max_held = 1000;
     all.line = {7, 800, 9};
@@ -106,7 +108,7 @@ TEST(Exporter, LineAndPanic)
 
 TEST(Exporter, NoInstanceIsNoError)
 {
-    const auto out = text(metric_families(Overview{}));
+    const auto out = text(metric_families(Snapshot{}));
     EXPECT_THAT(out, HasSubstr("\nheadwind_panic 0\n"));
     EXPECT_THAT(out, Not(HasSubstr("rule=")));
 }
@@ -123,7 +125,7 @@ TEST(Exporter, ARuleBeingReplacedAppearsOnce)
 
 TEST(Exporter, CounterNamesEndInTotalAndNoSeriesComesTwice)
 {
-    Overview all;
+    Snapshot all;
     all.rules = {rule("a", 1, {counters(Direction::out, 1), counters(Direction::in, 1)}),
                  rule("b", 2, {counters(Direction::out, 1)})};
     std::set<std::string> names;
@@ -142,7 +144,7 @@ TEST(Exporter, CounterNamesEndInTotalAndNoSeriesComesTwice)
 
 TEST(Exporter, SeveralNamespaces)
 {
-    Overview one, two;
+    Snapshot one, two;
     one.rules = {rule("r", 1, {counters(Direction::out, 100)})};
     two.rules = {rule("r", 1, {counters(Direction::out, 200)})};
     two.panic = true;
@@ -152,7 +154,7 @@ TEST(Exporter, SeveralNamespaces)
         AllOf(HasSubstr("headwind_packets_total{netns=\"/run/netns/a\",rule=\"r\",direction=\"out\"} 100\n"
                         "headwind_packets_total{netns=\"/run/netns/b\",rule=\"r\",direction=\"out\"} 200\n"),
               HasSubstr("headwind_line_held_packets{netns=\"/run/netns/b\"} 0\n"), HasSubstr("\nheadwind_panic 1\n")));
-    EXPECT_THAT(text(metric_families(std::vector<NamedOverview>{})),
+    EXPECT_THAT(text(metric_families(std::vector<NamedSnapshot>{})),
                 AllOf(HasSubstr("headwind_panic 0\n"), Not(HasSubstr("headwind_line_held_packets 0"))));
 }
 

@@ -1,5 +1,7 @@
-// The layout of all that BPF programs and loader share, stated a second time: builds of one HW_ABI_VERSION work on the
-// same maps, so that another layout needs another version.
+// SPDX-License-Identifier: MIT
+// States a second time how all that BPF programs and loader share is laid out.
+//
+// Builds of one HW_ABI_VERSION work on the same maps, so another layout needs another version.
 #include <cstddef>
 #include <fstream>
 #include <set>
@@ -35,7 +37,7 @@ struct Struct {
 // When this table has to change, raise HW_ABI_VERSION in abi.h and here.
 constexpr int stated_version = 9;
 
-// Bytes: the size of a struct; offset and size of each field, padding included.
+// The size of each struct, and the offset and size of each of its fields, padding included, all in bytes.
 const std::vector<Struct>& layout()
 {
     static const std::vector<Struct> all{

@@ -1,4 +1,5 @@
-// What chance does, as arithmetic: gaps between events, and counting them. Fixed seeds; alpha is said.
+// SPDX-License-Identifier: MIT
+// The arithmetic of chance: gaps between events, and how events are counted. Seeds are fixed; alpha is stated.
 #include <headwind/model.h>
 
 #include <cmath>
@@ -33,7 +34,8 @@ std::uint64_t threshold_of(double probability)
 
 // ---- logarithm ----
 
-// Above the exact value by less than a unit in the last place and what the squarings cut off; never below.
+// hw_minus_log2_q24() is never below the exact value, and above it by less than a unit in the last place plus what the
+// squarings cut off.
 void expect_logarithm(std::uint32_t dice)
 {
     const auto exact = -std::log2((static_cast<long double>(dice) + 0.5L) / static_cast<long double>(always));
@@ -116,7 +118,7 @@ TEST(Gap, OfTheSmallestAndTheLargestProbability)
 
 // ---- counting ----
 
-// Cuts super-packets with an event into wire packets, as the datapath does.
+// A stream of super-packets; those with an event are cut into wire packets, as the datapath does.
 class Stream {
 public:
     Stream(const hw_chance& chance, std::uint64_t seed) : chance_(chance), seed_(seed) {}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tests the model's arithmetic of dice, versions, delay, rate and queue.
 #include <headwind/model.h>
 
 #include <algorithm>
@@ -26,12 +28,12 @@ hw_impairment limited(std::uint64_t rate, std::uint64_t queue_ns = max_delay, st
     return compile_impairment(impairment);
 }
 
-// One link of `rate` and what went over it.
+// A link with an impairment, and the state that earlier packets left.
 struct Link {
     hw_impairment impairment{};
     hw_state state{};
 
-    // Time to let the packet go; nothing if it was dropped.
+    // The time at which the packet leaves; nullopt if it is dropped.
     std::optional<std::uint64_t> send(std::uint64_t ready, std::uint32_t length)
     {
         hw_timing timing{};
@@ -54,7 +56,7 @@ TEST(Happens, OnlyBelowTheThreshold)
 
 TEST(Dice, AreSplitmix64)
 {
-    // The first outputs for seed 0 in the reference implementation.
+    // The first outputs of the reference implementation for seed 0.
     EXPECT_EQ(hw_dice(0, 0), 0xe220a8397b1dcdafULL >> 32);
     EXPECT_EQ(hw_dice(0, 1), 0x6e789e6aa1b965f4ULL >> 32);
     EXPECT_EQ(hw_dice(0, 2), 0x06c45d188009454fULL >> 32);
@@ -121,7 +123,7 @@ TEST(Delay, IsAddedAndLeavesTheStateAlone)
 
 class Rate : public testing::TestWithParam<std::uint64_t> {};
 
-// The next packet is always ready before the last one is through.
+// In this test the next packet is always ready before the last one has left.
 TEST_P(Rate, APacketTakesItsLengthOverTheRate)
 {
     for (const std::uint32_t length : {60U, 1514U, 9014U}) {
@@ -131,7 +133,7 @@ TEST_P(Rate, APacketTakesItsLengthOverTheRate)
         std::uint64_t ready = start_of_time;
         for (std::uint64_t i = 0; i < count; ++i) {
             ASSERT_TRUE(link.send(ready, length)) << "packet " << i;
-            ready = link.state.next_free - 1;  // always busy
+            ready = link.state.next_free - 1;  // the link is never idle
         }
         const double exact = 8.0 * count * length * second / static_cast<double>(GetParam());
         EXPECT_NEAR(static_cast<double>(link.state.next_free - start_of_time), exact, exact * 5e-5 + 1) << length;
@@ -144,7 +146,7 @@ INSTANTIATE_TEST_SUITE_P(EightBitTo100Gbit, Rate,
 
 TEST(RateArithmetic, KeepsPartsOfANanosecond)
 {
-    // 10 gbit: 0.8 ns a byte. A million packets of one byte: without the remainder each would take 0 ns.
+    // At 10 gbit a byte takes 0.8 ns. Without the remainder each of the million packets of one byte would take 0 ns.
     Link link{limited(10'000'000'000)};
     constexpr std::uint64_t count = 1'000'000;
     link.state.next_free = start_of_time;
@@ -190,7 +192,7 @@ TEST(RateArithmetic, EarliestDepartureInTheFutureOrThePast)
 
 TEST(Queue, IsFullToTheNanosecond)
 {
-    // 1000 ns a byte, 100-byte packets: the third would be through 300,000 ns from now.
+    // At 1000 ns a byte the third of these packets of 100 bytes leaves 300,000 ns from now.
     for (const bool fits : {false, true}) {
         Link link{limited(8'000'000, fits ? 300'000 : 299'999)};
         ASSERT_TRUE(link.send(start_of_time, 100));
@@ -231,7 +233,7 @@ TEST(Queue, TheFreeTimeNeverGoesBackAndTheLimitHolds)
         for (int i = 0; i < 200'000; ++i) {
             const auto length = static_cast<std::uint32_t>(random() % 65'536);
             const auto mean = static_cast<std::uint64_t>(65'536) * 8 * second / rate;
-            const auto at = random() % 8 == 0 ? ready - random() % second : ready;  // now and then an old one
+            const auto at = random() % 8 == 0 ? ready - random() % second : ready;  // sometimes ready before
             ready += random() % mean;
             const std::uint64_t free = link.state.next_free;
             const auto depart = link.send(at, length);

@@ -1,4 +1,5 @@
-// When a packet goes, as arithmetic: jitter, its laws, reordering. Fixed seeds; alpha is said.
+// SPDX-License-Identifier: MIT
+// The arithmetic of departure times: jitter, its distributions, reordering. Seeds are fixed; alpha is stated.
 #include <headwind/model.h>
 
 #include <algorithm>
@@ -34,7 +35,7 @@ hw_impairment jittered(std::uint64_t delay, std::uint64_t jitter, unsigned flags
     return out;
 }
 
-// As the datapath draws them, ns.
+// `count` delays in ns, as the datapath draws them.
 std::vector<double> delays(const hw_impairment& impairment, std::uint64_t seed, std::size_t count = 200'000)
 {
     std::vector<double> out(count);
@@ -60,21 +61,21 @@ Moments moments(const Values& values)
     return out;
 }
 
-double normal_law(double x)
+double normal_cdf(double x)
 {
     return 0.5 * std::erfc(-x / std::sqrt(2.0));
 }
 
-double p_value(const std::vector<double>& sample, const std::function<double(double)>& law)
+double p_value(const std::vector<double>& sample, const std::function<double(double)>& distribution)
 {
-    return statistics::ks_p_value(statistics::ks_distance(sample, law), static_cast<double>(sample.size()));
+    return statistics::ks_p_value(statistics::ks_distance(sample, distribution), static_cast<double>(sample.size()));
 }
 
 TEST(Jitter, UniformLaw)
 {
     const auto sample = delays(jittered(100 * ms, 30 * ms), 1);
-    const auto law = [](double x) { return std::clamp((x - 70e6) / 60e6, 0.0, 1.0); };
-    EXPECT_GT(p_value(sample, law), alpha);
+    const auto distribution = [](double x) { return std::clamp((x - 70e6) / 60e6, 0.0, 1.0); };
+    EXPECT_GT(p_value(sample, distribution), alpha);
     const auto [mean, deviation] = moments(sample);
     const double sigma = 30e6 / std::sqrt(3.0);
     EXPECT_NEAR(mean, 100e6, 4.9 * sigma / std::sqrt(static_cast<double>(sample.size()))) << "alpha 1e-6";
@@ -86,7 +87,7 @@ TEST(Jitter, UniformLaw)
 TEST(Jitter, NormalLaw)
 {
     const auto sample = delays(jittered(100 * ms, 10 * ms, HW_JITTER_NORMAL), 2);
-    EXPECT_GT(p_value(sample, [](double x) { return normal_law((x - 100e6) / 10e6); }), alpha);
+    EXPECT_GT(p_value(sample, [](double x) { return normal_cdf((x - 100e6) / 10e6); }), alpha);
     const auto [mean, deviation] = moments(sample);
     EXPECT_NEAR(mean, 100e6, 4.9 * 10e6 / std::sqrt(static_cast<double>(sample.size()))) << "alpha 1e-6";
     EXPECT_NEAR(deviation, 10e6, 10e6 * 0.01);
@@ -94,22 +95,22 @@ TEST(Jitter, NormalLaw)
     EXPECT_LE(*std::max_element(sample.begin(), sample.end()), 140e6);
 }
 
-// A delay below 0 is none; the rest of the law is as it was.
+// A delay below 0 becomes 0; the rest of the distribution stays as it is.
 TEST(Jitter, NormalLawThatReachesBelowZero)
 {
     const auto sample = delays(jittered(10 * ms, 10 * ms, HW_JITTER_NORMAL), 3);
     std::vector<double> above;
     for (const auto delay : sample)
         if (delay > 0) above.push_back(delay);
-    const double none = normal_law(-1);
+    const double none = normal_cdf(-1);
     EXPECT_NEAR(static_cast<double>(sample.size() - above.size()) / static_cast<double>(sample.size()), none, 5e-3);
-    EXPECT_GT(p_value(above, [=](double x) { return (normal_law(x / 10e6 - 1) - none) / (1 - none); }), alpha);
+    EXPECT_GT(p_value(above, [=](double x) { return (normal_cdf(x / 10e6 - 1) - none) / (1 - none); }), alpha);
 }
 
 TEST(Jitter, UniformLawThatReachesZero)
 {
     for (const auto delay : delays(jittered(10 * ms, 10 * ms), 4)) ASSERT_LE(delay, 20e6) << "no wrap below 0";
-    const auto impossible = jittered(5 * ms, 10 * ms);  // no rule says so
+    const auto impossible = jittered(5 * ms, 10 * ms);  // no valid rule has this
     EXPECT_EQ(hw_jittered(&impossible, 0, 0), 0U);
     EXPECT_EQ(hw_jittered(&impossible, 1U << 31, 0), 5 * ms + 9) << "the middle of the middle step";
 }
@@ -141,7 +142,7 @@ TEST(NormalSamples, AreTheStandardNormalLaw)
             ASSERT_LT(samples[i - 1], samples[i]) << i;
         }
         const double probability = (static_cast<double>(i) + 0.5) / static_cast<double>(samples.size());
-        ASSERT_NEAR(normal_law(std::ldexp(static_cast<double>(samples[i]), -HW_SIGMA_BITS)), probability, 1e-4) << i;
+        ASSERT_NEAR(normal_cdf(std::ldexp(static_cast<double>(samples[i]), -HW_SIGMA_BITS)), probability, 1e-4) << i;
     }
 }
 
@@ -182,7 +183,7 @@ TEST(Reordering, NeverAtZero)
     EXPECT_EQ(reorder.state.since_reorder, 0U);
 }
 
-// netem: at least gap - 1 delayed packets, then each goes at once with probability p.
+// As in netem, at least gap - 1 packets are delayed; then each packet goes at once with probability p.
 TEST(Reordering, DistancesAreGapAndGeometric)
 {
     for (const auto& [probability, gap] : {std::pair(0.25, 1U), {0.25, 5U}, {0.01, 3U}, {0.7, 10U}}) {

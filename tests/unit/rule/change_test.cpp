@@ -1,4 +1,5 @@
-// What `change` leaves, takes away and refuses of a rule's flows and of its flapping.
+// SPDX-License-Identifier: MIT
+// Tests which parts of a rule's flows and flapping `change` keeps, takes away and refuses.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tests how comcast's options become rules, and the commands shown for these rules.
 #include "rule/comcast.h"
 #include "util/text.h"
 
@@ -8,14 +10,14 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// The commands that add the rules, which must be valid.
+// The commands that add the rules of `options`, all of which must be valid.
 Words commands_of(const ComcastOptions& options)
 {
     const auto texts = translate_comcast(options);
     EXPECT_TRUE(texts) << texts.error().message;
     Words commands;
     if (!texts) return commands;
-    for (const RuleText& text : *texts) {
+    for (const RuleSpec& text : *texts) {
         const auto rule = make_rule(text);
         EXPECT_TRUE(rule) << rule.error().message;
         commands.push_back(add_command(text));
@@ -33,7 +35,7 @@ void expect_refused(const ComcastOptions& options, const std::string& start, con
     EXPECT_TRUE(is_plain_text(texts.error().message)) << texts.error().message;
 }
 
-// Refused by make_rule.
+// Expects that make_rule() refuses the first rule, with an error in comcast's words that starts with `start`.
 void expect_no_rule(const ComcastOptions& options, const std::string& start)
 {
     const auto texts = translate_comcast(options);
@@ -45,16 +47,17 @@ void expect_no_rule(const ComcastOptions& options, const std::string& start)
 
 TEST(Comcast, ItsReadmesExample)
 {
-    EXPECT_EQ(commands_of({.latency = "250",
-                           .target_bw = "1000",
-                           .default_bw = "1000000",
-                           .packet_loss = "10%",
-                           .target_addrs = {"8.8.8.8,10.0.0.0/24"},
-                           .target_ports = {"80,22,1000:2000"},
-                           .target_protos = {"tcp,udp,icmp"}}),
-              (Words{"headwind add --replace --name comcast --dev eth0 --proto tcp,udp --remote 8.8.8.8,10.0.0.0/24 "
-                     "--remote-port 80,22,1000:2000 --delay 250ms --loss 10% --rate 1000kbit",
-                     "headwind add --replace --name comcast-default --dev eth0 --rate 1000000kbit --priority -1"}));
+    EXPECT_EQ(
+        commands_of({.latency = "250",
+                     .target_bw = "1000",
+                     .default_bw = "1000000",
+                     .packet_loss = "10%",
+                     .target_addrs = {"8.8.8.8,10.0.0.0/24"},
+                     .target_ports = {"80,22,1000:2000"},
+                     .target_protos = {"tcp,udp,icmp"}}),
+        (Words{
+            "headwind add --replace --name comcast --dev eth0 --proto tcp,udp --remote 8.8.8.8,10.0.0.0/24 --remote-port 80,22,1000:2000 --delay 250ms --loss 10% --rate 1000kbit",
+            "headwind add --replace --name comcast-default --dev eth0 --rate 1000000kbit --priority -1"}));
 }
 
 TEST(Comcast, WithoutTargetsEverythingOnTheDevice)
@@ -120,11 +123,12 @@ TEST(Comcast, DefaultBandwidthIsWhatIsLeft)
     EXPECT_EQ(commands_of({.latency = "100", .default_bw = "20000", .target_ports = {"80"}}),
               (Words{"headwind add --replace --name comcast --dev eth0 --proto tcp,udp --remote-port 80 --delay 100ms",
                      "headwind add --replace --name comcast-default --dev eth0 --rate 20000kbit --priority -1"}));
-    // Targets that nothing happens to: spared.
-    EXPECT_EQ(commands_of({.default_bw = "20000", .target_ports = {"22"}}),
-              (Words{"headwind add --replace --name comcast --dev eth0 --proto tcp,udp --remote-port 22 --pass "
-                     "--direction out",
-                     "headwind add --replace --name comcast-default --dev eth0 --rate 20000kbit --priority -1"}));
+    // Targets without an impairment of their own are spared from the default.
+    EXPECT_EQ(
+        commands_of({.default_bw = "20000", .target_ports = {"22"}}),
+        (Words{
+            "headwind add --replace --name comcast --dev eth0 --proto tcp,udp --remote-port 22 --pass --direction out",
+            "headwind add --replace --name comcast-default --dev eth0 --rate 20000kbit --priority -1"}));
     expect_refused({.latency = "100", .default_bw = "20000"}, "--default-bw 20000: ", "use --target-bw");
 }
 
@@ -154,7 +158,7 @@ TEST(Comcast, Refuses)
 
 TEST(Comcast, CommandsAreSafeInAShell)
 {
-    RuleText text;
+    RuleSpec text;
     text.name = "comcast";
     text.devices = {"a;b'c"};
     text.loss = "5 %";

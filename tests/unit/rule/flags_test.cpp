@@ -1,4 +1,5 @@
-// The table of flags itself: whole, and without contradictions.
+// SPDX-License-Identifier: MIT
+// The table of flags: complete, and without contradictions.
 #include "rule/flags.h"
 
 #include <set>
@@ -23,25 +24,25 @@ TEST(Flags, NoNameIsThereTwice)
     EXPECT_GT(names.size(), rule_flags().size());
 }
 
-// Each byte of a RuleText is a member's of one row, or of what is no flag, or padding in front of a larger member. (A
-// forgotten bool could hide there.)
+// Each byte of a RuleSpec belongs to the member of one row, to a member that is no flag, or to the padding in front of
+// a larger member. (A forgotten bool could hide in padding.)
 TEST(Flags, EveryMemberOfRuleTextIsInTheTableOnce)
 {
-    const RuleText text;
+    const RuleSpec text;
     std::vector<int> owners(sizeof(text));
     const auto mark = [&](const auto& member) {
         const auto at = reinterpret_cast<const char*>(&member) - reinterpret_cast<const char*>(&text);
         for (std::size_t i = 0; i < sizeof(member); ++i) ++owners.at(static_cast<std::size_t>(at) + i);
     };
     mark(text.name);
-    mark(text.party);
+    mark(text.subject);
     mark(text.timeline);
     for (const Flag& flag : rule_flags()) std::visit([&](auto member) { mark(text.*member); }, flag.member);
     std::size_t unowned = 0;
     for (const int count : owners) {
         unowned = count == 0 ? unowned + 1 : 0;
         EXPECT_LE(count, 1);
-        EXPECT_LT(unowned, alignof(RuleText));
+        EXPECT_LT(unowned, alignof(RuleSpec));
     }
 }
 
@@ -67,7 +68,7 @@ TEST(Flags, AreConsistent)
 
 TEST(Flags, CompanyIsNamedByTheFlagThatLacksIt)
 {
-    RuleText text;
+    RuleSpec text;
     text.reorder_gap = "5";
     text.flow_seed = "7";
     const auto impairment = check_company(FlagKind::impairment, text);

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tests rules as JSON: keys, round trips, and the errors for JSON that is no rule.
 #include <nlohmann/json.hpp>
 
 #include "rule_test.h"
@@ -73,9 +75,9 @@ TEST(Json, DefaultsAreThoseOfTheFlags)
 }
 
 struct Change {
-    std::string pointer;  // what is set, as a JSON pointer
+    std::string pointer;  // to the changed value (a JSON pointer)
     std::string value;
-    std::string hint;  // in the error
+    std::string hint;  // part of the error
 };
 
 TEST(Json, Refuses)
@@ -161,7 +163,7 @@ TEST(Json, Refuses)
     expect_contains(rule_from_json(alone).error().message, "impairment.loss_threshold", "loss_percent alone");
 }
 
-// Strings that are no UTF-8 or hold control characters never get into a rule, so that dump() cannot throw.
+// Strings that are no UTF-8 or hold control characters never get into a rule, so dump() cannot throw.
 TEST(Json, RefusesBytesInsideStrings)
 {
     for (const std::string& bytes : {"\xff"s, "a\0b"s, "\x1b[2J"s, "\xed\xa0\x80"s}) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tests how netem's words become flags, and how the rest of netem is refused.
 #include "rule/netem.h"
 #include "rule/flags.h"
 #include "util/text.h"
@@ -14,8 +16,8 @@ namespace {
 
 using Fields = std::map<std::string, std::string>;
 
-// The flags that are given, without dashes.
-Fields fields_of(const RuleText& text)
+// The flags given in `text`, by name without dashes, with their values.
+Fields fields_of(const RuleSpec& text)
 {
     Fields fields;
     for (const Flag& flag : rule_flags())
@@ -26,7 +28,7 @@ Fields fields_of(const RuleText& text)
 
 void expect_words(const std::string& words, const Fields& expected)
 {
-    RuleText text;
+    RuleSpec text;
     const auto status = apply_netem(words, text);
     ASSERT_TRUE(status) << words << "\n" << status.error().message;
     EXPECT_EQ(fields_of(text), expected) << words;
@@ -34,7 +36,7 @@ void expect_words(const std::string& words, const Fields& expected)
 
 std::string refusal(const std::string& words)
 {
-    RuleText text;
+    RuleSpec text;
     const auto status = apply_netem(words, text);
     if (status) {
         ADD_FAILURE() << "not refused: " << words;
@@ -45,7 +47,7 @@ std::string refusal(const std::string& words)
     return status.error().message;
 }
 
-// The error starts with --netem and the place, and contains the hint.
+// Words that are refused: the error starts with "--netem: " and `place`, and contains `hint`.
 struct Refused {
     std::string words, place, hint;
 };
@@ -88,7 +90,7 @@ TEST(Netem, EveryWord)
 
 TEST(Netem, LeavesTheSelectorAlone)
 {
-    RuleText text;
+    RuleSpec text;
     text.name = "r";
     text.devices = {"eth0"};
     ASSERT_TRUE(apply_netem("delay 50ms loss 1% rate 1mbit", text));
@@ -100,7 +102,7 @@ TEST(Netem, LeavesTheSelectorAlone)
     EXPECT_EQ(rule->impairment.rate, 1'000'000U);
 }
 
-// As tc 6.1 takes them, but for prefixes that fit several keywords.
+// Headwind takes the abbreviations that tc 6.1 takes, except prefixes that fit several keywords.
 TEST(Netem, Abbreviations)
 {
     expect_words("del 10ms", {{"delay", "10ms"}});
@@ -376,7 +378,7 @@ TEST(Netem, RandomWordsAreRefusedOrTaken)
     int taken = 0;
     for (int i = 0; i < 200'000; ++i) {
         const std::string line = words.line();
-        RuleText text;
+        RuleSpec text;
         const auto status = apply_netem(line, text);
         if (status) {
             ++taken;

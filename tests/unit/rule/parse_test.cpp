@@ -1,4 +1,5 @@
-// Protocols, addresses, ports.
+// SPDX-License-Identifier: MIT
+// Tests how protocols, addresses and ports are parsed.
 #include <random>
 
 #include "rule_test.h"
@@ -130,7 +131,7 @@ TEST(Cidrs, RoundTrip)
                                random() % 65536 * (random() % 2), random() % 129);
         }
         auto parsed = parse_cidr(text);
-        if (!parsed) {  // host bits: the error offers the prefix
+        if (!parsed) {  // it has host bits: the error suggests the prefix
             const std::string& message = parsed.error().message;
             const std::size_t start = message.find("write ") + 6;
             text = message.substr(start, message.find(' ', start) - start);

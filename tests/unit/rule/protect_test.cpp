@@ -1,4 +1,5 @@
-// --protect: what is typed -> rules that leave it alone, by names of their own; and how records keep them.
+// SPDX-License-Identifier: MIT
+// --protect: its values become rules that pass the traffic and have names of their own; and how records keep them.
 #include "rule/protect.h"
 
 #include <gmock/gmock.h>
@@ -40,7 +41,7 @@ std::string refusal(const std::string& text)
 
 std::string said_of(const std::string& text)
 {
-    return sentence(protections({text}).front());
+    return describe_rule(protections({text}).front());
 }
 
 TEST(Protect, AnAddressIsTheOtherEndBothWays)
@@ -126,7 +127,7 @@ TEST(Protect, ItBeatsEveryPriority)
 
 TEST(Protect, GuardsOfOlderVersionsAreThoseOfSsh)
 {
-    RuleText text;
+    RuleSpec text;
     text.name = "ssh-10.0.0.2-4711";
     text.locals = {"10.0.0.1"};
     text.remotes = {"10.0.0.2"};

@@ -1,4 +1,5 @@
-// What holds for any rule, valid, mangled or damaged.
+// SPDX-License-Identifier: MIT
+// Properties of every rule, valid, mangled or damaged.
 #include <map>
 #include <random>
 
@@ -16,9 +17,9 @@ class RandomRules {
 public:
     explicit RandomRules(std::uint64_t seed) : random_(seed) {}
 
-    RuleText text()
+    RuleSpec text()
     {
-        RuleText text;
+        RuleSpec text;
         text.name = fmt::format("r{}", below(1000));
         fill(text.devices, {"eth0", "lo,wlan0", "br-1"});
         fill(text.cgroups, {"/a", "b/c", "/\xc3\xa4 b", "/d.slice/e\\x2d.scope,/f"});
@@ -59,8 +60,8 @@ public:
         return text;
     }
 
-    // One byte of one field changed, added or taken away.
-    void mangle(RuleText& text)
+    // Changes, adds or takes away one byte of one field.
+    void mangle(RuleSpec& text)
     {
         std::vector<std::string*> fields{&text.name};
         for (const Flag& flag : rule_flags()) {
@@ -86,7 +87,7 @@ public:
 private:
     std::string probability() { return format_probability({below((std::uint64_t{1} << 32) + 1)}); }
 
-    void fill_delay(RuleText& text)
+    void fill_delay(RuleSpec& text)
     {
         text.jitter = format_duration(below(max_delay / (1 + below(1000))));
         if (below(2) == 0) text.distribution = below(2) == 0 ? "uniform" : "normal";
@@ -94,7 +95,7 @@ private:
         if (text.reorder && below(2) == 0) text.reorder_gap = fmt::format("{}", 1 + below(std::uint64_t{1} << 31));
     }
 
-    void fill_ramp(RuleText& text)
+    void fill_ramp(RuleSpec& text)
     {
         text.duplicate.reset();
         text.repeat = below(2) == 0;
@@ -122,7 +123,7 @@ TEST(Properties, ValidRulesRoundTripThroughJson)
         const auto back = rule_from_json(json::parse(stored));
         ASSERT_TRUE(back) << stored << "\n" << back.error().message;
         ASSERT_EQ(*back, *rule) << stored;
-        ASSERT_TRUE(is_plain_text(sentence(*rule))) << stored;
+        ASSERT_TRUE(is_plain_text(describe_rule(*rule))) << stored;
     }
     EXPECT_GT(valid_rules, 3'000);
 }
@@ -136,22 +137,23 @@ TEST(Properties, TheWordsOfARuleMakeIt)
         if (!rule) continue;
         ++valid_rules;
         const auto again = make_rule(text_of(*rule));
-        ASSERT_TRUE(again) << sentence(*rule) << "\n" << again.error().message;
-        ASSERT_EQ(*again, *rule) << sentence(*rule);
-        ASSERT_EQ(change_rule(*rule, {}).value(), *rule) << sentence(*rule);
+        ASSERT_TRUE(again) << describe_rule(*rule) << "\n" << again.error().message;
+        ASSERT_EQ(*again, *rule) << describe_rule(*rule);
+        ASSERT_EQ(change_rule(*rule, {}).value(), *rule) << describe_rule(*rule);
     }
     EXPECT_GT(valid_rules, 3'000);
 }
 
-// Those that are not the default.
-RuleText words_of(const Rule& rule)
+// The RuleSpec of `rule`, without a distribution that is the default.
+RuleSpec words_of(const Rule& rule)
 {
-    RuleText text = text_of(rule);
+    RuleSpec text = text_of(rule);
     if (text.distribution == "uniform") text.distribution.reset();
     return text;
 }
 
-// With what leaves with it, and nothing else; some rules are none without it, and say so.
+// `off` takes away the flag and those that leave with it, and nothing else, or is refused where that leaves no valid
+// rule.
 TEST(Properties, OffTakesAFlagAway)
 {
     RandomRules rules(5);
@@ -159,10 +161,10 @@ TEST(Properties, OffTakesAFlagAway)
     for (int i = 0; i < 20'000; ++i) {
         const auto rule = make_rule(rules.text());
         if (!rule) continue;
-        const RuleText before = words_of(*rule);
+        const RuleSpec before = words_of(*rule);
         for (const Flag& flag : rule_flags()) {
             if (flag.off.empty() || !is_given(flag, before)) continue;
-            RuleText given;
+            RuleSpec given;
             give(flag.name, std::string(flag.off), given);
             const auto changed = change_rule(*rule, given);
             if (!changed) {
@@ -170,14 +172,14 @@ TEST(Properties, OffTakesAFlagAway)
                 continue;
             }
             ++taken[flag.name];
-            const RuleText after = words_of(*changed);
+            const RuleSpec after = words_of(*changed);
             for (const Flag& other : rule_flags()) {
-                if (before.flap && other.name == "--partition") continue;  // nothing but --flap: a partition
+                if (before.flap && other.name == "--partition") continue;  // --flap alone implies --partition
                 const bool leaves = other.leaves_with_needs && flag.member == decltype(flag.member){other.needs};
                 const bool goes =
                     other.name == flag.name || leaves || (flag.name == "--ramp" && other.name == "--repeat");
                 ASSERT_EQ(is_given(other, after), is_given(other, before) && !goes)
-                    << flag.name << " " << other.name << ": " << sentence(*rule);
+                    << flag.name << " " << other.name << ": " << describe_rule(*rule);
             }
         }
     }
@@ -191,7 +193,7 @@ TEST(Properties, ArbitraryBytesNeverEscape)
 {
     RandomRules rules(8);
     for (int i = 0; i < 30'000; ++i) {
-        RuleText text = rules.text();
+        RuleSpec text = rules.text();
         for (std::uint64_t edits = rules.below(4); edits > 0; --edits) rules.mangle(text);
         const auto rule = make_rule(text);
         if (!rule) {
@@ -202,7 +204,7 @@ TEST(Properties, ArbitraryBytesNeverEscape)
         const auto back = rule_from_json(json::parse(to_json(*rule).dump()));
         ASSERT_TRUE(back) << back.error().message;
         ASSERT_EQ(*back, *rule);
-        ASSERT_TRUE(is_plain_text(sentence(*rule)));
+        ASSERT_TRUE(is_plain_text(describe_rule(*rule)));
     }
 }
 

@@ -1,4 +1,5 @@
-// The factory: what it makes, and what it refuses.
+// SPDX-License-Identifier: MIT
+// Tests make_rule(): the rules that it makes, and the errors for the rest.
 #include "rule_test.h"
 
 namespace headwind::rule_test::rule_test {
@@ -9,11 +10,7 @@ using namespace std::string_literals;
 TEST(MakeRule, EverythingAtOnce)
 {
     const Rule rule = valid(
-        "--name slow-db --dev eth0,lo --dev eth0 --cgroup /a/b,c --proto tcp,UDP,6 "
-        "--local-port 1024-2047 --remote-port 443 --remote-port 80 "
-        "--local 192.0.2.1 --remote 10.0.0.0/8,10.0.0.0/8 --remote 2001:db8::/32 "
-        "--delay 50ms --jitter 5ms --distribution normal --loss 10% --corrupt 50% --duplicate 25% --reorder 100% "
-        "--reorder-gap 5 --rate 1mbit --queue 64kb --reject icmp --direction out --priority -7");
+        "--name slow-db --dev eth0,lo --dev eth0 --cgroup /a/b,c --proto tcp,UDP,6 --local-port 1024-2047 --remote-port 443 --remote-port 80 --local 192.0.2.1 --remote 10.0.0.0/8,10.0.0.0/8 --remote 2001:db8::/32 --delay 50ms --jitter 5ms --distribution normal --loss 10% --corrupt 50% --duplicate 25% --reorder 100% --reorder-gap 5 --rate 1mbit --queue 64kb --reject icmp --direction out --priority -7");
     EXPECT_EQ(rule.name, "slow-db");
     EXPECT_EQ(rule.selector.devices, (Arguments{"eth0", "lo"}));
     EXPECT_EQ(rule.selector.cgroups, (Arguments{"/a/b", "c"}));
@@ -153,8 +150,7 @@ TEST(MakeRule, RefusesImpairments)
         {split("--loss 120%"), "--loss 120%", "above 100%"},
         {split("--loss nan%"), "--loss nan%", "write 10%"},
         {split("--rate 10mbps"), "--rate 10mbps",
-         "mbps is bytes per second in tc and bits elsewhere: "
-         "write 10mbit (bits) or 80mbit (if you meant bytes)"},
+         "mbps is bytes per second in tc and bits elsewhere: write 10mbit (bits) or 80mbit (if you meant bytes)"},
         {split("--rate 7bit"), "--rate 7bit", "write 8bit or more"},
         {split("--rate 0"), "--rate 0", "needs a unit"},
         {split("--loss 1% --queue 50ms"), "--queue 50ms", "add --rate 10mbit"},
@@ -191,7 +187,7 @@ TEST(MakeRule, RefusesJitterAndReorder)
         {split("--delay 4293s --jitter 1s --rate 1mbit --queue 1ms"),
          "--delay 4293s --jitter 1s --rate 1mbit --queue 1ms", "plus the delay exceeds 4294s: use a shorter queue"},
         {split("--delay 50ms --distribution normal"), "--distribution normal",
-         "it is the law of the jitter: add --jitter 10ms"},
+         "it is the distribution of the jitter: add --jitter 10ms"},
         {split("--delay 50ms --jitter 5ms --distribution pareto"), "--distribution pareto",
          "unknown distribution: write uniform or normal"},
         {{"--delay", "50ms", "--jitter", "5ms", "--distribution", ""},
@@ -233,10 +229,10 @@ TEST(MakeRule, RefusesCorruptDuplicateAndReject)
     });
 }
 
-// The grammar of the words is netem_test.cpp's.
+// The grammar of netem's words is tested in netem_test.cpp.
 TEST(MakeRule, NetemsWordsStandForFlags)
 {
-    RuleText words = text_of({"--netem", "delay 50ms loss 1%", "--port", "80", "--priority", "3"});
+    RuleSpec words = text_of({"--netem", "delay 50ms loss 1%", "--port", "80", "--priority", "3"});
     const auto rule = make_rule(words);
     ASSERT_TRUE(rule) << rule.error().message;
     EXPECT_EQ(*rule, valid("--delay 50ms --loss 1% --port 80 --priority 3"));

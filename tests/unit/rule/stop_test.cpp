@@ -1,4 +1,5 @@
-// --max-share and --stop-if: what they accept, say, keep and give up.
+// SPDX-License-Identifier: MIT
+// --max-share and --stop-if: the values they accept, their descriptions, changes, and the reasons of a stop.
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -34,11 +35,11 @@ TEST(RuleStop, Refused)
 
 TEST(RuleStop, IsInTheSentence)
 {
-    EXPECT_EQ(sentence(valid("--dev eth0 --loss 1% --max-share 20%")),
+    EXPECT_EQ(describe_rule(valid("--dev eth0 --loss 1% --max-share 20%")),
               "all packets sent through eth0: loss 1%, as long as that is at most 20% of a hook's packets in a minute");
-    SentenceContext context;
+    DescribeContext context;
     context.lease = check_lease;
-    EXPECT_EQ(sentence(valid("--dev eth0 --loss 1% --stop-if true"), context),
+    EXPECT_EQ(describe_rule(valid("--dev eth0 --loss 1% --stop-if true"), context),
               "all packets sent through eth0: loss 1%, as long as `true` succeeds");
 }
 
@@ -65,7 +66,7 @@ TEST(RuleStop, StaysUnlessTakenAway)
               valid("--loss 1% --max-share 20% --stop-if false"));
 }
 
-// XDP knows no hook's packets.
+// XDP does not count the packets of a hook, so it cannot know a share of them.
 TEST(RuleStop, OfAShareIsNotForXdp)
 {
     EXPECT_TRUE(is_for_xdp(valid("--direction in --partition --stop-if true")));
@@ -83,7 +84,7 @@ TEST(RuleStop, SaysWhy)
     EXPECT_EQ(describe(stop, valid("--loss 1% --max-share 20%")),
               "it matched 812 of 3000 packets of a hook in one minute, more than 20%");
     stop.cause = HW_STOP_CHECK;
-    std::fill(std::begin(stop.words), std::end(stop.words), '\x1b');  // no end, and not for a terminal
+    std::fill(std::begin(stop.words), std::end(stop.words), '\x1b');  // no NUL at the end, and unsafe on a terminal
     expect_contains(describe(stop, valid("--loss 1% --stop-if true")), "its --stop-if failed: \\x1b\\x1b", "");
 }
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Tests how rules are compiled into entries, shapes and impairments, and how they rank.
 #include "ruleset/compile.h"
 
 #include <arpa/inet.h>
@@ -17,17 +19,17 @@ namespace {
 
 constexpr std::uint64_t ms = 1'000'000;
 
-RuleText partition()
+RuleSpec partition()
 {
-    RuleText text;
+    RuleSpec text;
     text.name = "r";
     text.partition = true;
     return text;
 }
 
-RuleText limited(const std::string& rate, std::optional<std::string> queue = {}, std::optional<std::string> delay = {})
+RuleSpec limited(const std::string& rate, std::optional<std::string> queue = {}, std::optional<std::string> delay = {})
 {
-    RuleText text;
+    RuleSpec text;
     text.name = "r";
     text.rate = rate;
     text.queue = std::move(queue);
@@ -35,28 +37,28 @@ RuleText limited(const std::string& rate, std::optional<std::string> queue = {},
     return text;
 }
 
-Rule valid(const RuleText& text)
+Rule valid(const RuleSpec& text)
 {
     const auto rule = make_rule(text);
     EXPECT_TRUE(rule) << (rule ? "" : rule.error().message);
     return rule ? *rule : Rule{};
 }
 
-std::vector<SelectorEntry> entries_of(const RuleText& text, const Resolved& resolved = {})
+std::vector<SelectorEntry> entries_of(const RuleSpec& text, const Resolved& resolved = {})
 {
     const auto entries = compile_selector(valid(text), resolved);
     EXPECT_TRUE(entries) << (entries ? "" : entries.error().message);
     return entries ? *entries : std::vector<SelectorEntry>{};
 }
 
-SelectorEntry only_entry(const RuleText& text, const Resolved& resolved = {})
+SelectorEntry only_entry(const RuleSpec& text, const Resolved& resolved = {})
 {
     const auto entries = entries_of(text, resolved);
     EXPECT_EQ(entries.size(), 1U);
     return entries.empty() ? SelectorEntry{} : entries.front();
 }
 
-unsigned bits_fixed(const RuleText& text, const Resolved& resolved = {})
+unsigned bits_fixed(const RuleSpec& text, const Resolved& resolved = {})
 {
     return specificity(entries_of(text, resolved));
 }
@@ -75,7 +77,7 @@ std::vector<std::string> addresses(unsigned count)
     return out;
 }
 
-hw_impairment impairment_of(const RuleText& text)
+hw_impairment impairment_of(const RuleSpec& text)
 {
     return compile_impairment(valid(text).impairment);
 }
@@ -298,9 +300,9 @@ TEST(Entries, BothEndsOfAPortCount)
 
 // ---- impairments ----
 
-RuleText lossy(const std::string& probability)
+RuleSpec lossy(const std::string& probability)
 {
-    RuleText text;
+    RuleSpec text;
     text.name = "r";
     text.loss = probability;
     return text;
@@ -330,7 +332,7 @@ TEST(Impairments, Flags)
     EXPECT_EQ(impairment_of(text).flags, 0U);
     text.distribution = "normal";
     EXPECT_EQ(impairment_of(text).flags, HW_JITTER_NORMAL);
-    RuleText pass;
+    RuleSpec pass;
     pass.name = "r";
     pass.pass = true;
     EXPECT_EQ(impairment_of(pass).flags, HW_PASS);

@@ -1,4 +1,5 @@
-// --xdp: which rules XDP can decide, which drivers, what doctor says.
+// SPDX-License-Identifier: MIT
+// --xdp: the rules that XDP can decide, the drivers it is used with, and the report of doctor.
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,5 @@
-// Probabilities and sizes.
+// SPDX-License-Identifier: MIT
+// Tests how probabilities and sizes are parsed and formatted.
 #include <algorithm>
 
 #include "units_test.h"
@@ -101,7 +102,7 @@ TEST(Probability, RoundTrips)
     }
 }
 
-// What a user types with up to six decimals comes back as typed.
+// A probability typed with up to six decimals is formatted as it was typed.
 TEST(Probability, KeepsShortDecimals)
 {
     std::mt19937_64 random(4);

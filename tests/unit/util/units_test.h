@@ -1,4 +1,5 @@
-// What the tests of the units share: texts that are taken or refused, and random values.
+// SPDX-License-Identifier: MIT
+// Shared by the tests of units: texts that are accepted or refused, and random values.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,7 @@ struct Accepted {
     std::uint64_t value;
 };
 
-// `hint` must appear in the error: the reason, and what would be right.
+// A text that is refused. `hint` must appear in the error: the reason, and what would be right.
 struct Refused {
     std::string text;
     std::string hint;
@@ -63,7 +64,7 @@ void expect_refused(Result<T> (*parse)(std::string_view), const std::vector<Refu
     }
 }
 
-// What no parser takes, with `unit` where one belongs.
+// Texts that every parser refuses, with `unit` where a unit belongs.
 inline std::vector<Refused> junk(const std::string& unit)
 {
     using namespace std::string_literals;
@@ -101,7 +102,7 @@ inline std::vector<Refused> junk(const std::string& unit)
     };
 }
 
-// Values of every magnitude.
+// A random value; all magnitudes are equally likely.
 inline std::uint64_t any_magnitude(std::mt19937_64& random)
 {
     return random() >> (random() % 64);

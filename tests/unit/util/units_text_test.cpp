@@ -1,4 +1,5 @@
-// Text that may be printed; and arbitrary bytes, which no parser minds.
+// SPDX-License-Identifier: MIT
+// Tests which text may be printed, and that parsers survive arbitrary bytes.
 #include "units_test.h"
 
 namespace headwind::units_test::units_text_test {
@@ -65,7 +66,7 @@ TEST(Text, Harmless)
 
 // ---- arbitrary bytes ----
 
-// Valid texts with bytes changed, cut, doubled; and plain noise.
+// A valid text with some bytes changed, removed or inserted, or plain noise.
 std::string mangled(std::mt19937_64& random)
 {
     static const std::vector<std::string> seeds{"250ms",

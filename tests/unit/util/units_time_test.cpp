@@ -1,4 +1,5 @@
-// Durations and rates.
+// SPDX-License-Identifier: MIT
+// Tests how durations and rates are parsed and formatted.
 #include <algorithm>
 
 #include "units_test.h"
@@ -148,8 +149,7 @@ TEST(Rate, Refuses)
             {"1000", "needs a unit: write 1000bit or 1000kbit"},
             {"0", "needs a unit"},
             {"10mbps",
-             "mbps is bytes per second in tc and bits elsewhere: write 10mbit (bits) or 80mbit (if you meant "
-             "bytes)"},
+             "mbps is bytes per second in tc and bits elsewhere: write 10mbit (bits) or 80mbit (if you meant bytes)"},
             {"10Mbps", "Mbps is bytes per second in tc"},
             {"64kbps", "write 64kbit (bits) or 512kbit (if you meant bytes)"},
             {"125mbps", "write 125mbit (bits) or 1gbit (if you meant bytes)"},

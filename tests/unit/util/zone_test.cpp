@@ -1,4 +1,5 @@
-// Time zones and hours: the file against the C library, the datapath's arithmetic against both.
+// SPDX-License-Identifier: MIT
+// Time zones and hours: zone files against the C library, and the datapath's arithmetic against both.
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,8 +23,9 @@ using testing::HasSubstr;
 
 constexpr std::int64_t hour = 3600, day = 24 * hour;
 constexpr std::int64_t july = 1'782'864'000;  // 2026-07-01 00:00 UTC
-constexpr std::int64_t ahead = 37;            // TAI
-// North, south, a half hour, no change of the clock, summer time that is not an hour, a rule with times beyond the day.
+constexpr std::int64_t ahead = 37;            // seconds of TAI ahead of UTC
+// Zones of north and south, with half hours, without changes of the clock, with summer time that is not an hour, and
+// with a rule whose times are beyond the day.
 const std::vector<std::string> zones{"Europe/Berlin", "America/New_York",    "Australia/Sydney", "Asia/Kolkata",
                                      "Etc/UTC",       "Australia/Lord_Howe", "Asia/Gaza",        "America/Sao_Paulo"};
 
@@ -40,7 +42,7 @@ Zone zone_of(const std::string& name, std::int64_t now = july)
     return zone.value_or(Zone{});
 }
 
-// $TZ as long as this lives.
+// Sets $TZ as long as this lives.
 class InZone {
 public:
     explicit InZone(const std::string& name) : before_(getenv("TZ") != nullptr ? getenv("TZ") : "")
@@ -71,7 +73,7 @@ tm local(std::int64_t at)
     return out;
 }
 
-// ---- the file ----
+// ---- zone files ----
 
 TEST(Zones, AreAsTheCLibraryHasThem)
 {
@@ -83,7 +85,7 @@ TEST(Zones, AreAsTheCLibraryHasThem)
     }
 }
 
-// The rule that stands for the years without end, alone: a zone file may have little else.
+// A zone file with nothing but `rule`, the rule for all years after the last change: a zone file may have little else.
 std::string slim(const std::string& rule)
 {
     return test::zone_file(0, {}, rule);
@@ -103,7 +105,8 @@ TEST(Zones, TheRuleAtTheEndIsAsTheCLibraryHasIt)
     }
 }
 
-// RFC 8536 has it so. (The C library has winter time for some hours of New Year's Day.)
+// RFC 8536 says that this rule means summer time for ever. (The C library has winter time for some hours of New Year's
+// Day.)
 TEST(Zones, SummerTimeMayNeverEnd)
 {
     const auto zone = parse_zone(slim("EST5EDT,0/0,J365/25"), july);
@@ -136,7 +139,7 @@ bool in_force(const Hours& hours, const tm& now)
     return (begins(monday_based) && second >= hours.from) || (begins(monday_based - 1) && second + 86400 < hours.to);
 }
 
-// From before one change of the clocks until after the next, with what the loader knew at the begin: half a year.
+// Half a year, from before one change of the clocks until after the next, with what the loader knew at its beginning.
 TEST(Hours, AreThoseOfTheLocalClockAcrossItsNextChange)
 {
     const auto lines = {"--between 09:00-17:00",
@@ -202,11 +205,11 @@ TEST(Hours, AFixedZoneNeverTurns)
     const auto clock = local_clock(zone_of("Asia/Kolkata"), july, ahead);
     EXPECT_EQ(clock.turn, ~std::uint64_t{0});
     EXPECT_EQ(clock.shift, clock.shift_after);
-    // 2026-07-01, a Wednesday, 05:30
+    // 05:30 on 2026-07-01, a Wednesday
     EXPECT_EQ((static_cast<std::uint64_t>(july + ahead) + clock.shift) % HW_WEEK, 2 * 86400 + 5 * 3600 + 1800U);
 }
 
-// ---- the words ----
+// ---- hours as text ----
 
 TEST(HoursWords, AreReadAndWritten)
 {

@@ -1,4 +1,5 @@
-// The judge of `headwind verify` on made-up samples: right ones pass, wrong ones are found out.
+// SPDX-License-Identifier: MIT
+// Tests the judge of `headwind verify` on made-up samples: right ones pass, wrong ones are found out.
 #include "verify/judge.h"
 
 #include <algorithm>
@@ -19,10 +20,10 @@ Probability share(double p)
     return {static_cast<std::uint64_t>(std::llround(p * 4294967296.0))};
 }
 
-// A path with an implementation of its own, which may do otherwise than is asked.
+// A made-up path, whose impairment may differ from the one that was asked for.
 struct Path {
     Impairment does;
-    bool finds_damage = true;  // the receiver's checksum
+    bool finds_damage = true;  // by the receiver's checksum
     std::uint32_t packets = 4000;
     std::int64_t spacing = 1 * ms;
     std::mt19937_64 random{7};
@@ -75,7 +76,7 @@ Samples samples_of(Path path)
     return out;
 }
 
-// The rows that are off, in one line.
+// The names of the rows that are off, in one line.
 std::string off(const Impairment& asked, const Samples& samples)
 {
     std::string out;
@@ -91,12 +92,12 @@ std::string off(const Impairment& asked, const Impairment& does)
     return off(asked, samples_of(path));
 }
 
-Impairment with_delay(std::int64_t delay, std::int64_t jitter = 0, Distribution law = Distribution::uniform)
+Impairment with_delay(std::int64_t delay, std::int64_t jitter = 0, Distribution distribution = Distribution::uniform)
 {
     Impairment out;
     out.delay = static_cast<std::uint64_t>(delay);
     out.jitter = static_cast<std::uint64_t>(jitter);
-    out.distribution = law;
+    out.distribution = distribution;
     return out;
 }
 
@@ -131,7 +132,7 @@ TEST(Verify, Delay)
     EXPECT_EQ(off(with_delay(100 * ms), with_delay(102 * ms)), "delay");
     EXPECT_EQ(off(with_delay(100 * ms), with_delay(98 * ms)), "delay");
     EXPECT_EQ(off(with_delay(1 * ms), with_delay(2 * ms)), "delay");
-    // Nobody asked for the jitter: packets overtake.
+    // With jitter that was not asked for, packets overtake each other.
     EXPECT_EQ(off(with_delay(100 * ms), with_delay(100 * ms, 10 * ms)), "out of order");
 }
 
@@ -139,19 +140,19 @@ TEST(Verify, UniformJitter)
 {
     const auto asked = with_delay(50 * ms, 10 * ms);
     EXPECT_EQ(off(asked, asked), "");
-    EXPECT_EQ(off(asked, with_delay(50 * ms, 11 * ms)), "jitter, law (uniform)");
-    EXPECT_EQ(off(asked, with_delay(50 * ms)), "jitter, law (uniform)");
-    EXPECT_EQ(off(asked, with_delay(53 * ms, 10 * ms)), "delay, law (uniform)");
-    // The same standard deviation.
-    EXPECT_EQ(off(asked, with_delay(50 * ms, 5'773'503, Distribution::normal)), "law (uniform)");
+    EXPECT_EQ(off(asked, with_delay(50 * ms, 11 * ms)), "jitter, distribution (uniform)");
+    EXPECT_EQ(off(asked, with_delay(50 * ms)), "jitter, distribution (uniform)");
+    EXPECT_EQ(off(asked, with_delay(53 * ms, 10 * ms)), "delay, distribution (uniform)");
+    // A normal distribution with the same standard deviation.
+    EXPECT_EQ(off(asked, with_delay(50 * ms, 5'773'503, Distribution::normal)), "distribution (uniform)");
 }
 
 TEST(Verify, NormalJitter)
 {
     const auto asked = with_delay(50 * ms, 10 * ms, Distribution::normal);
     EXPECT_EQ(off(asked, asked), "");
-    EXPECT_EQ(off(asked, with_delay(50 * ms, 17'320'508)), "law (normal)");
-    EXPECT_EQ(off(asked, with_delay(50 * ms, 12 * ms, Distribution::normal)), "jitter, law (normal)");
+    EXPECT_EQ(off(asked, with_delay(50 * ms, 17'320'508)), "distribution (normal)");
+    EXPECT_EQ(off(asked, with_delay(50 * ms, 12 * ms, Distribution::normal)), "jitter, distribution (normal)");
 }
 
 TEST(Verify, NormalJitterThatIsCutAtNoDelay)
@@ -184,7 +185,7 @@ TEST(Verify, Corruption)
     path.does.corrupt = asked.corrupt;
     path.finds_damage = false;
     EXPECT_NE(off(asked, samples_of(path)).find("damaged, read"), std::string::npos);
-    path.does = with_loss(0.01);  // missing, but not damaged
+    path.does = with_loss(0.01);  // packets are missing, but none is damaged
     EXPECT_EQ(off(asked, samples_of(path)), "loss, corruption, damaged, found");
 }
 
@@ -216,7 +217,7 @@ TEST(Verify, Reordering)
     EXPECT_EQ(off(asked, does), "");
 }
 
-// Each fifth packet: 2 of 10 and nothing else.
+// With a gap of 5 and a probability of 1 each fifth packet is early: exactly 200 of 1000.
 TEST(Verify, GapsAreCountedExactly)
 {
     EXPECT_GT(early_p_value(200, 1000, 1, 5), 0.5);
@@ -236,7 +237,7 @@ TEST(Verify, CountsWhatWasOvertaken)
     EXPECT_EQ(count_reordered({}), 0U);
 }
 
-// The closed form: a held packet is overtaken if one of the k behind it goes early.
+// Compared with the closed form: a held packet is overtaken if one of the k packets behind it goes early.
 TEST(Verify, ExpectedReordering)
 {
     auto impairment = with_delay(10'500'000);

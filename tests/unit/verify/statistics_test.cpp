@@ -1,4 +1,5 @@
-// Reference values: exact rational arithmetic (binomial), closed forms (chi-square with even degrees, or one).
+// SPDX-License-Identifier: MIT
+// Tests statistics against exact rational arithmetic (binomial) and closed forms (chi-square with 1 or even degrees).
 #include "verify/statistics.h"
 
 #include <cmath>
@@ -14,7 +15,7 @@ void expect_close(double value, double expected, double relative = 1e-9)
     EXPECT_NEAR(value, expected, std::abs(expected) * relative);
 }
 
-double uniform_law(double x)
+double uniform_cdf(double x)
 {
     return std::clamp(x, 0.0, 1.0);
 }
@@ -22,9 +23,9 @@ double uniform_law(double x)
 std::vector<std::uint64_t> geometric_gaps(double p, std::size_t count, unsigned seed)
 {
     std::mt19937_64 random(seed);
-    std::geometric_distribution<std::uint64_t> law(p);
+    std::geometric_distribution<std::uint64_t> distribution(p);
     std::vector<std::uint64_t> gaps(count);
-    for (auto& gap : gaps) gap = law(random) + 1;
+    for (auto& gap : gaps) gap = distribution(random) + 1;
     return gaps;
 }
 
@@ -49,7 +50,8 @@ TEST(Statistics, BinomialOfCertainties)
 
 TEST(Statistics, BinomialOfAMillion)
 {
-    // Against the normal law with continuity correction, which has no skew: off by some 4% at 3 sigma.
+    // The reference is the normal distribution with continuity correction, which has no skew: off by some 4% at 3
+    // sigma.
     const double sd = std::sqrt(1e6 * 0.01 * 0.99);
     for (const double z : {1.0, 2.0, 3.0}) {
         const auto above = static_cast<std::uint64_t>(10'000 + z * sd);
@@ -107,7 +109,7 @@ TEST(Statistics, ChiSquarePValues)
 
 TEST(Statistics, ChiSquareTestPoolsSmallBins)
 {
-    // 10 + 4 + 1 + 1: the last three are one bin, of 6 expected; (12-10)²/10 + (4-6)²/6, one degree of freedom.
+    // The last three of the expected 10 + 4 + 1 + 1 become one bin of 6: (12-10)²/10 + (4-6)²/6, one degree of freedom.
     expect_close(chi_square_test({12, 2, 1, 1}, {10, 4, 1, 1}), chi_square_p_value(0.4 + 4.0 / 6, 1));
     EXPECT_THROW(chi_square_test({1, 2}, {1, 2}), std::invalid_argument);
     EXPECT_THROW(chi_square_test({10}, {10}), std::invalid_argument);
@@ -119,11 +121,11 @@ TEST(Statistics, GeometricGaps)
     EXPECT_GT(geometric_p_value(geometric_gaps(0.1, 20'000, 1), 0.1), 1e-6);
     EXPECT_GT(geometric_p_value(geometric_gaps(0.5, 20'000, 2), 0.5), 1e-6);
     EXPECT_LT(geometric_p_value(geometric_gaps(0.11, 20'000, 3), 0.1), 1e-6);
-    EXPECT_LT(geometric_p_value(std::vector<std::uint64_t>(20'000, 10), 0.1), 1e-6);  // the right mean, no chance
+    EXPECT_LT(geometric_p_value(std::vector<std::uint64_t>(20'000, 10), 0.1), 1e-6);  // the right mean, but not random
     EXPECT_DOUBLE_EQ(geometric_p_value({1, 0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 0.1), 0);
 }
 
-// The p-values of samples that obey the law are uniform themselves.
+// The p-values of samples that obey the distribution are uniform themselves.
 TEST(Statistics, PValuesAreCalibrated)
 {
     std::vector<double> gaps, distances;
@@ -133,18 +135,18 @@ TEST(Statistics, PValuesAreCalibrated)
         gaps.push_back(geometric_p_value(geometric_gaps(0.2, 2'000, 100 + i), 0.2));
         std::vector<double> sample(1'000);
         for (auto& value : sample) value = uniform(random);
-        distances.push_back(ks_p_value(ks_distance(sample, uniform_law), 1'000));
+        distances.push_back(ks_p_value(ks_distance(sample, uniform_cdf), 1'000));
     }
-    EXPECT_GT(ks_p_value(ks_distance(gaps, uniform_law), 500), 1e-4);
-    EXPECT_GT(ks_p_value(ks_distance(distances, uniform_law), 500), 1e-4);
+    EXPECT_GT(ks_p_value(ks_distance(gaps, uniform_cdf), 500), 1e-4);
+    EXPECT_GT(ks_p_value(ks_distance(distances, uniform_cdf), 500), 1e-4);
 }
 
 TEST(Statistics, KolmogorovSmirnov)
 {
-    EXPECT_DOUBLE_EQ(ks_distance({0.5}, uniform_law), 0.5);
-    EXPECT_NEAR(ks_distance({0.1, 0.2, 0.9}, uniform_law), 2.0 / 3 - 0.2, 1e-15);
-    EXPECT_NEAR(ks_distance({0.9}, uniform_law), 0.9, 1e-15);
-    EXPECT_NEAR(ks_p_value(0.0157, 20'000), 1e-4, 1e-5);  // tables: 0.0157 at alpha 1e-4
+    EXPECT_DOUBLE_EQ(ks_distance({0.5}, uniform_cdf), 0.5);
+    EXPECT_NEAR(ks_distance({0.1, 0.2, 0.9}, uniform_cdf), 2.0 / 3 - 0.2, 1e-15);
+    EXPECT_NEAR(ks_distance({0.9}, uniform_cdf), 0.9, 1e-15);
+    EXPECT_NEAR(ks_p_value(0.0157, 20'000), 1e-4, 1e-5);  // 0.0157 at alpha 1e-4, from tables
     EXPECT_NEAR(ks_p_value(1.3581 / 100, 10'000), 0.05, 5e-4);
     EXPECT_DOUBLE_EQ(ks_p_value(0, 100), 1);
     EXPECT_LT(ks_p_value(0.1, 20'000), 1e-100);

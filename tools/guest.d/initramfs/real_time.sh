@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=dash disable=SC2154  # the variables are those of /settings
 # The root in real time: the host's, read-only over 9p, below an overlay in the guest's memory. Sourced by init.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=dash disable=SC2154  # the variables are those of /run/guest/ports
 # Runs the command with its output going to the host, then tells its exit status and stops the guest. Init becomes this.
 b=/run/guest/busybox

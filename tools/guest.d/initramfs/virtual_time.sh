@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=dash disable=SC2154  # the variables are those of /settings
 # The root in virtual time: /memory, which waits for no host. Sourced by init.
 

@@ -1,4 +1,6 @@
-#include "engine/guards.h"
+// SPDX-License-Identifier: MIT
+// Compares the SSH connections here with the rules, and plans guards to add and to remove.
+#include "engine/ssh_guard.h"
 
 #include <algorithm>
 #include <fstream>
@@ -12,18 +14,18 @@ namespace {
 
 constexpr const char* guard_owner = "headwind";
 
-// Those that impair, of the plan.
+// The rules that the plan adds, without guards.
 std::vector<const Rule*> fresh_rules(const Plan& plan)
 {
     std::vector<const Rule*> out;
-    for (const auto& record : plan.fresh)
+    for (const auto& record : plan.add)
         if (record.guard == Guard::no) out.push_back(&record.rule);
     return out;
 }
 
 using Ports = std::set<std::pair<unsigned, unsigned>>;
 
-// Ports of this namespace's established TCP connections, local and remote, as guards have them.
+// The ports of this namespace's established TCP connections: pairs of local and remote, as in guards.
 Ports all_established_ports()
 {
     Ports out;
@@ -45,8 +47,8 @@ bool any_names(const std::vector<const Rule*>& rules, const SshConnection& conne
     return std::any_of(rules.begin(), rules.end(), [&](const Rule* rule) { return names(*rule, connection); });
 }
 
-// A rule in force names it. Read are those that name a local port.
-Result<bool> is_named(const Session& session, const SshConnection& connection)
+// Whether a rule in force names the connection. Only descriptions of rules that name a local port are read.
+Result<bool> is_named(const WriteSession& session, const SshConnection& connection)
 {
     for (const auto& rule : session.rules) {
         if (!(rule->flags & HW_INDEX_PORT) || is_guard(rule)) continue;
@@ -56,9 +58,9 @@ Result<bool> is_named(const Session& session, const SshConnection& connection)
     return false;
 }
 
-// Of the caller's connections, each that a fresh rule could befall or has been spared already, and none names. In tmux,
-// one that its server was started on may have ended long ago.
-Result<std::vector<Rule>> guards_for(const Session& session, const std::vector<const Rule*>& fresh,
+// Guards for those of the caller's connections that an added rule could befall or that have a guard already, unless a
+// rule names them. In tmux, the connection that the server was started on may have ended long ago: it gets none.
+Result<std::vector<Rule>> guards_for(const WriteSession& session, const std::vector<const Rule*>& fresh,
                                      const Ports& established)
 {
     HW_TRY(const auto connections, ssh_connections_here());
@@ -78,7 +80,7 @@ Result<std::vector<Rule>> guards_for(const Session& session, const std::vector<c
     return out;
 }
 
-// The connection of a guard, which others may have typed on.
+// The connection that a guard spares, which may be somebody else's.
 SshConnection connection_of(const Rule& guard)
 {
     const auto& selector = guard.selector;
@@ -91,8 +93,9 @@ bool has(const std::vector<Rule>& rules, const std::string& name)
     return std::any_of(rules.begin(), rules.end(), [&name](const Rule& rule) { return rule.name == name; });
 }
 
-// Guards of SSH connections that are there and not wanted: others' stay until a rule names them or they have ended.
-Result<std::vector<RuleRecord>> obsolete_guards(const Session& session, const std::vector<const Rule*>& fresh,
+// The SSH guards in force that are to go. Guards of others' connections stay until a rule names the connection or it
+// has ended.
+Result<std::vector<RuleRecord>> obsolete_guards(const WriteSession& session, const std::vector<const Rule*>& fresh,
                                                 const std::vector<Rule>& wanted, const Ports& established)
 {
     std::vector<RuleRecord> out;
@@ -111,8 +114,8 @@ struct Taken {
     bool pending;
 };
 
-// The names that are taken, of those of `wanted`.
-std::map<std::string, Taken> taken_names(const Session& session, const Plan& plan, const std::vector<Rule>& wanted)
+// The names that are taken: by rules in force, as far as `wanted` has them, and by rules that the plan adds.
+std::map<std::string, Taken> taken_names(const WriteSession& session, const Plan& plan, const std::vector<Rule>& wanted)
 {
     std::map<std::string, Taken> out;
     std::vector<std::string> names;
@@ -123,22 +126,22 @@ std::map<std::string, Taken> taken_names(const Session& session, const Plan& pla
                                                           : Guard::no;
         out[name] = {guard, is_pending(rule, boottime_ns())};
     }
-    for (const auto& record : plan.fresh) out[record.rule.name] = {record.guard, record.pending != 0};
+    for (const auto& record : plan.add) out[record.rule.name] = {record.guard, record.pending != 0};
     return out;
 }
 
-// Those that are not there yet.
-Status add_guards(const Session& session, Guard kind, const std::vector<Rule>& wanted, Plan& plan)
+// Adds the guards in `wanted` that are not there yet to the plan.
+Status add_guards(const WriteSession& session, Guard kind, const std::vector<Rule>& wanted, Plan& plan)
 {
     if (wanted.empty()) return {};
     auto taken = taken_names(session, plan, wanted);
     for (const auto& rule : wanted) {
         const auto there = taken.find(rule.name);
         if (there != taken.end() && there->second.guard != kind)
-            return fail(ErrorKind::usage,
-                        "a rule is called {0}, the name of what is to be left alone ({1}): give it another name, or "
-                        "remove it first (headwind del {0})",
-                        rule.name, sentence(rule));
+            return fail(
+                ErrorKind::usage,
+                "a rule is called {0}, the name of what is to be left alone ({1}): give it another name, or remove it first (headwind del {0})",
+                rule.name, describe_rule(rule));
         if (there != taken.end() && there->second.pending && kind == Guard::protect) return fail_pending(rule.name);
         if (there != taken.end()) continue;
         AddRequest request;
@@ -146,7 +149,7 @@ Status add_guards(const Session& session, Guard kind, const std::vector<Rule>& w
         request.owner = guard_owner;
         HW_TRY(auto record, new_record(request, kind));
         taken[rule.name] = {kind, false};
-        plan.fresh.push_back(std::move(record));
+        plan.add.push_back(std::move(record));
     }
     return {};
 }
@@ -161,7 +164,7 @@ Result<std::vector<SshConnection>> ssh_connections_here()
     return out;
 }
 
-Status plan_guards(Session& session, Plan& plan)
+Status plan_guards(WriteSession& session, Plan& plan)
 {
     const auto fresh = fresh_rules(plan);
     std::vector<RuleRecord> obsolete;
@@ -177,7 +180,7 @@ Status plan_guards(Session& session, Plan& plan)
         HW_CHECK(add_guards(session, Guard::protect, plan.protect, plan));
     }
     remove(session.rules, obsolete);
-    plan.gone.insert(plan.gone.end(), obsolete.begin(), obsolete.end());
+    plan.remove.insert(plan.remove.end(), obsolete.begin(), obsolete.end());
     return {};
 }
 

@@ -1,20 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Tests the descriptions of rules (describe_rule()).
 #include "rule_test.h"
 
-namespace headwind::rule_test::sentence_test {
+namespace headwind::rule_test::describe_test {
 namespace {
 
 TEST(Sentence, SaysEverything)
 {
-    const SentenceContext two{{"eth0", "lo"}, ""};
-    const SentenceContext one{{"eth0"}, ""};
+    const DescribeContext two{{"eth0", "lo"}, ""};
+    const DescribeContext one{{"eth0"}, ""};
     struct Case {
         std::string line, expected;
-        SentenceContext context;
+        DescribeContext context;
     };
     const std::vector<Case> cases{
         {"--cgroup /system.slice/x.service --remote-port 5432 --delay 50ms --loss 1%",
-         "packets sent by cgroup /system.slice/x.service to port 5432 through eth0, lo: delay 50 ms, loss 1%, "
-         "until 14:05",
+         "packets sent by cgroup /system.slice/x.service to port 5432 through eth0, lo: delay 50 ms, loss 1%, until 14:05",
          {{"eth0", "lo"}, "14:05"}},
         {"--remote 10.0.0.0/8 --partition --direction out", "packets sent to 10.0.0.0/8 through eth0: partition", one},
         {"--proto tcp --remote-port 80 --loss 1% --direction in",
@@ -29,9 +30,7 @@ TEST(Sentence, SaysEverything)
         {"--pass --local-port 22 --remote 10.0.0.0/8 --remote-port 80",
          "packets sent and received with remote port 80 of 10.0.0.0/8 and local port 22 through eth0: pass", one},
         {"--partition --remote 10.0.0.0/8",
-         "packets sent and received with remote address 10.0.0.0/8 through eth0: "
-         "partition",
-         one},
+         "packets sent and received with remote address 10.0.0.0/8 through eth0: partition", one},
         {"--partition --port 80", "packets sent and received to or from port 80 through eth0: partition", one},
         {"--delay 1ms --port 80", "packets sent to or from port 80 through eth0: delay 1 ms", one},
         {"--delay 1ms --port 80,90 --remote ::1",
@@ -60,8 +59,7 @@ TEST(Sentence, SaysEverything)
         {"--loss 1% --between 22:00-24:00",
          "all packets sent through eth0: loss 1%, between 22:00 and 24:00 (local time)", one},
         {"--loss 1% --between 22:00-06:00 --days mon,wed-fri",
-         "all packets sent through eth0: loss 1%, between 22:00 and 06:00 (local time), beginning on Monday and "
-         "Wednesday to Friday",
+         "all packets sent through eth0: loss 1%, between 22:00 and 06:00 (local time), beginning on Monday and Wednesday to Friday",
          one},
         {"--loss 1% --days sat-sun,tue",
          "all packets sent through eth0: loss 1%, Tuesday, Saturday and Sunday (local time)", one},
@@ -72,7 +70,7 @@ TEST(Sentence, SaysEverything)
          "all packets sent through eth0: delay 1 ms, priority 10, until 14:05",
          {{"eth0"}, "14:05"}},
     };
-    for (const Case& c : cases) EXPECT_EQ(sentence(valid(c.line), c.context), c.expected) << c.line;
+    for (const Case& c : cases) EXPECT_EQ(describe_rule(valid(c.line), c.context), c.expected) << c.line;
 }
 
 TEST(Sentence, Describes)
@@ -88,10 +86,8 @@ TEST(Sentence, Describes)
         {"--loss 100%", "loss 100%"},
         {"--delay 100ms --jitter 20ms", "delay 100 ms ± 20 ms"},
         {"--delay 100ms --jitter 0 --distribution normal", "delay 100 ms"},
-        {"--delay 100ms --jitter 20ms --distribution normal --loss 1% --duplicate 1% --corrupt 0.1% --reorder 25% "
-         "--reorder-gap 5 --rate 1mbit --reject rst",
-         "delay 100 ms ± 20 ms (normal), loss 1%, duplicate 1%, corrupt 0.1%, reorder 25% (gap 5), rate 1 mbit, "
-         "reject with RST"},
+        {"--delay 100ms --jitter 20ms --distribution normal --loss 1% --duplicate 1% --corrupt 0.1% --reorder 25% --reorder-gap 5 --rate 1mbit --reject rst",
+         "delay 100 ms ± 20 ms (normal), loss 1%, duplicate 1%, corrupt 0.1%, reorder 25% (gap 5), rate 1 mbit, reject with RST"},
         {"--delay 100ms --reorder 25%", "delay 100 ms, reorder 25%"},
         {"--corrupt 0.1%", "corrupt 0.1%"},
         {"--loss 1% --reject icmp", "loss 1%, reject with ICMP"},
@@ -102,4 +98,4 @@ TEST(Sentence, Describes)
 }
 
 }  // namespace
-}  // namespace headwind::rule_test::sentence_test
+}  // namespace headwind::rule_test::describe_test

@@ -1,4 +1,5 @@
-// Rules for containers, pods and processes: where they sit, how they are seen from the hooks, what they are called.
+// SPDX-License-Identifier: MIT
+// Rules for containers, pods and processes: where they sit, which packets they select, how they are described.
 #include <string>
 #include <vector>
 
@@ -10,7 +11,7 @@
 #include "host/veth_peer.h"
 #include "rule_test.h"
 
-namespace headwind::party_test {
+namespace headwind::subject_test {
 namespace {
 
 using rule_test::message;
@@ -21,98 +22,97 @@ using testing::IsEmpty;
 
 const std::string web_id = "3f2a1b4c5d6e" + std::string(52, '0');
 
-Party web(bool at_host = false)
+Subject web(bool at_host = false)
 {
     return {"web", web_id, "default/shop", 0, at_host};
 }
 
-RuleText text_for(const Party& party)
+RuleSpec text_for(const Subject& subject)
 {
-    RuleText text;
+    RuleSpec text;
     text.name = "r";
     text.loss = "1%";
-    text.party = party;
+    text.subject = subject;
     text.cgroups = {"/kubepods/x"};
     return text;
 }
 
-Rule rule_for(const RuleText& text)
+Rule rule_for(const RuleSpec& text)
 {
     auto rule = make_rule(text);
     EXPECT_TRUE(rule) << rule.error().message;
     return rule.value_or(Rule{});
 }
 
-// ---- words ----
+// ---- descriptions ----
 
-TEST(PartySentence, SaysTheContainerAndThePod)
+TEST(SubjectDescription, SaysTheContainerAndThePod)
 {
-    EXPECT_EQ(sentence(rule_for(text_for(web())), {{"eth0"}, ""}),
+    EXPECT_EQ(describe_rule(rule_for(text_for(web())), {{"eth0"}, ""}),
               "packets sent by container web (3f2a1b4c5d6e) of pod default/shop through eth0: loss 1%");
     auto text = text_for(web(true));
     text.remote_ports = {"5432"};
     text.devices = {"veth7"};
     EXPECT_EQ(
-        sentence(rule_for(text)),
-        "packets sent by container web (3f2a1b4c5d6e) of pod default/shop to port 5432 through veth7 (host side): "
-        "loss 1%");
-    EXPECT_EQ(describe(Party{"", web_id, "", 0, false}), "container 3f2a1b4c5d6e");
-    EXPECT_EQ(describe(Party{"db", "my-box", "", 0, false}), "container db (my-box)");
+        describe_rule(rule_for(text)),
+        "packets sent by container web (3f2a1b4c5d6e) of pod default/shop to port 5432 through veth7 (host side): loss 1%");
+    EXPECT_EQ(describe(Subject{"", web_id, "", 0, false}), "container 3f2a1b4c5d6e");
+    EXPECT_EQ(describe(Subject{"db", "my-box", "", 0, false}), "container db (my-box)");
 }
 
-TEST(PartySentence, SaysAWholePodAndAProcess)
+TEST(SubjectDescription, SaysAWholePodAndAProcess)
 {
     auto text = text_for({"", "", "default/shop", 0, false});
     text.cgroups.clear();
     text.direction = "in";
-    EXPECT_EQ(sentence(rule_for(text), {{"eth0"}, ""}),
+    EXPECT_EQ(describe_rule(rule_for(text), {{"eth0"}, ""}),
               "all packets received by pod default/shop through eth0: loss 1%");
-    EXPECT_EQ(sentence(rule_for(text_for({"", "", "", 4711, false})), {{"eth0"}, ""}),
+    EXPECT_EQ(describe_rule(rule_for(text_for({"", "", "", 4711, false})), {{"eth0"}, ""}),
               "packets sent by process 4711 and all of its cgroup /kubepods/x through eth0: loss 1%");
 }
 
-TEST(PartyJson, ComesBackAsItWas)
+TEST(SubjectJson, ComesBackAsItWas)
 {
-    for (const Party& party : {web(), web(true), Party{"", "", "a/b", 0, false}, Party{"", "", "", 7, false},
-                               Party{"", "my-box", "", 0, false}}) {
-        const auto rule = rule_for(text_for(party));
-        EXPECT_EQ(rule.party, party);
+    for (const Subject& subject : {web(), web(true), Subject{"", "", "a/b", 0, false}, Subject{"", "", "", 7, false},
+                                   Subject{"", "my-box", "", 0, false}}) {
+        const auto rule = rule_for(text_for(subject));
+        EXPECT_EQ(rule.subject, subject);
         const auto again = rule_from_json(to_json(rule));
         ASSERT_TRUE(again) << again.error().message;
         EXPECT_EQ(*again, rule);
     }
 }
 
-TEST(PartyJson, DamageIsRefused)
+TEST(SubjectJson, DamageIsRefused)
 {
     const auto good = to_json(rule_for(text_for(web())));
     for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{
              {"at", "moon"}, {"at", 1}, {"process", -1}, {"process", "x"}, {"pod", 7}, {"more", "x"}}) {
         auto bad = good;
-        bad["party"][key] = value;
+        bad["subject"][key] = value;
         EXPECT_FALSE(rule_from_json(bad)) << key << " " << value;
     }
     auto bad = good;
-    bad["party"].erase("at");
-    EXPECT_THAT(message(rule_from_json(bad)), HasSubstr("party.at"));
-    bad["party"] = "web";
+    bad["subject"].erase("at");
+    EXPECT_THAT(message(rule_from_json(bad)), HasSubstr("subject.at"));
+    bad["subject"] = "web";
     EXPECT_FALSE(rule_from_json(bad));
 }
 
-TEST(PartyChange, KeepsTheParty)
+TEST(SubjectChange, KeepsTheSubject)
 {
     const auto before = rule_for(text_for(web()));
-    RuleText given;
+    RuleSpec given;
     given.loss = "5%";
     given.remote_ports = {"80"};
     const auto after = change_rule(before, given);
     ASSERT_TRUE(after) << after.error().message;
-    EXPECT_EQ(after->party, before.party);
+    EXPECT_EQ(after->subject, before.subject);
     EXPECT_EQ(after->selector.cgroups, before.selector.cgroups);
-    RuleText wider;
+    RuleSpec wider;
     wider.cgroups = {"any"};
     EXPECT_THAT(message(change_rule(before, wider)), HasSubstr("--cgroup: the rule was made for container web"));
-    RuleText elsewhere;
+    RuleSpec elsewhere;
     elsewhere.devices = {"eth1"};
     EXPECT_TRUE(change_rule(before, elsewhere)) << "devices of the pod's own";
     auto text = text_for(web(true));
@@ -120,7 +120,7 @@ TEST(PartyChange, KeepsTheParty)
     EXPECT_THAT(message(change_rule(rule_for(text), elsewhere)), HasSubstr("--dev: the rule was made for"));
 }
 
-// ---- where it sits ----
+// ---- the side where a rule sits ----
 
 std::string side_of(const std::string& at, const Surroundings& found)
 {
@@ -145,30 +145,30 @@ TEST(ChooseSide, AsAskedWhereItCanBe)
     EXPECT_THAT(side_of("node", {true, {}}), HasSubstr("--at node: write pod or host"));
 }
 
-TEST(SelectParty, IsTheSelector)
+TEST(SelectSubject, IsTheSelector)
 {
     Place place;
-    place.party = web(true);
+    place.subject = web(true);
     place.cgroup = "/kubepods/x";
     place.devices = {"veth7"};
-    RuleText text;
-    ASSERT_TRUE(select_party(place, text));
+    RuleSpec text;
+    ASSERT_TRUE(select_subject(place, text));
     EXPECT_THAT(text.cgroups, ElementsAre("/kubepods/x"));
     EXPECT_THAT(text.devices, ElementsAre("veth7"));
-    EXPECT_EQ(text.party, place.party);
-    EXPECT_FALSE(select_party(place, text)) << "a cgroup of its own";
-    RuleText device;
+    EXPECT_EQ(text.subject, place.subject);
+    EXPECT_FALSE(select_subject(place, text)) << "a cgroup of its own";
+    RuleSpec device;
     device.devices = {"eth0"};
-    EXPECT_FALSE(select_party(place, device));
-    place.party.at_host = false;
+    EXPECT_FALSE(select_subject(place, device));
+    place.subject.at_host = false;
     place.devices.clear();
     place.cgroup.clear();
-    ASSERT_TRUE(select_party(place, device));
+    ASSERT_TRUE(select_subject(place, device));
     EXPECT_THAT(device.devices, ElementsAre("eth0"));
     EXPECT_THAT(device.cgroups, IsEmpty());
 }
 
-// ---- the other ends ----
+// ---- the other ends of veth pairs ----
 
 netlink::Link veth(int index, int peer, int peer_netns)
 {
@@ -212,4 +212,4 @@ TEST(OtherEnds, AreNoneUnlessBothEndsSaySo)
 }
 
 }  // namespace
-}  // namespace headwind::party_test
+}  // namespace headwind::subject_test

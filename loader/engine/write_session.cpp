@@ -1,4 +1,6 @@
-#include "engine/session.h"
+// SPDX-License-Identifier: MIT
+// Judges which rules are stale, opens write sessions, and takes off what no rule needs any more.
+#include "engine/write_session.h"
 
 #include <net/if.h>
 
@@ -20,15 +22,15 @@
 namespace headwind {
 namespace {
 
-// Of a rule for a container, a pod or a process: its cgroup is gone or, without one, the host side of its devices. (A
-// pod's namespace takes its instance with it.)
+// Whether the rule's subject (container, pod or process) is gone: its cgroup or, without one, the host side of its
+// devices. (A pod's namespace takes its instance with it.)
 bool is_orphaned(const RuleRecord& record)
 {
-    if (!record.rule.party) return false;
+    if (!record.rule.subject) return false;
     const auto& cgroups = record.cgroups;
     if (!cgroups.empty()) return std::all_of(cgroups.begin(), cgroups.end(), is_gone);
     const auto lost = [](const AttachedDevice& device) { return is_lost(device.ifindex); };
-    return is_far(record.rule) && std::all_of(record.devices.begin(), record.devices.end(), lost);
+    return is_at_peer(record.rule) && std::all_of(record.devices.begin(), record.devices.end(), lost);
 }
 
 RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool stopped, bool panic)
@@ -42,7 +44,7 @@ RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool stopped
     return panic ? RuleState::panicked : RuleState::live;
 }
 
-// Free ones, too.
+// The slots whose device is gone, and free slots.
 Slots lost_slots(const Instance& instance)
 {
     Slots out{};
@@ -53,7 +55,7 @@ Slots lost_slots(const Instance& instance)
     return out;
 }
 
-// Tells what became of rules, from the index.
+// Judges from the index what became of rules.
 class Judge {
 public:
     static Result<Judge> make(const Instance& instance, const Entries& rules)
@@ -63,7 +65,7 @@ public:
         return out;
     }
 
-    // Other than `live`: begin() removes it.
+    // The fate of the rule: unless it is `live`, open_for_change() removes the rule.
     Result<RuleState> fate_of(const RuleRef& rule)
     {
         HW_TRY(const bool orphaned, is_orphaned(rule));
@@ -82,11 +84,10 @@ public:
 private:
     explicit Judge(const Instance& instance) : instance_(instance), cgroups_(instance), lost_(lost_slots(instance)) {}
 
-    // Of a rule for a container, a pod or a process: its cgroup is gone or, without one, the host side of its devices.
-    // (A pod's namespace takes its instance with it.)
+    // Whether the rule's subject is gone: see is_orphaned() above.
     Result<bool> is_orphaned(const RuleRef& rule)
     {
-        if (!(rule->flags & HW_INDEX_PARTY)) return false;
+        if (!(rule->flags & HW_INDEX_SUBJECT)) return false;
         if (rule->flags & HW_INDEX_CGROUP) return cgroups_.all_of(rule);
         if (!(rule->device_flags & HW_DEVICE_FAR)) return false;
         return is_within(rule, lost_);
@@ -101,7 +102,7 @@ private:
 
 }  // namespace
 
-void Session::look_again()
+void WriteSession::look_again()
 {
     rules = instance ? entries_in_force(*instance) : Entries{};
 }
@@ -148,9 +149,9 @@ bool is_lost(int ifindex)
     return if_indextoname(static_cast<unsigned>(ifindex), name) == nullptr;
 }
 
-Result<std::vector<Swept>> stale_rules(const Instance& instance, const Entries& rules)
+Result<std::vector<RemovedRule>> stale_rules(const Instance& instance, const Entries& rules)
 {
-    std::vector<Swept> out;
+    std::vector<RemovedRule> out;
     HW_TRY(auto judge, Judge::make(instance, rules));
     for (const auto& rule : rules) {
         HW_TRY(const auto fate, judge.fate_of(rule));
@@ -166,11 +167,11 @@ Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
     const bool panic = std::atomic_ref(instance.host->panic).load() != 0;
     bool stopped = false;
     if (is_stoppable(record.rule)) {
-        HW_TRY(const auto stop, instance.stops.find(record.state));
+        HW_TRY(const auto stop, instance.stops.find(record.stable_id));
         stopped = stop.has_value();
     }
     if (record.lease == 0) return state_of(record, nullptr, stopped, panic);
-    HW_TRY(const auto lease, instance.leases.find(record.state));
+    HW_TRY(const auto lease, instance.leases.find(record.stable_id));
     return state_of(record, lease ? &*lease : nullptr, stopped, panic);
 }
 
@@ -186,13 +187,13 @@ __u32 lost_hooks(const Instance& instance, std::uint16_t slot)
     __u32 lost = 0;
     if ((device.flags & HW_DEVICE_EGRESS) && !there(HW_OUT)) lost |= HW_DEVICE_EGRESS;
     if ((device.flags & HW_DEVICE_INGRESS) && !there(HW_IN)) lost |= HW_DEVICE_INGRESS;
-    if ((device.flags & HW_DEVICE_XDP) && front_on(instance, slot) == Xdp::off) lost |= HW_DEVICE_XDP;
+    if ((device.flags & HW_DEVICE_XDP) && xdp_mode_at(instance, slot) == Xdp::off) lost |= HW_DEVICE_XDP;
     return lost;
 }
 
-Result<Session> begin(Sweep sweep)
+Result<WriteSession> open_for_change(Sweep sweep)
 {
-    Session session;
+    WriteSession session;
     HW_TRY(auto lock, InstanceLock::take());
     session.lock.emplace(std::move(lock));
     sweep_dead_instances();
@@ -204,10 +205,10 @@ Result<Session> begin(Sweep sweep)
     }
     HW_CHECK(repair(*session.instance));
     session.look_again();
-    HW_TRY(session.swept, stale_rules(*session.instance, session.rules));
-    if (session.swept.empty()) return session;
+    HW_TRY(session.removed, stale_rules(*session.instance, session.rules));
+    if (session.removed.empty()) return session;
     std::vector<RuleRecord> stale;
-    for (const auto& swept : session.swept) stale.push_back(swept.record);
+    for (const auto& removed : session.removed) stale.push_back(removed.record);
     auto left = session.rules;
     remove(left, stale);
     if (only_guards(left)) {
@@ -231,7 +232,7 @@ Status trim_hooks(Instance& instance, const Entries& rules)
         add_slots(rule, named);
         if (rule->device_flags & HW_DEVICE_FAR) add_slots(rule, far);
     }
-    HW_CHECK(settle_fronts(instance, rules));
+    HW_CHECK(settle_xdp(instance, rules));
     HW_TRY(const auto line, line_stats(instance));
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         const auto& device = instance.control->devices[slot];
@@ -245,7 +246,7 @@ Status trim_hooks(Instance& instance, const Entries& rules)
     return {};
 }
 
-// Order matters: what still uses something goes before it, and the pins that know of it go last.
+// Order matters: a user goes before the thing it uses, and the pins that know of all go last.
 Result<std::uint32_t> tear_down(std::optional<Instance>& instance)
 {
     std::uint32_t lost = 0;
@@ -260,15 +261,16 @@ Result<std::uint32_t> tear_down(std::optional<Instance>& instance)
     return lost;
 }
 
-Result<std::uint32_t> drain_and_tear_down(Session& session, std::chrono::nanoseconds drain, const Progress& progress)
+Result<std::uint32_t> drain_and_tear_down(WriteSession& session, std::chrono::nanoseconds drain,
+                                          const Progress& progress)
 {
-    if (!session.instance) return tear_down(session.instance);  // what a killed command left
+    if (!session.instance) return tear_down(session.instance);  // left by a killed command
     HW_CHECK(trim_hooks(*session.instance, {}));
     session.lock.reset();
     HW_TRY(const auto left, drain_line(*session.instance, drain, progress));
     static_cast<void>(left);
     session.instance.reset();
-    HW_TRY(auto now, begin());
+    HW_TRY(auto now, open_for_change());
     session.lock.emplace(std::move(*now.lock));
     session.instance = std::move(now.instance);
     session.look_again();

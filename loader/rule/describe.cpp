@@ -1,4 +1,5 @@
-// A rule in English, on one line.
+// SPDX-License-Identifier: MIT
+// Describes rules in English, on one line.
 #include <algorithm>
 
 #include <fmt/ranges.h>
@@ -9,7 +10,7 @@
 namespace headwind {
 namespace {
 
-constexpr std::size_t short_id_length = 12;  // of a container, as engines show it
+constexpr std::size_t short_id_length = 12;  // characters of a container's id, as engines show it
 
 bool is_digit(char c)
 {
@@ -115,7 +116,7 @@ std::string ends(const Selector& selector, Direction direction)
     return text + ", with " + port_words(selector.ports) + " at either end,";
 }
 
-// "packets of 5% of the flows (seed 7)"
+// " of 5% of the flows (seed 7)"
 std::string share_words(const Selector& selector)
 {
     if (!selector.flows) return {};
@@ -136,14 +137,14 @@ std::string subject(const Selector& selector)
     return (any && !selector.flows ? "all packets" : "packets") + share_words(selector);
 }
 
-// "cgroup /a/b", "container web (…) of pod default/shop", "process 4711 and its cgroup /user.slice/x"
+// "cgroup /a/b", "container web (…) of pod default/shop", "process 4711 and all of its cgroup /user.slice/x"
 std::string senders(const Rule& rule)
 {
     const auto& cgroups = rule.selector.cgroups;
     std::string words = cgroups.empty() ? "" : (cgroups.size() > 1 ? "cgroups " : "cgroup ") + alternatives(cgroups);
-    if (!rule.party) return words;
-    if (rule.party->process == 0) return describe(*rule.party);
-    return describe(*rule.party) + " and all of its " + words;
+    if (!rule.subject) return words;
+    if (rule.subject->process == 0) return describe(*rule.subject);
+    return describe(*rule.subject) + " and all of its " + words;
 }
 
 std::string_view verb(Direction direction)
@@ -156,11 +157,11 @@ std::string_view verb(Direction direction)
     return "sent";
 }
 
-std::string places(const Rule& rule, const SentenceContext& context)
+std::string places(const Rule& rule, const DescribeContext& context)
 {
     const auto& devices = context.devices.empty() ? rule.selector.devices : context.devices;
     if (devices.empty()) return "through every lowest device that is up";
-    return fmt::format("through {}{}", fmt::join(devices, ", "), is_far(rule) ? " (host side)" : "");
+    return fmt::format("through {}{}", fmt::join(devices, ", "), is_at_peer(rule) ? " (host side)" : "");
 }
 
 std::string delay_words(const Impairment& impairment)
@@ -185,7 +186,7 @@ void add_chance(std::vector<std::string>& words, std::string_view event, const s
     if (probability) words.push_back(fmt::format("{} {}", event, format_probability(*probability)));
 }
 
-// What is constant, with an empty timeline: everything.
+// The impairments that are constant: all of them with an empty timeline.
 std::vector<std::string> impairment_words(Impairment impairment, const Timeline& timeline)
 {
     std::vector<std::string> words;
@@ -290,17 +291,17 @@ std::string describe(const Impairment& impairment)
     return fmt::format("{}", fmt::join(impairment_words(impairment, {}), ", "));
 }
 
-std::string describe(const Party& party)
+std::string describe(const Subject& subject)
 {
-    if (party.process != 0) return fmt::format("process {}", party.process);
-    if (party.id.empty()) return "pod " + party.pod;
-    const std::string id = party.id.substr(0, short_id_length);
-    std::string text = "container " + (party.container.empty() ? id : fmt::format("{} ({})", party.container, id));
-    append(text, "of pod", party.pod);
+    if (subject.process != 0) return fmt::format("process {}", subject.process);
+    if (subject.id.empty()) return "pod " + subject.pod;
+    const std::string id = subject.id.substr(0, short_id_length);
+    std::string text = "container " + (subject.container.empty() ? id : fmt::format("{} ({})", subject.container, id));
+    append(text, "of pod", subject.pod);
     return text;
 }
 
-std::string sentence(const Rule& rule, const SentenceContext& context)
+std::string describe_rule(const Rule& rule, const DescribeContext& context)
 {
     const Selector& selector = rule.selector;
     std::string text = fmt::format("{} {}", subject(selector), verb(rule.direction));

@@ -1,5 +1,5 @@
-// The factory of rules: every check that a rule must pass (those of the impairment are in impairment.cpp). Its
-// words are parsed in parse.cpp.
+// SPDX-License-Identifier: MIT
+// Makes rules, with every check that a rule must pass. (impairment.cpp has the impairment's, parse.cpp the words'.)
 #include "rule/factory.h"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <headwind/abi.h>
 #include "rule/flags.h"
 #include "util/text.h"
+#include "util/typed.h"
 
 namespace headwind {
 namespace {
@@ -20,7 +21,7 @@ constexpr std::size_t max_cgroup_length = 4095;  // PATH_MAX without the NUL
 
 // ---- lists ----
 
-// Every entry parsed, each value once, in the order typed.
+// The entries of the lists, parsed, each value once, in the order typed.
 template <class T>
 Result<std::vector<T>> parse_list(std::string_view flag, const std::vector<std::string>& values,
                                   Result<T> (*parse)(std::string_view))
@@ -61,7 +62,7 @@ Result<std::string> parse_name(std::string_view text)
     return std::string(text);
 }
 
-// The rules of the kernel's dev_valid_name, and readable.
+// Accepts names that the kernel's dev_valid_name accepts and that are readable.
 Result<std::string> parse_device(std::string_view text)
 {
     const bool valid =
@@ -149,7 +150,7 @@ unsigned families(const std::vector<T>& list)
     return result;
 }
 
-std::string typed_ports(const RuleText& text)
+std::string typed_ports(const RuleSpec& text)
 {
     std::string words;
     if (!text.ports.empty()) append_word(words, typed("--port", text.ports));
@@ -158,7 +159,7 @@ std::string typed_ports(const RuleText& text)
     return words;
 }
 
-std::string typed_addresses(const RuleText& text)
+std::string typed_addresses(const RuleSpec& text)
 {
     std::string words;
     if (!text.protocols.empty()) append_word(words, typed("--proto", text.protocols));
@@ -167,7 +168,7 @@ std::string typed_addresses(const RuleText& text)
     return words;
 }
 
-// How many ports; 1 for "any", which costs one entry.
+// The number of ports; 1 for "any", which costs one entry.
 std::size_t count_ports(const std::vector<PortRange>& ports)
 {
     std::size_t count = ports.empty() ? 1 : 0;
@@ -175,7 +176,7 @@ std::size_t count_ports(const std::vector<PortRange>& ports)
     return count;
 }
 
-Status check_ports(const Selector& selector, const RuleText& text)
+Status check_ports(const Selector& selector, const RuleSpec& text)
 {
     const bool one_sided = !selector.local_ports.empty() || !selector.remote_ports.empty();
     if (!selector.ports.empty() && one_sided) {
@@ -201,7 +202,7 @@ Status check_ports(const Selector& selector, const RuleText& text)
     return {};
 }
 
-Status check_families(const Selector& selector, const RuleText& text)
+Status check_families(const Selector& selector, const RuleSpec& text)
 {
     if (selector.locals.empty() && selector.remotes.empty()) return {};
     if (families(selector.protocols) == no_family) {
@@ -209,13 +210,13 @@ Status check_families(const Selector& selector, const RuleText& text)
                     typed_addresses(text));
     }
     if (families(selector.protocols) & families(selector.locals) & families(selector.remotes)) return {};
-    return fail(ErrorKind::usage,
-                "{}: no packet can match: use only IPv4 (addresses like 10.0.0.0/8, icmp) or only IPv6 "
-                "(addresses like 2001:db8::/32, icmpv6, nd)",
-                typed_addresses(text));
+    return fail(
+        ErrorKind::usage,
+        "{}: no packet can match: use only IPv4 (addresses like 10.0.0.0/8, icmp) or only IPv6 (addresses like 2001:db8::/32, icmpv6, nd)",
+        typed_addresses(text));
 }
 
-Status put_flows(const RuleText& text, Selector& selector)
+Status put_flows(const RuleSpec& text, Selector& selector)
 {
     HW_CHECK(check_company(FlagKind::selector, text));
     if (!text.flows) return {};
@@ -230,7 +231,7 @@ Status put_flows(const RuleText& text, Selector& selector)
     return {};
 }
 
-Result<Selector> make_selector(const RuleText& text)
+Result<Selector> make_selector(const RuleSpec& text)
 {
     Selector selector;
     HW_TRY(selector.devices, parse_list("--dev", text.devices, parse_device));
@@ -247,7 +248,7 @@ Result<Selector> make_selector(const RuleText& text)
     return selector;
 }
 
-Result<Direction> make_direction(const RuleText& text, const Impairment& impairment)
+Result<Direction> make_direction(const RuleSpec& text, const Impairment& impairment)
 {
     const bool both_ways = partitions(impairment) || impairment.pass;
     if (!text.direction) return both_ways ? Direction::both : Direction::out;
@@ -262,14 +263,14 @@ Result<Xdp> parse_xdp(std::string_view text)
     return fail(ErrorKind::usage, "unknown mode: write auto, native, generic or off");
 }
 
-// Loss or partition of what comes in, whoever receives it, and nothing else.
+// Whether the rule is loss or partition of incoming packets, whoever receives them, and nothing else.
 bool can_xdp_decide(const Rule& rule)
 {
     Impairment rest = rule.impairment;
     rest.loss.reset();
     rest.partition = false;
-    return rule.direction != Direction::out && rule.selector.cgroups.empty() && !is_far(rule) && rest == Impairment{} &&
-           !rule.timeline && !rule.max_share && rule.impairment != rest;
+    return rule.direction != Direction::out && rule.selector.cgroups.empty() && !is_at_peer(rule) &&
+           rest == Impairment{} && !rule.timeline && !rule.max_share && rule.impairment != rest;
 }
 
 Status check_xdp(const Rule& rule)
@@ -281,55 +282,14 @@ Status check_xdp(const Rule& rule)
     if (can_xdp_decide(rule)) return {};
     return refuse(
         "--xdp", mode,
-        "XDP decides only --loss or --partition of what comes in, for all cgroups: add --direction in or "
-        "both, and leave out --cgroup, --container, --pod, --max-share and every other impairment; or use --xdp auto");
+        "XDP decides only --loss or --partition of what comes in, for all cgroups: add --direction in or both, and leave out --cgroup, --container, --pod, --max-share and every other impairment; or use --xdp auto");
 }
 
 }  // namespace
 
-Result<std::vector<std::string_view>> split(std::string_view flag, const std::vector<std::string>& values)
+bool is_at_peer(const Rule& rule)
 {
-    std::vector<std::string_view> entries;
-    for (const std::string& value : values) {
-        std::string_view rest = value;
-        for (bool more = true; more;) {
-            const std::size_t comma = rest.find(',');
-            const std::string_view entry = trimmed(rest.substr(0, comma));
-            if (entry.empty()) {
-                return refuse(flag, value, "empty entry: write something there, or leave the flag or the comma out");
-            }
-            entries.push_back(entry);
-            more = comma != std::string_view::npos;
-            if (more) rest.remove_prefix(comma + 1);
-        }
-    }
-    return entries;
-}
-
-std::string typed(std::string_view flag, std::string_view value)
-{
-    return fmt::format("{} {}", flag, printable(value));
-}
-
-std::string typed(std::string_view flag, const std::vector<std::string>& values)
-{
-    return typed(flag, fmt::format("{}", fmt::join(values, ",")));
-}
-
-void append_word(std::string& words, std::string_view word)
-{
-    if (!words.empty() && !word.empty()) words += ' ';
-    words += word;
-}
-
-tl::unexpected<Error> refuse(std::string_view flag, std::string_view value, std::string_view why)
-{
-    return fail(ErrorKind::usage, "{}: {}", typed(flag, value), why);
-}
-
-bool is_far(const Rule& rule)
-{
-    return rule.party && rule.party->at_host;
+    return rule.subject && rule.subject->at_host;
 }
 
 bool is_for_xdp(const Rule& rule)
@@ -348,18 +308,18 @@ std::string_view format_xdp(Xdp xdp)
     return "auto";
 }
 
-Result<Rule> make_rule(const RuleText& text)
+Result<Rule> make_rule(const RuleSpec& text)
 {
     Rule rule;
     HW_TRY(rule.name, parse_name(text.name));
     HW_TRY(rule.selector, make_selector(text));
-    HW_TRY(RuleText flags, spell_out(text));
+    HW_TRY(RuleSpec flags, spell_out(text));
     HW_TRY(rule.timeline, make_timeline(flags));
     if (rule.timeline) HW_CHECK(put_worst(*rule.timeline, flags));
     auto impairment = make_impairment(flags);
     if (text.netem) impairment = named("--netem", *text.netem, std::move(impairment));
     HW_TRY(rule.impairment, std::move(impairment));
-    rule.party = text.party;
+    rule.subject = text.subject;
     HW_TRY(rule.direction, make_direction(flags, rule.impairment));
     if (text.priority) {
         HW_TRY(rule.priority, named("--priority", *text.priority, parse_priority(*text.priority)));
