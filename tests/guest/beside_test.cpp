@@ -36,9 +36,9 @@ protected:
         redis_.emplace(&*alone_, Arguments{"bash", "-c",
                                            std::string("exec -a redis-server ") + redis +
                                                " --port 6379 --bind 127.0.0.1 ::1 --save '' --dir /tmp"});
-        ASSERT_TRUE(eventually(60s, [this] { return answered("redis-cli -h " + host() + " ping").out == "PONG\n"; }))
+        ASSERT_TRUE(eventually([this] { return answered("redis-cli -h " + host() + " ping").out == "PONG\n"; }))
             << redis_->out() << redis_->err();
-        ASSERT_TRUE(eventually(60s, [this] { return answered("curl -sg " + url()).out == "ok"; })) << nginx_->err();
+        ASSERT_TRUE(eventually([this] { return answered("curl -sg " + url()).out == "ok"; })) << nginx_->err();
     }
     void TearDown() override
     {

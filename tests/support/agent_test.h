@@ -25,7 +25,7 @@ inline unsigned rounds()
 // An agent that is there may look once more, and holds a lock below the pins then.
 inline void expect_nothing_pinned()
 {
-    EXPECT_TRUE(eventually(std::chrono::seconds(60), [] { return !std::filesystem::exists(pins); }));
+    EXPECT_TRUE(eventually([] { return !std::filesystem::exists(pins); }));
 }
 
 constexpr __u32 link_type_tcx = 11;  // BPF_LINK_TYPE_TCX of Linux 6.6
@@ -66,7 +66,7 @@ public:
     {
         if (!process_.running()) return;
         process_.signal(SIGTERM);
-        EXPECT_EQ(process_.wait(std::chrono::seconds(5)).status, 0) << "ends when asked to: " << process_.err();
+        EXPECT_EQ(process_.wait().status, 0) << "ends when asked to: " << process_.err();
     }
 
     Process& process() { return process_; }
@@ -89,8 +89,7 @@ public:
     bool heard(const std::string& event, const std::string& rule = "", std::int64_t start = wall_ms())
     {
         auto& count = heard_[event + " " + rule];
-        const bool came =
-            eventually(std::chrono::seconds(slow_machine() ? 60 : 10), [&] { return all(event, rule).size() > count; });
+        const bool came = eventually([&] { return all(event, rule).size() > count; });
         EXPECT_TRUE(came) << "not heard: " << event << " " << rule << "\n" << process_.out() << process_.err();
         if (!came) return false;
         const auto event_ms = all(event, rule)[count++]["time_unix_ms"].get<std::int64_t>();

@@ -12,6 +12,9 @@
 
 namespace headwind::test {
 
+// How long tests wait for what must come. It only ends what hangs: nothing is measured by it.
+constexpr std::chrono::seconds patience{60};
+
 using Arguments = std::vector<std::string>;
 
 // "add --name x" -> {"add", "--name", "x"}
@@ -36,8 +39,8 @@ public:
     pid_t pid() const { return pid_; }
     bool running();
     void signal(int number) const;
-    Output wait(std::chrono::milliseconds limit = std::chrono::seconds(60));  // after the limit: SIGKILL
-    std::string out() const;                                                  // so far
+    Output wait(std::chrono::milliseconds limit = patience);  // after the limit: SIGKILL
+    std::string out() const;                                  // so far
     std::string err() const;
 
 private:
@@ -112,6 +115,12 @@ bool eventually(std::chrono::milliseconds limit, Condition done)
         usleep(5'000);
     }
     return true;
+}
+
+template <class Condition>
+bool eventually(Condition done)
+{
+    return eventually(patience, done);
 }
 
 }  // namespace headwind::test

@@ -68,7 +68,7 @@ void empty(const std::string& path)
         if (pid != getpid()) kill(pid, SIGKILL);
     if (access((pins_folder + std::string("/headwind/") + std::to_string(inode)).c_str(), F_OK) != 0) return;
     const Fd netns(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    Process(netns.get(), {headwind_binary(), "clear", "--all"}, {}).wait(std::chrono::seconds(60));
+    Process(netns.get(), {headwind_binary(), "clear", "--all"}, {}).wait();
 }
 
 int& number()
@@ -275,8 +275,7 @@ int device_index(const Namespace& where, const std::string& device)
 void wait_until_operational(const Namespace& where, const std::string& device)
 {
     const int index = device_index(where, device);
-    require(eventually(std::chrono::seconds(10), [&] { return operstate(where, index) == "up"; }),
-            device + " is not up");
+    require(eventually([&] { return operstate(where, index) == "up"; }), device + " is not up");
 }
 
 std::string read_sysctl_of(const Namespace& where, const std::string& name)

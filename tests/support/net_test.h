@@ -157,7 +157,7 @@ inline Counters counters_of(const Namespace& where, const std::string& name, con
 // Expects the footprint within moments: the kernel takes a program off its hook some time after its last pin is gone.
 inline void expect_footprint(const Namespace& where, const std::string& expected, const std::string& what = "")
 {
-    eventually(std::chrono::seconds(3), [&] { return footprint(where) == expected; });
+    eventually([&] { return footprint(where) == expected; });
     EXPECT_EQ(footprint(where), expected) << what;
 }
 

@@ -198,8 +198,7 @@ void Pod::start(const std::string& container)
     one.id = new_id();
     run(one.id, container, {"/usr/bin/python3", "/probe.py", "serve", std::to_string(one.port)});
     const auto log = node_.folder() / one.id / "out";
-    require(eventually(std::chrono::seconds(60), [&] { return text_of(log) == "ready\n"; }),
-            container + " is not ready: " + text_of(log));
+    require(eventually([&] { return text_of(log) == "ready\n"; }), container + " is not ready: " + text_of(log));
 }
 
 void Pod::stop(const std::string& container)

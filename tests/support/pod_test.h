@@ -26,8 +26,7 @@ protected:
         back_ = std::make_unique<Pod>(*node_, "back");
         back_->start("api");
         server_ = std::make_unique<Process>(&host(), words("python3 " + container_probe() + " serve 6000"));
-        ASSERT_TRUE(eventually(std::chrono::seconds(30), [&] { return server_->out() == "ready\n"; }))
-            << server_->err();
+        ASSERT_TRUE(eventually([&] { return server_->out() == "ready\n"; })) << server_->err();
     }
 
     void TearDown() override

@@ -20,8 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::seconds patience(20);
-
 std::string packages()
 {
     const char* given = std::getenv("HEADWIND_SSH");

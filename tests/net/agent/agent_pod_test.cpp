@@ -15,7 +15,7 @@ class AgentPods : public Pods {
 protected:
     static bool nothing_left()
     {
-        return eventually(std::chrono::seconds(5), [] { return instances().empty(); });
+        return eventually([] { return instances().empty(); });
     }
 };
 

@@ -63,7 +63,7 @@ TEST_F(Agent, EndingOrBeingKilledChangesNothing)
     for (const int signal : {SIGTERM, SIGINT, SIGKILL}) {
         RunningAgent agent(home());
         agent.process().signal(signal);
-        EXPECT_EQ(agent.process().wait(std::chrono::seconds(5)).status, signal == SIGKILL ? 128 + SIGKILL : 0);
+        EXPECT_EQ(agent.process().wait().status, signal == SIGKILL ? 128 + SIGKILL : 0);
     }
     EXPECT_EQ(footprint(a()), before);
     EXPECT_EQ(arrive({.count = 20}), 0U);
@@ -141,9 +141,8 @@ TEST_F(Agent, TheCapabilitiesOfTheUnitAreEnough)
     expect_ok(run(nullptr, words("ip -n short link set d0 up")));
     agent.heard("attached");
     expect_ok(run(nullptr, words("ip -n short link del headwind0")));
-    EXPECT_TRUE(eventually(std::chrono::seconds(5), [] {
-        return run(nullptr, words("ip -n short link show headwind0")).status == 0;
-    })) << "the line is made anew";
+    EXPECT_TRUE(eventually([] { return run(nullptr, words("ip -n short link show headwind0")).status == 0; }))
+        << "the line is made anew";
     expect_ok(run(nullptr, words("ip netns del short")));
     agent.heard("namespace-gone");
     expect_nothing_pinned();
@@ -198,7 +197,7 @@ TEST_F(Agent, LinesForPeople)
     change(a(), "add --name named --loss 50% --dev va");
     Process agent(&home(), words(headwind_binary() + " agent"));
     const auto says = [&agent](const std::string& text) {
-        return eventually(std::chrono::seconds(10), [&] { return agent.err().find(text) != std::string::npos; });
+        return eventually([&] { return agent.err().find(text) != std::string::npos; });
     };
     EXPECT_TRUE(says("<6>serving all network namespaces: 1 with rules now\n"));
     ip(a(), "link set va name other");

@@ -153,7 +153,7 @@ TEST_F(Agent, OneForANamespaceEndsWithIt)
     change(a(), "add --name other --loss 50%");
     EXPECT_EQ(agent.all("serving")[0]["message"], "serving --netns short: 0 with rules now");
     expect_ok(run(nullptr, words("ip netns del short")));
-    EXPECT_EQ(agent.process().wait(std::chrono::seconds(15)).status, 0);
+    EXPECT_EQ(agent.process().wait().status, 0);
     EXPECT_THAT(agent.all("ending")[0]["message"], "ending: the network namespace is gone");
 }
 
@@ -180,9 +180,8 @@ TEST_F(Agent, ALeaseThatEndsIsSwept)
     const auto before = footprint(a());
     RunningAgent agent(home());
     Process leaseholder(&a(), words(headwind_binary() + " run --name held --loss 50% -- sleep 1000"));
-    ASSERT_TRUE(eventually(std::chrono::seconds(10), [this] {
-        return headwind(a(), "list").out.find("held  live") != std::string::npos;
-    })) << leaseholder.err();
+    ASSERT_TRUE(eventually([this] { return headwind(a(), "list").out.find("held  live") != std::string::npos; }))
+        << leaseholder.err();
     const auto start = wall_ms();
     leaseholder.signal(SIGKILL);
     agent.heard("removed", "held", start);
@@ -211,12 +210,12 @@ TEST_F(Agent, ACommandAtWorkHoldsUpItsOwnNamespaceOnly)
             return event["netns"].template get<std::string>().ends_with("/" + where.name());
         });
     };
-    EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return moved(b()); }));
+    EXPECT_TRUE(eventually([&] { return moved(b()); }));
     sleep(7);  // longer than the agent waits for a command
     EXPECT_FALSE(moved(a()));
     EXPECT_THAT(agent.all("trouble"), testing::IsEmpty());
     held.give_back();
-    EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return moved(a()); }));
+    EXPECT_TRUE(eventually([&] { return moved(a()); }));
 }
 
 // Changes a rule as if it had expired when the machine was started.

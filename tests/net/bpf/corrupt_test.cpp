@@ -110,7 +110,7 @@ protected:
         EXPECT_EQ(stream(connection, bytes), bytes) << "the stream is right up to here";
         EXPECT_GT(tcp_info_of(connection.sender).tcpi_total_retrans, 0U);
         const auto noticed = [&] { return stack_count(b(), "TcpInCsumErrors") - before; };
-        eventually(std::chrono::seconds(1), [&] { return noticed() == counters("bits").corrupted; });
+        eventually([&] { return noticed() == counters("bits").corrupted; });
         const auto count_of = counters("bits");
         EXPECT_EQ(noticed(), count_of.corrupted);
         expect_share(count_of, 0.01);

@@ -121,9 +121,8 @@ TEST_F(Receiver, TcpListeningAndEstablished)
         EXPECT_EQ(recv(accepted.get(), buffer.data(), buffer.size(), MSG_DONTWAIT), -1) << address;
         EXPECT_GT(dropped(), 1U) << "a SYN and data";
         change(b(), "clear");
-        EXPECT_TRUE(eventually(std::chrono::seconds(5), [&] {
-            return recv(accepted.get(), buffer.data(), buffer.size(), MSG_DONTWAIT) == 5;
-        })) << "TCP tries again";
+        EXPECT_TRUE(eventually([&] { return recv(accepted.get(), buffer.data(), buffer.size(), MSG_DONTWAIT) == 5; }))
+            << "TCP tries again";
     }
 }
 

@@ -206,7 +206,7 @@ TEST_F(Reject, WhatGetsNoAnswer)
     ip(b(), "route add 239.0.0.0/8 dev vb");
     const Fd group = connected_udp(b(), {"239.7.7.7", 5000});
     EXPECT_EQ(send(group.get(), "x", 1, 0), 1);
-    EXPECT_TRUE(eventually(std::chrono::seconds(1), [this] { return counters_of(b(), "no").reject == 3; }));
+    EXPECT_TRUE(eventually([this] { return counters_of(b(), "no").reject == 3; }));
     EXPECT_EQ(stack_count(b(), "IcmpInDestUnreachs"), 0U);
 }
 

@@ -114,7 +114,7 @@ protected:
         if (shared) {
             EXPECT_EQ(counters.shared, count - lost);
             EXPECT_EQ(counters.duplicated + counters.corrupted + counters.delayed, 0U);
-            EXPECT_TRUE(eventually(std::chrono::seconds(20), [&] { return arrived() - before == count - lost; }))
+            EXPECT_TRUE(eventually([&] { return arrived() - before == count - lost; }))
                 << arrived() - before << " of " << count - lost;
         }
         change(where, "del all");

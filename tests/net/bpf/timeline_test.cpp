@@ -41,7 +41,7 @@ protected:
     nlohmann::json timeline(const std::string& name) const { return rule_of(a(), name)["timeline"]; }
     bool all_lost() const
     {
-        return eventually(std::chrono::seconds(5), [this] { return arrive({.count = 20}) == 0; });
+        return eventually([this] { return arrive({.count = 20}) == 0; });
     }
 
     std::string trace_ = testing::TempDir() + "headwind-trace-" + std::to_string(getpid()) + ".csv";

@@ -183,7 +183,7 @@ TEST_F(CommandLine, NetnsByNamePidAndPath)
 {
     Process other(&a(), {"sleep", "1000"});
     const auto pid = std::to_string(other.pid());
-    ASSERT_TRUE(eventually(std::chrono::seconds(5), [&] { return other.running() && has_entered(pid, a()); }));
+    ASSERT_TRUE(eventually([&] { return other.running() && has_entered(pid, a()); }));
     for (const auto& name : {a().name(), pid, "/proc/" + pid + "/ns/net"}) {
         change(b(), "add --name x --partition --proto udp --netns " + name);
         EXPECT_EQ(arrive(), 0U) << name;

@@ -233,7 +233,7 @@ TEST_F(Effect, AFifoAsNetnsDoesNotHang)
     const auto fifo = testing::TempDir() + "fifo";
     ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
     Process list(&a(), {headwind_binary(), "list", "--netns", fifo});
-    const auto output = list.wait(std::chrono::seconds(60));
+    const auto output = list.wait();
     EXPECT_FALSE(output.timed_out);
     EXPECT_EQ(output.status, 2);
     EXPECT_THAT(output.err, HasSubstr("no network namespace"));
@@ -252,7 +252,7 @@ TEST_F(Effect, OutputThatCannotBeWrittenIsAnError)
         EXPECT_NE(output.status, 0) << closed;
     }
     Process watch(&a(), {"bash", "-c", headwind_binary() + " stats --watch > /dev/full"});
-    EXPECT_EQ(watch.wait(std::chrono::seconds(60)).status, 1) << "it goes on for nobody";
+    EXPECT_EQ(watch.wait().status, 1) << "it goes on for nobody";
 }
 
 // A command that cannot write its messages does its work to the end all the same.
@@ -291,7 +291,7 @@ TEST_F(Effect, WhoDripsDoesNotStopTheExporter)
     const auto scrape = [this] {
         return run(&a(), {"curl", "-s", "--max-time", "30", "http://127.0.0.1:9431/metrics"});
     };
-    ASSERT_TRUE(eventually(std::chrono::seconds(30), [&] { return scrape().status == 0; })) << exporter.err();
+    ASSERT_TRUE(eventually([&] { return scrape().status == 0; })) << exporter.err();
     std::vector<std::unique_ptr<Process>> drips;
     for (int i = 0; i < 4; ++i)
         drips.push_back(std::make_unique<Process>(

@@ -62,9 +62,7 @@ protected:
     std::unique_ptr<Process> start(const std::string& options, const std::string& text) const
     {
         auto process = std::make_unique<Process>(&a(), command(options, script(text)));
-        EXPECT_TRUE(eventually(std::chrono::seconds(20), [&] {
-            return process->out().find("ready") != std::string::npos;
-        })) << process->err();
+        EXPECT_TRUE(eventually([&] { return process->out().find("ready") != std::string::npos; })) << process->err();
         return process;
     }
 
@@ -127,7 +125,7 @@ TEST_F(Run, ChildrenAndDaemonsAreImpairedAsLongAsItRuns)
     EXPECT_EQ(sink.count(), 0U);
     process->signal(SIGTERM);
     EXPECT_EQ(process->wait().status, 128 + SIGTERM);
-    EXPECT_TRUE(eventually(std::chrono::seconds(30), [&] { return sink.count() > 5; })) << "then it is free";
+    EXPECT_TRUE(eventually([&] { return sink.count() > 5; })) << "then it is free";
     expect_nothing_left();
 }
 
@@ -137,7 +135,7 @@ TEST_F(Run, SignalsReachTheCommand)
         const auto process =
             start("--partition", "trap 'echo got; exit 9' INT TERM HUP QUIT; echo ready; while :; do sleep 0.02; done");
         process->signal(number);
-        const auto output = process->wait(std::chrono::seconds(20));
+        const auto output = process->wait();
         EXPECT_FALSE(output.timed_out) << number;
         EXPECT_EQ(output.status, 9) << number;
         EXPECT_THAT(output.out, HasSubstr("got")) << number;
@@ -149,7 +147,7 @@ TEST_F(Run, ASignalThatEndsTheCommandIsItsExitCode)
 {
     const auto process = start("--partition", "echo ready; exec sleep 100");
     process->signal(SIGTERM);
-    EXPECT_EQ(process->wait(std::chrono::seconds(20)).status, 128 + SIGTERM);
+    EXPECT_EQ(process->wait().status, 128 + SIGTERM);
     expect_nothing_left();
 }
 
@@ -165,7 +163,7 @@ TEST_F(Run, SigkillEndsTheImpairmentWithin3Seconds)
     process->wait();
     std::this_thread::sleep_for(std::chrono::nanoseconds(killed + 3'050'000'000 - monotonic_ns()));
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("lease ended"));
-    EXPECT_TRUE(eventually(std::chrono::seconds(15), [&] { return sink.count() > 3; }));
+    EXPECT_TRUE(eventually([&] { return sink.count() > 3; }));
     const auto arrivals = sink.finish(std::chrono::milliseconds(1));
     ASSERT_FALSE(arrivals.empty());
     EXPECT_GT(arrivals.front().arrived_ns, killed + 1'000'000'000) << "impaired until the lease ends";
@@ -174,7 +172,7 @@ TEST_F(Run, SigkillEndsTheImpairmentWithin3Seconds)
     change(a(), "add --name other --partition --remote-port 9");
     EXPECT_THAT(headwind(a(), "list").out, Not(HasSubstr("run-")));
     // A command of another test may be about to remove the cgroup.
-    EXPECT_TRUE(eventually(std::chrono::seconds(60), [&] { return home_->of_run_commands().empty(); }));
+    EXPECT_TRUE(eventually([&] { return home_->of_run_commands().empty(); }));
     change(a(), "clear");
     expect_nothing_left();
 }
@@ -217,7 +215,7 @@ TEST_F(Run, WhereItsRuleIsTakenAwayTheCommandGoesOn)
     change(a(), "clear");
     std::ofstream(fifo) << "go" << std::endl;
     std::filesystem::remove(fifo);
-    const auto output = process->wait(std::chrono::seconds(30));
+    const auto output = process->wait();
     EXPECT_EQ(output.status, 4);
     EXPECT_THAT(output.err, HasSubstr("goes on unimpaired"));
     EXPECT_EQ(sink.finish().size(), 30U);

@@ -91,7 +91,7 @@ TEST_F(Verify, InterruptedItLeavesNothing)
 {
     for (const int signal : {SIGINT, SIGTERM}) {
         Process running(&where(), {headwind_binary(), "verify", "--loss", "10%"});
-        ASSERT_TRUE(eventually(std::chrono::seconds(30), [] { return pins_left(); }));
+        ASSERT_TRUE(eventually([] { return pins_left(); }));
         running.signal(signal);
         EXPECT_EQ(running.wait().status, 128 + signal);
         EXPECT_FALSE(pins_left());
@@ -102,11 +102,11 @@ TEST_F(Verify, InterruptedItLeavesNothing)
 TEST_F(Verify, KilledItLeavesWhatTheNextCommandRemoves)
 {
     Process running(&where(), {headwind_binary(), "verify", "--loss", "10%"});
-    ASSERT_TRUE(eventually(std::chrono::seconds(30), [] { return pins_left(); }));
+    ASSERT_TRUE(eventually([] { return pins_left(); }));
     usleep(500'000);
     running.signal(SIGKILL);
     EXPECT_EQ(running.wait().status, 128 + SIGKILL);
-    EXPECT_TRUE(eventually(std::chrono::seconds(5), [&] {
+    EXPECT_TRUE(eventually([&] {
         expect_ok(headwind(where(), "clear"));
         return !pins_left();
     }));

@@ -190,14 +190,14 @@ TEST_F(ManifestPod, RunsTheAgent)
     ASSERT_EQ(manifest_container()["args"], json::array({"agent"}));
     Process agent(nullptr, command_in_pod("agent --json"));
     const auto says = [&agent](const char* what) {
-        return eventually(std::chrono::seconds(20), [&] { return agent.out().find(what) != std::string::npos; });
+        return eventually([&] { return agent.out().find(what) != std::string::npos; });
     };
     EXPECT_TRUE(says("\"serving\"")) << agent.err();
     expect_ok(in_pod("add --name cut --container web --partition"));
     expect_cut("web", 2);
     shop().stop("web");
     EXPECT_TRUE(says("\"removed\"")) << agent.out() << agent.err();
-    EXPECT_TRUE(eventually(std::chrono::seconds(5), [] { return instances().empty(); }));
+    EXPECT_TRUE(eventually([] { return instances().empty(); }));
     agent.signal(SIGTERM);
     EXPECT_EQ(agent.wait().status, 0) << agent.err();
 }

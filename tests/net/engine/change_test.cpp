@@ -279,7 +279,7 @@ protected:
     // Waits until some packets have been sent with the rules as they are now.
     void wait_for_packets() const
     {
-        EXPECT_TRUE(eventually(std::chrono::seconds(60), [this, from = sent_.load()] { return sent_ > from + 10; }));
+        EXPECT_TRUE(eventually([this, from = sent_.load()] { return sent_ > from + 10; }));
     }
 
 private:

@@ -33,7 +33,7 @@ TEST_F(Confirm, AnAddIsUndoneByItself)
     EXPECT_TRUE(all_taken());
     EXPECT_THAT(listed(), HasSubstr("A change waits for `headwind confirm` until"));
     EXPECT_EQ(rule_of(a(), "cut")["unconfirmed"], true);
-    EXPECT_TRUE(eventually(20s, [this] { return all_pass(); }));
+    EXPECT_TRUE(eventually([this] { return all_pass(); }));
     EXPECT_THAT(listed(), Not(HasSubstr("cut")));
     EXPECT_EQ(headwind(a(), "confirm").status, 3) << "too late";
     change(a(), "clear");
@@ -59,7 +59,7 @@ TEST_F(Confirm, AChangeThatIsNotConfirmedIsAsBefore)
     change(a(), "change cut --remote-port 5001 --confirm 3s");
     EXPECT_TRUE(all_pass());
     EXPECT_EQ(rule_of(a(), "cut")["selector"]["remote_ports"][0], "5001");
-    EXPECT_TRUE(eventually(20s, [this] { return all_taken(); }));
+    EXPECT_TRUE(eventually([this] { return all_taken(); }));
     const auto rule = rule_of(a(), "cut");
     EXPECT_EQ(rule["selector"]["remote_ports"][0], "5000");
     EXPECT_FALSE(rule.contains("unconfirmed"));
@@ -90,7 +90,7 @@ TEST_F(Confirm, WhatIsRemovedComesBack)
         change(a(), removal + " --confirm 3s");
         EXPECT_TRUE(all_pass()) << removal;
         EXPECT_THAT(listed(), HasSubstr("else these are as before: cut"));
-        EXPECT_TRUE(eventually(20s, [this] { return all_taken(); })) << removal;
+        EXPECT_TRUE(eventually([this] { return all_taken(); })) << removal;
         change(a(), removal + " --confirm 1h");
         change(a(), "confirm");
         EXPECT_TRUE(all_pass());
@@ -103,7 +103,7 @@ TEST_F(Confirm, ReplacedRulesComeBack)
     change(a(), "add --name cut --remote-port 5000 --partition");
     change(a(), "add --replace --name cut --remote-port 5001 --partition --confirm 3s");
     EXPECT_TRUE(all_pass());
-    EXPECT_TRUE(eventually(20s, [this] { return all_taken(); }));
+    EXPECT_TRUE(eventually([this] { return all_taken(); }));
     EXPECT_EQ(rule_of(a(), "cut")["counters"]["out"]["packets"], 20) << "of both moments it was in force";
     change(a(), "clear");
     expect_nothing_left();

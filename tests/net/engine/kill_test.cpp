@@ -159,7 +159,7 @@ TEST_F(Kill, AtRandomInstantsThenClearLeavesNothing)
     EXPECT_FALSE(fs::exists(pins));
     EXPECT_EQ(backlog(), backlog_before);
     EXPECT_THAT(home_->of_run_commands(), testing::IsEmpty());
-    EXPECT_TRUE(eventually(std::chrono::seconds(5), [this] { return objects_.alive() == 0; })) << objects_.alive();
+    EXPECT_TRUE(eventually([this] { return objects_.alive() == 0; })) << objects_.alive();
     EXPECT_EQ(arrive(), 100U);
 }
 
@@ -179,7 +179,7 @@ TEST_F(Kill, WhileAnInstanceIsMadeThenClearLeavesNothing)
         expect_footprint(a(), before, "after " + std::to_string(i) + " of " + std::to_string(steps));
         EXPECT_FALSE(fs::exists(pins));
     }
-    EXPECT_TRUE(eventually(std::chrono::seconds(5), [this] { return objects_.alive() == 0; })) << objects_.alive();
+    EXPECT_TRUE(eventually([this] { return objects_.alive() == 0; })) << objects_.alive();
 }
 
 // A killed `clear` or `del` must not leave a rule without a way to remove it.
@@ -194,7 +194,7 @@ TEST_F(Kill, WhileEverythingIsTakenDownThenClearLeavesNothing)
         expect_footprint(a(), before);
         EXPECT_FALSE(fs::exists(pins));
     }
-    EXPECT_TRUE(eventually(std::chrono::seconds(5), [this] { return objects_.alive() == 0; })) << objects_.alive();
+    EXPECT_TRUE(eventually([this] { return objects_.alive() == 0; })) << objects_.alive();
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ protected:
     std::unique_ptr<Process> hold(const std::string& options) const
     {
         auto process = std::make_unique<Process>(&a(), words(headwind_binary() + " add --hold " + options));
-        EXPECT_TRUE(eventually(20s, [&] { return process->out().find("packets sent") != std::string::npos; }))
+        EXPECT_TRUE(eventually([&] { return process->out().find("packets sent") != std::string::npos; }))
             << process->err();
         return process;
     }
@@ -43,7 +43,7 @@ protected:
         const auto ended = monotonic_ns();
         holder->signal(signal);
         const auto latest = monotonic_ns() + 2'000'000'000;
-        EXPECT_TRUE(eventually(10s, [&] { return sink.count() > 3; }));
+        EXPECT_TRUE(eventually([&] { return sink.count() > 3; }));
         stop = true;
         sender.join();
         const auto arrivals = sink.finish(100ms);
@@ -54,7 +54,7 @@ protected:
         if (signal == SIGSTOP) {  // the holder goes on too late: the next change removes the rule
             change(a(), "add --name other --partition --remote-port 9");
             holder->signal(SIGCONT);
-            const auto output = holder->wait(10s);
+            const auto output = holder->wait();
             EXPECT_EQ(output.status, 3);
             EXPECT_THAT(output.err, HasSubstr("the rule was removed"));
         }
@@ -83,7 +83,7 @@ TEST_F(Lease, AHolderThatIsAskedToEndTakesItsRuleAway)
         EXPECT_THAT(headwind(a(), "list").out, HasSubstr("while its lease of 3 s is renewed"));
         EXPECT_EQ(arrive(), 0U);
         holder->signal(signal);
-        EXPECT_EQ(holder->wait(20s).status, 0);
+        EXPECT_EQ(holder->wait().status, 0);
         EXPECT_EQ(headwind(a(), "list").out, "no rules\n");
         expect_nothing_left();
     }
@@ -187,7 +187,7 @@ TEST_F(Lease, DeadlinesOfACommandInATimeNamespace)
     EXPECT_EQ(arrive(), 0U);
     EXPECT_EQ(state("r"), "live");
     expect_ok(ahead("change r --for 500ms"));
-    EXPECT_TRUE(eventually(std::chrono::seconds(60), [this] { return state("r") == "expired"; }));
+    EXPECT_TRUE(eventually([this] { return state("r") == "expired"; }));
     EXPECT_EQ(arrive(), 100U);
     EXPECT_THAT(ahead("list").out, HasSubstr("expired"));
     change(a(), "clear");

@@ -79,7 +79,7 @@ TEST_F(Lock, ThatChangesHandsIsWaitedFor)
         for (int i = 0; i < 2; ++i)
             holders.push_back(
                 std::make_unique<Process>(&a(), Arguments{"flock", fmt::format("{}/{}", pins, name), "sleep", "3.5"}));
-        ASSERT_TRUE(eventually(60s, [&made] { return made.waiting() == 2; }));
+        ASSERT_TRUE(eventually([&made] { return made.waiting() == 2; }));
         made.give_back();
         expect_ok(headwind(a(), "add --name x --partition --dev va"));
         change(a(), "clear");
@@ -95,7 +95,7 @@ TEST_F(Lock, AStoppedHolderHoldsUpItsOwnNamespaceOnly)
         lines << "add --name r" << i << " --partition --proto udp --remote-port " << 6000 + i << "\n";
     lines.close();
     const auto batch = start(a(), "batch " + file);
-    ASSERT_TRUE(eventually(60s, [this] { return fs::exists(fmt::format("{}/{}/control", pins, a().inode())); }));
+    ASSERT_TRUE(eventually([this] { return fs::exists(fmt::format("{}/{}/control", pins, a().inode())); }));
     batch->signal(SIGSTOP);
     change(b(), "add --name y --dev vb --direction in --partition --proto udp");
     EXPECT_EQ(arrive({.count = 20}), 0U);
@@ -129,10 +129,10 @@ TEST_F(Lock, WhileALineDrainsRulesCanBeAddedAndStay)
     change(a(), "add --name slow --dev va --delay 20s --proto udp");
     send_udp(a(), {Pair::b4, 5000}, {.count = 20});
     const auto del = start(a(), "del slow");
-    ASSERT_TRUE(eventually(60s, [this] { return parse_json(headwind(a(), "list --json"))["rules"].empty(); }));
+    ASSERT_TRUE(eventually([this] { return parse_json(headwind(a(), "list --json"))["rules"].empty(); }));
     // `del` is stopped once it has given back the lock, so it still waits for the held packets, however long the next
     // commands take.
-    ASSERT_TRUE(eventually(60s, [&] {
+    ASSERT_TRUE(eventually([&] {
         del->signal(SIGSTOP);
         if (run(&a(), {"flock", "-n", std::string(pins) + "/" + lock_of(a()), "true"}).status == 0) return true;
         del->signal(SIGCONT);

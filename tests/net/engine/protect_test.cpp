@@ -107,7 +107,7 @@ TEST_F(Protect, HoldsAtDevicesThatAreNamed)
        "link add name bridged type bridge\nlink set va master bridged\naddr flush dev va\naddr add 10.77.0.1/24 dev bridged\n"
        "link set bridged up");
     wait_until_operational(a(), "bridged");
-    ASSERT_TRUE(eventually(std::chrono::seconds(5), [&] { return sent(5001) == packets; }));
+    ASSERT_TRUE(eventually([&] { return sent(5001) == packets; }));
     change(a(), "add --name cut --dev bridged --partition --for 10m --protect 5000");
     expect_passing(5000, true);
     expect_passing(5001, false);

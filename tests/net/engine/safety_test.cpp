@@ -103,7 +103,7 @@ TEST_P(Ssh, ConnectionIsSparedAtDevicesThatRulesName)
        "link add name bridged type bridge\nlink set va master bridged\naddr flush dev va\naddr add 10.77.0.1/24 dev bridged\n"
        "addr add fd77::1/64 dev bridged nodad\nlink set bridged up");
     wait_until_operational(a(), "bridged");
-    ASSERT_TRUE(eventually(5s, [this] { return flows(login()); }));
+    ASSERT_TRUE(eventually([this] { return flows(login()); }));
     expect_ok(typed("add --name all --dev bridged --partition --for 10m"));
     EXPECT_EQ(arrive(), 0U);
     EXPECT_TRUE(flows(login()));

@@ -17,8 +17,7 @@ protected:
         if (const auto missing = SshHost::missing(); !missing.empty()) GTEST_SKIP() << missing;
         before_ = footprint(a());
         host_.emplace(a());
-        ASSERT_TRUE(eventually(std::chrono::seconds(20), [this] { return !host_->running() || answers(); }) &&
-                    answers())
+        ASSERT_TRUE(eventually([this] { return !host_->running() || answers(); }) && answers())
             << "sshd: " << host_->log();
     }
     void TearDown() override

@@ -148,9 +148,9 @@ TEST_F(Stop, IfEndsWithTheRule)
     const auto sleep = "sleep 4242." + std::to_string(getpid());  // no other test process has this argument
     const auto sleeps = [&sleep] { return run(nullptr, {"pgrep", "-fc", "^" + sleep + "$"}).out; };
     ASSERT_EQ(add(a(), "cut", sleep + "; true").status, 0);
-    EXPECT_TRUE(eventually(std::chrono::seconds(30), [&] { return sleeps() != "0\n"; }));
+    EXPECT_TRUE(eventually([&] { return sleeps() != "0\n"; }));
     change(a(), "del cut");
-    EXPECT_TRUE(eventually(std::chrono::seconds(30), [&] { return sleeps() == "0\n"; }));
+    EXPECT_TRUE(eventually([&] { return sleeps() == "0\n"; }));
 }
 
 }  // namespace

@@ -124,14 +124,10 @@ protected:
         for (const auto id : now.maps) old.maps.erase(id);
         EXPECT_FALSE(old.programs.empty());
         EXPECT_FALSE(old.maps.empty());
-        EXPECT_TRUE(eventually(std::chrono::seconds(slow_machine() ? 20 : 5),
-                               [&old] {
-                                   return count_alive(old.programs, bpf_prog_get_fd_by_id) +
-                                              count_alive(old.maps, bpf_map_get_fd_by_id) ==
-                                          0;
-                               }))
-            << count_alive(old.programs, bpf_prog_get_fd_by_id) << " programs, "
-            << count_alive(old.maps, bpf_map_get_fd_by_id) << " maps";
+        EXPECT_TRUE(eventually([&old] {
+            return count_alive(old.programs, bpf_prog_get_fd_by_id) + count_alive(old.maps, bpf_map_get_fd_by_id) == 0;
+        })) << count_alive(old.programs, bpf_prog_get_fd_by_id)
+            << " programs, " << count_alive(old.maps, bpf_map_get_fd_by_id) << " maps";
     }
     bool runs_version(unsigned version) const { return parse_json(as(version, "list --json"))["own_programs"]; }
 

@@ -131,9 +131,7 @@ TEST_F(Elsewhere, WhatAContainerDoesCanBeEndedFromOutside)
         {"unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c",
          "mount -t sysfs none /sys && \"$0\" add --name cut --dev va --partition --proto udp && \"$0\" list && echo ready && sleep 1000",
          headwind_binary()});
-    ASSERT_TRUE(eventually(std::chrono::seconds(60), [&] {
-        return container.out().find("ready") != std::string::npos;
-    })) << container.err();
+    ASSERT_TRUE(eventually([&] { return container.out().find("ready") != std::string::npos; })) << container.err();
     EXPECT_THAT(container.out(), HasSubstr("live"));
     EXPECT_EQ(arrive({.count = 20}), 0U);
     for (const std::string command : {"list", "add --name x --dev va --partition", "clear"}) {
