@@ -69,6 +69,27 @@ Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const En
     return read_records(instance, found);
 }
 
+// The leases of the rules of these names: stable_id and ns. usage: one of them has none.
+Result<std::vector<std::pair<std::uint32_t, std::uint64_t>>> leases_of(const Instance& instance,
+                                                                       const std::vector<std::string>& names)
+{
+    const auto named = find_named(entries_in_force(instance), names);
+    for (const auto& name : names) {
+        const auto found = named.find(name);
+        if (found == named.end()) return no_rule(name);
+        const auto flags = found->second->flags;
+        if (!(flags & HW_INDEX_LEASED) || (flags & HW_INDEX_CHECKED))
+            return fail(ErrorKind::usage, "{} has no lease: give it one with `headwind add --replace --lease 30s ...`",
+                        name);
+    }
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> out;
+    for (const auto& [name, rule] : named) {
+        HW_TRY(const auto record, read_record(instance, rule->id));
+        out.emplace_back(record.stable_id, record.lease);
+    }
+    return out;
+}
+
 }  // namespace
 
 Result<Snapshot> take_snapshot()
@@ -98,16 +119,10 @@ Result<std::vector<RuleView>> apply_changes(const Changes& changes)
 
 Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter)
 {
-    // No lock is taken: if a transaction commits meanwhile, all is read again.
-    for (int looks = 1;; ++looks) {
-        HW_TRY(const auto instance, open_instance());
-        if (!instance) return std::vector<RuleInfo>{};
-        const auto version = instance->control->version;
-        auto out = read_filtered(*instance, entries_in_force(*instance), filter);
-        if (looks != 100 && instance->control->version != version) continue;
-        if (!out) return pass_error(out);
-        return std::vector<RuleInfo>(out->begin(), out->end());
-    }
+    HW_TRY(const auto found, look_without_lock([&filter](const Instance& instance) {
+               return read_filtered(instance, entries_in_force(instance), filter);
+           }));
+    return found ? std::vector<RuleInfo>(found->begin(), found->end()) : std::vector<RuleInfo>();
 }
 
 Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decide& decide)
@@ -209,24 +224,13 @@ Status renew_lease(std::uint32_t stable_id, std::uint64_t lease)
 
 Status renew_leases(const std::vector<std::string>& names)
 {
-    HW_TRY(const auto instance, open_instance());
-    Named named;
-    if (instance) named = find_named(entries_in_force(*instance), names);
-    for (const auto& name : names) {
-        const auto found = named.find(name);
-        if (found == named.end()) return no_rule(name);
-        const auto flags = found->second->flags;
-        if (!(flags & HW_INDEX_LEASED) || (flags & HW_INDEX_CHECKED))
-            return fail(ErrorKind::usage, "{} has no lease: give it one with `headwind add --replace --lease 30s ...`",
-                        name);
-    }
-    for (const auto& [name, rule] : named) {
-        HW_TRY(const auto record, read_record(*instance, rule->id));
-        HW_CHECK(renew_lease(*instance, record.stable_id, record.lease));
-    }
+    if (names.empty()) return {};
+    HW_TRY(const auto leases,
+           look_without_lock([&names](const Instance& instance) { return leases_of(instance, names); }));
+    if (!leases) return no_rule(names.front());
+    for (const auto& [stable_id, lease] : *leases) HW_CHECK(renew_lease(stable_id, lease));
     return {};
 }
-
 Result<Settled> settle_pending(bool undo, const Progress& progress)
 {
     HW_TRY(auto session, open_for_change());

@@ -334,6 +334,30 @@ Result<std::vector<std::string>> cgroup_directories(const Instance& instance, co
     return out;
 }
 
+Result<PendingWork> look_for_work(const Instance& instance)
+{
+    PendingWork out;
+    out.exists = true;
+    const auto rules = entries_in_force(instance);
+    HW_TRY(const auto links, netlink::list_links());
+    HW_TRY(const auto stale, stale_rules(instance, rules));
+    HW_TRY(out.next, next_end(instance, rules));
+    HW_TRY(auto work, find_work(instance, rules, links));
+    if (rules.empty() || !work.lost.empty()) {
+        HW_TRY(const auto line, line_stats(instance));
+        if (line.held_packets != 0) {
+            work.lost.clear();
+            out.next = boottime_ns() + look_again;
+        } else {
+            out.due = true;
+        }
+    }
+    HW_CHECK(find_stops(instance, rules, out));
+    out.due = out.due || work.any() || !stale.empty() || instance.control->dirty != 0;
+    HW_TRY(out.cgroups, cgroup_directories(instance, rules));
+    return out;
+}
+
 }  // namespace
 
 Status heed_check(const StopCheck& check, const std::string& failure)
@@ -361,28 +385,8 @@ Status note_told(const std::vector<Stopped>& stopped)
 
 Result<PendingWork> find_pending_work()
 {
-    PendingWork out;
-    HW_TRY(const auto instance, open_instance());
-    if (!instance) return out;
-    out.exists = true;
-    const auto rules = entries_in_force(*instance);
-    HW_TRY(const auto links, netlink::list_links());
-    HW_TRY(const auto stale, stale_rules(*instance, rules));
-    HW_TRY(out.next, next_end(*instance, rules));
-    HW_TRY(auto work, find_work(*instance, rules, links));
-    if (rules.empty() || !work.lost.empty()) {
-        HW_TRY(const auto line, line_stats(*instance));
-        if (line.held_packets != 0) {
-            work.lost.clear();
-            out.next = boottime_ns() + look_again;
-        } else {
-            out.due = true;
-        }
-    }
-    HW_CHECK(find_stops(*instance, rules, out));
-    out.due = out.due || work.any() || !stale.empty() || instance->control->dirty != 0;
-    HW_TRY(out.cgroups, cgroup_directories(*instance, rules));
-    return out;
+    HW_TRY(auto found, look_without_lock(look_for_work));
+    return found ? std::move(*found) : PendingWork();
 }
 
 Result<Reconciled> reconcile()

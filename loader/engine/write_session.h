@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
@@ -35,6 +36,24 @@ struct WriteSession {
 
 // Takes the InstanceLock, repairs what a killed command left and removes stale_rules().
 Result<WriteSession> open_for_change(Sweep sweep = Sweep::empty);
+
+// The result of look(instance) without the InstanceLock; nullopt: there is no instance. Where a transaction commits
+// meanwhile, the index and the descriptions may change under its hands: then the instance is opened and looked at anew.
+template <class Look>
+auto look_without_lock(const Look& look)
+    -> Result<std::optional<typename std::invoke_result_t<Look, const Instance&>::value_type>>
+{
+    constexpr int most_looks = 100;
+    for (int looks = 1;; ++looks) {
+        HW_TRY(const auto instance, open_instance());
+        if (!instance) return std::nullopt;
+        const auto version = instance->control->version;
+        auto out = look(*instance);
+        if (looks != most_looks && instance->control->version != version) continue;
+        if (!out) return pass_error(out);
+        return std::move(*out);
+    }
+}
 
 // Whether the network namespace of the calling thread has no device of this index (any more).
 bool is_lost(int ifindex);
