@@ -303,7 +303,7 @@ enum hw_index_flags {
 	HW_INDEX_PROTECT = 1 << 3,    /* leaves alone what --protect names */
 	HW_INDEX_EVERYWHERE = 1 << 4, /* at every device that any rule is at */
 	HW_INDEX_NAMED = 1 << 5,      /* has --dev; without this and the one above: at the default devices */
-	HW_INDEX_WAITING = 1 << 6,    /* a device of its --dev is not there */
+	HW_INDEX_WAITING = 1 << 6,    /* for a device of its --dev, which may be a pattern */
 	HW_INDEX_SLOTS = 1 << 7,      /* is at more than two: hw_index_rest.slots */
 	HW_INDEX_SUBJECT = 1 << 8,    /* for a container, a pod or a process */
 	HW_INDEX_CGROUP = 1 << 9,     /* hw_index_rest.cgroup */

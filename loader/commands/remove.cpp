@@ -32,11 +32,12 @@ nlohmann::json to_json(const Removed& removed)
     auto programs = nlohmann::json::array();
     for (const auto& program : removed.programs)
         programs.push_back({{"device", program.device}, {"hook", program.hook}, {"id", program.id}});
-    return {{"removed", removed.rules},
-            {"left", names_of(removed.left)},
-            {"packets_lost", removed.packets_lost},
-            {"instance_gone", removed.instance_gone},
-            {"programs_taken_off", programs}};
+    nlohmann::json out{{"removed", removed.rules},
+                       {"packets_lost", removed.packets_lost},
+                       {"instance_gone", removed.instance_gone},
+                       {"programs_taken_off", programs}};
+    if (removed.left) out["left"] = names_of(*removed.left);
+    return out;
 }
 
 int report(const Removed& removed, bool as_json)
@@ -84,7 +85,7 @@ Result<int> del(const RemoveOptions& options)
 
 void say_what_stays(const Removed& removed)
 {
-    for (const auto& rule : removed.left)
+    for (const auto& rule : removed.left.value_or(std::vector<LeftRule>{}))
         say("headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", rule.name, rule.owner, rule.owner);
 }
 

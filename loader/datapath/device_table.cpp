@@ -33,6 +33,12 @@ Result<std::uint16_t> find_slot(const Instance& instance, int ifindex)
     return static_cast<std::uint16_t>(free_slot);
 }
 
+void set_name(hw_device& device, const std::string& name)
+{
+    const auto end = name.copy(device.name, sizeof(device.name) - 1);
+    device.name[end] = 0;
+}
+
 }  // namespace
 
 Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& link, __u32 flags)
@@ -43,8 +49,7 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
         flags = (flags & ~static_cast<__u32>(HW_DEVICE_INGRESS)) | HW_DEVICE_LOOPBACK | HW_DEVICE_EGRESS;
     if (flags & HW_DEVICE_FAR) device.far_netns = link.peer_netns;
     device.flags |= flags & ~static_cast<__u32>(HW_DEVICE_CLSACT);
-    const auto end = link.name.copy(device.name, sizeof(device.name) - 1);
-    device.name[end] = 0;
+    if (device.ifindex == 0) set_name(device, link.name);
     std::atomic_ref(device.ifindex).store(static_cast<__u32>(link.index));
     if (instance.control->tcx == 0) {
         // The note is written before the clsact is made: a clsact of ours without a note would stay for ever, while one
@@ -58,6 +63,15 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
     if (flags & HW_DEVICE_EGRESS) HW_CHECK(attach(instance, link.index, HW_OUT, instance.programs.egress));
     if (flags & HW_DEVICE_INGRESS) HW_CHECK(attach(instance, link.index, HW_IN, instance.programs.ingress));
     return slot;
+}
+
+void note_names(Instance& instance, const std::vector<netlink::Link>& links)
+{
+    for (const auto& link : links) {
+        const auto slot = find_slot(instance, link.index);
+        if (!slot || instance.control->devices[*slot].ifindex == 0) continue;
+        set_name(DeviceWriter::devices(instance)[*slot], link.name);
+    }
 }
 
 Status detach_device(Instance& instance, std::uint16_t slot)

@@ -164,10 +164,13 @@ Status grow_index(Instance& instance, std::size_t size)
     if (room == entries.all().size()) return {};
     const auto& directory = instance.directory;
     const MapShape shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(hw_index_rest)};
-    HW_TRY(const auto before, open_map_pin(directory, rest_pin, shape));
+    HW_TRY(auto before, open_map_pin(directory, rest_pin, shape));
     HW_TRY(const auto old, MappedArray<hw_index_rest>::map(before, directory.path_of(rest_pin)));
     // The rests come first: a kill between the two leaves more rests than entries, never fewer.
-    HW_TRY(auto rest, make_larger<hw_index_rest>(old.all(), room, directory, rest_pin));
+    Fd rest = std::move(before);
+    if (old.all().size() < room) {
+        HW_TRY(rest, make_larger<hw_index_rest>(old.all(), room, directory, rest_pin));
+    }
     HW_TRY(const auto index, make_larger<hw_index_entry>(entries.all(), room, directory, index_pin));
     HW_TRY(entries, MappedArray<hw_index_entry>::map(index, directory.path_of(index_pin)));
     rests = {std::move(rest), directory.path_of(rest_pin), room};

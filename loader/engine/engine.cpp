@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <set>
-#include <unordered_set>
 
 #include <fmt/ranges.h>
 
@@ -57,13 +56,11 @@ tl::unexpected<Error> no_rule(const std::string& name)
 // The rules that match `filter`, without former ones, which a change that waits may bring back.
 Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const Entries& rules, const RuleFilter& filter)
 {
-    std::unordered_set<std::uint32_t> names;
-    for (const auto& name : filter.names) names.insert(name_hash(name));
+    const NameSet names(filter.names);
     const auto owner = filter.owner ? hash_of(*filter.owner) : 0;
-    if (names.empty() && !filter.owner && !filter.all) return std::vector<RuleRecord>{};
+    if (filter.names.empty() && !filter.owner && !filter.all) return std::vector<RuleRecord>{};
     const auto found = rules.where([&, now = boottime_ns()](const auto& rule) {
-        const bool meant =
-            filter.all || names.contains(rule->name_hash) || (filter.owner && rule.rest().owner_hash == owner);
+        const bool meant = filter.all || names.has(rule) || (filter.owner && rule.rest().owner_hash == owner);
         return meant && !is_former(rule, now);
     });
     return read_records(instance, found);
@@ -99,7 +96,9 @@ Result<Snapshot> take_snapshot()
     for (int looks = 1;; ++looks) {
         HW_TRY(const auto instance, open_instance(Access::read));
         if (!instance) {
-            HW_CHECK(check_no_programs());
+            const auto no_programs = check_no_programs();
+            if (!no_programs && looks < 10) continue;  // perhaps an instance was made just now
+            HW_CHECK(no_programs);
             Snapshot nothing;
             nothing.panic = panic;
             return nothing;
@@ -204,9 +203,7 @@ Result<Removed> clear(const std::optional<std::string>& owner, const Progress& p
         gone = gone.where(
             [hash = hash_of(*owner)](const auto& rule) { return rule.rest().owner_hash == hash && !is_guard(rule); });
     HW_TRY(auto out, remove_rules(*session, gone, progress, drain));
-    if (session->instance) {
-        HW_TRY(out.left, rules_left(*session));
-    }
+    HW_TRY(out.left, rules_left(*session));
     if (!owner && !session->instance) {
         HW_TRY(auto rest, reclaim(drain, progress));
         out.programs = plain(rest.programs);

@@ -279,7 +279,9 @@ Status bring_up_to_date(WriteSession& session, Reconciled& out)
 {
     HW_TRY(const auto links, netlink::list_links());
     HW_TRY(const auto work, find_work(*session.instance, session.rules, links));
-    return work.any() || !session.removed.empty() ? do_work(session, work, links, out) : Status{};
+    if (work.any() || !session.removed.empty()) HW_CHECK(do_work(session, work, links, out));
+    note_names(*session.instance, links);
+    return {};
 }
 
 // Finds stops that nobody has told yet, and checks to run. The datapath tells nobody that it stopped a rule: out.next

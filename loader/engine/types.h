@@ -171,8 +171,9 @@ struct ProgramAt {
 };
 
 struct Removed {
-    std::vector<std::string> rules;   // names
-    std::vector<LeftRule> left;       // by clear(): rules that are still there
+    std::vector<std::string> rules;  // names
+    // By clear(): rules in force that stay, without guards, which serve them.
+    std::optional<std::vector<LeftRule>> left;
     std::uint32_t packets_lost = 0;   // still in the line when the drain limit had passed
     bool instance_gone = false;       // the last rule went, and with it everything Headwind had on this namespace
     std::vector<ProgramAt> programs;  // taken off, where the rules could not be told any more: see clear()

@@ -134,12 +134,10 @@ Result<bool> GoneCgroups::any_of(const RuleRef& rule)
 
 Named find_named(const Entries& rules, const std::vector<std::string>& names)
 {
-    std::vector<std::uint32_t> hashes;
-    for (const auto& name : names) hashes.push_back(name_hash(name));
-    std::sort(hashes.begin(), hashes.end());
+    const NameSet wanted(names);
     Named out;
     for (const auto& rule : rules)
-        if (std::binary_search(hashes.begin(), hashes.end(), rule->name_hash)) out.emplace(rule_name(rule), rule);
+        if (wanted.has(rule)) out.emplace(rule_name(rule), rule);
     return out;
 }
 

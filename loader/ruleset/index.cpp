@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "host/devices.h"
 #include "ruleset/compile.h"
 
 namespace headwind {
@@ -25,11 +26,13 @@ bool has_single_local_port(const Selector& selector)
            std::any_of(selector.ports.begin(), selector.ports.end(), single);
 }
 
-// Whether a device that the rule is to be at is not there.
+// Whether a device may come that the rule is to be at.
 bool is_waiting(const RuleRecord& record)
 {
-    const auto names = record.rule.selector.devices.size();
-    return names != 0 && (is_at_peer(record.rule) ? record.devices.empty() : record.devices.size() < names);
+    const auto& names = record.rule.selector.devices;
+    if (names.empty()) return false;
+    if (is_at_peer(record.rule)) return record.devices.empty();
+    return record.devices.size() < names.size() || std::any_of(names.begin(), names.end(), is_pattern);
 }
 
 __u32 flags_of(const RuleRecord& record)
@@ -139,6 +142,18 @@ std::string rule_name(const RuleRef& rule)
 bool has_name(const RuleRef& rule, std::string_view name)
 {
     return rule->name_hash == name_hash(name) && rule_name(rule) == name;
+}
+
+NameSet::NameSet(const std::vector<std::string>& names)
+{
+    for (const auto& name : names) names_.emplace(name_hash(name), name);
+}
+
+bool NameSet::has(const RuleRef& rule) const
+{
+    const auto [begin, end] = names_.equal_range(rule->name_hash);
+    return begin != end &&
+           std::any_of(begin, end, [name = rule_name(rule)](const auto& one) { return one.second == name; });
 }
 
 std::uint64_t hash_of(std::string_view text)

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "datapath/instance.h"
@@ -90,6 +91,17 @@ void remove(Entries& entries, const std::vector<RuleRecord>& gone);
 
 std::string rule_name(const RuleRef& rule);
 bool has_name(const RuleRef& rule, std::string_view name);
+
+// A set of names, to look many rules up in.
+class NameSet {
+public:
+    explicit NameSet(const std::vector<std::string>& names);
+    bool has(const RuleRef& rule) const;
+
+private:
+    std::unordered_multimap<std::uint32_t, std::string> names_;  // by name_hash()
+};
+
 // FNV-1a hashes.
 std::uint64_t hash_of(std::string_view text);
 std::uint32_t name_hash(std::string_view name);  // as in an entry

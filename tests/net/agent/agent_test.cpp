@@ -4,6 +4,7 @@
 #include "lock_test.h"
 
 #include <filesystem>
+#include <set>
 
 #include "engine/write_session.h"
 #include "host/cgroup.h"
@@ -17,6 +18,11 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 // ---- devices ----
+
+std::set<std::string> devices_of(const Namespace& where, const std::string& rule)
+{
+    return rule_of(where, rule)["attached_to"].get<std::set<std::string>>();
+}
 
 RUNS_IN("Agent.ProgramsThat*:Agent.AnXdp*", native | linux_6_1);
 
@@ -83,6 +89,19 @@ TEST_F(Agent, ADeviceThatComesLaterIsTaken)
     ip(a(), "link set wa name va");
 }
 
+TEST_F(Agent, APatternTakesADeviceThatComesBesideOthers)
+{
+    change(a(), "add --name pattern --partition --remote-port 5000 --dev v?");
+    change(a(), "add --name mixed --partition --remote-port 5001 --dev va,w?");
+    RunningAgent agent(home());
+    ip(a(), "link add wa type veth peer name other");
+    agent.heard("moved", "mixed");
+    EXPECT_EQ(devices_of(a(), "mixed"), (std::set<std::string>{"va", "wa"}));
+    ip(a(), "link set wa name vc");
+    agent.heard("moved", "pattern");
+    EXPECT_EQ(devices_of(a(), "pattern"), (std::set<std::string>{"va", "vc"}));
+}
+
 // Without an agent the next command that changes something reconciles the rules.
 TEST_F(Agent, WithoutOneTheNextCommandFollows)
 {
@@ -99,6 +118,24 @@ TEST_F(Agent, WithoutOneTheNextCommandFollows)
     EXPECT_EQ(state_of(a(), "named"), "no device") << "its device need not be there";
     EXPECT_EQ(headwind(a(), "change named --dev va").status, 0);
     EXPECT_THAT(headwind(a(), "change named --dev vz").err, HasSubstr("--dev vz: no such device"));
+}
+
+// What cannot be moved for want of room is moved once there is room.
+TEST_F(Agent, AMoveThatFailedIsTriedAgain)
+{
+    ip(a(), "link add dz type veth peer name other\nlink set dz up");
+    change(a(), "add --name one --partition --remote-port 5000 --dev dz --max-rules 3");
+    change(a(), "add --name two --partition --remote-port 5001 --dev va");
+    change(a(), "add --name three --loss 1% --remote-port 5002");
+    ip(a(),
+       "link set dz down\nlink set va down\nlink set dz name dx\nlink set va name dz\nlink set dx name va\n"
+       "link set dz up\nlink set va up");
+    EXPECT_EQ(headwind(a(), "change three --loss 2%").status, 1) << "no room for a fourth";
+    EXPECT_EQ(arrive({.count = 20}), 20U) << "no room to move either";
+    change(a(), "del three");
+    change(a(), "del two");
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+    EXPECT_EQ(devices_of(a(), "one"), std::set<std::string>{"dz"});
 }
 
 TEST_F(Agent, ProgramsThatSomebodyTookOffComeBack)

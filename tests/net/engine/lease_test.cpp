@@ -4,6 +4,8 @@
 
 #include <signal.h>
 
+#include "ruleset/index.h"
+
 namespace headwind::test::lease_test {
 namespace {
 
@@ -112,6 +114,19 @@ TEST_F(Lease, IsRenewedByName)
     EXPECT_EQ(headwind(b(), "renew l").status, 3) << "no instance";
 }
 
+// The index finds names by a hash of 32 bits, which these two share.
+TEST_F(Lease, NamesWithOneHashAreTwo)
+{
+    change(a(), "add --name n157538 --partition --remote-port 9 --lease 1h");
+    change(a(), "add --name n296006 --partition --remote-port 10");
+    ASSERT_EQ(name_hash("n157538"), name_hash("n296006"));
+    expect_ok(headwind(a(), "renew n157538"));
+    EXPECT_EQ(headwind(a(), "renew n296006").status, 2);
+    EXPECT_EQ(change(a(), "del n157538").out, "removed n157538\n");
+    EXPECT_EQ(names_of(a()), std::vector<std::string>{"n296006"});
+    EXPECT_EQ(headwind(a(), "del n157538").status, 3);
+}
+
 TEST_F(Lease, ThatIsTooShortToRenewIsRefused)
 {
     for (const std::string command : {"add --name x --partition --lease ", "run --partition --lease "}) {
@@ -149,7 +164,7 @@ TEST_F(Lease, ClearTakesTheRulesOfItsOwner)
     EXPECT_THAT(mine.err, HasSubstr("ci stays, it is of ci-7"));
     const auto nothing = parse_json(headwind(a(), "clear --json"));
     EXPECT_EQ(nothing["removed"].size(), 0U);
-    EXPECT_EQ(nothing["left"][0], "ci");
+    EXPECT_EQ(nothing["left"], nlohmann::json({"ci"}));
     EXPECT_EQ(nothing["instance_gone"], false);
 
     change(a(), "add --name mine --partition --remote-port 9");

@@ -53,5 +53,17 @@ TEST_F(Look, FindsNoRuleHalfRemoved)
     }
 }
 
+// An instance that is made after `list` has seen that there is none, and before it looks for programs without one.
+TEST_F(Look, DuringTheFirstAddFindsNoProgramsWithoutRules)
+{
+    Process list(&a(), words("strace -f -qq -e trace=bpf -e inject=bpf:delay_enter=3s:when=1 " + headwind_binary() +
+                             " list --json"));
+    ASSERT_TRUE(eventually([&list] { return list.err().find("bpf(") != std::string::npos; })) << list.err();
+    change(a(), "add --name first --loss 1%");
+    const auto output = list.wait();
+    expect_ok(output);
+    EXPECT_EQ(parse_json(output)["rules"].size(), 1U);
+}
+
 }  // namespace
 }  // namespace headwind::test::look_test

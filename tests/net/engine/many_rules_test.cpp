@@ -67,5 +67,31 @@ TEST_F(ManyRules, ACommandCostsWhatItChanges)
     }
 }
 
+// Growing replaces two pins, one after the other.
+TEST_F(ManyRules, AKillBetweenTheTwoArraysOfALargerIndexLosesNothing)
+{
+    const auto add_many = [](std::size_t from, std::size_t count) {
+        const auto file = testing::TempDir() + "headwind-many-rules";
+        std::ofstream lines(file);
+        for (auto i = from; i < from + count; ++i)
+            lines << fmt::format("add --name r{} --loss 1% --dev va --remote-port {}\n", i, 1 + i);
+        return headwind_binary() + " batch --yes " + file;
+    };
+    change(a(), "add --name first --loss 1% --dev va --max-rules 4096");
+    expect_ok(run(&a(), words(add_many(0, 60))));
+    const auto killed =
+        run(&a(), words("strace -f -qq -e trace=renameat -e inject=renameat:error=EINTR:signal=KILL:when=2 " +
+                        add_many(1000, 1000)));
+    EXPECT_NE(killed.status, 0);
+    EXPECT_THAT(killed.err, testing::HasSubstr("index-new"));
+    expect_ok(run(&a(), words(add_many(2000, 10))));
+    std::vector<std::string> names;
+    names.push_back("first");
+    for (int i = 0; i < 60; ++i) names.push_back(fmt::format("r{}", i));
+    for (int i = 2000; i < 2010; ++i) names.push_back(fmt::format("r{}", i));
+    EXPECT_THAT(names_of(a()), testing::UnorderedElementsAreArray(names));
+    EXPECT_EQ(change(a(), "del r7 r2003").out, "removed r7\nremoved r2003\n");
+}
+
 }  // namespace
 }  // namespace headwind::test::many_rules_test
