@@ -258,6 +258,7 @@ HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 
 		skb->cb[4] |= HW_MARK_HOST;
 	if (cured(HW_CURE_FLOWS))
 		set_flow_of_fq(skb, flight);
+	skb->queue_mapping = 0; /* else headwind1 takes it for the queue it came in on; now the hash names the queue */
 	hold(charge);
 	if (!copy && (!skb->sk || !cured(HW_CURE_CLONE))) {
 		counters->delayed += flight->packets;

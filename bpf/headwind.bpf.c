@@ -323,5 +323,6 @@ int headwind_pace_out(struct __sk_buff *skb)
 		bpf_skb_change_type(skb, PACKET_HOST);
 	}
 	bpf_set_hash_invalid(skb);
+	skb->queue_mapping = 0; /* it was headwind1's */
 	return redirect_marked(skb, false);
 }

@@ -470,6 +470,7 @@ enum hw_cure {
 	HW_CURE_INJECTED = 1 << 17,  /* and what we inject at ingress ourselves */
 	HW_CURE_SHARED = 1 << 18,    /* an skb with another owner is not touched */
 	/* The loader's: */
+	HW_CURE_RPS = 1 << 19,     /* headwind0 receives a flow on one CPU */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */
 	HW_CURE_BACKLOG = 1 << 8,  /* netdev_max_backlog */
 	HW_CURE_LOOPBACK = 1 << 9, /* route_localnet and accept_local */

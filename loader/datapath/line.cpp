@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <thread>
 
 #include "datapath/hooks.h"
@@ -25,6 +26,8 @@ const std::string pace_name(line_names[1]);
 const std::string bridge_name(line_names[2]);
 constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
 constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
+// CPUs that send at once shall seldom wait for each other at one qdisc's lock.
+constexpr std::uint32_t most_queues = 16;
 constexpr std::uint32_t gso_max_bytes = 65536, gso_max_segments = 65535;
 
 // Changes a sysctl. The old value is written down before.
@@ -72,6 +75,7 @@ Status make_line(Instance& instance)
     options.name0 = return_name;
     options.name1 = pace_name;
     options.alias = line_alias;
+    options.queues = std::min(std::bit_floor(online_cpus()), most_queues);
     if (!is_on(HW_CURE_MTU)) options.mtu = 1500;
     HW_TRY(const auto veth, netlink::create_veth(options));
     HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
@@ -92,10 +96,10 @@ Status attach_programs(const Instance& instance)
     return attach(instance, device, HW_IN, instance.programs.pace_out);
 }
 
-Result<bool> has_fq(std::uint32_t device)
+// Whether packets come to headwind0 from several CPUs.
+bool comes_from_several_cpus()
 {
-    HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(device)));
-    return qdisc && qdisc->kind == "fq";
+    return online_cpus() > 1 && is_on(HW_CURE_RPS);
 }
 
 netlink::FqOptions fq_options()
@@ -110,11 +114,11 @@ netlink::FqOptions fq_options()
     return options;
 }
 
-Result<int> find_pace()
+Result<netlink::Link> find_pace()
 {
-    HW_TRY(const auto links, netlink::list_links());
-    for (const auto& link : links)
-        if (link.name == pace_name && is_line_device(link)) return link.index;
+    HW_TRY(auto links, netlink::list_links());
+    for (auto& link : links)
+        if (link.name == pace_name && is_line_device(link)) return std::move(link);
     return fail(ErrorKind::failed, "the line's device {} is gone: run `headwind clear`, then add the rules again",
                 pace_name);
 }
@@ -132,6 +136,21 @@ Result<bool> exist(std::initializer_list<std::uint32_t> devices)
 Result<bool> is_whole(const hw_control& control)
 {
     return exist({control.line_cut, control.line_return});
+}
+
+// Whether headwind1 holds packets as we made it to, and headwind0 receives them as it shall.
+Result<bool> is_pacing(const netlink::Link& pace)
+{
+    HW_TRY(const bool fq, netlink::has_fq(pace.index, pace.tx_queues));
+    if (!fq || !comes_from_several_cpus()) return fq;
+    return receives_by_flow(return_name, pace.tx_queues);
+}
+
+// Makes headwind1 hold packets until their time, and headwind0 receive those of a flow in order.
+Status make_pacing(const netlink::Link& pace)
+{
+    HW_CHECK(netlink::set_fq(pace.index, pace.tx_queues, fq_options()));
+    return comes_from_several_cpus() ? receive_by_flow(return_name, pace.tx_queues) : Status{};
 }
 
 // Forgets a line whose devices somebody removed, or whose removal was cut short by a kill.
@@ -202,10 +221,10 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
     if (control.line_cut == 0) HW_CHECK(make_line(instance));
     HW_CHECK(attach_programs(instance));
     if (needs.time) {
-        HW_TRY(const int pace, find_pace());
-        HW_TRY(const bool paces, has_fq(static_cast<std::uint32_t>(pace)));
-        if (!paces || control.line_pace == 0) HW_CHECK(netlink::set_root_fq(pace, fq_options()));
-        control.line_pace = static_cast<__u32>(pace);
+        HW_TRY(const auto pace, find_pace());
+        HW_TRY(const bool paces, is_pacing(pace));
+        if (!paces || control.line_pace == 0) HW_CHECK(make_pacing(pace));
+        control.line_pace = static_cast<__u32>(pace.index);
     }
     if (!needs.loopback || !is_on(HW_CURE_LOOPBACK)) return {};
     if (control.route_localnet.changed == 0) HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
@@ -220,7 +239,9 @@ Result<bool> is_line_intact(const Instance& instance)
     HW_TRY(const bool whole, is_whole(control));
     const int device = static_cast<int>(control.line_return);
     if (!whole || !is_attached(instance, device, HW_OUT) || !is_attached(instance, device, HW_IN)) return false;
-    return control.line_pace == 0 ? true : has_fq(control.line_pace);
+    if (control.line_pace == 0) return true;
+    const auto pace = find_pace();
+    return pace ? is_pacing(*pace) : false;
 }
 
 Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,
@@ -236,7 +257,7 @@ Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,
 {
     std::uint32_t lost = 0;
     if (const auto pace = find_pace()) {
-        HW_TRY(lost, drain(*pace, limit, progress));
+        HW_TRY(lost, drain(pace->index, limit, progress));
     }
     HW_CHECK(remove_devices());
     return lost;

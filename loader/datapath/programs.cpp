@@ -90,13 +90,13 @@ Status load_programs(headwind_bpf& skeleton)
 Status check_lockdown()
 {
     // The program calls bpf_probe_read_kernel(fp - 8, 8, nullptr): a kernel that is locked down has no such helper.
-    const bpf_insn code[] = {instruction(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, 0, BPF_REG_10),
-                             instruction(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_1, -8),
-                             instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 8),
-                             instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0),
-                             instruction(BPF_JMP | BPF_CALL, 0, BPF_FUNC_probe_read_kernel),
-                             instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0),
-                             instruction(BPF_JMP | BPF_EXIT, 0, 0)};
+    const bpf_insn code[] = {
+        instruction(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, 0, BPF_REG_10),
+        // NOLINTNEXTLINE(misc-redundant-expression): BPF_ADD and BPF_K happen to be 0 both
+        instruction(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_1, -8), instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 8),
+        instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0),
+        instruction(BPF_JMP | BPF_CALL, 0, BPF_FUNC_probe_read_kernel),
+        instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0), instruction(BPF_JMP | BPF_EXIT, 0, 0)};
     const Fd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "hw_probe", "GPL", code, std::size(code), nullptr));
     if (program || errno != EINVAL) return {};
     return fail(

@@ -102,7 +102,8 @@ std::string find_cgroup2(const std::string& mountinfo, const std::string& root_o
         std::istringstream fields(line);
         std::string id, parent, device, root, point;
         fields >> id >> parent >> device >> root >> point;
-        point = root_of_mounts + unescape_mount(point);
+        point = unescape_mount(point);
+        point.insert(0, root_of_mounts);
         if (is_root(point)) return point;
         if (found.empty() && root_of_mounts.empty() && is_cgroup2(point)) found = point;
     }

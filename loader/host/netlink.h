@@ -27,6 +27,7 @@ struct Link {
     int master = 0;                 // IFLA_MASTER (bridge, bond, vrf); else 0
     bool metadata_tunnel = false;   // vxlan/geneve/gre in external (collect metadata) mode
     std::uint32_t mtu = 0;
+    std::uint32_t tx_queues = 1;
     std::uint32_t xdp_program = 0;  // id of an XDP program on it, ours or another's; 0: none
 };
 
@@ -39,12 +40,12 @@ Result<int> id_of_netns(int netns);
 Result<int> give_id_to_netns(int netns);
 
 // The veth pair `name0`/`name1` that create_veth() makes for the line: MTU as given, alias as given, no IPv6 address
-// generation (addrgenmode none), NOARP, both ends up. IPv6 is disabled on both through /proc/sys before they come up.
-// Fails with EEXIST text if either name is taken.
+// generation (addrgenmode none), NOARP, both ends up, each with `queues` queues to send and to receive. IPv6 is
+// disabled on both through /proc/sys before they come up. Fails with EEXIST text if either name is taken.
 struct VethOptions {
     std::string name0, name1, alias;
     std::uint32_t mtu = 65535;
-    std::uint32_t tx_queues = 1;
+    std::uint32_t queues = 1;
 };
 struct Veth {
     int index0 = 0, index1 = 0;
@@ -69,17 +70,20 @@ std::string driver_of(const std::string& name);
 // kernel has it).
 Status set_gso_max(int index, std::uint32_t bytes, std::uint32_t segments);
 
-// The root fq that set_root_fq() puts in the place of the root qdisc: limit, flow_limit, horizon (µs; packets beyond
-// are dropped), timer_slack 1 ns, buckets, orphan_mask, nopacing.
+// The fq that set_fq() puts in the place of what is there: limit, flow_limit, horizon (µs; packets beyond are dropped),
+// timer_slack 1 ns, buckets (of all queues together), orphan_mask, nopacing.
 struct FqOptions {
     std::uint32_t limit_packets = 10'000'000;
     std::uint32_t flow_limit_packets = 10'000'000;
     std::uint32_t horizon_us = 4'294'967'295U;
     std::uint32_t timer_slack_ns = 1;
     std::uint32_t buckets_log = 14;
-    std::uint32_t orphan_mask = 0xfffff;
+    std::uint32_t orphan_mask = 0xffffffff;
 };
-Status set_root_fq(int index, const FqOptions& options);
+// A device with one queue gets fq as its root qdisc; one with several gets mq, and an fq for each queue.
+Status set_fq(int index, std::uint32_t queues, const FqOptions& options);
+// Whether the device has fq so.
+Result<bool> has_fq(int index, std::uint32_t queues);
 
 struct QdiscStats {
     std::string kind;

@@ -89,6 +89,7 @@ Link parse_link(const Message& message)
     link.alias = text_of(link_attribute(message, IFLA_IFALIAS));
     link.kind = text_of(find_attribute(info, IFLA_INFO_KIND));
     link.mtu = value_of<std::uint32_t>(link_attribute(message, IFLA_MTU));
+    link.tx_queues = value_of<std::uint32_t>(link_attribute(message, IFLA_NUM_TX_QUEUES));
     link.master = value_of<int>(link_attribute(message, IFLA_MASTER));
     link.metadata_tunnel = collects_metadata(link.kind, find_attribute(info, IFLA_INFO_DATA));
     link.xdp_program = xdp_program(link_attribute(message, IFLA_XDP));
@@ -117,8 +118,8 @@ void put_veth_end(nlmsghdr* message, const std::string& name, const VethOptions&
 {
     mnl_attr_put_strz(message, IFLA_IFNAME, name.c_str());
     mnl_attr_put_u32(message, IFLA_MTU, options.mtu);
-    mnl_attr_put_u32(message, IFLA_NUM_TX_QUEUES, options.tx_queues);
-    mnl_attr_put_u32(message, IFLA_NUM_RX_QUEUES, options.tx_queues);
+    mnl_attr_put_u32(message, IFLA_NUM_TX_QUEUES, options.queues);
+    mnl_attr_put_u32(message, IFLA_NUM_RX_QUEUES, options.queues);
 }
 
 Status add_veth(const VethOptions& options)

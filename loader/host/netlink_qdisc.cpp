@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Makes fq and clsact, removes clsact, and reads what qdiscs and filters are there.
 #include <algorithm>
+#include <bit>
 #include <optional>
 
 #include <fcntl.h>
@@ -31,32 +32,56 @@ tcmsg& put_tc_header(Request& request, int index, std::uint32_t parent)
     return header;
 }
 
-// The qdisc of a device at TC_H_ROOT or TC_H_CLSACT. It is taken out of a dump of all, since a request for a single one
-// is answered to every listener on the host. nullopt: there is none; a device that is gone has none either.
-Result<std::optional<Message>> find_qdisc(int index, std::uint32_t parent)
+// The qdiscs of a device; none if it is gone. They are taken out of a dump of all, since a request for a single one is
+// answered to every listener on the host.
+Result<std::vector<Message>> list_qdiscs(int index)
 {
     Request request(RTM_GETQDISC, 0);
     put_tc_header(request, index, 0);
     auto answer = dump(request);
     if (!answer) return refused(answer.error(), fmt::format("{}: list qdiscs", device_label(index)));
-    for (Message& message : *answer) {
-        const auto header = message.header<tcmsg>();
-        if (header.tcm_ifindex == index && header.tcm_parent == parent) return std::move(message);
-    }
+    std::erase_if(*answer,
+                  [index](const auto& message) { return message.template header<tcmsg>().tcm_ifindex != index; });
+    return std::move(*answer);
+}
+
+// The qdisc of a device at TC_H_ROOT or TC_H_CLSACT; nullopt: there is none.
+Result<std::optional<Message>> find_qdisc(int index, std::uint32_t parent)
+{
+    HW_TRY(auto qdiscs, list_qdiscs(index));
+    for (Message& message : qdiscs)
+        if (message.header<tcmsg>().tcm_parent == parent) return std::move(message);
     return std::nullopt;
+}
+
+std::string kind_of(const Message& qdisc)
+{
+    return text_of(tc_attribute(qdisc, TCA_KIND));
 }
 
 // The kind of the qdisc in the place of clsact: "clsact", "ingress" (they share it), or "".
 Result<std::string> ingress_qdisc_kind(int index)
 {
     HW_TRY(const auto qdisc, find_qdisc(index, TC_H_CLSACT));
-    return qdisc ? text_of(tc_attribute(*qdisc, TCA_KIND)) : std::string();
+    return qdisc ? kind_of(*qdisc) : std::string();
 }
 
-tl::expected<void, Refusal> replace_root_by_fq(int index, const FqOptions& options)
+constexpr std::uint32_t mq_handle = 1U << 16;  // "1:", whose classes 1:1, 1:2, ... are the queues
+
+tl::expected<void, Refusal> replace_root_by_mq(int index)
 {
     Request request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE);
-    put_tc_header(request, index, TC_H_ROOT);
+    put_tc_header(request, index, TC_H_ROOT).tcm_handle = mq_handle;
+    mnl_attr_put_strz(request.message(), TCA_KIND, "mq");
+    auto answer = send(request);
+    if (!answer) return tl::unexpected(std::move(answer.error()));
+    return {};
+}
+
+tl::expected<void, Refusal> replace_by_fq(int index, std::uint32_t parent, const FqOptions& options)
+{
+    Request request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE);
+    put_tc_header(request, index, parent);
     nlmsghdr* message = request.message();
     mnl_attr_put_strz(message, TCA_KIND, "fq");
     nlattr* nest = mnl_attr_nest_start(message, TCA_OPTIONS);
@@ -87,7 +112,7 @@ FqProbe probe_fq()
 {
     if (unshare(CLONE_NEWNET) != 0) return {false, errno};
     constexpr int lo = 1;  // its index in every namespace
-    const auto made = replace_root_by_fq(lo, FqOptions{});
+    const auto made = replace_by_fq(lo, TC_H_ROOT, FqOptions{});
     return {true, made ? 0 : made.error().error};
 }
 
@@ -123,7 +148,7 @@ QdiscStats parse_stats(const Message& message)
     // This attribute is only there once the number exceeds 32 bits.
     const nlattr* packets = find_attribute(stats, TCA_STATS_PKT64);
     QdiscStats result;
-    result.kind = text_of(tc_attribute(message, TCA_KIND));
+    result.kind = kind_of(message);
     result.bytes = basic.bytes;
     result.packets = packets != nullptr ? value_of<std::uint64_t>(packets) : basic.packets;
     result.backlog_bytes = queue.backlog;
@@ -157,15 +182,32 @@ Result<unsigned> count_filters_at(int index, std::uint32_t minor)
 
 }  // namespace
 
-Status set_root_fq(int index, const FqOptions& options)
+Status set_fq(int index, std::uint32_t queues, const FqOptions& options)
 {
-    const auto made = replace_root_by_fq(index, options);
+    auto one = options;
+    one.buckets_log -= static_cast<std::uint32_t>(std::bit_width(queues)) - 1;
+    auto made = queues == 1 ? replace_by_fq(index, TC_H_ROOT, options) : replace_root_by_mq(index);
+    for (std::uint32_t queue = 1; queues > 1 && made && queue <= queues; ++queue)
+        made = replace_by_fq(index, mq_handle | queue, one);
     if (made) return {};
-    const std::string what = fmt::format("{}: set root qdisc fq", device_label(index));
+    const std::string what = fmt::format("{}: set qdisc fq", device_label(index));
     if (made.error().error == unknown_kind) {
         return fail(ErrorKind::unsupported, "{}: this kernel has no fq (module sch_fq, CONFIG_NET_SCH_FQ)", what);
     }
     return refused(made.error(), what);
+}
+
+Result<bool> has_fq(int index, std::uint32_t queues)
+{
+    HW_TRY(const auto qdiscs, list_qdiscs(index));
+    std::uint32_t paced = 0;
+    bool several = false;
+    for (const Message& qdisc : qdiscs) {
+        const auto parent = qdisc.header<tcmsg>().tcm_parent;
+        if (parent == TC_H_ROOT) several = kind_of(qdisc) == "mq";
+        if ((parent == TC_H_ROOT || parent >> 16 == mq_handle >> 16) && kind_of(qdisc) == "fq") ++paced;
+    }
+    return several == (queues > 1) && paced == queues;
 }
 
 Result<std::optional<QdiscStats>> root_qdisc_stats(int index)

@@ -3,14 +3,11 @@
 //
 // They have gso_segs 0, and are forwarded, not local. Each of their wire packets must be decided on its own.
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <linux/if_tun.h>
 #include <linux/ip.h>
 #include <linux/tcp.h>
 #include <net/if.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -18,6 +15,7 @@
 #include <set>
 
 #include "net_test.h"
+#include "tap.h"
 #include "verify/statistics.h"
 
 namespace headwind::test::tap_test {
@@ -92,27 +90,6 @@ SuperPacket super_packet(const std::array<unsigned char, 6>& to, std::uint32_t s
     return out;
 }
 
-// A tap device, opened as a hypervisor does.
-struct Tap {
-    Fd fd;
-    std::array<unsigned char, 6> address{};
-};
-
-Tap open_tap(const Namespace& where)
-{
-    const Inside inside(where);
-    Tap tap;
-    tap.fd = Fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
-    ifreq request{};
-    std::strcpy(request.ifr_name, "tap0");
-    request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-    EXPECT_EQ(ioctl(tap.fd.get(), TUNSETIFF, &request), 0) << std::strerror(errno);
-    const Fd any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    EXPECT_EQ(ioctl(any.get(), SIOCGIFHWADDR, &request), 0);
-    std::memcpy(tap.address.data(), request.ifr_hwaddr.sa_data, tap.address.size());
-    return tap;
-}
-
 Fd sniffer(const Namespace& where)
 {
     const Inside inside(where);
@@ -153,7 +130,7 @@ protected:
     {
         PairTest::SetUp();
         if (IsSkipped() || HasFatalFailure()) return;
-        tap_ = open_tap(a());
+        tap_ = open_tap(a(), true);
         ip(a(), "address add 10.79.0.1/24 dev tap0\nlink set tap0 up");
         expect_ok(run(&a(), {"sysctl", "-qw", "net.ipv4.ip_forward=1"}));
         ip(b(), std::string("route add 10.79.0.0/24 via ") + Pair::a4);

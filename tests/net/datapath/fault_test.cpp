@@ -104,8 +104,28 @@ TEST_F(Fault, TheLinesQdiscReplaced)
     RunningAgent agent(home());
     agent.heard("mended");
     EXPECT_EQ(state_of(a(), "slow"), "live");
-    EXPECT_THAT(tc(a(), "qdisc show dev headwind1 root"), HasSubstr("qdisc fq"));
+    EXPECT_THAT(tc(a(), "qdisc show dev headwind1"), HasSubstr("qdisc fq"));
     EXPECT_THAT(agent.all("trouble"), IsEmpty());
+}
+
+TEST_F(Fault, TheLinesFlowsOnTheSendersCpu)
+{
+    SKIP_WITHOUT_FQ();
+    if (sysconf(_SC_NPROCESSORS_ONLN) == 1) GTEST_SKIP() << "one CPU";
+    const auto rps = [this](const std::string& command) {
+        const auto done = run(&a(), {"unshare", "-m", "sh", "-c",
+                                     "mount -t sysfs none /mnt && cd /mnt/class/net/headwind0/queues && " + command});
+        expect_ok(done);
+        return done.out;
+    };
+    change(a(), "add --name slow --dev va --delay 100ms --proto udp");
+    const auto before = rps("cat rx-0/rps_cpus rx-1/rps_cpus");
+    rps("echo 0 > rx-1/rps_cpus");
+    expect_not_effective("slow", "took the line apart");
+    RunningAgent agent(home());
+    agent.heard("mended");
+    EXPECT_EQ(state_of(a(), "slow"), "live");
+    EXPECT_EQ(rps("cat rx-0/rps_cpus rx-1/rps_cpus"), before);
 }
 
 // Somebody replaces the root qdisc of the device itself: the line does not care.

@@ -132,6 +132,9 @@ TEST_F(NetlinkTest, CountsFiltersOfOtherKinds)
 
 // --- fq ---
 
+using headwind::test::linux_6_1, headwind::test::linux_6_12, headwind::test::native;
+RUNS_IN("NetlinkTest.*Fq*", native | linux_6_12 | linux_6_1);
+
 TEST_F(NetlinkTest, AskingForFqTouchesNothing)
 {
     const auto files = open_files();
@@ -151,10 +154,10 @@ TEST_F(NetlinkTest, WithoutFqItIsRefusedClearly)
     ASSERT_TRUE(fq) << fq.error().message;
     if (*fq) GTEST_SKIP() << "this kernel has fq";
     make_pair();
-    const auto set = set_root_fq(a_, {});
+    const auto set = set_fq(a_, 1, {});
     ASSERT_FALSE(set);
     EXPECT_EQ(set.error().kind, ErrorKind::unsupported);
-    EXPECT_EQ(set.error().message, "a: set root qdisc fq: this kernel has no fq (module sch_fq, CONFIG_NET_SCH_FQ)");
+    EXPECT_EQ(set.error().message, "a: set qdisc fq: this kernel has no fq (module sch_fq, CONFIG_NET_SCH_FQ)");
 }
 
 TEST_F(NetlinkTest, SetsFqAtTheRoot)
@@ -164,7 +167,7 @@ TEST_F(NetlinkTest, SetsFqAtTheRoot)
     if (!*fq) GTEST_SKIP() << "this kernel has no sch_fq; runs in the guests";
     const auto veth = create_veth({"headwind0", "headwind1", "headwind"});
     ASSERT_TRUE(veth) << veth.error().message;
-    const auto set = set_root_fq(veth->index1, {});
+    const auto set = set_fq(veth->index1, 1, {});
     ASSERT_TRUE(set) << set.error().message;
     const auto stats = root_qdisc_stats(veth->index1);
     ASSERT_TRUE(stats && *stats);
@@ -172,15 +175,40 @@ TEST_F(NetlinkTest, SetsFqAtTheRoot)
     // iproute2 prints a horizon of 4294967295 µs as 4294.97s or 4.29e+03s, depending on its version.
     EXPECT_THAT(
         output_of("tc -d qdisc show dev headwind1"),
-        AllOf(HasSubstr("limit 10000000p flow_limit 10000000p buckets 16384 orphan_mask 1048575"),
+        AllOf(HasSubstr("limit 10000000p flow_limit 10000000p buckets 16384 orphan_mask 4294967295"),
               HasSubstr("nopacing"), HasSubstr("timer_slack 1ns"), HasSubstr("horizon 4"), HasSubstr("horizon_drop")));
     EXPECT_THAT(output_of("tc qdisc show dev headwind0"), Not(HasSubstr("fq")));
 
     FqOptions options;  // a second time changes the one that is there
     options.horizon_us = 7'000'000;
     options.limit_packets = 1234;
-    ASSERT_TRUE(set_root_fq(veth->index1, options));
+    ASSERT_TRUE(set_fq(veth->index1, 1, options));
     EXPECT_THAT(output_of("tc -d qdisc show dev headwind1"), AllOf(HasSubstr("limit 1234p"), HasSubstr("horizon 7s")));
+}
+
+TEST_F(NetlinkTest, SetsFqAtEachQueue)
+{
+    const auto fq = kernel_has_fq();
+    ASSERT_TRUE(fq) << fq.error().message;
+    if (!*fq) GTEST_SKIP() << "this kernel has no sch_fq; runs in the guests";
+    const auto veth = create_veth({.name0 = "headwind0", .name1 = "headwind1", .alias = "headwind", .queues = 4});
+    ASSERT_TRUE(veth) << veth.error().message;
+    EXPECT_EQ(has_fq(veth->index1, 4), false);
+    for (int i = 0; i < 2; ++i) {  // a second time changes the ones that are there
+        const auto set = set_fq(veth->index1, 4, {});
+        ASSERT_TRUE(set) << set.error().message;
+        EXPECT_EQ(has_fq(veth->index1, 4), true);
+    }
+    const auto shown = output_of("tc qdisc show dev headwind1");
+    EXPECT_THAT(shown, HasSubstr("qdisc mq 1: root"));
+    for (const char* queue : {"1:1", "1:2", "1:3", "1:4"})
+        EXPECT_THAT(shown,
+                    HasSubstr(fmt::format("parent {} limit 10000000p flow_limit 10000000p buckets 4096", queue)));
+    ASSERT_TRUE(run("tc qdisc replace dev headwind1 parent 1:3 pfifo"));
+    EXPECT_EQ(has_fq(veth->index1, 4), false);
+    ASSERT_TRUE(set_fq(veth->index1, 4, {}));
+    EXPECT_EQ(has_fq(veth->index1, 4), true);
+    EXPECT_EQ(has_fq(veth->index1, 1), false);
 }
 
 TEST_F(NetlinkTest, FqReplacesAnotherRootAndSends)
@@ -190,7 +218,7 @@ TEST_F(NetlinkTest, FqReplacesAnotherRootAndSends)
     if (!*fq) GTEST_SKIP() << "this kernel has no sch_fq; runs in the guests";
     make_pair();
     ASSERT_TRUE(run("tc qdisc add dev a root pfifo limit 100"));
-    const auto set = set_root_fq(a_, {});
+    const auto set = set_fq(a_, 1, {});
     ASSERT_TRUE(set) << set.error().message;
     const PacketSocket sender(a_), receiver(b_);
     for (int i = 0; i < 200; ++i) sender.send({{}, tcp_frame(100)});  // the default flow_limit is 100
@@ -204,10 +232,10 @@ TEST_F(NetlinkTest, FqReplacesAnotherRootAndSends)
 
 TEST_F(NetlinkTest, SettingFqOnAMissingDevice)
 {
-    const auto set = set_root_fq(12345, {});
+    const auto set = set_fq(12345, 1, {});
     ASSERT_FALSE(set);
     EXPECT_EQ(set.error().kind, ErrorKind::not_found);
-    EXPECT_THAT(set.error().message, HasSubstr("device 12345: set root qdisc fq"));
+    EXPECT_THAT(set.error().message, HasSubstr("device 12345: set qdisc fq"));
 }
 
 }  // namespace
