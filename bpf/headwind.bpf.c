@@ -40,19 +40,19 @@ HW_INLINE __u64 draw_delay(const struct hw_impairment *imp)
 	return hw_jittered(imp, dice, hw_normal[dice >> 20 & (HW_NORMAL_SAMPLES - 1)]);
 }
 
-/* When the packet could go, were it not for us. An earliest departure time of TCP's pacing counts; a receive timestamp
- * (wall clock) does not. */
-HW_INLINE __u64 ready_time(const struct __sk_buff *skb)
+/* When the packet comes. Its timestamp is an earliest departure time if it is monotonic; one of receipt is wall clock. */
+HW_INLINE struct hw_arrival arrival_of(const struct __sk_buff *skb)
 {
-	__u64 now = env_monotonic();
+	struct hw_arrival arrival = {.now = env_monotonic()};
 
-	if ((skb->tstamp_type == TSTAMP_MONOTONIC || !cured(HW_CURE_TSTAMP)) && skb->tstamp > now)
-		return skb->tstamp;
-	return now;
+	if (skb->tstamp_type == TSTAMP_MONOTONIC || !cured(HW_CURE_TSTAMP))
+		arrival.edt = skb->tstamp;
+	return arrival;
 }
 
 /* The packet waits for `rate`, then for `delay`; or a copy of it does. */
-HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight, __u64 ready, bool copy)
+HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight, const struct hw_arrival *arrival,
+			  bool copy)
 {
 	const struct hw_impairment *imp = flight->imp;
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
@@ -70,9 +70,10 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
 	 * wrong.)
 	 */
 	if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
-		busy_q16 = time_on_link(flight->rule_id, state->next_free > ready ? state->next_free : ready, skb->len);
+		busy_q16 = time_on_link(flight->rule_id,
+					state->next_free > arrival->now ? state->next_free : arrival->now, skb->len);
 	bpf_spin_lock(&state->lock);
-	cause = hw_schedule_busy(imp, state, ready, busy_q16, delay, dice, &timing);
+	cause = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, &timing);
 	bpf_spin_unlock(&state->lock);
 	if (cause)
 		return drop(flight, cause);
@@ -99,8 +100,8 @@ HW_INLINE int take(struct __sk_buff *skb, const struct hw_flight *flight, enum h
 HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
 {
 	const struct hw_impairment *imp = flight->imp;
+	struct hw_arrival arrival;
 	int copies = 1;
-	__u64 ready;
 
 	count_match(flight);
 	if (imp->flags & HW_PASS)
@@ -118,13 +119,13 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum
 			send_copy(skb, flight);
 		return NEXT;
 	}
-	ready = ready_time(skb); /* before a copy is stamped */
+	arrival = arrival_of(skb); /* before a copy is stamped */
 	if (copies == 2) {
-		if (decide_time(skb, flight, ready, true) == NEXT)
+		if (decide_time(skb, flight, &arrival, true) == NEXT)
 			return NEXT;
 		flight->local->counters.duplicated++;
 	}
-	return decide_time(skb, flight, ready, false);
+	return decide_time(skb, flight, &arrival, false);
 }
 
 /* The fate of an skb that others hold, too: it can be dropped, and nothing else. */

@@ -13,7 +13,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 9
+#define HW_ABI_VERSION 10
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -403,6 +403,7 @@ struct hw_control {
 	    programs; /* which programs: the loader's own_programs(); 0: of several versions, a take-over was killed */
 	__u32 nonce;  /* hw_nonce of the programs */
 	__u32 pad;
+	__u64 longest_hold; /* ns that packets wait for delay and rate at most, by all rules that there ever were */
 	struct hw_saved route_localnet;
 	struct hw_saved accept_local;
 	struct hw_shape_table tables[2];

@@ -147,35 +147,48 @@ HW_INLINE __u64 hw_jittered(const struct hw_impairment *imp, __u32 dice, __s16 n
 	return delay < 0 ? 0 : (__u64)delay;
 }
 
+#define HW_LONGEST_EDT 10000000000ULL /* ns ahead; as fq has it (horizon) */
+
 /* When a packet goes. */
 struct hw_timing {
 	__u64 depart;  /* CLOCK_MONOTONIC */
 	int reordered; /* went without delay */
 };
 
-/* Rate, queue, delay and reordering for a wire packet that is ready at `ready` (CLOCK_MONOTONIC), keeps the link busy
- * for `busy_q16` ns (16 fractional bits; at most 63 bits) and would be delayed by `delay`. Returns 0 and the timing, or
- * HW_CAUSE_QUEUE: the packet is dropped and nothing has changed. The caller holds state->lock (which is why there is no
- * call in here: Linux 6.1 allows none under a lock).
+/* A wire packet that comes to the link, CLOCK_MONOTONIC. */
+struct hw_arrival {
+	__u64 now;
+	__u64 edt; /* the earliest departure that its sender asked for, as of TCP's pacing and SO_TXTIME; 0: none */
+};
+
+/* Rate, queue, delay and reordering for a wire packet that keeps the link busy for `busy_q16` ns (16 fractional bits; at
+ * most 63 bits) and would be delayed by `delay`. Returns 0 and the timing, or HW_CAUSE_QUEUE: the packet is dropped and
+ * nothing has changed. The caller holds state->lock (which is why there is no call in here: Linux 6.1 allows none under
+ * a lock).
  *
- *   start = max(ready, next_free)    next_free = start + busy    depart = start + delay
+ *   next_free = max(now, next_free) + busy    depart = max(next_free, edt) + delay
+ *
+ * A packet has passed the link when its last bit has. Its own edt moves it and nothing else: senders choose it freely.
  */
-HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state *state, __u64 ready, __u64 busy_q16,
-                               __u64 delay, __u32 dice, struct hw_timing *timing)
+HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state *state, const struct hw_arrival *arrival,
+                               __u64 busy_q16, __u64 delay, __u32 dice, struct hw_timing *timing)
 {
-	__u64 start = ready;
+	__u64 passed = arrival->now, edt = arrival->edt;
 
 	if (imp->ns_per_byte_q16) {
-		if (state->next_free > ready) {
-			if (state->next_free - ready + (busy_q16 >> 16) > imp->queue)
+		if (state->next_free > passed) {
+			if (state->next_free - passed + (busy_q16 >> 16) > imp->queue)
 				return HW_CAUSE_QUEUE;
-			start = state->next_free;
+			passed = state->next_free;
 			busy_q16 += state->fraction_q16;
 		}
-		state->next_free = start + (busy_q16 >> 16);
+		passed += busy_q16 >> 16;
+		state->next_free = passed;
 		state->fraction_q16 = busy_q16 & 0xffff;
 	}
-	timing->depart = start + delay;
+	if (edt > arrival->now + HW_LONGEST_EDT)
+		edt = arrival->now + HW_LONGEST_EDT;
+	timing->depart = passed + delay;
 	timing->reordered = 0;
 	if (imp->flags & HW_TIMED_STEPS) {
 		if (timing->depart > state->last_depart)
@@ -183,12 +196,14 @@ HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state 
 		else if (!hw_may_reorder(imp))
 			timing->depart = state->last_depart;
 	}
+	if (edt > passed)
+		timing->depart += edt - passed;
 	if (imp->reorder == 0)
 		return 0;
 	/* As netem: after one that went at once, the next gap - 1 packets do not. */
 	if (state->since_reorder + 1 >= imp->reorder_gap && hw_happens(imp->reorder, dice)) {
 		state->since_reorder = 0;
-		timing->depart = start;
+		timing->depart = edt > passed ? edt : passed;
 		timing->reordered = 1;
 	} else if (state->since_reorder + 1 < imp->reorder_gap) {
 		state->since_reorder++;
@@ -197,11 +212,11 @@ HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state 
 }
 
 /* The same for a packet of `length` bytes on a link of one rate. */
-HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *state, __u64 ready, __u32 length,
-                          __u64 delay, __u32 dice, struct hw_timing *timing)
+HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *state, const struct hw_arrival *arrival,
+                          __u32 length, __u64 delay, __u32 dice, struct hw_timing *timing)
 {
 	/* 17 bits of length, 46 of ns_per_byte_q16 (compile.cpp sees to that) */
-	return hw_schedule_busy(imp, state, ready, (__u64)length * imp->ns_per_byte_q16, delay, dice, timing);
+	return hw_schedule_busy(imp, state, arrival, (__u64)length * imp->ns_per_byte_q16, delay, dice, timing);
 }
 
 /* Live for a packet that read `version`? Deadline and lease are judged by the caller's clock. */

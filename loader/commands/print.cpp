@@ -135,8 +135,8 @@ void report_removed(const Removed& removed, std::string_view nothing)
     for (const auto& name : removed.rules) put("removed {}\n", name);
     if (removed.rules.empty() && !nothing.empty()) put("{}\n", nothing);
     if (removed.packets_lost != 0)
-        say("headwind: {} packets were still held after {} s and are lost\n", removed.packets_lost,
-            default_drain.count());
+        say("headwind: {} packets are lost: they were to be held for longer than {} s, or than any rule asked for\n",
+            removed.packets_lost, default_drain.count());
 }
 
 }  // namespace headwind

@@ -26,6 +26,7 @@ const std::string pace_name(line_names[1]);
 const std::string bridge_name(line_names[2]);
 constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
 constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
+constexpr std::chrono::milliseconds late{200};  // a packet may leave the line behind its time, on a busy machine
 // CPUs that send at once shall seldom wait for each other at one qdisc's lock.
 constexpr std::uint32_t most_queues = 16;
 constexpr std::uint32_t gso_max_bytes = 65536, gso_max_segments = 65535;
@@ -247,9 +248,12 @@ Result<bool> is_line_intact(const Instance& instance)
 Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,
                                  const std::function<void(std::uint32_t left)>& progress)
 {
-    if (instance.control->line_pace == 0) return 0U;
-    HW_TRY(const bool there, exist({instance.control->line_pace}));
-    return there ? drain(static_cast<int>(instance.control->line_pace), limit, progress) : 0U;
+    const auto& control = *instance.control;
+    if (control.line_pace == 0) return 0U;
+    HW_TRY(const bool there, exist({control.line_pace}));
+    if (!there) return 0U;
+    const auto last = std::chrono::nanoseconds(control.longest_hold) + late;
+    return drain(static_cast<int>(control.line_pace), std::min<std::chrono::nanoseconds>(limit, last), progress);
 }
 
 Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,

@@ -27,7 +27,8 @@ Status ensure_line(Instance& instance, const LineNeeds& needs);
 // Whether all of the line is there and as we made it: devices, our programs, fq. True if there is no line.
 Result<bool> is_line_intact(const Instance& instance);
 
-// Waits until the pacer is empty or `limit` has passed; tells `progress` every 200 ms how many packets are left.
+// Waits until the pacer is empty, or `limit` or the longest time that a rule may hold a packet has passed: what is left
+// then are packets whose senders asked for a later departure. Tells `progress` every 200 ms how many packets are left.
 // Returns the number of packets that were left.
 Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,
                                  const std::function<void(std::uint32_t left)>& progress);

@@ -189,6 +189,12 @@ std::uint64_t queue_of(const Impairment& impairment)
 
 }  // namespace
 
+std::uint64_t longest_hold(const hw_impairment& impairment)
+{
+    const std::uint64_t widths = impairment.flags & HW_JITTER_NORMAL ? normal_tail : 1;
+    return impairment.delay + widths * impairment.jitter + (impairment.ns_per_byte_q16 != 0 ? impairment.queue : 0);
+}
+
 Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved)
 {
     const auto& selector = rule.selector;

@@ -45,6 +45,9 @@ bool needs_line(const Impairment& impairment);
 
 hw_impairment compile_impairment(const Impairment& impairment);
 
+// ns that a packet may wait for its delay and its rate; its sender may ask for more (HW_LONGEST_EDT).
+std::uint64_t longest_hold(const hw_impairment& impairment);
+
 // The steps of a rule whose timeline's phases are there, and behind them the one that is never in force (abi.h).
 std::vector<hw_step> compile_steps(const Rule& rule);
 // The phases that steps were compiled from, with the quantities that vary. (A rate above 20 mbit is as the datapath has

@@ -88,7 +88,13 @@ Status write_entry(const Instance& instance, std::size_t place, const CompiledRu
     return {};
 }
 
-Status write_rule(const Instance& instance, const CompiledRule& compiled, std::uint64_t version,
+void note_hold(Instance& instance, const hw_impairment& impairment)
+{
+    auto& longest = VersionWriter::of(instance).longest_hold;
+    std::atomic_ref(longest).store(std::max<std::uint64_t>(longest, longest_hold(impairment)));
+}
+
+Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_t version,
                   const std::set<std::uint32_t>& leaving)
 {
     const auto& record = *compiled.record;
@@ -112,7 +118,11 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
     if (record.rule.hours) rule.hours = compile_hours(*record.rule.hours, record.clock);
     rule.since = record.since;
     if (const auto& timeline = record.rule.timeline) {
-        if (record.timeline == record.id) HW_CHECK(make_timeline(instance, record.id, compile_steps(record.rule)));
+        if (record.timeline == record.id) {
+            const auto steps = compile_steps(record.rule);
+            for (const auto& step : steps) note_hold(instance, step.impairment);
+            HW_CHECK(make_timeline(instance, record.id, steps));
+        }
         rule.timeline = record.timeline;
         rule.steps = timeline->phases;
         rule.period = timeline->repeat ? timeline->length : 0;
@@ -121,6 +131,7 @@ Status write_rule(const Instance& instance, const CompiledRule& compiled, std::u
     rule.stoppable = is_stoppable(record.rule) ? 1 : 0;
     rule.impairment = compile_impairment(record.rule.impairment);
     if (is_for_xdp(record.rule)) rule.impairment.flags |= HW_AT_XDP;
+    note_hold(instance, rule.impairment);
     HW_CHECK(store_record(instance, record));
     for (const auto& key : state_keys(record)) {
         HW_TRY(const auto state, instance.states.find(key));

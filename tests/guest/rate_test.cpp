@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Tests rate and queue, in virtual time: the rate is read off the receiving device.
+#include <linux/net_tstamp.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -111,6 +117,113 @@ TEST(GuestQueue, LimitIsRespected)
         EXPECT_EQ(counters_of(pair.a, "q").queue + arrivals.size(), 1000U);
         ASSERT_EQ(headwind(pair.a, "clear").status, 0);
     }
+}
+
+// A packet has passed a link when its last bit has, as in netem.
+TEST(GuestPing, ThroughARateIsAsThroughNetems)
+{
+    const Pair pair;
+    const auto round_trip_ms = [&pair] {
+        const auto output = run(&pair.a, words("ping -q -c 20 -i 0.3 " + std::string(Pair::b4)));
+        const auto at = output.out.find(" = ");  // rtt min/avg/max/mdev = 0.1/0.2/0.3/0.0 ms
+        EXPECT_NE(at, std::string::npos) << output.out << output.err;
+        return at == std::string::npos ? 0 : std::stod(output.out.substr(output.out.find('/', at) + 1));
+    };
+    settle();
+    for (const std::string rate : {"100kbit", "1mbit"}) {
+        tc(pair.a, "qdisc add dev va root netem rate " + rate);
+        const double netem = round_trip_ms();
+        tc(pair.a, "qdisc del dev va root");
+        change(pair.a, "add --name r --dev va --rate " + rate);
+        const double ours = round_trip_ms();
+        change(pair.a, "clear");
+        std::printf("ping through %s: netem %.3f ms, headwind %.3f ms\n", rate.c_str(), netem, ours);
+        EXPECT_NEAR(ours, netem, 0.1);
+    }
+}
+
+// ---- departure times of the senders' own ----
+
+// Sends a packet that is to leave `ahead` ns from now, as anybody may.
+void send_for_later(const Namespace& from, std::int64_t ahead)
+{
+    const auto socket = connected_udp(from, target);
+    std::thread([&socket, ahead] {
+        ASSERT_EQ(syscall(SYS_setresuid, 65534, 65534, 65534), 0);  // this thread's
+        const sock_txtime clock{CLOCK_MONOTONIC, 0};
+        ASSERT_EQ(setsockopt(socket.get(), SOL_SOCKET, SO_TXTIME, &clock, sizeof(clock)), 0);
+        const auto when = static_cast<std::uint64_t>(monotonic_ns() + ahead);
+        Stamp stamp{99, 0, monotonic_ns()};
+        iovec data{&stamp, sizeof(stamp)};
+        alignas(cmsghdr) char room[CMSG_SPACE(sizeof(when))]{};
+        msghdr message{};
+        message.msg_iov = &data;
+        message.msg_iovlen = 1;
+        message.msg_control = room;
+        message.msg_controllen = sizeof(room);
+        auto* control = CMSG_FIRSTHDR(&message);
+        control->cmsg_level = SOL_SOCKET;
+        control->cmsg_type = SCM_TXTIME;
+        control->cmsg_len = CMSG_LEN(sizeof(when));
+        std::memcpy(CMSG_DATA(control), &when, sizeof(when));
+        ASSERT_EQ(sendmsg(socket.get(), &message, 0), static_cast<ssize_t>(sizeof(stamp)));
+    }).join();
+}
+
+class GuestDeparture : public testing::Test {
+protected:
+    // The delays of packets of a sender of its own.
+    std::vector<std::int64_t> delays_of_others() const
+    {
+        return delays(send_and_receive(pair_.a, pair_.b, target, {.count = 20, .per_second = 50}, 1s));
+    }
+    void expect_the_same(const std::vector<std::int64_t>& before) const
+    {
+        const auto now = delays_of_others();
+        ASSERT_EQ(now.size(), before.size());
+        for (std::size_t i = 0; i < now.size(); ++i)
+            EXPECT_LT(std::abs(now[i] - before[i]), 3'000'000) << "packet " << i;
+    }
+    // How long it takes, ns.
+    std::int64_t clear() const
+    {
+        const auto start = monotonic_ns();
+        change(pair_.a, "clear");
+        return monotonic_ns() - start;
+    }
+
+    Pair pair_;
+};
+
+TEST_F(GuestDeparture, AnHourAheadConcernsNobodyElse)
+{
+    settle();
+    change(pair_.a, "add --name r --dev va --rate 1mbit --delay 100ms --proto udp");
+    const auto before = delays_of_others();
+    ASSERT_EQ(before.size(), 20U);
+    send_for_later(pair_.a, 3'600'000'000'000);
+    expect_the_same(before);
+    EXPECT_EQ(line_of(pair_.a).held_packets, 1U);
+    EXPECT_LT(clear(), 1'500'000'000) << "delay and queue are 300 ms together";
+}
+
+TEST_F(GuestDeparture, APacedConnectionConcernsNobodyElse)
+{
+    settle();
+    tc(pair_.a, "qdisc add dev va root fq");  // from now on TCP leaves pacing to the device
+    const auto tcp = connect_tcp(pair_.a, pair_.b, {Pair::b4, 7001});
+    const unsigned rate = 20'000;  // bytes a second
+    ASSERT_EQ(setsockopt(tcp.sender.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate)), 0);
+    ASSERT_EQ(send_tcp(tcp, 3'000).error, "");
+    change(pair_.a, "add --name r --dev va --rate 1gbit --delay 100ms");
+    const auto before = delays_of_others();
+    ASSERT_EQ(before.size(), 20U);
+    const int room = 1 << 20;
+    ASSERT_EQ(setsockopt(tcp.sender.get(), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)), 0);
+    const std::vector<char> much(300'000);
+    ASSERT_GT(send(tcp.sender.get(), much.data(), much.size(), MSG_DONTWAIT), 100'000);
+    expect_the_same(before);
+    EXPECT_LT(clear(), 1'500'000'000);
 }
 
 }  // namespace

@@ -85,6 +85,7 @@ TEST_F(Delay, WithoutTheCureAWallClockStampHurts)
 {
     Datapath sick({.without = HW_CURE_TSTAMP});
     line.connect(sick);
+    sick.feed().monotonic = now;
     sick.add("--delay 10ms");
     Arrival received;
     received.tstamp = now + 5;

@@ -111,7 +111,7 @@ TEST_F(Duplicate, BothTakeTheirTimeOnTheLinkAndInTheQueue)
     const auto id = datapath.add("--duplicate 100% --rate 8mbit --queue 350us --delay 1ms");  // 1 us a byte
     out();
     out();
-    EXPECT_EQ(stamps.take(), (std::vector{now + ms, now + ms + 100'000, now + ms + 200'000}));
+    EXPECT_EQ(stamps.take(), (std::vector{now + ms + 100'000, now + ms + 200'000, now + ms + 300'000}));
     const auto counters = datapath.counters(id);
     EXPECT_EQ(counters.delayed, 3U);
     EXPECT_EQ(counters.dropped[HW_CAUSE_QUEUE], 1U) << "the fourth";

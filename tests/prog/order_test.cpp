@@ -81,7 +81,7 @@ TEST_F(Order, JitterComesAfterTheRate)
     const auto id = datapath.add("--rate 8mbit --queue 1000s --delay 10ms --jitter 10ms");  // 100 us a packet
     const auto imp = impairment(id);
     for (std::uint64_t n = 0; n < 1000; ++n)
-        ASSERT_EQ(delay(Hook::egress, id), n * 100'000 + hw_jittered(&imp, hw_dice(12, n), 0)) << n;
+        ASSERT_EQ(delay(Hook::egress, id), (n + 1) * 100'000 + hw_jittered(&imp, hw_dice(12, n), 0)) << n;
     EXPECT_EQ(datapath.instance().states.find({id, HW_OUT})->value().next_free, now + 1000 * 100'000);
 }
 
@@ -124,7 +124,7 @@ TEST_F(Order, ReorderingIsGapAndGeometric)
 TEST_F(Order, AReorderedPacketStillWaitsForTheRate)
 {
     const auto id = datapath.add("--delay 10ms --reorder 100% --rate 8mbit --queue 1s");
-    for (std::uint64_t n = 0; n < 10; ++n) EXPECT_EQ(delay(Hook::egress, id), n * 100'000);
+    for (std::uint64_t n = 0; n < 10; ++n) EXPECT_EQ(delay(Hook::egress, id), (n + 1) * 100'000);
     EXPECT_EQ(datapath.counters(id).reordered, 10U);
 }
 

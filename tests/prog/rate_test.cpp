@@ -113,9 +113,9 @@ TEST_P(CutRate, PacketsLeaveAtTheRate)
         last = outcome.after.tstamp;
         if (i == 0) first = last;
     }
-    EXPECT_EQ(first, now) << "the link was idle";
-    const double exact = 8e9 * full_frame / rate * static_cast<double>(count - 1);
-    EXPECT_NEAR(static_cast<double>(last - first), exact, exact * 5e-5 + 1);
+    const double one = 8e9 * full_frame / rate, all = one * static_cast<double>(count);
+    EXPECT_NEAR(static_cast<double>(first - now), one, one * 5e-5 + 1) << "the link was idle";
+    EXPECT_NEAR(static_cast<double>(last - now), all, all * 5e-5 + 1);
     EXPECT_EQ(datapath.counters(id).delayed, count);
     EXPECT_EQ(datapath.counters(id).bytes, count * full_frame);
 }
@@ -125,38 +125,39 @@ INSTANTIATE_TEST_SUITE_P(Rates, CutRate,
                                          Speed{"1gbit", 1e9, 20'000}, Speed{"10gbit", 1e10, 20'000},
                                          Speed{"40gbit", 4e10, 20'000}));
 
-TEST_F(Cut, AnIdleLinkDelaysNothing)
+TEST_F(Cut, AnIdleLinkDelaysByThePacketAlone)
 {
     const auto id = datapath.add("--rate 1gbit");
     for (int i = 0; i < 100; ++i) {
         datapath.feed().monotonic += 20'000;  // a full frame takes 12,112 ns of the link
-        EXPECT_EQ(cut(id).after.tstamp, datapath.feed().monotonic);
+        EXPECT_NEAR(static_cast<double>(cut(id).after.tstamp - datapath.feed().monotonic), 12'112, 1);
     }
     EXPECT_EQ(datapath.counters(id).delayed, 100U) << "but all go through the pacer: a shortcut would overtake";
 }
 
-TEST_F(Cut, DepartureTimesOfPacedPacketsCount)
+TEST_F(Cut, ThePacketsOwnDepartureTimeMovesItAndNoOther)
 {
     const auto id = datapath.add("--rate 8mbit --queue 10s --delay 5ms");  // 1000 ns a byte
     auto paced = datapath.marked(id);
     paced.departure = true;
-    paced.tstamp = now + second;
-    const auto first = datapath.run(Hook::cut, packet_of(100), paced).after.tstamp;
-    EXPECT_EQ(first, now + second + 5 * ms);
-    EXPECT_EQ(cut(id, 100).after.tstamp, now + second + 100'000 + 5 * ms) << "one that is ready now has to queue";
+    for (const auto& [ahead, kept] : {std::pair(second, second), {3600 * second, 10 * second}}) {
+        paced.tstamp = now + ahead;
+        EXPECT_EQ(datapath.run(Hook::cut, packet_of(100), paced).after.tstamp, now + kept + 5 * ms);
+    }
+    EXPECT_EQ(cut(id, 100).after.tstamp, now + 300'000 + 5 * ms) << "it takes its turn on the link, and no more";
 }
 
 TEST_F(Cut, AFullQueueDrops)
 {
     const auto id = datapath.add("--rate 8mbit --queue 300us");
-    EXPECT_EQ(cut(id, 100).after.tstamp, now);
     EXPECT_EQ(cut(id, 100).after.tstamp, now + 100'000);
     EXPECT_EQ(cut(id, 100).after.tstamp, now + 200'000);
+    EXPECT_EQ(cut(id, 100).after.tstamp, now + 300'000);
     const auto outcome = cut(id, 100);
     EXPECT_EQ(outcome.verdict, stolen);
     EXPECT_EQ(outcome.after.tstamp, 0U);
     datapath.feed().monotonic = now + 100'000;
-    EXPECT_EQ(cut(id, 100).after.tstamp, now + 300'000) << "room again";
+    EXPECT_EQ(cut(id, 100).after.tstamp, now + 400'000) << "room again";
     const auto counters = datapath.counters(id);
     EXPECT_EQ(counters.packets, 5U);
     EXPECT_EQ(counters.delayed, 4U);

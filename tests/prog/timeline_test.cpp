@@ -198,7 +198,7 @@ TEST_F(Timelines, TheRateIsThatOfTheMomentAPacketIsSent)
         const auto outcome = datapath.run(Hook::cut, packet, datapath.marked(id));
         const auto when = outcome.after.tstamp - now + 5 * ms + 1;
         const double sent = static_cast<double>(when / period) * whole + link.sent_until(when % period) - first;
-        ASSERT_NEAR(sent, i * static_cast<double>(frame_bytes), 2 + i * 0.05) << "packet " << i;
+        ASSERT_NEAR(sent, (i + 1) * static_cast<double>(frame_bytes), 2 + i * 0.05) << "packet " << i;
     }
     EXPECT_EQ(datapath.counters(id).delayed, 3000U);
 }

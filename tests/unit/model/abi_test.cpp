@@ -35,7 +35,7 @@ struct Struct {
 #define FIELD(offset, size, name) Field{#name, offset, size, offsetof(Type, name), sizeof(Type::name)}
 
 // When this table has to change, raise HW_ABI_VERSION in abi.h and here.
-constexpr int stated_version = 9;
+constexpr int stated_version = 10;
 
 // The size of each struct, and the offset and size of each of its fields, padding included, all in bytes.
 const std::vector<Struct>& layout()
@@ -217,7 +217,7 @@ const std::vector<Struct>& layout()
         STRUCT(8, hw_saved,
                FIELD(    0,     4, changed),
                FIELD(    4,     4, before)),
-        STRUCT(45176, hw_control,
+        STRUCT(45184, hw_control,
                FIELD(    0,     4, abi),
                FIELD(    4,     4, next_rule),
                FIELD(    8,     8, version),
@@ -232,10 +232,11 @@ const std::vector<Struct>& layout()
                FIELD(   56,     8, programs),
                FIELD(   64,     4, nonce),
                FIELD(   68,     4, pad),
-               FIELD(   72,     8, route_localnet),
-               FIELD(   80,     8, accept_local),
-               FIELD(   88, 12320, tables),
-               FIELD(12408, 32768, devices)),
+               FIELD(   72,     8, longest_hold),
+               FIELD(   80,     8, route_localnet),
+               FIELD(   88,     8, accept_local),
+               FIELD(   96, 12320, tables),
+               FIELD(12416, 32768, devices)),
         STRUCT(8, hw_held,
                FIELD(    0,     8, bytes)),
         STRUCT(16, hw_host,

@@ -34,10 +34,11 @@ struct Link {
     hw_state state{};
 
     // The time at which the packet leaves; nullopt if it is dropped.
-    std::optional<std::uint64_t> send(std::uint64_t ready, std::uint32_t length)
+    std::optional<std::uint64_t> send(std::uint64_t now, std::uint32_t length, std::uint64_t edt = 0)
     {
         hw_timing timing{};
-        const int cause = hw_schedule(&impairment, &state, ready, length, impairment.delay, 0, &timing);
+        const hw_arrival arrival{now, edt};
+        const int cause = hw_schedule(&impairment, &state, &arrival, length, impairment.delay, 0, &timing);
         if (cause == 0) return timing.depart;
         EXPECT_EQ(cause, HW_CAUSE_QUEUE);
         EXPECT_EQ(timing.depart, 0U) << "a dropped packet has no departure";
@@ -151,7 +152,7 @@ TEST(RateArithmetic, KeepsPartsOfANanosecond)
     constexpr std::uint64_t count = 1'000'000;
     link.state.next_free = start_of_time;
     for (std::uint64_t i = 0; i < count; ++i) {
-        const auto expected = start_of_time + (i * link.impairment.ns_per_byte_q16 >> 16);
+        const auto expected = start_of_time + ((i + 1) * link.impairment.ns_per_byte_q16 >> 16);
         ASSERT_EQ(link.send(start_of_time - 1, 1), expected) << i;
     }
     EXPECT_EQ(link.state.next_free, start_of_time + (count * link.impairment.ns_per_byte_q16 >> 16));
@@ -161,33 +162,60 @@ TEST(RateArithmetic, KeepsPartsOfANanosecond)
 TEST(RateArithmetic, LargestPacketAtTheSlowestRate)
 {
     Link link{limited(8)};
-    EXPECT_EQ(link.send(start_of_time, 131'071), start_of_time);
+    EXPECT_EQ(link.send(start_of_time, 131'071), start_of_time + 131'071 * second);
     EXPECT_EQ(link.state.next_free, start_of_time + 131'071 * second);
+}
+
+TEST(RateArithmetic, APacketHasPassedWhenItsLastBitHas)
+{
+    Link link{limited(100'000)};
+    EXPECT_EQ(link.send(start_of_time, 98), start_of_time + 7'840'000) << "a ping";
 }
 
 TEST(RateArithmetic, DelayComesAfterTheRate)
 {
     Link link{limited(8'000'000, max_delay / 2, 500)};  // 1000 ns a byte
-    EXPECT_EQ(link.send(start_of_time, 100), start_of_time + 500);
     EXPECT_EQ(link.send(start_of_time, 100), start_of_time + 100'000 + 500);
+    EXPECT_EQ(link.send(start_of_time, 100), start_of_time + 200'000 + 500);
     EXPECT_EQ(link.state.next_free, start_of_time + 200'000) << "the link is busy for `rate` alone";
 }
 
-TEST(RateArithmetic, AnIdleLinkStartsWhenThePacketIsReady)
+TEST(RateArithmetic, AnIdleLinkStartsWhenThePacketComes)
 {
     Link link{limited(8'000'000)};
-    EXPECT_EQ(link.send(start_of_time, 100), start_of_time);
-    EXPECT_EQ(link.send(start_of_time + 100'000, 100), start_of_time + 100'000) << "free again at that very instant";
-    EXPECT_EQ(link.send(start_of_time + second, 100), start_of_time + second) << "unused time is not saved up";
-    EXPECT_EQ(link.send(start_of_time + second, 100), start_of_time + second + 100'000);
+    EXPECT_EQ(link.send(start_of_time, 100), start_of_time + 100'000);
+    EXPECT_EQ(link.send(start_of_time + 100'000, 100), start_of_time + 200'000) << "free again at that very instant";
+    EXPECT_EQ(link.send(start_of_time + second, 100), start_of_time + second + 100'000)
+        << "unused time is not saved up";
+    EXPECT_EQ(link.send(start_of_time + second, 100), start_of_time + second + 200'000);
 }
 
-TEST(RateArithmetic, EarliestDepartureInTheFutureOrThePast)
+TEST(EarliestDeparture, MovesThePacketAndNotTheLink)
 {
-    Link link{limited(8'000'000)};
-    EXPECT_EQ(link.send(start_of_time + second, 100), start_of_time + second);
-    EXPECT_EQ(link.send(start_of_time, 100), start_of_time + second + 100'000) << "behind what was there first";
-    EXPECT_EQ(link.send(start_of_time + 3 * second, 100), start_of_time + 3 * second);
+    Link link{limited(8'000'000, max_delay / 2, 500)};
+    EXPECT_EQ(link.send(start_of_time, 100, start_of_time + second), start_of_time + second + 500);
+    EXPECT_EQ(link.state.next_free, start_of_time + 100'000);
+    EXPECT_EQ(link.send(start_of_time, 100), start_of_time + 200'000 + 500) << "nobody waits for it";
+    EXPECT_EQ(link.send(start_of_time, 100, start_of_time + 1), start_of_time + 300'000 + 500) << "the link is busy";
+    EXPECT_EQ(link.send(start_of_time, 100, 1), start_of_time + 400'000 + 500) << "one that has passed";
+}
+
+TEST(EarliestDeparture, IsTenSecondsAheadAtMost)
+{
+    for (const auto rate : {0ULL, 8'000'000ULL}) {
+        Link link{limited(rate)};
+        EXPECT_EQ(link.send(start_of_time, 100, start_of_time + 3600 * second), start_of_time + 10 * second) << rate;
+        EXPECT_EQ(link.send(start_of_time, 100, ~0ULL), start_of_time + 10 * second) << rate;
+    }
+}
+
+TEST(EarliestDeparture, NeitherMovesThoseBehindItWhereStepsKeepTheOrder)
+{
+    Link link;
+    link.impairment.delay = 500;
+    link.impairment.flags = HW_TIMED_STEPS;
+    EXPECT_EQ(link.send(start_of_time, 100, start_of_time + second), start_of_time + second + 500);
+    EXPECT_EQ(link.send(start_of_time, 100), start_of_time + 500);
 }
 
 TEST(Queue, IsFullToTheNanosecond)
@@ -219,9 +247,9 @@ TEST(Queue, ADropChangesNothing)
 TEST(Queue, AnIdleLinkTakesAPacketLargerThanTheQueue)
 {
     Link link{limited(8'000'000, 1)};
-    EXPECT_EQ(link.send(start_of_time, 1500), start_of_time);
+    EXPECT_EQ(link.send(start_of_time, 1500), start_of_time + 1'500'000);
     EXPECT_FALSE(link.send(start_of_time, 1500));
-    EXPECT_EQ(link.send(start_of_time + 1'500'000, 1500), start_of_time + 1'500'000);
+    EXPECT_EQ(link.send(start_of_time + 1'500'000, 1500), start_of_time + 3'000'000);
 }
 
 TEST(Queue, TheFreeTimeNeverGoesBackAndTheLimitHolds)

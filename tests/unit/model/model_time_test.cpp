@@ -18,6 +18,7 @@ namespace {
 
 constexpr double alpha = 1e-6;
 constexpr std::uint64_t ms = 1'000'000, second = 1000 * ms, start_of_time = 1000 * second;
+constexpr hw_arrival arrival{start_of_time, 0};
 
 std::uint64_t threshold_of(double probability)
 {
@@ -162,7 +163,7 @@ struct Reorder {
     bool next()
     {
         hw_timing timing{};
-        EXPECT_EQ(hw_schedule(&impairment, &state, start_of_time, 100, 50, hw_dice(seed, thrown++), &timing), 0);
+        EXPECT_EQ(hw_schedule(&impairment, &state, &arrival, 100, 50, hw_dice(seed, thrown++), &timing), 0);
         EXPECT_EQ(timing.depart, start_of_time + (timing.reordered ? 0 : 50));
         return timing.reordered != 0;
     }
@@ -207,7 +208,7 @@ TEST(Reordering, AQueueDropChangesNothing)
     hw_timing timing{};
     const auto send = [&] {
         timing = {};
-        return hw_schedule(&reorder.impairment, &reorder.state, start_of_time, 100, 50, 0, &timing);
+        return hw_schedule(&reorder.impairment, &reorder.state, &arrival, 100, 50, 0, &timing);
     };
     ASSERT_EQ(send(), 0);
     const auto before = reorder.state;
@@ -224,10 +225,10 @@ TEST(Reordering, APacketWithoutDelayStillTakesItsTimeOnTheLink)
     Reorder reorder(1, 2);
     reorder.impairment.ns_per_byte_q16 = 1000 << 16;
     reorder.impairment.queue = second;
-    const std::uint64_t expected[] = {50, 100'000, 200'050, 300'000};
+    const std::uint64_t expected[] = {100'050, 200'000, 300'050, 400'000};
     for (const auto depart : expected) {
         hw_timing timing{};
-        ASSERT_EQ(hw_schedule(&reorder.impairment, &reorder.state, start_of_time, 100, 50, 0, &timing), 0);
+        ASSERT_EQ(hw_schedule(&reorder.impairment, &reorder.state, &arrival, 100, 50, 0, &timing), 0);
         EXPECT_EQ(timing.depart, start_of_time + depart);
     }
     EXPECT_EQ(reorder.state.next_free, start_of_time + 400'000);

@@ -419,7 +419,8 @@ TEST(Impairments, DefaultQueueTakesTenFrames)
     hw_state state{};
     hw_timing timing{};
     int taken = 0;
-    while (hw_schedule(&impairment, &state, 1, 1514, 0, 0, &timing) == 0) ++taken;
+    const hw_arrival arrival{1, 0};
+    while (hw_schedule(&impairment, &state, &arrival, 1514, 0, 0, &timing) == 0) ++taken;
     EXPECT_EQ(taken, 10);
 }
 
