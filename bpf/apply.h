@@ -23,7 +23,9 @@ typedef struct refcount_struct {
 	atomic_t refs;
 } RELOCATED refcount_t;
 
+struct net_device;
 struct sk_buff {
+	struct net_device *dev;
 	refcount_t users;
 } RELOCATED;
 
@@ -225,11 +227,6 @@ HW_INLINE int redirect_to_cut(struct __sk_buff *skb, const struct hw_flight *fli
 	return end_silently();
 }
 
-HW_INLINE void hold(__s64 bytes)
-{
-	__sync_fetch_and_add(&hw_held.bytes, bytes);
-}
-
 /* fq waits for the earliest packet of a flow it once throttled, and its flows are symmetric: rules and directions that
  * shared one would delay each other, and so would packets of a rule that may let a later one go first. */
 HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *flight)
@@ -247,7 +244,6 @@ HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *fli
 HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 depart, bool copy)
 {
 	struct hw_counters *counters = &flight->local->counters;
-	__s64 charge = (__s64)skb->len + HW_HELD_OVERHEAD;
 
 	if (bpf_skb_set_tstamp(skb, depart, TSTAMP_MONOTONIC) != 0) {
 		counters->unstampable += flight->packets;
@@ -259,7 +255,6 @@ HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 
 	if (cured(HW_CURE_FLOWS))
 		set_flow_of_fq(skb, flight);
 	skb->queue_mapping = 0; /* else headwind1 takes it for the queue it came in on; now the hash names the queue */
-	hold(charge);
 	if (!copy && (!skb->sk || !cured(HW_CURE_CLONE))) {
 		counters->delayed += flight->packets;
 		return bpf_redirect(hw_control.line_pace, 0);
@@ -267,7 +262,6 @@ HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 
 	if (bpf_clone_redirect(skb, hw_control.line_pace, 0) == 0) {
 		counters->delayed += flight->packets;
 	} else {
-		hold(-charge);
 		counters->dropped[HW_CAUSE_LINE] += flight->packets;
 	}
 	return end_silently();

@@ -19,6 +19,7 @@ struct hw_flight {
 	enum hw_direction direction; /* of the party */
 	enum hw_direction side;      /* of the device */
 	__u16 tc_index;              /* the packet's own */
+	__u8 held_shift;             /* of the rule */
 	__u32 packets;               /* wire packets in the skb */
 	__u64 bytes;                 /* of them all, frames without FCS */
 };
@@ -77,6 +78,7 @@ HW_INLINE bool enter_step(struct hw_flight *flight, const struct hw_rule *rule)
 HW_INLINE bool board(struct hw_flight *flight, struct hw_rule *rule)
 {
 	flight->imp = &rule->impairment;
+	flight->held_shift = rule->held_shift;
 	flight->key.state = rule->state;
 	flight->key.direction = flight->direction;
 	flight->local = find_local(flight);

@@ -25,6 +25,7 @@
 #include "answer.h"
 #include "apply.h"
 #include "corrupt.h"
+#include "held.h"
 #include "match.h"
 #include "share.h"
 
@@ -40,7 +41,8 @@ HW_INLINE __u64 draw_delay(const struct hw_impairment *imp)
 	return hw_jittered(imp, dice, hw_normal[dice >> 20 & (HW_NORMAL_SAMPLES - 1)]);
 }
 
-/* When the packet comes. Its timestamp is an earliest departure time if it is monotonic; one of receipt is wall clock. */
+/* When the packet comes. Its timestamp is an earliest departure time if it is monotonic; one of receipt is wall clock.
+ */
 HW_INLINE struct hw_arrival arrival_of(const struct __sk_buff *skb)
 {
 	struct hw_arrival arrival = {.now = env_monotonic()};
@@ -50,9 +52,10 @@ HW_INLINE struct hw_arrival arrival_of(const struct __sk_buff *skb)
 	return arrival;
 }
 
-/* The packet waits for `rate`, then for `delay`; or a copy of it does. */
-HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight, const struct hw_arrival *arrival,
-			  bool copy)
+/* The packet waits for `rate`, then for `delay`; or a copy of it does. (Not inlined: it would be twice on the stack.)
+ */
+static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
+                                                 const struct hw_arrival *arrival, bool copy)
 {
 	const struct hw_impairment *imp = flight->imp;
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
@@ -60,20 +63,24 @@ HW_INLINE int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
 	__u64 delay = draw_delay(imp);
 	__u32 dice = imp->reorder ? env_dice() : 0;
 	__u64 busy_q16 = (__u64)skb->len * imp->ns_per_byte_q16; /* 17 and 46 bits (compile.cpp sees to that) */
-	int cause;
+	__u64 held = held_now(arrival->now), max = hw_control.max_held;
+	__u32 charge = skb->len + HW_HELD_OVERHEAD;
+	bool crowded = held > max / 8; /* else nobody is in anybody's way */
+	int cause = HW_CAUSE_HELD;
 
 	if (!state || hw_control.line_pace == 0)
 		return NEXT;
-	if (hw_held.bytes + skb->len + HW_HELD_OVERHEAD > (__s64)hw_control.max_held)
-		return drop(flight, HW_CAUSE_HELD);
 	/* Where the rate changes while it is sent. (Another CPU's packet that comes between makes its start a little
 	 * wrong.)
 	 */
 	if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
 		busy_q16 = time_on_link(flight->rule_id,
-					state->next_free > arrival->now ? state->next_free : arrival->now, skb->len);
+		                        state->next_free > arrival->now ? state->next_free : arrival->now, skb->len);
 	bpf_spin_lock(&state->lock);
-	cause = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, &timing);
+	if (!crowded || hw_may_hold(max, held, hw_ring_held(&state->ring, flight->held_shift, arrival->now), charge))
+		cause = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, &timing);
+	if (crowded && !cause)
+		hw_ring_add(&state->ring, timing.depart, charge);
 	bpf_spin_unlock(&state->lock);
 	if (cause)
 		return drop(flight, cause);
@@ -310,13 +317,20 @@ int headwind_cut(struct __sk_buff *skb)
 	return verdict == NEXT ? redirect_home(skb, &flight) : verdict;
 }
 
+/* At no hook: the loader runs it once for headwind1. */
+SEC("tc")
+int headwind_note_pacer(struct __sk_buff *skb)
+{
+	note_pacer(skb);
+	return NEXT;
+}
+
 /* headwind0 ingress: packets whose time has come. */
 SEC("tc")
 int headwind_pace_out(struct __sk_buff *skb)
 {
 	if (!has_our_tag(skb) || !has_our_nonce(skb))
 		return NEXT;
-	hold(-((__s64)skb->len + HW_HELD_OVERHEAD));
 	skb->tstamp = 0;
 	skb->cb[2] = 0;
 	if (skb->cb[4] & HW_MARK_HOST) {

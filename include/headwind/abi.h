@@ -165,8 +165,9 @@ struct hw_rule {
 	__u64 period;      /* ns: the timeline starts over; 0: never */
 	__u32 state;       /* key of hw_state and hw_local: survives a change of the rule */
 	__u32 steps; /* of the timeline; behind them stands one that is never in force, its `sent` that of a period */
-	__u32 stoppable; /* 1: live only without an element in the stops map under `state` */
-	__u32 max_share; /* of 2^32: of a hook's packets in a minute, not more than which it may touch; 0: any */
+	__u16 held_shift; /* of its hw_ring */
+	__u16 stoppable;  /* 1: live only without an element in the stops map under `state` */
+	__u32 max_share;  /* of 2^32: of a hook's packets in a minute, not more than which it may touch; 0: any */
 	struct hw_hours hours;
 	struct hw_impairment impairment;
 };
@@ -224,6 +225,17 @@ struct hw_state_key {
 	__u32 direction; /* hw_direction */
 };
 
+/* Bytes that a rule has in the line, by their time of departure, in slots of 2^shift ns (hw_rule.held_shift). What has
+ * departed expires by itself, whatever became of it on the way. Kept only while the instance holds much. */
+#define HW_RING_SLOTS 16
+struct hw_ring {
+	__u32 shift;
+	__u32 pad;
+	__u64 first;                /* number of the earliest slot, that of the last look */
+	__u32 units[HW_RING_SLOTS]; /* of HW_RING_UNIT bytes, by number modulo HW_RING_SLOTS */
+};
+#define HW_RING_UNIT 64
+
 struct hw_state {
 	struct bpf_spin_lock lock; /* guards all below: they advance together */
 	__u32 fraction_q16;        /* of next_free */
@@ -231,6 +243,7 @@ struct hw_state {
 	__u32 since_reorder;       /* packets that were delayed since one was not; stops at reorder_gap - 1 */
 	__u32 pad;
 	__u64 last_depart; /* CLOCK_MONOTONIC: the latest departure under HW_TIMED_STEPS */
+	struct hw_ring ring;
 };
 
 /* Why a wire packet was dropped. */
@@ -410,9 +423,11 @@ struct hw_control {
 	struct hw_device devices[HW_MAX_DEVICES];
 };
 
-/* Written by every delayed packet, hence not beside what every packet reads. */
+/* What the line held at that moment. Written by delayed packets, hence not beside what every packet reads. */
 struct hw_held {
-	__s64 bytes;
+	__u64 at; /* CLOCK_MONOTONIC */
+	__u64 bytes;
+	__u64 pacer; /* headwind1's struct net_device, to be read with bpf_probe_read_kernel(); 0: not known */
 };
 
 /* Shared by all instances of the host. */

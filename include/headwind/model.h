@@ -161,17 +161,18 @@ struct hw_arrival {
 	__u64 edt; /* the earliest departure that its sender asked for, as of TCP's pacing and SO_TXTIME; 0: none */
 };
 
-/* Rate, queue, delay and reordering for a wire packet that keeps the link busy for `busy_q16` ns (16 fractional bits; at
- * most 63 bits) and would be delayed by `delay`. Returns 0 and the timing, or HW_CAUSE_QUEUE: the packet is dropped and
- * nothing has changed. The caller holds state->lock (which is why there is no call in here: Linux 6.1 allows none under
- * a lock).
+/* Rate, queue, delay and reordering for a wire packet that keeps the link busy for `busy_q16` ns (16 fractional bits;
+ * at most 63 bits) and would be delayed by `delay`. Returns 0 and the timing, or HW_CAUSE_QUEUE: the packet is dropped
+ * and nothing has changed. The caller holds state->lock (which is why there is no call in here: Linux 6.1 allows none
+ * under a lock).
  *
  *   next_free = max(now, next_free) + busy    depart = max(next_free, edt) + delay
  *
  * A packet has passed the link when its last bit has. Its own edt moves it and nothing else: senders choose it freely.
  */
-HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state *state, const struct hw_arrival *arrival,
-                               __u64 busy_q16, __u64 delay, __u32 dice, struct hw_timing *timing)
+HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state *state,
+                               const struct hw_arrival *arrival, __u64 busy_q16, __u64 delay, __u32 dice,
+                               struct hw_timing *timing)
 {
 	__u64 passed = arrival->now, edt = arrival->edt;
 
@@ -217,6 +218,46 @@ HW_INLINE int hw_schedule(const struct hw_impairment *imp, struct hw_state *stat
 {
 	/* 17 bits of length, 46 of ns_per_byte_q16 (compile.cpp sees to that) */
 	return hw_schedule_busy(imp, state, arrival, (__u64)length * imp->ns_per_byte_q16, delay, dice, timing);
+}
+
+/* ---- what a rule holds in the line ---- */
+
+/* Moves the ring on to `now`, CLOCK_MONOTONIC, and returns the bytes that have not departed, those of the slot of `now`
+ * included. Forgets all if `shift` is another one. */
+HW_INLINE __u64 hw_ring_held(struct hw_ring *ring, __u32 shift, __u64 now)
+{
+	__u64 slot = now >> (shift & 63), units = 0;
+	__s64 passed = ring->shift == shift ? (__s64)(slot - ring->first) : HW_RING_SLOTS;
+
+	for (__u32 i = 0; i < HW_RING_SLOTS; i++) {
+		if ((__s64)i < passed)
+			ring->units[(ring->first + i) & (HW_RING_SLOTS - 1)] = 0;
+		units += ring->units[(ring->first + i) & (HW_RING_SLOTS - 1)];
+	}
+	if (passed > 0)
+		ring->first = slot;
+	ring->shift = shift;
+	return units * HW_RING_UNIT;
+}
+
+/* After hw_ring_held(). What departs later than the ring reaches counts until then. */
+HW_INLINE void hw_ring_add(struct hw_ring *ring, __u64 depart, __u32 bytes)
+{
+	__u64 slot = (depart >> (ring->shift & 63)) - ring->first;
+
+	if (slot >= HW_RING_SLOTS)
+		slot = HW_RING_SLOTS - 1;
+	ring->units[(ring->first + slot) & (HW_RING_SLOTS - 1)] += (bytes + HW_RING_UNIT - 1) / HW_RING_UNIT;
+}
+
+#define HW_HELD_SHARE 16
+
+/* May a rule that holds `own` of the `held` bytes of its instance hold `bytes` more? Each may hold HW_HELD_SHARE times
+ * what is free (dynamic thresholds: Choudhury and Hahne, 1998): however many hold all they may, something stays free
+ * for one that holds little. */
+HW_INLINE int hw_may_hold(__u64 max, __u64 held, __u64 own, __u64 bytes)
+{
+	return held < max && bytes <= max - held && own + bytes <= HW_HELD_SHARE * (max - held);
 }
 
 /* Live for a packet that read `version`? Deadline and lease are judged by the caller's clock. */

@@ -92,7 +92,6 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     HW_TRY(instance.host, open_global<hw_host>(root, host_pin, access));
     HW_TRY(auto control, open_global<hw_control>(directory, control_pin, access));
     instance.control = Control(std::move(control));
-    HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
     if (access == Access::change) {
         HW_CHECK(open_index(instance, directory));
     }
@@ -152,6 +151,7 @@ Status open_pinned_programs(Instance& instance)
     HW_TRY(instance.programs.egress, open_program_pin(directory, "egress"));
     HW_TRY(instance.programs.ingress, open_program_pin(directory, "ingress"));
     HW_TRY(instance.programs.cut, open_program_pin(directory, "cut"));
+    HW_TRY(instance.programs.note_pacer, open_program_pin(directory, "note_pacer"));
     HW_TRY(instance.programs.pace_out, open_program_pin(directory, "pace_out"));
     return {};
 }

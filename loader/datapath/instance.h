@@ -26,7 +26,7 @@ namespace headwind {
 constexpr std::uint64_t default_max_held = 256ULL << 20;
 
 struct Programs {
-    Fd egress, ingress, cut, pace_out;
+    Fd egress, ingress, cut, note_pacer, pace_out;
 };
 
 // The memory of the index of rules (ruleset/index.h). It stays where it is when the Instance is moved.
@@ -52,7 +52,6 @@ public:
     std::unique_ptr<IndexMemory> index;  // only with Access::change
     Mapping<hw_host> host;
     Control control;
-    Mapping<hw_held> held;
 };
 
 // The instance of the calling thread's network namespace; nullopt: there is none. An instance that a killed command did

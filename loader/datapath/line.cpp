@@ -3,9 +3,12 @@
 #include "datapath/line.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <thread>
+
+#include <bpf/bpf.h>
 
 #include "datapath/hooks.h"
 #include "datapath/workarounds.h"
@@ -28,7 +31,7 @@ constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
 constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
 constexpr std::chrono::milliseconds late{200};  // a packet may leave the line behind its time, on a busy machine
 // CPUs that send at once shall seldom wait for each other at one qdisc's lock.
-constexpr std::uint32_t most_queues = 16;
+constexpr std::uint32_t most_queues = 16;  // HW_LINE_QUEUES of bpf/held.h
 constexpr std::uint32_t gso_max_bytes = 65536, gso_max_segments = 65535;
 
 // Changes a sysctl. The old value is written down before.
@@ -147,9 +150,28 @@ Result<bool> is_pacing(const netlink::Link& pace)
     return receives_by_flow(return_name, pace.tx_queues);
 }
 
-// Makes headwind1 hold packets until their time, and headwind0 receive those of a flow in order.
-Status make_pacing(const netlink::Link& pace)
+// Tells the datapath where the kernel has headwind1, by running a program as if for a packet of that device.
+Status note_pacer(const Instance& instance, int pace)
 {
+    std::array<std::uint8_t, 64> packet{};  // more than an Ethernet header
+    __sk_buff context{};
+    context.ifindex = static_cast<__u32>(pace);
+    bpf_test_run_opts run{};
+    run.sz = sizeof(run);
+    run.data_in = packet.data();
+    run.data_size_in = packet.size();
+    run.ctx_in = &context;
+    run.ctx_size_in = sizeof(context);
+    run.repeat = 1;
+    if (bpf_prog_test_run_opts(instance.programs.note_pacer.get(), &run) != 0)
+        return fail_errno(errno, fmt::format("run a program for {}", pace_name));
+    return {};
+}
+
+// Makes headwind1 hold packets until their time, and headwind0 receive those of a flow in order.
+Status make_pacing(const Instance& instance, const netlink::Link& pace)
+{
+    HW_CHECK(note_pacer(instance, pace.index));
     HW_CHECK(netlink::set_fq(pace.index, pace.tx_queues, fq_options()));
     return comes_from_several_cpus() ? receive_by_flow(return_name, pace.tx_queues) : Status{};
 }
@@ -164,7 +186,6 @@ Status forget_lost_line(Instance& instance)
     for (const auto direction : {HW_OUT, HW_IN})
         HW_CHECK(detach(instance, static_cast<int>(control.line_return), direction));
     control.line_cut = control.line_return = control.line_pace = 0;
-    std::atomic_ref(instance.held->bytes).store(0);
     return {};
 }
 
@@ -189,7 +210,6 @@ Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
     }
 }
 
-// The LineStats without the bytes that are held.
 Result<LineStats> read_devices(const hw_control& control)
 {
     LineStats out;
@@ -197,6 +217,7 @@ Result<LineStats> read_devices(const hw_control& control)
         HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
         if (qdisc) {
             out.held_packets = qdisc->backlog_packets;
+            out.held_bytes = qdisc->backlog_bytes + std::int64_t{qdisc->backlog_packets} * HW_HELD_OVERHEAD;
             out.dropped_packets += qdisc->drops;
         }
         HW_TRY(const auto pace, netlink::link_stats(static_cast<int>(control.line_pace)));
@@ -224,7 +245,7 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
     if (needs.time) {
         HW_TRY(const auto pace, find_pace());
         HW_TRY(const bool paces, is_pacing(pace));
-        if (!paces || control.line_pace == 0) HW_CHECK(make_pacing(pace));
+        if (!paces || control.line_pace == 0) HW_CHECK(make_pacing(instance, pace));
         control.line_pace = static_cast<__u32>(pace.index);
     }
     if (!needs.loopback || !is_on(HW_CURE_LOOPBACK)) return {};
@@ -291,7 +312,6 @@ Result<LineStats> line_stats(const Instance& instance)
     if (!whole) return LineStats{};
     auto out = read_devices(control);
     if (!out && out.error().kind == ErrorKind::not_found) return LineStats{};  // the line goes at this very moment
-    if (out) out->held_bytes = std::max<std::int64_t>(0, std::atomic_ref(instance.held->bytes).load());
     return out;
 }
 

@@ -136,6 +136,7 @@ std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& 
     return {{programs.headwind_egress, "egress"},
             {programs.headwind_ingress, "ingress"},
             {programs.headwind_cut, "cut"},
+            {programs.headwind_note_pacer, "note_pacer"},
             {programs.headwind_pace_out, "pace_out"}};
 }
 

@@ -195,6 +195,14 @@ std::uint64_t longest_hold(const hw_impairment& impairment)
     return impairment.delay + widths * impairment.jitter + (impairment.ns_per_byte_q16 != 0 ? impairment.queue : 0);
 }
 
+std::uint32_t held_shift(std::uint64_t longest_hold)
+{
+    constexpr std::uint32_t least = 16;  // 65 us
+    // The slot of now is not over, and that of the last departure has begun.
+    const std::uint64_t slot = longest_hold / (HW_RING_SLOTS - 2);
+    return std::max(least, static_cast<std::uint32_t>(std::bit_width(slot)));
+}
+
 Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved)
 {
     const auto& selector = rule.selector;

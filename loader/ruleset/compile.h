@@ -48,6 +48,9 @@ hw_impairment compile_impairment(const Impairment& impairment);
 // ns that a packet may wait for its delay and its rate; its sender may ask for more (HW_LONGEST_EDT).
 std::uint64_t longest_hold(const hw_impairment& impairment);
 
+// The hw_rule.held_shift with which a hw_ring reaches as far ahead.
+std::uint32_t held_shift(std::uint64_t longest_hold);
+
 // The steps of a rule whose timeline's phases are there, and behind them the one that is never in force (abi.h).
 std::vector<hw_step> compile_steps(const Rule& rule);
 // The phases that steps were compiled from, with the quantities that vary. (A rate above 20 mbit is as the datapath has

@@ -132,6 +132,8 @@ Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_
     rule.impairment = compile_impairment(record.rule.impairment);
     if (is_for_xdp(record.rule)) rule.impairment.flags |= HW_AT_XDP;
     note_hold(instance, rule.impairment);
+    const auto hold = rule.timeline != 0 ? instance.control->longest_hold : longest_hold(rule.impairment);
+    rule.held_shift = static_cast<__u16>(held_shift(hold));
     HW_CHECK(store_record(instance, record));
     for (const auto& key : state_keys(record)) {
         HW_TRY(const auto state, instance.states.find(key));

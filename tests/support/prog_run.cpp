@@ -50,6 +50,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.programs.egress = duplicate(bpf_program__fd(skeleton.progs.headwind_egress));
     out.programs.ingress = duplicate(bpf_program__fd(skeleton.progs.headwind_ingress));
     out.programs.cut = duplicate(bpf_program__fd(skeleton.progs.headwind_cut));
+    out.programs.note_pacer = duplicate(bpf_program__fd(skeleton.progs.headwind_note_pacer));
     out.programs.pace_out = duplicate(bpf_program__fd(skeleton.progs.headwind_pace_out));
     out.entries = map_of<hw_key, hw_entry>(skeleton.maps.hw_entries);
     out.rules = map_of<__u32, hw_rule>(skeleton.maps.hw_rules);
@@ -62,7 +63,6 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.locals = duplicate(bpf_map__fd(skeleton.maps.hw_locals));
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
     out.control = Control(memory_of<hw_control>(skeleton.maps.data_control));
-    out.held = memory_of<hw_held>(skeleton.maps.data_held);
     return out;
 }
 
@@ -118,6 +118,7 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     require(headwind_bpf__load(skeleton_.get()) == 0, "load the BPF programs (root?)");
     instance_ = instance_of(*skeleton_);
     control_ = memory_of<hw_control>(skeleton_->maps.data_control);
+    held_ = memory_of<hw_held>(skeleton_->maps.data_held);
     auto rests = MappedArray<hw_index_rest>::make("hw_index_rest", options.max_rules);
     require(rests.has_value(), "make the index");
     instance_.index =

@@ -65,8 +65,8 @@ RUNS_IN("Goodput.*", nowhere, linux_6_12);
 TEST_F(Goodput, IsThatOfNetem)
 {
     for (const unsigned flows : {1U, 4U}) {
-        for (const auto& [delay, bytes] : std::initializer_list<std::pair<std::string, std::uint64_t>>{
-                 {"20ms", 64 << 20}, {"100ms", 96 << 20}}) {
+        for (const auto& [delay, bytes] :
+             std::initializer_list<std::pair<std::string, std::uint64_t>>{{"20ms", 64 << 20}, {"100ms", 96 << 20}}) {
             std::vector<double> ratios;
             unsigned bare = 0, ours = 0, theirs = 0;
             for (int round = 0; round < 9; ++round) {

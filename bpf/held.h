@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ * How much the line holds: asked of its own qdiscs, since what is counted beside them drifts with each packet that is
+ * lost or cut between fq and headwind0. */
+#ifndef HEADWIND_BPF_HELD_H
+#define HEADWIND_BPF_HELD_H
+
+#include <bpf/bpf_core_read.h>
+
+#include "flight.h"
+#include "packet.h"
+
+struct qdisc_skb_head {
+	__u32 qlen;
+} RELOCATED;
+
+struct gnet_stats_queue {
+	__u32 backlog;
+} RELOCATED;
+
+struct Qdisc {
+	struct qdisc_skb_head q;
+	struct gnet_stats_queue qstats;
+} RELOCATED;
+
+struct netdev_queue {
+	struct Qdisc *qdisc;
+} RELOCATED;
+
+struct net_device {
+	int ifindex;
+	struct netdev_queue *_tx;
+	unsigned int num_tx_queues;
+} RELOCATED;
+
+#define HW_LINE_QUEUES 16 /* at most: line.cpp */
+
+/* Bytes and packets in all queues of headwind1, with what each packet costs besides. */
+HW_FUNCTION __u64 ask_qdiscs(__u64 address)
+{
+	const struct net_device *device = (const void *)address;
+	const char *queues = NULL;
+	unsigned int count = 0;
+	__u64 bytes = 0;
+	int ifindex = 0;
+
+	bpf_probe_read_kernel(&ifindex, sizeof(ifindex), &device->ifindex);
+	if ((__u32)ifindex != hw_control.line_pace) /* somebody deleted it */
+		return 0;
+	bpf_probe_read_kernel(&queues, sizeof(queues), &device->_tx);
+	bpf_probe_read_kernel(&count, sizeof(count), &device->num_tx_queues);
+	for (unsigned int i = 0; i < HW_LINE_QUEUES && i < count; i++) {
+		const struct netdev_queue *queue = (const void *)(queues + i * bpf_core_type_size(struct netdev_queue));
+		const struct Qdisc *qdisc = NULL;
+		__u32 backlog = 0, packets = 0;
+
+		bpf_probe_read_kernel(&qdisc, sizeof(qdisc), &queue->qdisc);
+		bpf_probe_read_kernel(&backlog, sizeof(backlog), &qdisc->qstats.backlog);
+		bpf_probe_read_kernel(&packets, sizeof(packets), &qdisc->q.qlen);
+		bytes += backlog + (__u64)packets * HW_HELD_OVERHEAD;
+	}
+	return bytes;
+}
+
+/* Bytes that the line holds. They are asked for again once 100 Gbit/s could have brought 5% of what is allowed. Several
+ * CPUs may do so at once: each writes the truth. */
+HW_INLINE __u64 held_now(__u64 now)
+{
+	if (hw_held.pacer && now - hw_held.at >= hw_control.max_held >> 8) {
+		hw_held.bytes = ask_qdiscs(hw_held.pacer);
+		hw_held.at = now;
+	}
+	return hw_held.bytes;
+}
+
+/* Notes where the kernel has headwind1, when the loader runs this program for it. */
+HW_INLINE void note_pacer(const struct __sk_buff *skb)
+{
+	const struct sk_buff *kernels = (const void *)skb;
+	const struct net_device *device = NULL;
+
+	bpf_probe_read_kernel(&device, sizeof(device), &kernels->dev);
+	hw_held.pacer = (__u64)device;
+}
+
+#endif
