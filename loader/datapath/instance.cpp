@@ -92,6 +92,7 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     HW_TRY(instance.host, open_global<hw_host>(root, host_pin, access));
     HW_TRY(auto control, open_global<hw_control>(directory, control_pin, access));
     instance.control = Control(std::move(control));
+    HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
     if (access == Access::change) {
         HW_CHECK(open_index(instance, directory));
     }

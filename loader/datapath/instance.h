@@ -51,6 +51,7 @@ public:
     Map<__u32, __u32> timelines;         // a map of maps: see timelines.h
     std::unique_ptr<IndexMemory> index;  // only with Access::change
     Mapping<hw_host> host;
+    Mapping<hw_held> held;
     Control control;
 };
 

@@ -165,6 +165,8 @@ Status note_pacer(const Instance& instance, int pace)
     run.repeat = 1;
     if (bpf_prog_test_run_opts(instance.programs.note_pacer.get(), &run) != 0)
         return fail_errno(errno, fmt::format("run a program for {}", pace_name));
+    if (instance.held->pacer == 0)
+        return fail(ErrorKind::failed, "the datapath did not find {} in the kernel's memory", pace_name);
     return {};
 }
 

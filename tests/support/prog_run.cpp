@@ -63,6 +63,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.locals = duplicate(bpf_map__fd(skeleton.maps.hw_locals));
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
     out.control = Control(memory_of<hw_control>(skeleton.maps.data_control));
+    out.held = memory_of<hw_held>(skeleton.maps.data_held);
     return out;
 }
 
@@ -118,7 +119,6 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     require(headwind_bpf__load(skeleton_.get()) == 0, "load the BPF programs (root?)");
     instance_ = instance_of(*skeleton_);
     control_ = memory_of<hw_control>(skeleton_->maps.data_control);
-    held_ = memory_of<hw_held>(skeleton_->maps.data_held);
     auto rests = MappedArray<hw_index_rest>::make("hw_index_rest", options.max_rules);
     require(rests.has_value(), "make the index");
     instance_.index =

@@ -113,7 +113,7 @@ public:
     hw_counters counters(std::uint32_t id, hw_direction direction = HW_OUT) const;
     hw_feed& feed();
     hw_control& control() { return *control_; }
-    hw_held& held() { return *held_; }
+    hw_held& held() { return *instance_.held; }
     hw_host& host() { return *instance_.host; }
     Instance& instance() { return instance_; }
     const headwind_bpf& skeleton() const { return *skeleton_; }  // for programs that share its maps
@@ -135,8 +135,7 @@ private:
     std::unique_ptr<headwind_bpf, Delete> skeleton_;
     Instance instance_;
     Mapping<hw_control> control_;  // the instance's
-    Mapping<hw_held> held_;
-    Fd programs_;  // the programs that preludes call
+    Fd programs_;                  // the programs that preludes call
     std::map<std::string, Fd> preludes_;
     std::map<std::string, AttachedDevice> devices_;
     std::vector<RuleRecord> records_;
