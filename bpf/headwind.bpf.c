@@ -66,7 +66,7 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	__u64 held = held_now(arrival->now), max = hw_control.max_held;
 	__u32 charge = skb->len + HW_HELD_OVERHEAD;
 	bool crowded = held > max / 8; /* else nobody is in anybody's way */
-	int cause = HW_CAUSE_HELD;
+	int cause;
 
 	if (!state || hw_control.line_pace == 0)
 		return NEXT;
@@ -76,14 +76,17 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
 		busy_q16 = time_on_link(flight->rule_id,
 		                        state->next_free > arrival->now ? state->next_free : arrival->now, skb->len);
+	if (crowded &&
+	    !hw_may_hold(max, held,
+	                 own_held(flight->key.state, flight->key.direction, flight->held_shift, arrival->now), charge))
+		return drop(flight, HW_CAUSE_HELD);
 	bpf_spin_lock(&state->lock);
-	if (!crowded || hw_may_hold(max, held, hw_ring_held(&state->ring, flight->held_shift, arrival->now), charge))
-		cause = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, &timing);
-	if (crowded && !cause)
-		hw_ring_add(&state->ring, timing.depart, charge);
+	cause = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, &timing);
 	bpf_spin_unlock(&state->lock);
 	if (cause)
 		return drop(flight, cause);
+	if (crowded)
+		note_own_held(flight->key.state, flight->key.direction, timing.depart, charge);
 	flight->local->counters.reordered += timing.reordered;
 	return pace(skb, flight, timing.depart, copy);
 }

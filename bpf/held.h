@@ -72,6 +72,34 @@ HW_INLINE __u64 held_now(__u64 now)
 	return hw_held.bytes;
 }
 
+/* Bytes that a rule has in the line, and those that it has from now on: see hw_ring. */
+HW_FUNCTION __u64 own_held(__u32 state_id, __u32 direction, __u32 shift, __u64 now)
+{
+	struct hw_state_key key = {state_id, direction};
+	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &key);
+	__u64 held;
+
+	if (!state)
+		return 0;
+	bpf_spin_lock(&state->lock);
+	held = hw_ring_held(&state->ring, shift, now);
+	bpf_spin_unlock(&state->lock);
+	return held;
+}
+
+HW_FUNCTION int note_own_held(__u32 state_id, __u32 direction, __u64 depart, __u32 charge)
+{
+	struct hw_state_key key = {state_id, direction};
+	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &key);
+
+	if (!state)
+		return 0;
+	bpf_spin_lock(&state->lock);
+	hw_ring_add(&state->ring, depart, charge);
+	bpf_spin_unlock(&state->lock);
+	return 0;
+}
+
 /* Notes where the kernel has headwind1, when the loader runs this program for it. */
 HW_INLINE void note_pacer(const struct __sk_buff *skb)
 {
