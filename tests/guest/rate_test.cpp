@@ -224,6 +224,10 @@ TEST_F(GuestDeparture, APacedConnectionConcernsNobodyElse)
     ASSERT_GT(send(tcp.sender.get(), much.data(), much.size(), MSG_DONTWAIT), 100'000);
     expect_the_same(before);
     EXPECT_LT(clear(), 1'500'000'000);
+    // Else TCP would go on to send what is left, and keep the namespace for as long.
+    const linger abort{1, 0};
+    for (const auto* end : {&tcp.sender, &tcp.receiver})
+        ASSERT_EQ(setsockopt(end->get(), SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)), 0);
 }
 
 }  // namespace
