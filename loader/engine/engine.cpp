@@ -228,6 +228,7 @@ Status renew_leases(const std::vector<std::string>& names)
     for (const auto& [stable_id, lease] : *leases) HW_CHECK(renew_lease(stable_id, lease));
     return {};
 }
+
 Result<Settled> settle_pending(bool undo, const Progress& progress)
 {
     HW_TRY(auto session, open_for_change());
