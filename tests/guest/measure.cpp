@@ -2,8 +2,6 @@
 // Measures delays and counters for the guest tests, and isolates their process at the start.
 #include "measure.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -65,18 +63,6 @@ std::vector<Arrival> send_and_receive(const Namespace& from, const Namespace& to
 void settle()
 {
     std::this_thread::sleep_for(std::chrono::seconds(10));
-}
-
-Urgent::Urgent()
-{
-    const sched_param first{1};
-    EXPECT_EQ(sched_setscheduler(0, SCHED_FIFO, &first), 0);
-}
-
-Urgent::~Urgent()
-{
-    const sched_param usual{0};
-    EXPECT_EQ(sched_setscheduler(0, SCHED_OTHER, &usual), 0);
 }
 
 bool in_order(const std::vector<Arrival>& arrivals)

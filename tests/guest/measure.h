@@ -28,16 +28,6 @@ std::vector<std::int64_t> delays(const std::vector<Arrival>& arrivals);
 // This costs nothing in virtual time.
 void settle();
 
-// While it lives, the calling thread and threads that it starts run before all others of the guest: what the kernel has
-// to clear away after an earlier test does not make them wait for the CPU.
-class Urgent {
-public:
-    Urgent();
-    Urgent(const Urgent&) = delete;
-    Urgent& operator=(const Urgent&) = delete;
-    ~Urgent();
-};
-
 // A rate in packets a second that is not in step with the kernel's timer tick of 4 ms: with a packet every 2 ms either
 // each second one or none, by chance, would meet the tick's work.
 constexpr unsigned out_of_step = 487;

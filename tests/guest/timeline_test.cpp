@@ -78,7 +78,6 @@ TEST(GuestRamp, DelaysFollowTheLine)
     for (const bool up : {true, false}) {
         const Pair pair;
         settle();
-        const Urgent urgent;
         UdpSink sink(pair.b, target);
         const auto* const words = up ? "delay=0ms..200ms" : "delay=200ms..0ms";
         ASSERT_EQ(headwind(pair.a, fmt::format("add --name t --dev va --proto udp --ramp {},over=10s", words)).status,

@@ -28,6 +28,8 @@ qemu_arguments() {
   if [[ $virtual_time ]]; then
     # The time stamp counter counts the same nanoseconds: the kernel need not measure it, nor doubt it.
     boot+=' tsc=reliable tsc_early_khz=1000000 hpet=disable norandmaps'
+    # khugepaged would keep the one CPU for milliseconds, also from threads of real-time priority: it is not preempted.
+    boot+=' transparent_hugepage=never'
     qemu+=(-accel tcg -icount 'shift=0,sleep=off' -smp 1 -seed 1 -rtc 'base=2026-01-01,clock=vm')
   else
     # One host thread for all CPUs, in turn: with a thread each, the kernel's patching of an instruction (jump labels) can hit
