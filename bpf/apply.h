@@ -15,31 +15,6 @@
 #define PACKET_HOST 0
 #define PACKET_LOOPBACK 5
 
-typedef struct {
-	int counter;
-} RELOCATED atomic_t;
-
-typedef struct refcount_struct {
-	atomic_t refs;
-} RELOCATED refcount_t;
-
-struct net_device;
-struct sk_buff {
-	struct net_device *dev;
-	refcount_t users;
-} RELOCATED;
-
-/* Somebody else holds this very skb (not a clone of it) and reads it afterwards: pktgen, NC-SI. Nothing may be written
- * to it, and who clones it to redirect it runs into BUG_ON(skb_shared(skb)) in pskb_expand_head(). */
-HW_INLINE bool is_shared(const struct __sk_buff *skb)
-{
-	const struct sk_buff *kernels = (const void *)skb;
-	int users = 1;
-
-	bpf_probe_read_kernel(&users, sizeof(users), &kernels->users.refs.counter);
-	return users != 1 && cured(HW_CURE_SHARED);
-}
-
 /* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */
 HW_INLINE __u32 wire_packets(struct __sk_buff *skb, __u32 headers)
 {
@@ -78,23 +53,47 @@ HW_INLINE int drop(const struct hw_flight *flight, enum hw_cause cause)
 	return flight->side == HW_IN ? TC_ACT_SHOT : end_silently();
 }
 
+/* For its way through the line. */
 HW_INLINE void mark(struct __sk_buff *skb, const struct hw_flight *flight)
 {
+	skb->cb[0] = skb->priority;
 	skb->cb[2] = 0;
 	skb->cb[3] = (__u32)hw_nonce << 16 | flight->tc_index;
 	skb->cb[4] = flight->rule_id;
-	skb->tc_index = HW_MARK(hw_tag, flight->side, flight->slot);
+	skb->tc_index = HW_MARK(flight->side, flight->slot);
 }
 
-/* Marked by this instance, here or at another of its hooks? */
-HW_INLINE bool has_our_tag(const struct __sk_buff *skb)
+/* Is it one that this instance sent through its line? */
+HW_INLINE bool is_from_line(const struct __sk_buff *skb)
 {
-	return HW_MARK_TAG(skb->tc_index) == hw_tag;
+	return HW_IS_LINE_MARK(skb->tc_index) && (skb->cb[3] >> 16 == hw_nonce || !cured(HW_CURE_NONCE));
 }
 
-HW_INLINE bool has_our_nonce(const struct __sk_buff *skb)
+/* The packet's own tc_index: a mark that says "done" and does not hold here is another instance's, or forged. */
+HW_INLINE __u16 own_tc_index(const struct __sk_buff *skb)
 {
-	return skb->cb[3] >> 16 == hw_nonce || !cured(HW_CURE_NONCE);
+	return skb->tc_index & HW_MARK_DONE ? 0 : skb->tc_index;
+}
+
+/* The packet has met its fate: another hook on its way (pod, then NIC) shall not impair it again. */
+HW_INLINE void mark_done(struct __sk_buff *skb, __u16 tc_index)
+{
+	skb->tc_index = tc_index ? tc_index : hw_done_mark(hw_control.secret, env_epoch());
+}
+
+/* Has it met its fate at another hook of this instance, not long ago? */
+HW_INLINE bool is_marked_done(const struct __sk_buff *skb, const struct hw_flight *flight)
+{
+	__u64 epoch;
+
+	if (!(skb->tc_index & HW_MARK_DONE))
+		return false;
+	if (flight->side == HW_IN &&
+	    (hw_control.devices[flight->slot & (HW_MAX_DEVICES - 1)].flags & HW_DEVICE_BORDER) && cured(HW_CURE_BORDER))
+		return false;
+	epoch = env_epoch();
+	return skb->tc_index == hw_done_mark(hw_control.secret, epoch) ||
+	       skb->tc_index == hw_done_mark(hw_control.secret, epoch - 1);
 }
 
 /* Where a marked packet goes: to the device it belongs to, on its way or, `back`, against it. With bpf_redirect's
@@ -122,10 +121,10 @@ HW_INLINE void note_injection(struct __sk_buff *skb, __u64 flags)
 	skb->cb[1] = counted;
 }
 
-/* At ingress, of a packet with our tag. */
+/* At ingress, of a packet from the line. */
 HW_INLINE void note_arrival(struct __sk_buff *skb, __u32 slot)
 {
-	if (skb->cb[1] != hw_control.front_nonce || !has_our_nonce(skb))
+	if (skb->cb[1] != hw_control.front_nonce)
 		return;
 	skb->cb[1] = 0;
 	__sync_fetch_and_add(&hw_control.devices[slot & (HW_MAX_DEVICES - 1)].on_return, -1);
@@ -246,12 +245,17 @@ HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 
 	struct hw_counters *counters = &flight->local->counters;
 
 	if (bpf_skb_set_tstamp(skb, depart, TSTAMP_MONOTONIC) != 0) {
-		counters->unstampable += flight->packets;
+		counters->exempt[HW_EXEMPT_UNSTAMPABLE] += flight->packets;
 		return NEXT;
 	}
 	mark(skb, flight);
 	if (skb->pkt_type == PACKET_HOST)
-		skb->cb[4] |= HW_MARK_HOST;
+		skb->tc_index |= HW_MARK_HOST;
+	if (cured(HW_CURE_PRIORITY)) {
+		/* Before 6.7 fq does not hold TC_PRIO_CONTROL at all; and headwind0 forgets it. */
+		skb->cb[4] = skb->priority;
+		skb->priority = 0;
+	}
 	if (cured(HW_CURE_FLOWS))
 		set_flow_of_fq(skb, flight);
 	skb->queue_mapping = 0; /* else headwind1 takes it for the queue it came in on; now the hash names the queue */
@@ -264,6 +268,8 @@ HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 
 	} else {
 		counters->dropped[HW_CAUSE_LINE] += flight->packets;
 	}
+	if (copy && cured(HW_CURE_PRIORITY))
+		skb->priority = skb->cb[4]; /* it will be sent, too */
 	return end_silently();
 }
 

@@ -15,18 +15,7 @@
 #include "flight.h"
 #include "match.h"
 
-#include <bpf/bpf_core_read.h>
-
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
-
-struct xdp_buff {
-	void *data_hard_start;
-	__u32 frame_sz;
-} __attribute__((preserve_access_index));
-
-struct skb_shared_info {
-	unsigned short gso_size;
-} __attribute__((preserve_access_index));
 
 #define CACHE_LINE 64 /* SMP_CACHE_BYTES of x86-64 and arm64 */
 

@@ -24,9 +24,11 @@
  */
 #include "answer.h"
 #include "apply.h"
+#include "bound.h"
 #include "corrupt.h"
 #include "held.h"
 #include "match.h"
+#include "pacing.h"
 #include "share.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -138,8 +140,8 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum
 	return decide_time(skb, flight, &arrival, false);
 }
 
-/* The fate of an skb that others hold, too: it can be dropped, and nothing else. */
-HW_INLINE int decide_shared(const struct hw_flight *flight)
+/* The fate of an skb that must stay as and where it is: it can be dropped, and nothing else. */
+HW_INLINE int decide_bound(const struct hw_flight *flight, enum hw_exemption why)
 {
 	const struct hw_impairment *imp = flight->imp;
 
@@ -150,7 +152,7 @@ HW_INLINE int decide_shared(const struct hw_flight *flight)
 		return drop(flight, HW_CAUSE_PARTITION);
 	if (happens(flight, HW_EVENT_LOSS))
 		return drop(flight, HW_CAUSE_LOSS);
-	flight->local->counters.shared += flight->packets;
+	flight->local->counters.exempt[why] += flight->packets;
 	return NEXT;
 }
 
@@ -171,21 +173,18 @@ HW_INLINE bool needs_cut(const struct __sk_buff *skb, const struct hw_flight *fl
 	return skb->gso_size && (hw_needs_wire(imp) || is_due(flight, HW_EVENT_DUPLICATE));
 }
 
-/* Back from the line, or impaired at another of our hooks? A packet's own tc_index is given back. */
+/* Back from the line, or impaired at another of our hooks? What the line changed of a packet is given back. */
 HW_INLINE bool is_done(struct __sk_buff *skb, const struct hw_flight *flight)
 {
-	if (!has_our_tag(skb))
-		return false;
-	if (flight->side == HW_IN)
+	if (!is_from_line(skb))
+		return is_marked_done(skb, flight);
+	if (flight->side == HW_IN) {
 		note_arrival(skb, flight->slot);
-	if (skb->tc_index != HW_MARK(hw_tag, flight->side, flight->slot))
-		return true;
-	if (!has_our_nonce(skb))
-		return false;
-	if (flight->side == HW_IN)
 		note_return(skb);
-	if (skb->cb[3] & 0xffff)
-		skb->tc_index = skb->cb[3] & 0xffff;
+		if (cured(HW_CURE_PRIORITY))
+			skb->priority = skb->cb[0];
+	}
+	mark_done(skb, skb->cb[3] & 0xffff);
 	return true;
 }
 
@@ -211,13 +210,12 @@ HW_INLINE struct hw_rule *find_rule(struct __sk_buff *skb, struct hw_flight *fli
 	return found ? matched_rule(walk, &flight->rule_id) : NULL;
 }
 
-/* The packet has had its fate and goes on: another hook on its way (pod, then NIC) shall not impair it again. */
+/* The packet has met its fate and goes on. */
 HW_INLINE int go_on(struct __sk_buff *skb, const struct hw_flight *flight)
 {
 	if (must_follow(flight))
 		return redirect_home(skb, flight);
-	if (skb->tc_index == 0)
-		skb->tc_index = HW_MARK(hw_tag, flight->side, flight->slot);
+	mark_done(skb, flight->tc_index);
 	return NEXT;
 }
 
@@ -253,6 +251,7 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 {
 	struct hw_flight flight = {.side = side};
 	struct hw_walk walk = {};
+	enum hw_exemption why;
 	struct hw_rule *rule;
 	int verdict;
 
@@ -263,7 +262,7 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking())
 		return NEXT;
 	flight.direction = side;
-	flight.tc_index = skb->tc_index;
+	flight.tc_index = own_tc_index(skb);
 	flight.rule_id = side == HW_IN ? handed_over(skb) : 0;
 	if (flight.rule_id)
 		return follow_front(skb, &flight);
@@ -273,8 +272,12 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	weigh(skb, &walk.packet, &flight);
 	if ((counts_shares(&walk) && has_too_large_a_share(&flight, rule)) || !rule || !board(&flight, rule))
 		return NEXT;
-	if (is_shared(skb))
-		return decide_shared(&flight);
+	if (is_bound(skb, &flight, &why))
+		return decide_bound(&flight, why);
+	if (side == HW_OUT && hw_needs_time(flight.imp) && !pace_as_fq(skb, &walk.packet, flight.bytes)) {
+		count_match(&flight);
+		return drop(&flight, HW_CAUSE_QUEUE);
+	}
 	if (needs_cut(skb, &flight))
 		return redirect_to_cut(skb, &flight);
 	verdict = decide(skb, &flight, AT_DEVICE);
@@ -304,7 +307,7 @@ int headwind_cut(struct __sk_buff *skb)
 	struct hw_rule *rule;
 	int verdict;
 
-	if (!has_our_tag(skb) || !over)
+	if (!HW_IS_LINE_MARK(skb->tc_index) || !over)
 		return NEXT;
 	flight.side = HW_MARK_SIDE(skb->tc_index);
 	flight.direction = over->direction;
@@ -332,14 +335,16 @@ int headwind_note_pacer(struct __sk_buff *skb)
 SEC("tc")
 int headwind_pace_out(struct __sk_buff *skb)
 {
-	if (!has_our_tag(skb) || !has_our_nonce(skb))
+	if (!is_from_line(skb))
 		return NEXT;
 	skb->tstamp = 0;
-	skb->cb[2] = 0;
-	if (skb->cb[4] & HW_MARK_HOST) {
-		skb->cb[4] &= ~HW_MARK_HOST;
+	skb->cb[2] = 0; /* it has no number */
+	if (skb->tc_index & HW_MARK_HOST) {
+		skb->tc_index &= ~HW_MARK_HOST;
 		bpf_skb_change_type(skb, PACKET_HOST);
 	}
+	if (cured(HW_CURE_PRIORITY))
+		skb->priority = skb->cb[0] = skb->cb[4];
 	bpf_set_hash_invalid(skb);
 	skb->queue_mapping = 0; /* it was headwind1's */
 	return redirect_marked(skb, false);

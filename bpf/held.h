@@ -4,33 +4,8 @@
 #ifndef HEADWIND_BPF_HELD_H
 #define HEADWIND_BPF_HELD_H
 
-#include <bpf/bpf_core_read.h>
-
 #include "flight.h"
 #include "packet.h"
-
-struct qdisc_skb_head {
-	__u32 qlen;
-} RELOCATED;
-
-struct gnet_stats_queue {
-	__u32 backlog;
-} RELOCATED;
-
-struct Qdisc {
-	struct qdisc_skb_head q;
-	struct gnet_stats_queue qstats;
-} RELOCATED;
-
-struct netdev_queue {
-	struct Qdisc *qdisc;
-} RELOCATED;
-
-struct net_device {
-	int ifindex;
-	struct netdev_queue *_tx;
-	unsigned int num_tx_queues;
-} RELOCATED;
 
 #define HW_LINE_QUEUES 16 /* at most: line.cpp */
 

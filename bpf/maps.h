@@ -96,7 +96,6 @@ struct hw_control hw_control SEC(".data.control");
 struct hw_held hw_held SEC(".data.held");
 
 /* Fixed when the programs are loaded. */
-const volatile __u16 hw_tag = 1;                        /* of this instance, in skb->tc_index; 1 .. 31 */
 const volatile __u16 hw_nonce = 0;                      /* random, in skb->cb[3] */
 const volatile __u8 hw_tcx = 1;                         /* attached with tcx, else clsact */
 const volatile __u32 hw_without = 0;                    /* tests: cures taken out (hw_cure) */

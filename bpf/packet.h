@@ -11,13 +11,10 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
-#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 
+#include "kernel.h"
 #include "maps.h"
-
-/* The kernel's own structures, at offsets that libbpf takes from the kernel's BTF (CO-RE). */
-#define RELOCATED __attribute__((preserve_access_index))
 
 /* What a program is given: at tc, or in the XDP front (front.bpf.c). */
 #ifdef HW_FRONT

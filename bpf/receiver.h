@@ -5,24 +5,6 @@
 
 #include "packet.h"
 
-struct kernfs_node {
-	__u64 id;
-} RELOCATED;
-
-struct cgroup {
-	int level;
-	struct kernfs_node *kn;
-	struct cgroup *ancestors[]; /* since Linux 6.1; itself included */
-} RELOCATED;
-
-struct sock_cgroup_data {
-	struct cgroup *cgroup;
-} RELOCATED;
-
-struct sock {
-	struct sock_cgroup_data sk_cgrp_data;
-} RELOCATED;
-
 /* Is the packet for this host? It may be on its way through, and only look as if it were for a socket here that takes
  * any address. bpf_fib_lookup says that it would not forward it, or that the device forwards nothing. */
 HW_INLINE bool is_for_this_host(struct __sk_buff *skb, const struct hw_packet *packet)

@@ -13,7 +13,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 10
+#define HW_ABI_VERSION 11
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -257,17 +257,26 @@ enum hw_cause {
 	HW_CAUSES = 6,
 };
 
+/* Why a packet passed that the rule should have changed, copied or held. All but the first kind are subject to loss and
+ * partition as any packet; nothing else is done to them. */
+enum hw_exemption {
+	HW_EXEMPT_UNSTAMPABLE = 0, /* the kernel stamps only IP (a second VLAN tag hides it): it passed without delay */
+	HW_EXEMPT_SHARED = 1,      /* the skb has another owner, who reads what is in it (pktgen, NC-SI) */
+	HW_EXEMPT_IPSEC = 2,       /* it carries what IPsec's policy check, or a NIC that encrypts, must find */
+	HW_EXEMPT_KTLS = 3,        /* plain text that a NIC is to encrypt (kernel TLS) */
+	HW_EXEMPTIONS = 4,
+};
+
 /* Wire packets; bytes are frames without FCS. */
 struct hw_counters {
 	__u64 packets; /* matched */
 	__u64 bytes;
 	__u64 dropped[HW_CAUSES];
-	__u64 corrupted;   /* a bit was flipped */
-	__u64 duplicated;  /* copies made */
-	__u64 delayed;     /* handed to the pacer */
-	__u64 reordered;   /* of these, without their delay */
-	__u64 unstampable; /* passed without delay: the kernel stamps only IP (a second VLAN tag hides it) */
-	__u64 shared;      /* passed, but for loss and partition: the skb had another owner, who reads what is in it */
+	__u64 corrupted;  /* a bit was flipped */
+	__u64 duplicated; /* copies made */
+	__u64 delayed;    /* handed to the pacer */
+	__u64 reordered;  /* of these, without their delay */
+	__u64 exempt[HW_EXEMPTIONS];
 };
 
 /* What one rule has on one CPU in one direction. tc programs run with bottom halves off and never interrupt each other
@@ -367,6 +376,8 @@ enum hw_device_flags {
 	HW_DEVICE_DEFAULT = 1 << 0,  /* rules without --dev apply here */
 	HW_DEVICE_LOOPBACK = 1 << 1, /* decided at egress only; what comes back from the line enters at ingress */
 	HW_DEVICE_FAR = 1 << 5,      /* there are rules for a party at the far end */
+	/* What comes in there was in another network namespace before (a veth, say), where anyone may write marks. */
+	HW_DEVICE_BORDER = 1 << 8,
 	/* The loader's notes: */
 	HW_DEVICE_EGRESS = 1 << 2, /* our program is, or is about to be, attached there */
 	HW_DEVICE_INGRESS = 1 << 3,
@@ -416,6 +427,7 @@ struct hw_control {
 	    programs; /* which programs: the loader's own_programs(); 0: of several versions, a take-over was killed */
 	__u32 nonce;  /* hw_nonce of the programs */
 	__u32 pad;
+	__u64 secret;       /* random: makes marks of HW_MARK_DONE that nobody can guess */
 	__u64 longest_hold; /* ns that packets wait for delay and rate at most, by all rules that there ever were */
 	struct hw_saved route_localnet;
 	struct hw_saved accept_local;
@@ -441,18 +453,26 @@ struct hw_host {
 /* A held packet costs the kernel its bytes and about this much more (struct sk_buff, shared info, rounding). */
 #define HW_HELD_OVERHEAD 1024
 
-/* ---- marks on packets in the line ------------------------------------------------------------------------------- */
+/* ---- marks on packets ------------------------------------------------------------------------------------------- */
 
-/* skb->tc_index: instance tag (5 bits, never 0), side (1 bit), device slot (10 bits). Survives everything.
+/* skb->tc_index, which survives everything but a foreign tc filter that ends in TC_ACT_OK, is one of
+ * - HW_MARK_LINE: the packet is in the line and belongs to this device slot (10 bits), on this side of it (1 bit).
+ *   HW_MARK_HOST: it was to this host (all that is sent is, but for what a bridge forwards), which headwind0 forgets.
+ *   The nonce in cb[3] proves it.
+ * - HW_MARK_DONE: it has met its fate at a hook of this instance, and shall meet no other one at the next hook. The
+ *   other 15 bits prove it: hw_done_mark() in model.h.
+ * - anything else: somebody else's, which is kept.
  * skb->cb[3]: instance nonce (16 bits), the packet's own tc_index (16 bits). Survives fq and the backlog.
- * skb->cb[4]: rule id (31 bits), and whether a packet that is held was to this host (HW_MARK_HOST; all that is sent is,
- * but for what a bridge forwards), which headwind0 forgets. Survives fq and the backlog.
- * skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1 bit); 0: no number.
- * fq overwrites it.
- * skb->cb[1]: of a packet in the backlog, hw_control.front_nonce if hw_device.on_return counts it. */
-#define HW_MARK(tag, side, slot) ((__u32)(tag) << 11 | (__u32)(side) << 10 | (__u32)(slot))
-#define HW_MARK_HOST (1U << 31)
-#define HW_MARK_TAG(mark) ((__u32)(mark) >> 11)
+ * skb->cb[4]: of a packet that is held, its own priority; of one in the backlog, the rule id. Survives fq and the
+ * backlog. skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1 bit); 0: no
+ * number. fq overwrites it. skb->cb[1]: of a packet in the backlog, hw_control.front_nonce if hw_device.on_return
+ * counts it. fq overwrites it. skb->cb[0]: of a packet in the backlog, its own priority, which the kernel clears on
+ * that way. fq overwrites it. */
+#define HW_MARK_LINE 0x5000U
+#define HW_MARK_HOST 0x0800U
+#define HW_MARK_DONE 0x8000U
+#define HW_MARK(side, slot) (HW_MARK_LINE | (__u32)(side) << 10 | (__u32)(slot))
+#define HW_IS_LINE_MARK(mark) (((__u32)(mark)&0xf000U) == HW_MARK_LINE)
 #define HW_MARK_SIDE(mark) ((__u32)(mark) >> 10 & 1)
 #define HW_MARK_SLOT(mark) ((__u32)(mark) & (HW_MAX_DEVICES - 1))
 
@@ -485,6 +505,10 @@ enum hw_cure {
 	HW_CURE_WHOLE = 1 << 16,     /* XDP in generic mode leaves super-packets to tc */
 	HW_CURE_INJECTED = 1 << 17,  /* and what we inject at ingress ourselves */
 	HW_CURE_SHARED = 1 << 18,    /* an skb with another owner is not touched */
+	HW_CURE_PRIORITY = 1 << 20,  /* fq does not see a packet's priority, and what comes after the line does */
+	HW_CURE_IPSEC = 1 << 21,     /* what came through IPsec stays on its way */
+	HW_CURE_BORDER = 1 << 22,    /* marks from other network namespaces prove nothing */
+	HW_CURE_PACING = 1 << 23,    /* a socket that fq paces stays paced */
 	/* The loader's: */
 	HW_CURE_RPS = 1 << 19,     /* headwind0 receives a flow on one CPU */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */

@@ -44,6 +44,12 @@ HW_INLINE __u32 hw_dice(__u64 seed, __u64 n)
 	return (__u32)(hw_mix(seed + (n + 1) * 0x9e3779b97f4a7c15ULL) >> 32);
 }
 
+/* What skb->tc_index says of a packet that has met its fate in that span of time. */
+HW_INLINE __u16 hw_done_mark(__u64 secret, __u64 epoch)
+{
+	return HW_MARK_DONE | (__u16)(hw_mix(secret + epoch * 0x9e3779b97f4a7c15ULL) >> 49);
+}
+
 /* A random number that all packets of a flow share: of its 5-tuple and the seed. The same in both directions and at
  * both ends, hence a sum. Later fragments have no ports and count as another flow. */
 HW_INLINE __u32 hw_flow_number(const struct hw_key *key, __u32 seed)

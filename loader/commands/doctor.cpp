@@ -213,15 +213,12 @@ Result<std::vector<HookProgram>> programs_on(const Links& links)
 {
     std::vector<HookProgram> out;
     HW_TRY(const auto programs, programs_at(links));
-    std::map<int, unsigned> own_filters;
     for (const auto& program : programs) {
         if (program.hook == "xdp") continue;  // see probe_xdp()
-        if (program.link == 0 && program.ours) ++own_filters[program.ifindex];
         out.push_back({program.device, program.hook, name_and_id(program), program.ours});
     }
     for (const auto& link : links) {
-        HW_TRY(const unsigned count, netlink::count_clsact_filters(link.index));
-        const auto others = count - std::min(count, own_filters[link.index]);
+        HW_TRY(const unsigned others, count_foreign_filters(link, programs));
         if (others > 0) out.push_back({link.name, "clsact", fmt::format("{} tc filters", others), false});
     }
     return out;

@@ -132,8 +132,9 @@ Check check_hook_programs(const std::vector<HookProgram>& programs)
     const auto own = ours.empty() ? std::string() : fmt::format("Headwind's own on {}", fmt::join(ours, ", "));
     if (foreign.empty())
         return check_ok("programs", own.empty() ? "none on the hooks of these devices" : own + ", no others");
-    return check_note("programs", fmt::format("{}{}{}", fmt::join(foreign, ", "), own.empty() ? "" : "; ", own),
-                      "nothing to do: Headwind's go first and return NEXT, so these still run");
+    return check_note(
+        "programs", fmt::format("{}{}{}", fmt::join(foreign, ", "), own.empty() ? "" : "; ", own),
+        "nothing to do: Headwind's go first and return NEXT, so these still run. But one that ends with TC_ACT_OK (a filter with `action ok`) wipes the mark of a packet that was impaired there: on its way it may meet another rule");
 }
 
 Check check_xdp(const std::vector<XdpDevice>& devices)

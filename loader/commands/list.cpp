@@ -12,8 +12,10 @@
 
 #include "commands/cli.h"
 #include "commands/print.h"
+#include "datapath/attached.h"
 #include "datapath/reclaim.h"
 #include "host/host.h"
+#include "ruleset/compile.h"
 #include "util/output.h"
 
 namespace headwind {
@@ -25,22 +27,6 @@ struct ListOptions {
     bool watch = false;
     bool everywhere = false;  // show the rules of every network namespace
 };
-
-nlohmann::json to_json(const Snapshot& all)
-{
-    nlohmann::json out{{"panic", all.panic}, {"rules", nlohmann::json::array()}};
-    for (const auto& rule : all.rules) out["rules"].push_back(headwind::to_json(rule));
-    if (all.pending) out["pending"] = {{"until_unix_s", all.pending->until}, {"comes_back", all.pending->comes_back}};
-    if (all.exists) {
-        out["hooks"] = all.tcx ? "tcx" : "clsact";
-        out["own_programs"] = all.own_programs;
-        out["line"] = {{"held_packets", all.line.held_packets},
-                       {"held_bytes", all.line.held_bytes},
-                       {"max_held_bytes", all.max_held},
-                       {"dropped_packets", all.line.dropped_packets}};
-    }
-    return out;
-}
 
 std::string coloured(RuleState state)
 {
@@ -57,13 +43,48 @@ std::size_t name_width(const Snapshot& all)
     return width;
 }
 
-// Whether the rules are at several devices besides lo. A packet can pass two: a pod's veth, then the network card.
-bool has_several_devices(const Snapshot& all)
+// The devices besides lo that rules are at.
+std::set<std::string> devices_of(const Snapshot& all)
 {
     std::set<std::string> names;
     for (const auto& rule : all.rules) names.insert(rule.devices.begin(), rule.devices.end());
     names.erase("lo");
-    return names.size() > 1;
+    return names;
+}
+
+// The devices at which others' programs or filters may wipe the mark that tells the next device that a packet was
+// impaired. None if rules are at one device only.
+std::vector<std::string> mark_wipers(const Snapshot& all)
+{
+    const auto names = devices_of(all);
+    if (names.size() < 2) return {};
+    auto links = netlink::list_links();
+    if (!links) return {};
+    std::erase_if(*links, [&names](const auto& link) { return !names.contains(link.name); });
+    return devices_with_others(*links).value_or(std::vector<std::string>{});
+}
+
+nlohmann::json to_json(const Snapshot& all)
+{
+    nlohmann::json out{{"panic", all.panic}, {"rules", nlohmann::json::array()}};
+    for (const auto& rule : all.rules) out["rules"].push_back(headwind::to_json(rule));
+    if (const auto wipers = mark_wipers(all); !wipers.empty()) out["marks_may_be_wiped_at"] = wipers;
+    if (all.pending) out["pending"] = {{"until_unix_s", all.pending->until}, {"comes_back", all.pending->comes_back}};
+    if (all.exists) {
+        out["hooks"] = all.tcx ? "tcx" : "clsact";
+        out["own_programs"] = all.own_programs;
+        out["line"] = {{"held_packets", all.line.held_packets},
+                       {"held_bytes", all.line.held_bytes},
+                       {"max_held_bytes", all.max_held},
+                       {"dropped_packets", all.line.dropped_packets}};
+    }
+    return out;
+}
+
+bool holds_what_is_sent(const RuleView& view)
+{
+    const auto& rule = view.record.rule;
+    return rule.direction != Direction::in && needs_time(rule.impairment);
 }
 
 // Prints a line or more for each rule; the owner is named if it is not the user.
@@ -78,6 +99,9 @@ void print_list(const Snapshot& all)
         if (!rule.trouble.empty()) put("{:<{}}  {}\n", "", width, rule.trouble);
         for (const auto& words : {opening_words(rule), ingress_words(rule)})
             if (!words.empty()) put("{:<{}}  {}\n", "", width, words);
+        for (const auto& [direction, counters] : rule.counters)
+            for (const auto& words : exemption_words(counters))
+                put("{:<{}}  {}: {}\n", "", width, format_direction(direction), words);
     }
     if (all.pending) {
         put("A change waits for `headwind confirm` until {}: {}.\n", clock_text(all.pending->until),
@@ -85,8 +109,13 @@ void print_list(const Snapshot& all)
                 ? "else what it added goes"
                 : fmt::format("else these are as before: {}", fmt::join(all.pending->comes_back, ", ")));
     }
-    if (has_several_devices(all))
+    if (std::any_of(all.rules.begin(), all.rules.end(), holds_what_is_sent))
+        put("Packets that are held lose their socket: their senders get no transmit timestamps (SO_TIMESTAMPING).\n");
+    if (devices_of(all).size() > 1)
         put("A packet that passes several of these devices is impaired at the first of them only.\n");
+    if (const auto wipers = mark_wipers(all); !wipers.empty())
+        put("Unless others' programs or filters at {} end with TC_ACT_OK (`action ok`): they wipe the mark by which the next device knows the packet.\n",
+            fmt::join(wipers, ", "));
     if (!all.own_programs)
         put("The programs that run are another version's: `headwind upgrade` puts this one's in their place.\n");
 }
@@ -188,12 +217,7 @@ void print_table(const Snapshot& all)
             put("{:<{}}  {:<4}", rule.record.rule.name, width, format_direction(direction));
             for (const Column& column : shown) put("{:>{}}", column.value(c), column.width);
             put("\n");
-            if (c.unstampable != 0)
-                put("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "", width,
-                    c.unstampable);
-            if (c.shared != 0)
-                put("{:<{}}  {} packets were only subject to loss and partition: their sender keeps them (pktgen, NC-SI)\n",
-                    "", width, c.shared);
+            for (const auto& words : exemption_words(c)) put("{:<{}}  {}\n", "", width, words);
         }
     }
     put("line: {} packets held, {} of {} bytes, {} dropped by the line itself\n", all.line.held_packets,

@@ -74,6 +74,19 @@ std::string ingress_words(const RuleView& view)
     return usual ? "" : "what comes in is decided " + text;
 }
 
+std::vector<std::string> exemption_words(const Counters& counters)
+{
+    static constexpr std::array<const char*, exemptions> words{
+        "passed undelayed: not plain IP to the kernel (a second VLAN tag)",
+        "were only subject to loss and partition: their sender keeps them (pktgen, NC-SI)",
+        "were only subject to loss and partition: IPsec has noted on them what must not be lost",
+        "were only subject to loss and partition: the device is to encrypt them (kernel TLS)"};
+    std::vector<std::string> out;
+    for (std::size_t why = 0; why < words.size(); ++why)
+        if (counters.exempt[why] != 0) out.push_back(fmt::format("{} packets {}", counters.exempt[why], words[why]));
+    return out;
+}
+
 nlohmann::json to_json(const Counters& counters)
 {
     return {{"packets", counters.packets},
@@ -89,8 +102,10 @@ nlohmann::json to_json(const Counters& counters)
             {"duplicated_packets", counters.duplicated},
             {"delayed_packets", counters.delayed},
             {"reordered_packets", counters.reordered},
-            {"passed_undelayed_packets", counters.unstampable},
-            {"passed_shared_packets", counters.shared}};
+            {"passed_undelayed_packets", counters.exempt_by(Exemption::unstampable)},
+            {"passed_shared_packets", counters.exempt_by(Exemption::shared)},
+            {"passed_ipsec_packets", counters.exempt_by(Exemption::ipsec)},
+            {"passed_ktls_packets", counters.exempt_by(Exemption::ktls)}};
 }
 
 nlohmann::json to_json(const RuleView& view)

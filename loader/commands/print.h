@@ -28,5 +28,7 @@ void report_removed(const Removed& removed, std::string_view nothing);
 void report_guards(std::vector<RuleView>& views);
 nlohmann::json to_json(const RuleView& view);
 nlohmann::json to_json(const Counters& counters);
+// A sentence for each reason why packets passed that the rule should have changed or held: "20 packets passed ...".
+std::vector<std::string> exemption_words(const Counters& counters);
 
 }  // namespace headwind

@@ -106,6 +106,29 @@ Result<std::vector<AttachedProgram>> programs_at(const std::vector<netlink::Link
     return out;
 }
 
+Result<unsigned> count_foreign_filters(const netlink::Link& link, const std::vector<AttachedProgram>& programs)
+{
+    HW_TRY(const unsigned all, netlink::count_clsact_filters(link.index));
+    const auto own = static_cast<unsigned>(std::count_if(programs.begin(), programs.end(), [&](const auto& program) {
+        return program.ifindex == link.index && program.ours && program.link == 0 && program.hook != "xdp";
+    }));
+    return all - std::min(all, own);
+}
+
+Result<std::vector<std::string>> devices_with_others(const std::vector<netlink::Link>& links)
+{
+    std::vector<std::string> out;
+    HW_TRY(const auto programs, programs_at(links));
+    for (const auto& link : links) {
+        const bool any = std::any_of(programs.begin(), programs.end(), [&link](const auto& program) {
+            return program.ifindex == link.index && !program.ours && program.hook != "xdp";
+        });
+        HW_TRY(const unsigned filters, count_foreign_filters(link, programs));
+        if (any || filters != 0) out.push_back(link.name);
+    }
+    return out;
+}
+
 Result<std::vector<AttachedProgram>> own_programs_here()
 {
     HW_TRY(const auto links, netlink::list_links());

@@ -25,6 +25,10 @@ struct AttachedProgram {
 // The programs at these devices of the calling thread's network namespace: all at tcx and XDP, and Headwind's filters
 // at clsact.
 Result<std::vector<AttachedProgram>> programs_at(const std::vector<netlink::Link>& links);
+// The number of filters at the device's clsact that are not Headwind's; `programs`: those that programs_at() found.
+Result<unsigned> count_foreign_filters(const netlink::Link& link, const std::vector<AttachedProgram>& programs);
+// The names of the devices at whose tc hooks others have programs or filters.
+Result<std::vector<std::string>> devices_with_others(const std::vector<netlink::Link>& links);
 // Headwind's programs at all devices of the calling thread's network namespace.
 Result<std::vector<AttachedProgram>> own_programs_here();
 // The devices and their hooks as text: "va (egress, ingress), lo (egress)". The programs are in the order of

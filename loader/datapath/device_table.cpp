@@ -39,6 +39,17 @@ void set_name(hw_device& device, const std::string& name)
     device.name[end] = 0;
 }
 
+// The other end of a veth or netkit, or the parent of a macvlan, may be moved to another network namespace at any time.
+void note_border(hw_device& device, const netlink::Link& link)
+{
+    const std::atomic_ref flags(device.flags);
+    if (link.parent_elsewhere) {
+        flags.fetch_or(HW_DEVICE_BORDER);
+    } else {
+        flags.fetch_and(~static_cast<__u32>(HW_DEVICE_BORDER));
+    }
+}
+
 }  // namespace
 
 Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& link, __u32 flags)
@@ -49,6 +60,7 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
         flags = (flags & ~static_cast<__u32>(HW_DEVICE_INGRESS)) | HW_DEVICE_LOOPBACK | HW_DEVICE_EGRESS;
     if (flags & HW_DEVICE_FAR) device.far_netns = link.peer_netns;
     device.flags |= flags & ~static_cast<__u32>(HW_DEVICE_CLSACT);
+    note_border(device, link);
     if (device.ifindex == 0) set_name(device, link.name);
     std::atomic_ref(device.ifindex).store(static_cast<__u32>(link.index));
     if (instance.control->tcx == 0) {
@@ -65,12 +77,14 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
     return slot;
 }
 
-void note_names(Instance& instance, const std::vector<netlink::Link>& links)
+void note_links(Instance& instance, const std::vector<netlink::Link>& links)
 {
     for (const auto& link : links) {
         const auto slot = find_slot(instance, link.index);
         if (!slot || instance.control->devices[*slot].ifindex == 0) continue;
-        set_name(DeviceWriter::devices(instance)[*slot], link.name);
+        auto& device = DeviceWriter::devices(instance)[*slot];
+        set_name(device, link.name);
+        note_border(device, link);
     }
 }
 

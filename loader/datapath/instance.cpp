@@ -18,8 +18,6 @@
 namespace headwind {
 namespace {
 
-constexpr MapShape tag_shape{BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(__u32)};
-constexpr unsigned tags = 31;  // 5 bits of skb->tc_index; 0 is nobody's
 constexpr std::uint32_t smallest_index = 64;
 template <class Key, class Value>
 Status open_map(Map<Key, Value>& map, const PinDirectory& directory, const std::string& name, Access access,
@@ -103,30 +101,6 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     return instance;
 }
 
-// A tag that no other instance of the host uses, if there is one: packets cross namespaces with their marks.
-Result<std::uint16_t> choose_tag(const PinDirectory& root)
-{
-    std::set<std::uint32_t> taken;
-    HW_TRY(const auto directories, instance_directories(root));
-    for (const auto& directory : directories)
-        if (const auto tag = read_tag(directory)) taken.insert(*tag);
-    std::uint16_t random = 0;
-    if (getrandom(&random, sizeof(random), 0) != sizeof(random)) random = 0;
-    for (unsigned i = 0; i < tags; ++i) {
-        const auto tag = static_cast<std::uint16_t>((random + i) % tags + 1);
-        if (!taken.contains(tag)) return tag;
-    }
-    return static_cast<std::uint16_t>(random % tags + 1);
-}
-
-Status pin_tag(const PinDirectory& directory, std::uint16_t tag)
-{
-    const Fd fd(bpf_map_create(tag_shape.type, "hw_tag", tag_shape.key_size, tag_shape.value_size, 1, nullptr));
-    const __u32 zero = 0, value = tag;
-    if (!fd || bpf_map_update_elem(fd.get(), &zero, &value, BPF_ANY) != 0) return fail_errno(errno, "make the tag map");
-    return pin(directory, fd.get(), tag_pin);
-}
-
 Status pin_all(headwind_bpf& skeleton, const PinDirectory& directory)
 {
     for (const auto& [map, name] : pinned_maps(skeleton)) HW_CHECK(pin(directory, bpf_map__fd(map), name));
@@ -176,15 +150,6 @@ Status grow_index(Instance& instance, std::size_t size)
     HW_TRY(entries, MappedArray<hw_index_entry>::map(index, directory.path_of(index_pin)));
     rests = {std::move(rest), directory.path_of(rest_pin), room};
     return {};
-}
-
-Result<std::uint16_t> read_tag(const PinDirectory& directory)
-{
-    HW_TRY(const auto fd, open_map_pin(directory, tag_pin, tag_shape));
-    const __u32 zero = 0;
-    __u32 tag = 0;
-    if (bpf_map_lookup_elem(fd.get(), &zero, &tag) != 0) return fail_errno(errno, "read " + directory.path_of(tag_pin));
-    return static_cast<std::uint16_t>(tag);
 }
 
 Result<std::optional<Instance>> open_instance(Access access)
@@ -275,11 +240,6 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     if (getrandom(&constants.nonce, sizeof(constants.nonce), 0) != sizeof(constants.nonce))
         return fail_errno(errno, "get a random number");
     constants.tcx = kernel_has_tcx();
-    {
-        HW_TRY(const auto lock, lock_host());
-        HW_TRY(constants.tag, choose_tag(root));
-        HW_CHECK(pin_tag(directory, constants.tag));
-    }
     HW_TRY(const auto skeleton, open_programs(constants));
     {
         HW_TRY(const auto lock, lock_host());
@@ -291,6 +251,8 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     control.next_rule = 1;
     control.max_held = max_held;
     if (getrandom(&control.front_nonce, sizeof(control.front_nonce), 0) != sizeof(control.front_nonce))
+        return fail_errno(errno, "get a random number");
+    if (getrandom(&control.secret, sizeof(control.secret), 0) != sizeof(control.secret))
         return fail_errno(errno, "get a random number");
     control.netns_cookie = netns.cookie;
     control.tcx = constants.tcx ? 1 : 0;

@@ -80,9 +80,6 @@ void note_programs(Instance& instance, std::uint64_t programs);
 // Opens the programs that are pinned now, in place of those that `instance` has open.
 Status open_pinned_programs(Instance& instance);
 
-// The tag (see HW_MARK) of the instance that is pinned in `directory`.
-Result<std::uint16_t> read_tag(const PinDirectory& directory);
-
 // Whether the kernel has BTF: the programs read its structures at offsets from there (bpf/receiver.h).
 bool kernel_has_btf();
 

@@ -21,7 +21,7 @@ constexpr const char *netns_pin = "netns", *host_lock_name = "lock";
 constexpr auto pin_names = std::to_array<const char*>(
     {control_pin, "egress", "ingress", "cut",    "note_pacer", "pace_out", "held",      "entries",
      "rules",     "leases", "stops",   "shares", "states",     "locals",   "crossings", "texts",
-     "timelines", "hooks",  index_pin, rest_pin, tag_pin,      netns_pin});
+     "timelines", "hooks",  index_pin, rest_pin, "tag",        netns_pin});
 
 // The name of an instance's lock, which is beside the instance's directory; the directory need not be there yet.
 std::string lock_name(const std::string& inode)

@@ -21,7 +21,7 @@ constexpr const char* host_pin = "host";
 // The name of the control map in an instance's directory. An instance is made once the map's `abi` is written, and
 // removing it begins with this pin: without either there is no instance.
 constexpr const char* control_pin = "control";
-constexpr const char *tag_pin = "tag", *links_name = "links", *index_pin = "index", *rest_pin = "index_rest";
+constexpr const char *links_name = "links", *index_pin = "index", *rest_pin = "index_rest";
 // The suffix of a pin's name for a new object that is about to take its place.
 constexpr const char* fresh_suffix = "-new";
 
@@ -57,7 +57,7 @@ private:
 // The inode of the network namespace whose InstanceLock bears this name in the pin root; "-": the name is that of the
 // host's lock; empty: it is no lock's.
 std::string inode_of_lock(const std::string& name);
-// The lock for what exists once per host (the map that all instances share, their tags, netdev_max_backlog). It is held
+// The lock for what exists once per host (the map that all instances share, netdev_max_backlog). It is held
 // for milliseconds, and taken after an InstanceLock, never before.
 Result<PinLock> lock_host();
 

@@ -71,7 +71,6 @@ Result<Skeleton> open_programs(const ProgramConstants& constants)
     Skeleton skeleton(headwind_bpf__open());
     if (!skeleton) return fail_libbpf(errno, "open the BPF object");
     skeleton->rodata->hw_nonce = constants.nonce;
-    skeleton->rodata->hw_tag = constants.tag;
     skeleton->rodata->hw_tcx = constants.tcx ? 1 : 0;
     skeleton->rodata->hw_without = workarounds_off();
     std::ranges::copy(normal_samples(), skeleton->rodata->hw_normal);

@@ -23,7 +23,7 @@ using Skeleton = std::unique_ptr<headwind_bpf, SkeletonDelete>;
 
 // The constants that an instance's programs are loaded with. Its later programs get the same.
 struct ProgramConstants {
-    std::uint16_t tag = 0, nonce = 0;
+    std::uint16_t nonce = 0;
     bool tcx = false;
 };
 Result<Skeleton> open_programs(const ProgramConstants& constants);

@@ -280,7 +280,7 @@ Status bring_up_to_date(WriteSession& session, Reconciled& out)
     HW_TRY(const auto links, netlink::list_links());
     HW_TRY(const auto work, find_work(*session.instance, session.rules, links));
     if (work.any() || !session.removed.empty()) HW_CHECK(do_work(session, work, links, out));
-    note_names(*session.instance, links);
+    note_links(*session.instance, links);
     return {};
 }
 

@@ -17,11 +17,10 @@
 namespace headwind {
 namespace {
 
-// Loads our programs over the instance's maps, with the tag and nonce by which the programs before know its packets.
+// Loads our programs over the instance's maps, with the nonce by which the programs before know its packets.
 Result<Skeleton> load_over(const Instance& instance)
 {
     ProgramConstants constants;
-    HW_TRY(constants.tag, read_tag(instance.directory));
     constants.nonce = static_cast<std::uint16_t>(instance.control->nonce);
     constants.tcx = instance.control->tcx != 0;
     HW_TRY(auto skeleton, open_programs(constants));

@@ -57,14 +57,18 @@ struct Opening {
 // The reasons why a wire packet was dropped (abi.h, hw_cause).
 enum class DropReason { loss, partition, queue, held, line, reject };
 constexpr std::size_t drop_reasons = 6;
+// The reasons why a packet passed that a rule should have changed or held (abi.h, hw_exemption).
+enum class Exemption { unstampable, shared, ipsec, ktls };
+constexpr std::size_t exemptions = 4;
 
 // Wire packets of a rule in one direction; bytes are frames without FCS (abi.h, hw_counters).
 struct Counters {
     std::uint64_t packets = 0, bytes = 0;
     std::array<std::uint64_t, drop_reasons> dropped{};
     std::uint64_t corrupted = 0, duplicated = 0, delayed = 0, reordered = 0;
-    std::uint64_t unstampable = 0, shared = 0;  // passed: see abi.h
+    std::array<std::uint64_t, exemptions> exempt{};
     std::uint64_t dropped_by(DropReason reason) const { return dropped[static_cast<std::size_t>(reason)]; }
+    std::uint64_t exempt_by(Exemption reason) const { return exempt[static_cast<std::size_t>(reason)]; }
 };
 
 struct DirectionCounters {

@@ -98,6 +98,11 @@ static_assert(HW_CAUSES == drop_reasons && HW_CAUSE_LOSS == static_cast<int>(Dro
               HW_CAUSE_LINE == static_cast<int>(DropReason::line) &&
               HW_CAUSE_REJECT == static_cast<int>(DropReason::reject));
 
+static_assert(HW_EXEMPTIONS == exemptions && HW_EXEMPT_UNSTAMPABLE == static_cast<int>(Exemption::unstampable) &&
+              HW_EXEMPT_SHARED == static_cast<int>(Exemption::shared) &&
+              HW_EXEMPT_IPSEC == static_cast<int>(Exemption::ipsec) &&
+              HW_EXEMPT_KTLS == static_cast<int>(Exemption::ktls));
+
 Counters plain(const hw_counters& from)
 {
     Counters out;
@@ -108,8 +113,7 @@ Counters plain(const hw_counters& from)
     out.duplicated = from.duplicated;
     out.delayed = from.delayed;
     out.reordered = from.reordered;
-    out.unstampable = from.unstampable;
-    out.shared = from.shared;
+    std::copy(std::begin(from.exempt), std::end(from.exempt), out.exempt.begin());
     return out;
 }
 

@@ -74,19 +74,20 @@ MetricFamily per_direction(const Rules& rules, const char* name, const char* hel
     return family;
 }
 
-constexpr std::array<const char*, drop_reasons> cause_names{"loss", "partition", "queue", "held", "line", "reject"};
+constexpr std::array<const char*, drop_reasons> drop_names{"loss", "partition", "queue", "held", "line", "reject"};
+constexpr std::array<const char*, exemptions> exemption_names{"undelayed", "shared", "ipsec", "ktls"};
 
-MetricFamily drops(const Rules& rules)
+template <std::size_t N>
+MetricFamily by_cause(const Rules& rules, const char* name, const char* help, const std::array<const char*, N>& causes,
+                      std::array<std::uint64_t, N> Counters::*field)
 {
-    auto family = make_family(
-        "headwind_dropped_packets_total", MetricType::Counter,
-        "Wire packets dropped: loss (--loss), partition, queue (full in front of --rate), held (--max-held reached), line (refused by the pacer), reject (answered: --reject)");
+    auto family = make_family(name, MetricType::Counter, help);
     for (const auto* rule : rules) {
         for (const auto& [direction, counters] : rule->counters) {
-            for (std::size_t cause = 0; cause < cause_names.size(); ++cause) {
+            for (std::size_t cause = 0; cause < N; ++cause) {
                 auto labels = labels_of(*rule, direction);
-                labels.push_back({"cause", cause_names[cause]});
-                add_sample(family, std::move(labels), static_cast<double>(counters.dropped[cause]));
+                labels.push_back({"cause", causes[cause]});
+                add_sample(family, std::move(labels), static_cast<double>((counters.*field)[cause]));
             }
         }
     }
@@ -112,7 +113,10 @@ std::vector<MetricFamily> metric_families(const Snapshot& all)
     return {
         per_direction(rules, "headwind_packets_total", "Wire packets the rule matched", &Counters::packets),
         per_direction(rules, "headwind_bytes_total", "Bytes the rule matched (frames without FCS)", &Counters::bytes),
-        drops(rules),
+        by_cause(
+            rules, "headwind_dropped_packets_total",
+            "Wire packets dropped: loss (--loss), partition, queue (full in front of --rate, or of the rate that fq gives a socket), held (--max-held reached), line (refused by the pacer), reject (answered: --reject)",
+            drop_names, &Counters::dropped),
         per_direction(rules, "headwind_corrupted_packets_total", "Wire packets with a bit flipped (--corrupt)",
                       &Counters::corrupted),
         per_direction(rules, "headwind_duplicated_packets_total", "Copies made of wire packets (--duplicate)",
@@ -120,12 +124,10 @@ std::vector<MetricFamily> metric_families(const Snapshot& all)
         per_direction(rules, "headwind_delayed_packets_total", "Wire packets handed to the pacer", &Counters::delayed),
         per_direction(rules, "headwind_reordered_packets_total",
                       "Wire packets handed to the pacer without their delay (--reorder)", &Counters::reordered),
-        per_direction(rules, "headwind_passed_undelayed_packets_total",
-                      "Packets passed without their delay: not plain IP to the kernel (a second VLAN tag)",
-                      &Counters::unstampable),
-        per_direction(rules, "headwind_passed_shared_packets_total",
-                      "Packets that were only subject to loss and partition: their sender keeps them (pktgen, NC-SI)",
-                      &Counters::shared),
+        by_cause(
+            rules, "headwind_exempt_packets_total",
+            "Wire packets passed that the rule should have delayed or changed: undelayed (the kernel sees no plain IP: a second VLAN tag), shared (their sender keeps them: pktgen, NC-SI), ipsec, ktls (their notes would be lost); all but the first are subject to loss and partition",
+            exemption_names, &Counters::exempt),
         liveness(rules),
         single("headwind_line_held_packets", MetricType::Gauge, "Packets in the line now", line.held_packets),
         single("headwind_line_held_bytes", MetricType::Gauge, "Bytes in the line now, as counted against --max-held",

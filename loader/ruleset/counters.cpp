@@ -31,8 +31,7 @@ Result<hw_counters> read_counters(const Instance& instance, hw_state_key key)
         sum.duplicated += value.duplicated;
         sum.delayed += value.delayed;
         sum.reordered += value.reordered;
-        sum.unstampable += value.unstampable;
-        sum.shared += value.shared;
+        for (int why = 0; why < HW_EXEMPTIONS; ++why) sum.exempt[why] += value.exempt[why];
     }
     return sum;
 }

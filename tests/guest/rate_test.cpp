@@ -230,5 +230,37 @@ TEST_F(GuestDeparture, APacedConnectionConcernsNobodyElse)
         ASSERT_EQ(setsockopt(end->get(), SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)), 0);
 }
 
+// fq paces a UDP socket that asks for it. A held packet has no socket any more, so the datapath does it in fq's place.
+TEST(GuestPacing, ASocketThatFqPacesStaysPaced)
+{
+    constexpr unsigned pace = 1'000'000;  // bytes/s of frames
+    constexpr std::size_t frame = 1'000, seconds = 4;
+    const Pair pair;
+    expect_ok(run(&pair.a, words("tc qdisc add dev va root fq")));
+    settle();
+    const auto send = [&] {
+        const auto socket = connected_udp(pair.a, target);
+        EXPECT_EQ(setsockopt(socket.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof(pace)), 0);
+        Flow flow{.count = 2 * pace / frame * seconds, .size = frame - header_bytes, .per_second = 2 * pace / frame};
+        std::thread sender([&] { send_udp(socket.get(), flow); });
+        const auto measured = arriving(pair.b, 1s, 2s) / 8;
+        sender.join();
+        return measured;
+    };
+    const auto bare = send();
+    expect_ok(headwind(pair.a, "add --name slow --dev va --proto udp --delay 50ms"));
+    const auto held = send();
+    const auto counters = counters_of(pair.a, "slow");
+    expect_ok(headwind(pair.a, "clear"));
+    expect_ok(headwind_without(HW_CURE_PACING, pair.a, "add --name slow --dev va --proto udp --delay 50ms"));
+    const auto unpaced = send();
+    std::printf("[  FIGURES ] bare %.0f bytes/s, under a rule %.0f, without the cure %.0f\n", bare, held, unpaced);
+    EXPECT_NEAR(bare / pace, 1, 0.01);
+    EXPECT_NEAR(held / pace, 1, 0.01);
+    EXPECT_GT(unpaced / pace, 1.9);
+    EXPECT_EQ(counters.queue + counters.delayed, counters.packets);
+    EXPECT_NEAR(static_cast<double>(counters.queue) / static_cast<double>(counters.packets), 0.5, 0.05);
+}
+
 }  // namespace
 }  // namespace headwind::test::rate_test

@@ -92,18 +92,45 @@ TEST_F(Delay, WithoutTheCureAWallClockStampHurts)
     EXPECT_EQ(sick.run(Hook::egress, usual_packet(), received).after.tstamp, now + 10 * ms + 5);
 }
 
-TEST_F(Delay, MarksSayWhoseAndWhichRule)
+TEST_F(Delay, MarksSayWhose)
 {
-    const auto id = datapath.add("--delay 10ms");
+    datapath.add("--delay 10ms");
     const auto after = out().after;
     EXPECT_EQ(after.cb[3], static_cast<unsigned>(Datapath::nonce) << 16);
-    EXPECT_EQ(after.cb[4], id);
     Arrival foreign;
     foreign.tc_index = 0x123;
     foreign.mark = 0xfeed;
     const auto kept = out(foreign).after;
     EXPECT_EQ(kept.cb[3], static_cast<unsigned>(Datapath::nonce) << 16 | 0x123) << "somebody else's tc_index is kept";
     EXPECT_EQ(kept.mark, 0xfeedU);
+    foreign.tc_index = HW_MARK_DONE | 0x123;
+    EXPECT_EQ(out(foreign).after.cb[3] & 0xffff, 0U) << "another instance's is not";
+}
+
+TEST_F(Delay, ThePriorityIsNotForTheLine)
+{
+    datapath.add("--delay 10ms");
+    Arrival arrival;
+    arrival.priority = 7;
+    const auto held = out(arrival).after;
+    EXPECT_EQ(held.priority, 0U);
+    EXPECT_EQ(held.cb[4], 7U);
+    auto back = datapath.marked(0);
+    back.cb[4] = 7;
+    const auto after = datapath.run(Hook::pace_out, usual_packet(), back).after;
+    EXPECT_EQ(after.priority, 7U);
+    EXPECT_EQ(after.cb[0], 7U) << "for ingress, on whose way the kernel clears it";
+    auto in = datapath.marked(0, HW_IN);
+    in.cb[0] = 5;
+    EXPECT_EQ(datapath.run(Hook::ingress, usual_packet(), in).after.priority, 5U);
+}
+
+TEST_F(Delay, BothCopiesKeepThePriority)
+{
+    datapath.add("--delay 10ms --duplicate 100%");
+    Arrival arrival;
+    arrival.priority = 7;
+    EXPECT_EQ(out(arrival).after.cb[4], 7U) << "of the second";
 }
 
 TEST_F(Delay, NoMoreIsHeldThanAllowed)
@@ -173,10 +200,10 @@ TEST_F(Delay, WhatTheKernelCannotStampPassesAndIsCounted)
     const auto id = datapath.add("--proto arp --delay 10ms");
     const auto tagged = datapath.add("--delay 10ms");
     EXPECT_EQ(datapath.out(frame(packets::arp())), next);
-    EXPECT_EQ(datapath.counters(id).unstampable, 1U);
+    EXPECT_EQ(datapath.counters(id).exempt[HW_EXEMPT_UNSTAMPABLE], 1U);
     EXPECT_EQ(datapath.counters(id).delayed, 0U);
     EXPECT_EQ(datapath.out(frame(packets::vlan(7, ipv4({}, udp(1, 2))))), next) << "the kernel sees a VLAN packet";
-    EXPECT_EQ(datapath.counters(tagged).unstampable, 1U);
+    EXPECT_EQ(datapath.counters(tagged).exempt[HW_EXEMPT_UNSTAMPABLE], 1U);
     Arrival beside;
     beside.vlan = 7;
     EXPECT_EQ(out(beside).verdict, stolen) << "as usual: the tag beside the packet";
@@ -225,21 +252,43 @@ TEST_F(Delay, TheMarkAloneProvesNothing)
     EXPECT_EQ(out(forged).verdict, stolen) << "the nonce is missing";
     EXPECT_EQ(datapath.counters(id).delayed, 1U);
     Arrival foreign;
-    for (const unsigned tc_index : {0U, 1U, 0x3ffU, unsigned{HW_MARK(Datapath::tag + 1, HW_OUT, 1)}}) {
+    for (const unsigned tc_index : {0U, 1U, 0x3ffU, unsigned{HW_MARK(HW_OUT, 1)}, unsigned{HW_MARK_DONE}, 0xffffU}) {
         foreign.tc_index = static_cast<std::uint16_t>(tc_index);
         EXPECT_EQ(out(foreign).verdict, stolen) << tc_index;
     }
 }
 
-TEST_F(Delay, APacketImpairedAtAnotherHookPasses)
+TEST_F(Delay, APacketImpairedAtAnotherHookPassesForSomeSeconds)
 {
+    constexpr std::uint64_t epoch = 7;
+    const auto secret = datapath.control().secret;
     const auto id = datapath.add("--delay 10ms");
-    EXPECT_EQ(out(datapath.marked(id, HW_OUT, 2)).verdict, next);
-    EXPECT_EQ(out(datapath.marked(id, HW_IN, 1)).verdict, next);
-    auto without_nonce = datapath.marked(id, HW_OUT, 2);
-    without_nonce.cb[3] = 0;  // the control block does not cross a device
-    EXPECT_EQ(out(without_nonce).verdict, next);
+    datapath.feed().boottime = epoch << 32;
+    const auto at = [&](std::uint64_t number) {
+        Arrival arrival;
+        arrival.tc_index = hw_done_mark(secret, number);
+        return arrival;
+    };
+    EXPECT_EQ(out(at(epoch)).verdict, next);
+    EXPECT_EQ(out(at(epoch - 1)).verdict, next);
     EXPECT_EQ(datapath.counters(id).packets, 0U);
+    EXPECT_EQ(out(at(epoch - 2)).verdict, stolen);
+    EXPECT_EQ(out(at(epoch + 1)).verdict, stolen);
+    datapath.control().secret = secret + 1;
+    EXPECT_EQ(out(at(epoch)).verdict, stolen) << "another instance's";
+}
+
+TEST_F(Delay, AMarkFromAnotherNamespaceProvesNothing)
+{
+    const auto id = datapath.add("--delay 10ms --direction both");
+    Arrival done;
+    done.tc_index = hw_done_mark(datapath.control().secret, 0);
+    EXPECT_EQ(datapath.run(Hook::ingress, usual_packet(), done).verdict, next);
+    datapath.control().devices[1].flags |= HW_DEVICE_BORDER;
+    EXPECT_EQ(datapath.run(Hook::ingress, usual_packet(), done).verdict, stolen);
+    EXPECT_EQ(out(done).verdict, next) << "what goes out there was in this one";
+    EXPECT_EQ(datapath.run(Hook::ingress, usual_packet(), datapath.marked(id, HW_IN)).verdict, next)
+        << "the line is ours";
 }
 
 }  // namespace

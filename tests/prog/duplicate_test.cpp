@@ -138,7 +138,7 @@ TEST_F(Duplicate, WhatCannotBeStampedIsNotDoubled)
 {
     const auto id = datapath.add("--proto arp --duplicate 100% --delay 1ms");
     EXPECT_EQ(datapath.out(frame(packets::arp())), next);
-    EXPECT_EQ(datapath.counters(id).unstampable, 1U);
+    EXPECT_EQ(datapath.counters(id).exempt[HW_EXEMPT_UNSTAMPABLE], 1U);
     EXPECT_EQ(datapath.counters(id).duplicated, 0U);
 }
 

@@ -29,6 +29,7 @@ Arrival a_million_times()
 {
     Arrival arrival;
     arrival.repeat = million;
+    arrival.unmarked = true;
     return arrival;
 }
 

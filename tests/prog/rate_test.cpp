@@ -218,7 +218,7 @@ TEST_F(Cut, StrangersInTheLinePass)
     for (const auto hook : {Hook::cut, Hook::pace_out}) {
         EXPECT_EQ(datapath.run(hook, packet_of(100)).verdict, next);
         auto forged = datapath.marked(id);
-        forged.tc_index = static_cast<std::uint16_t>(HW_MARK(Datapath::tag + 1, HW_OUT, 1));
+        forged.tc_index = 0x0401;
         EXPECT_EQ(datapath.run(hook, packet_of(100), forged).verdict, next);
     }
     auto forged = datapath.marked(id);

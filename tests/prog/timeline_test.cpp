@@ -148,6 +148,7 @@ TEST_F(Timelines, TheLossOfEachStepIsItsOwn)
     datapath.feed().seed = 20261127;
     Arrival many;
     many.repeat = packets_each;
+    many.unmarked = true;
     std::uint64_t before = 0;
     for (const auto& [at, p] : {std::pair{0U, 1e-6}, {1U, 0.5}, {2U, 0.01}, {3U, 0.0}, {4U, 0.05}}) {
         datapath.feed().boottime = since + at * second;

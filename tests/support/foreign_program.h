@@ -123,6 +123,26 @@ public:
         return program;
     }
 
+    // Is behind every program that is there, and writes the low 16 bits of each packet's mark into its tc_index.
+    static ForeignProgram indexer(const Namespace& where, const std::string& device, Hook hook)
+    {
+        ForeignProgram program;
+        program.attach(where, device, hook,
+                       {load(2, 1, offsetof(__sk_buff, mark)), instruction(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xffff),
+                        store(1, 2, offsetof(__sk_buff, tc_index))});
+        return program;
+    }
+
+    // Is behind every program that is there, and ends with TC_ACT_OK, as a filter with `action ok` does: the kernel
+    // then writes tc_index.
+    static ForeignProgram accepter(const Namespace& where, const std::string& device, Hook hook)
+    {
+        ForeignProgram program;
+        program.verdict_ = 0;
+        program.attach(where, device, hook, {});
+        return program;
+    }
+
     // Makes packets that come in look as if a network card had verified them (CHECKSUM_UNNECESSARY).
     static ForeignProgram verifier(const Namespace& where, const std::string& device)
     {
@@ -196,7 +216,7 @@ private:
                 Place place = Place::behind)
     {
         const Inside inside(where);
-        code.push_back(move_value(0, -1));  // TC_ACT_UNSPEC, TCX_NEXT: go on
+        code.push_back(move_value(0, verdict_));
         code.push_back(instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
         LIBBPF_OPTS(bpf_prog_load_opts, load);
         program_ = Fd(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "foreign", "GPL", code.data(), code.size(), &load));
@@ -247,6 +267,7 @@ private:
         bpf_tc_opts options_{};
     };
 
+    int verdict_ = -1;  // TC_ACT_UNSPEC, TCX_NEXT: go on
     Fd map_, program_, link_;
     std::unique_ptr<Filter> filter_;
 };

@@ -68,14 +68,15 @@ void make_departure(Code& code)
     call(code, BPF_FUNC_skb_set_tstamp);
 }
 
-// Sets tc_index only in the first of several runs, which cb[0] tells: the programs leave it alone.
+// Sets tc_index only in the first of several runs, which a bit of the mark tells: the programs leave that alone.
 void set_tc_index(Code& code, std::uint16_t tc_index)
 {
-    constexpr int first_cb = offsetof(__sk_buff, cb);
-    code.push_back(instruction(BPF_LDX | BPF_MEM | BPF_W, 1, 6, first_cb, 0));
-    code.push_back(instruction(BPF_JMP | BPF_JNE | BPF_K, 1, 0, 4, 0));
-    code.push_back(set(1, 1));
-    code.push_back(instruction(BPF_STX | BPF_MEM | BPF_W, 6, 1, first_cb, 0));
+    constexpr int mark = offsetof(__sk_buff, mark);
+    constexpr auto bit = static_cast<std::int32_t>(has_tc_index);
+    code.push_back(instruction(BPF_LDX | BPF_MEM | BPF_W, 1, 6, mark, 0));
+    code.push_back(instruction(BPF_JMP | BPF_JSET | BPF_K, 1, 0, 4, bit));
+    code.push_back(instruction(BPF_ALU | BPF_OR | BPF_K, 1, 0, 0, bit));
+    code.push_back(instruction(BPF_STX | BPF_MEM | BPF_W, 6, 1, mark, 0));
     code.push_back(set(1, tc_index));
     code.push_back(instruction(BPF_STX | BPF_MEM | BPF_W, 6, 1, offsetof(__sk_buff, tc_index), 0));
 }
@@ -94,7 +95,7 @@ void tail_call(Code& code, int programs, int which)
 
 bool needs_prelude(const Arrival& arrival)
 {
-    return arrival.tc_index || arrival.departure || arrival.length || arrival.vlan;
+    return arrival.unmarked || arrival.tc_index || arrival.departure || arrival.length || arrival.vlan;
 }
 
 std::vector<bpf_insn> prelude(const Arrival& arrival, int programs, int which)
@@ -103,6 +104,10 @@ std::vector<bpf_insn> prelude(const Arrival& arrival, int programs, int which)
     if (arrival.length) cut_off(code, *arrival.length);
     if (arrival.vlan) push_tag(code, *arrival.vlan);
     if (arrival.departure) make_departure(code);
+    if (arrival.unmarked) {
+        code.push_back(set(1, 0));
+        code.push_back(instruction(BPF_STX | BPF_MEM | BPF_W, 6, 1, offsetof(__sk_buff, tc_index), 0));
+    }
     if (arrival.tc_index) set_tc_index(code, *arrival.tc_index);
     tail_call(code, programs, which);
     return code;

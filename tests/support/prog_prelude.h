@@ -12,6 +12,9 @@
 
 namespace headwind::prog {
 
+// The bit of the mark that says that tc_index was set.
+constexpr std::uint32_t has_tc_index = 1U << 31;
+
 bool needs_prelude(const Arrival& arrival);
 // A program that pushes each packet's tstamp to a map of type queue, and lets the packet go on.
 std::vector<bpf_insn> stamp_recorder(int queue);

@@ -112,7 +112,6 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     skeleton_->rodata->hw_fed = options.fed;
     skeleton_->rodata->hw_tcx = options.tcx;
     skeleton_->rodata->hw_without = options.without;
-    skeleton_->rodata->hw_tag = tag;
     skeleton_->rodata->hw_nonce = nonce;
     std::ranges::copy(normal_samples(), skeleton_->rodata->hw_normal);
     make_room(*skeleton_, options.max_rules);
@@ -128,6 +127,7 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     control().next_rule = 1;
     control().max_held = default_max_held;
     control().front_nonce = front_nonce;
+    control().secret = 0xfeedbeefcafe;
     programs_ = Fd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "programs", 4, 4, 4, nullptr));
     for (const auto hook : {Hook::egress, Hook::ingress, Hook::cut, Hook::pace_out}) {
         const int key = static_cast<int>(hook), fd = program(hook);
@@ -246,6 +246,7 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
     before.gso_segs = arrival.gso_segs;
     before.tstamp = arrival.tstamp;
     before.mark = arrival.mark;
+    before.priority = arrival.priority;
     for (std::size_t i = 0; i < arrival.cb.size() && hook != Hook::cut; ++i) before.cb[i] = arrival.cb[i];
 
     if (hook == Hook::cut) cross(arrival);
@@ -269,6 +270,7 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
     outcome.packet.resize(options.data_size_out);
     outcome.verdict = static_cast<int>(options.retval);
     outcome.nanoseconds = options.duration;
+    outcome.after.mark &= ~has_tc_index;
     return outcome;
 }
 
@@ -285,7 +287,7 @@ void Datapath::cross(const Arrival& arrival) const
 Arrival Datapath::marked(std::uint32_t id, hw_direction direction, std::uint16_t slot) const
 {
     Arrival arrival;
-    arrival.tc_index = static_cast<std::uint16_t>(HW_MARK(tag, direction, slot));
+    arrival.tc_index = static_cast<std::uint16_t>(HW_MARK(direction, slot));
     arrival.cb[3] = static_cast<std::uint32_t>(nonce) << 16;
     arrival.cb[4] = id;
     return arrival;

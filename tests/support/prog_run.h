@@ -51,10 +51,12 @@ struct Arrival {
     unsigned gso_size = 0, gso_segs = 0;
     std::uint64_t tstamp = 0;
     std::array<std::uint32_t, 5> cb{};
-    unsigned mark = 0;
+    unsigned mark = 0;  // 31 bits
+    unsigned priority = 0;
     unsigned repeat = 1;  // the same packet again and again, as the last run left it
     // Set by a prelude:
-    std::optional<std::uint16_t> tc_index;  // set before the first run; takes cb[0]
+    bool unmarked = false;                  // each run meets it without a tc_index
+    std::optional<std::uint16_t> tc_index;  // set before the first run
     bool departure = false;                 // tstamp is an earliest departure time, by the monotonic clock
     std::optional<std::uint32_t> length;    // the length to cut to, from 14; test_run itself refuses short IP packets
     std::optional<std::uint16_t> vlan;      // tag beside the packet's bytes
@@ -119,7 +121,7 @@ public:
     const headwind_bpf& skeleton() const { return *skeleton_; }  // for programs that share its maps
     int program(Hook hook) const;
 
-    static constexpr std::uint16_t tag = 9, nonce = 0xbeef;
+    static constexpr std::uint16_t nonce = 0xbeef;
     static constexpr std::uint32_t front_nonce = 0xfeedbeef;
 
 private:

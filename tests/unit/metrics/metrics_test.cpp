@@ -35,10 +35,10 @@ DirectionCounters counters(Direction direction, std::uint64_t first)
     out.counters.bytes = first + 1;
     for (unsigned cause = 0; cause < drop_reasons; ++cause) out.counters.dropped[cause] = first + 2 + cause;
     out.counters.delayed = first + 8;
-    out.counters.unstampable = first + 9;
-    out.counters.corrupted = first + 10;
-    out.counters.duplicated = first + 11;
-    out.counters.reordered = first + 12;
+    for (unsigned cause = 0; cause < exemptions; ++cause) out.counters.exempt[cause] = first + 9 + cause;
+    out.counters.corrupted = first + 13;
+    out.counters.duplicated = first + 14;
+    out.counters.reordered = first + 15;
     return out;
 }
 
@@ -69,10 +69,12 @@ TEST(Exporter, EveryCounterOfEveryDirection)
     EXPECT_THAT(out, AllOf(dropped("loss", 102), dropped("partition", 103), dropped("queue", 104), dropped("held", 105),
                            dropped("line", 106), dropped("reject", 107)));
     EXPECT_THAT(out, HasSubstr("headwind_delayed_packets_total{rule=\"slow\",direction=\"in\"} 208\n"));
-    EXPECT_THAT(out, HasSubstr("headwind_passed_undelayed_packets_total{rule=\"slow\",direction=\"in\"} 209\n"));
-    EXPECT_THAT(out, HasSubstr("headwind_corrupted_packets_total{rule=\"slow\",direction=\"out\"} 110\n"));
-    EXPECT_THAT(out, HasSubstr("headwind_duplicated_packets_total{rule=\"slow\",direction=\"out\"} 111\n"));
-    EXPECT_THAT(out, HasSubstr("headwind_reordered_packets_total{rule=\"slow\",direction=\"out\"} 112\n"));
+    EXPECT_THAT(out,
+                HasSubstr("headwind_exempt_packets_total{rule=\"slow\",direction=\"in\",cause=\"undelayed\"} 209\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_exempt_packets_total{rule=\"slow\",direction=\"out\",cause=\"ktls\"} 112\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_corrupted_packets_total{rule=\"slow\",direction=\"out\"} 113\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_duplicated_packets_total{rule=\"slow\",direction=\"out\"} 114\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_reordered_packets_total{rule=\"slow\",direction=\"out\"} 115\n"));
 }
 
 TEST(Exporter, LargeCountersAreExact)

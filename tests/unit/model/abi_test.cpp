@@ -35,7 +35,7 @@ struct Struct {
 #define FIELD(offset, size, name) Field{#name, offset, size, offsetof(Type, name), sizeof(Type::name)}
 
 // When this table has to change, raise HW_ABI_VERSION in abi.h and here.
-constexpr int stated_version = 10;
+constexpr int stated_version = 11;
 
 // The size of each struct, and the offset and size of each of its fields, padding included, all in bytes.
 const std::vector<Struct>& layout()
@@ -157,7 +157,7 @@ const std::vector<Struct>& layout()
                FIELD(   20,     4, pad),
                FIELD(   24,     8, last_depart),
                FIELD(   32,    80, ring)),
-        STRUCT(112, hw_counters,
+        STRUCT(128, hw_counters,
                FIELD(    0,     8, packets),
                FIELD(    8,     8, bytes),
                FIELD(   16,    48, dropped),
@@ -165,15 +165,14 @@ const std::vector<Struct>& layout()
                FIELD(   72,     8, duplicated),
                FIELD(   80,     8, delayed),
                FIELD(   88,     8, reordered),
-               FIELD(   96,     8, unstampable),
-               FIELD(  104,     8, shared)),
-        STRUCT(152, hw_local,
-               FIELD(    0,   112, counters),
-               FIELD(  112,    24, until),
-               FIELD(  136,     4, rule),
-               FIELD(  140,     4, returns),
-               FIELD(  144,     4, returned),
-               FIELD(  148,     4, step)),
+               FIELD(   96,    32, exempt)),
+        STRUCT(168, hw_local,
+               FIELD(    0,   128, counters),
+               FIELD(  128,    24, until),
+               FIELD(  152,     4, rule),
+               FIELD(  156,     4, returns),
+               FIELD(  160,     4, returned),
+               FIELD(  164,     4, step)),
         STRUCT(8, hw_crossing,
                FIELD(    0,     4, rule),
                FIELD(    4,     2, tc_index),
@@ -224,7 +223,7 @@ const std::vector<Struct>& layout()
         STRUCT(8, hw_saved,
                FIELD(    0,     4, changed),
                FIELD(    4,     4, before)),
-        STRUCT(45184, hw_control,
+        STRUCT(45192, hw_control,
                FIELD(    0,     4, abi),
                FIELD(    4,     4, next_rule),
                FIELD(    8,     8, version),
@@ -239,11 +238,12 @@ const std::vector<Struct>& layout()
                FIELD(   56,     8, programs),
                FIELD(   64,     4, nonce),
                FIELD(   68,     4, pad),
-               FIELD(   72,     8, longest_hold),
-               FIELD(   80,     8, route_localnet),
-               FIELD(   88,     8, accept_local),
-               FIELD(   96, 12320, tables),
-               FIELD(12416, 32768, devices)),
+               FIELD(   72,     8, secret),
+               FIELD(   80,     8, longest_hold),
+               FIELD(   88,     8, route_localnet),
+               FIELD(   96,     8, accept_local),
+               FIELD(  104, 12320, tables),
+               FIELD(12424, 32768, devices)),
         STRUCT(24, hw_held,
                FIELD(    0,     8, at),
                FIELD(    8,     8, bytes),

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * The kernel's own structures, as far as they are read, at offsets that libbpf takes from the kernel's BTF (CO-RE). A
+ * program's context is the address of one: struct sk_buff at tc, struct xdp_buff in XDP. */
+#ifndef HEADWIND_BPF_KERNEL_H
+#define HEADWIND_BPF_KERNEL_H
+
+#include <linux/types.h>
+#include <bpf/bpf_core_read.h>
+
+#define RELOCATED __attribute__((preserve_access_index))
+
+struct kernfs_node {
+	__u64 id;
+} RELOCATED;
+
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup *ancestors[]; /* since Linux 6.1; itself included */
+} RELOCATED;
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+} RELOCATED;
+
+#define SK_PACING_FQ 2
+struct sock {
+	struct sock_cgroup_data sk_cgrp_data;
+	__u32 sk_pacing_status;       /* SK_PACING_FQ: some fq has seen it */
+	unsigned long sk_pacing_rate; /* bytes/s; ~0: any */
+} RELOCATED;
+
+struct Qdisc_ops {
+	char id[16];
+} RELOCATED;
+
+struct qdisc_skb_head {
+	__u32 qlen;
+} RELOCATED;
+
+struct gnet_stats_queue {
+	__u32 backlog;
+} RELOCATED;
+
+struct Qdisc {
+	const struct Qdisc_ops *ops;
+	struct qdisc_skb_head q;
+	struct gnet_stats_queue qstats;
+} RELOCATED;
+
+struct netdev_queue {
+	struct Qdisc *qdisc;
+} RELOCATED;
+
+struct net_device {
+	int ifindex;
+	struct netdev_queue *_tx;
+	unsigned int num_tx_queues;
+} RELOCATED;
+
+typedef struct {
+	int counter;
+} RELOCATED atomic_t;
+
+typedef struct refcount_struct {
+	atomic_t refs;
+} RELOCATED refcount_t;
+
+/* Only the names count: values are looked up. */
+enum skb_ext_id { SKB_EXT_SEC_PATH };
+
+struct skb_ext {
+	__u8 offset[1]; /* of each extension, by its id, in 8 bytes */
+} RELOCATED;
+
+struct sec_path {
+	int olen; /* > 0: a NIC is to encrypt the packet */
+} RELOCATED;
+
+struct sk_buff {
+	struct net_device *dev;
+	struct sock *sk;
+	refcount_t users;
+	__u8 active_extensions; /* bits, by their ids */
+	struct skb_ext *extensions;
+	__u8 decrypted : 1;
+} RELOCATED;
+
+struct xdp_buff {
+	void *data_hard_start;
+	__u32 frame_sz;
+} RELOCATED;
+
+struct skb_shared_info {
+	unsigned short gso_size;
+} RELOCATED;
+
+#endif
