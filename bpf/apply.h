@@ -130,6 +130,16 @@ HW_INLINE void note_arrival(struct __sk_buff *skb, __u32 slot)
 	__sync_fetch_and_add(&hw_control.devices[slot & (HW_MAX_DEVICES - 1)].on_return, -1);
 }
 
+/* Where no hook of ours will know the packet again, it is marked as one that has met its fate. */
+HW_INLINE void note_way(struct __sk_buff *skb, __u64 flags)
+{
+	__u32 hooks = hw_control.devices[HW_MARK_SLOT(skb->tc_index)].flags;
+
+	note_injection(skb, flags);
+	if (!(hooks & (flags & BPF_F_INGRESS ? HW_DEVICE_INGRESS : HW_DEVICE_EGRESS)))
+		mark_done(skb, skb->cb[3] & 0xffff);
+}
+
 /* Injected at ingress, a packet waits in this CPU's backlog: it gets a number. */
 HW_INLINE void number_return(struct __sk_buff *skb, const struct hw_flight *flight)
 {
@@ -144,7 +154,7 @@ HW_INLINE int redirect_marked(struct __sk_buff *skb, bool back)
 	__u64 flags;
 	__u32 ifindex = way_of(skb, back, &flags);
 
-	note_injection(skb, flags);
+	note_way(skb, flags);
 	return bpf_redirect(ifindex, flags);
 }
 
@@ -164,7 +174,7 @@ HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight)
 	mark(skb, flight);
 	number_return(skb, flight);
 	ifindex = way_of(skb, false, &flags);
-	note_injection(skb, flags);
+	note_way(skb, flags);
 	if (bpf_clone_redirect(skb, ifindex, flags) == 0)
 		flight->local->counters.duplicated++;
 	skb->cb[1] = 0;
