@@ -189,8 +189,8 @@ void print_table(const Snapshot& all)
             for (const Column& column : shown) put("{:>{}}", column.value(c), column.width);
             put("\n");
             if (c.unstampable != 0)
-                put("{:<{}}  {} packets passed undelayed: not plain IP to the kernel (a second VLAN tag)\n", "", width,
-                    c.unstampable);
+                put("{:<{}}  {} packets passed undelayed: not IP to the kernel (or behind a second VLAN tag)\n", "",
+                    width, c.unstampable);
             if (c.shared != 0)
                 put("{:<{}}  {} packets were only subject to loss and partition: their sender keeps them (pktgen, NC-SI)\n",
                     "", width, c.shared);

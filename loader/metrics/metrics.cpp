@@ -121,7 +121,7 @@ std::vector<MetricFamily> metric_families(const Snapshot& all)
         per_direction(rules, "headwind_reordered_packets_total",
                       "Wire packets handed to the pacer without their delay (--reorder)", &Counters::reordered),
         per_direction(rules, "headwind_passed_undelayed_packets_total",
-                      "Packets passed without their delay: not plain IP to the kernel (a second VLAN tag)",
+                      "Packets passed without their delay: not IP to the kernel (or behind a second VLAN tag)",
                       &Counters::unstampable),
         per_direction(rules, "headwind_passed_shared_packets_total",
                       "Packets that were only subject to loss and partition: their sender keeps them (pktgen, NC-SI)",
