@@ -275,6 +275,18 @@ Result<Direction> make_direction(const RuleSpec& text, const Impairment& impairm
     return named("--direction", *text.direction, parse_direction(*text.direction));
 }
 
+// Refuses to hold what the kernel cannot, where a rule is for nothing else.
+Status check_holding(const Rule& rule, const RuleSpec& text)
+{
+    const auto& protocols = rule.selector.protocols;
+    const bool ip = protocols.empty() || !std::all_of(protocols.begin(), protocols.end(), is_ethernet);
+    if (ip || (rule.impairment.delay == 0 && rule.impairment.rate == 0)) return {};
+    return fail(
+        ErrorKind::usage,
+        "{}: the kernel can hold only IP: leave delay and rate out (loss, corruption, duplication and partition work)",
+        typed("--proto", text.protocols));
+}
+
 Result<Xdp> parse_xdp(std::string_view text)
 {
     for (const Xdp xdp : {Xdp::automatic, Xdp::native, Xdp::generic, Xdp::off}) {
@@ -339,6 +351,7 @@ Result<Rule> make_rule(const RuleSpec& text)
     auto impairment = make_impairment(flags);
     if (text.netem) impairment = named("--netem", *text.netem, std::move(impairment));
     HW_TRY(rule.impairment, std::move(impairment));
+    HW_CHECK(check_holding(rule, text));
     rule.subject = text.subject;
     HW_TRY(rule.direction, make_direction(flags, rule.impairment));
     if (text.priority) {

@@ -202,11 +202,12 @@ struct RuleSpec {
 // do nothing (no impairment, or all of them 0), a flag without the one it needs (flags.h), --jitter above --delay,
 // --pass or --partition with another impairment (--partition --reject is fine), --reject with another impairment but
 // without --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an
-// impairment, ports with a protocol list in which none has ports, --flows 0%, v4 and v6 mixed so that nothing can
-// match, empty text where something was to be selected (--port "" must not mean every port). --reject with --loss
-// answers what loss takes; without --loss it is a partition that answers. --direction defaults to out; with --partition
-// or --pass, also by --reject alone, to both. A name is required. A rule without addresses, ports and
-// protocols takes all frames but ARP, neighbour discovery and DHCP.
+// impairment, ports with a protocol list in which none has ports, EtherTypes with ports or addresses, or all alone with
+// a delay or a rate, --flows 0%, v4 and v6 mixed so that nothing can match, empty text where something was to be
+// selected (--port "" must not mean every port). --reject with --loss answers what loss takes; without --loss it is a
+// partition that answers. --direction defaults to out; with --partition or --pass, also by --reject alone, to both. A
+// name is required. A rule without addresses, ports and protocols takes all frames but ARP, neighbour discovery and
+// DHCP.
 Result<Rule> make_rule(const RuleSpec& text);
 
 // The RuleSpec that makes this rule, each value with its unit; a trace is without its rows.

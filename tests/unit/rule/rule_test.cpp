@@ -92,6 +92,7 @@ TEST(MakeRule, Accepts)
              "--loss 1% --proto arp",
              "--loss 1% --proto lldp,0x9000,tcp --cgroup /a",
              "--loss 1% --proto mpls --flows 5%",
+             "--delay 1ms --proto mpls,udp",
              "--loss 1% --proto nd --remote fe80::/10",
          }) {
         EXPECT_TRUE(rule_of(line)) << line << "\n" << rule_of(line).error().message;
@@ -334,6 +335,9 @@ TEST(MakeRule, RefusesSelectors)
          "0x9000 is not IP, and has no ports"},
         {split("--loss 1% --proto llc --local ::/0 --local-port 1"), "--proto llc --local ::/0 --local-port 1",
          "llc is not IP, and has no addresses and ports"},
+        {split("--delay 1ms --proto lldp,mpls"), "--proto lldp,mpls", "the kernel can hold only IP"},
+        {split("--rate 1mbit --loss 1% --proto llc"), "--proto llc", "leave delay and rate out"},
+        {split("--ramp rate=1mbit..2mbit,over=1s --proto llc"), "--proto llc", "leave delay and rate out"},
         {split("--loss 1% --proto 0x0800"), "--proto 0x0800", "write --remote 0.0.0.0/0 instead"},
         {split("--loss 1% --remote db.example"), "--remote db.example", "names are not looked up"},
         {split("--loss 1% --remote 10.1.2.3/8"), "--remote 10.1.2.3/8", "write 10.0.0.0/8 or 10.1.2.3"},
