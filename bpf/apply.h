@@ -30,6 +30,8 @@ HW_INLINE __u32 header_bytes(struct __sk_buff *skb, const struct hw_packet *pack
 {
 	__u8 data_offset;
 
+	if (packet->packet_class == HW_FRAME) /* what is in it is not known */
+		return packet->transport;
 	if (packet->key.protocol != IPPROTO_TCP)
 		return packet->transport + 8; /* UDP */
 	if (!load_bytes(skb, packet->transport + 12, &data_offset, sizeof(data_offset)))

@@ -7,14 +7,18 @@
 
 /* Flips a bit of what the transport checksum covers, after that checksum is final (behind headwind2). Not TCP's data
  * offset nor UDP's length and checksum: the stack would drop such packets for another reason, or take a zero checksum
- * for "none". Returns 1 if it did. */
+ * for "none". Of a frame that is not IP any bit behind its EtherType. Returns 1 if it did. */
 HW_FUNCTION int flip_bit(struct __sk_buff *skb, __u32 dice)
 {
 	struct hw_packet packet;
 	__u32 at, bit;
 	__u8 byte;
 
-	if (!parse_packet(skb, HW_OUT, &packet) || packet.network == 0 || packet.end <= packet.transport)
+	if (!parse_packet(skb, HW_OUT, &packet))
+		return 0;
+	if (packet.end == 0 || packet.end > skb->len)
+		packet.end = skb->len;
+	if (packet.end <= packet.transport)
 		return 0;
 	at = (__u64)dice * ((packet.end - packet.transport) & 0x1ffff) * 8 >> 32;
 	bit = at & 7;

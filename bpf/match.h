@@ -4,6 +4,7 @@
 #define HEADWIND_BPF_MATCH_H
 
 #include "env.h"
+#include "fragment.h"
 #include "packet.h"
 #ifndef HW_FRONT
 #include "receiver.h"
@@ -184,8 +185,8 @@ HW_FUNCTION int visit_shape(hw_context *context, struct hw_walk *walk)
 	shape = &table->shapes[walk->index];
 	if (walk->best && walk->best_rank >= shape->max_rank)
 		return 1;
-	if (!(shape->directions & (1 << walk->direction)) || shape->packet_class != walk->packet.packet_class ||
-	    shape->far != walk->far ||
+	if (!(shape->directions & (1 << walk->direction)) ||
+	    !(shape->classes & (1 << (walk->packet.packet_class & 7))) || shape->far != walk->far ||
 	    (shape->default_devices && !(device_of(walk->device)->flags & HW_DEVICE_DEFAULT)) ||
 	    (shape->ipv6_only && walk->packet.ipv4))
 		return 0;
@@ -270,11 +271,16 @@ HW_INLINE void keep(struct hw_memo *memo, const struct hw_walk *walk)
  * meanwhile. */
 HW_FUNCTION int match(hw_context *context, struct hw_walk *walk)
 {
+	const struct hw_shape_table *table;
 	struct hw_memo *memo;
 
-	if (!walk || !(hw_control.tables[walk->version & 1].directions & (1 << walk->direction)) ||
-	    !parse_packet(context, walk->direction, &walk->packet))
+	if (!walk)
 		return 0;
+	table = &hw_control.tables[walk->version & 1];
+	if (!(table->directions & (1 << walk->direction)) || !parse_packet(context, walk->direction, &walk->packet))
+		return 0;
+	if (walk->packet.fragment && table->transport && cured(HW_CURE_FRAGMENTS))
+		follow_first_fragment(&walk->packet, walk->direction);
 	walk->packet.key.device = walk->device + 1;
 	memo = memo_of(walk);
 	if (!memo)

@@ -37,7 +37,7 @@ HW_FUNCTION __u64 find_receiver(struct __sk_buff *skb, const struct hw_packet *p
 	__u64 address = 0;
 	bool connected;
 
-	if (!packet || packet->later_fragment)
+	if (!packet || packet->key.local_port == 0)
 		return 0;
 	if (packet->ipv4) {
 		size = sizeof(tuple.ipv4);

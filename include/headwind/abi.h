@@ -28,7 +28,8 @@ enum hw_limits {
 	HW_ENTRIES_PER_RULE = 1 << 2, /* on average; and */
 	HW_MIN_ENTRIES = 1 << 17,     /* at least */
 	HW_TEXTS_PER_RULE = 1 << 2,
-	HW_MAX_STEPS = 1 << 16, /* of one timeline */
+	HW_MAX_STEPS = 1 << 16,  /* of one timeline */
+	HW_FRAGMENTED = 1 << 13, /* datagrams in fragments that are remembered */
 	HW_NORMAL_SAMPLES = 4096,
 	HW_SIGMA_BITS = 13,  /* samples of a law are in 1 / 2^13 standard deviations, as in iproute2's tables */
 	HW_STOP_WORDS = 104, /* bytes */
@@ -46,12 +47,28 @@ enum hw_direction { HW_OUT = 0, HW_IN = 1, HW_DIRECTIONS = 2 };
 
 /* ---- matching -------------------------------------------------------------------------------------------------- */
 
-/* Traffic without which a host loses its network. A packet of a class other than HW_ORDINARY is matched only by rules
- * that name the class. */
-enum hw_class { HW_ORDINARY = 0, HW_ARP = 1, HW_ND = 2, HW_DHCP = 3 };
+/* What kind of frame it is. A shape says which of them it takes: ARP, neighbour discovery and DHCP, without which a
+ * host loses its network, are matched only by rules that name them. */
+enum hw_class {
+	HW_ORDINARY = 0, /* IP */
+	HW_ARP = 1,
+	HW_ND = 2,
+	HW_DHCP = 3,
+	HW_FRAME = 4,    /* not IP, or an IP header that can't be read; hw_key.local_port is the EtherType */
+	HW_HEADLESS = 5, /* IP whose protocol is not known: its extension headers end too early, or never */
+};
 
-/* The same as protocols of a rule: above the 8 bits of IP. */
-enum hw_pseudo_protocol { HW_PROTO_ARP = 256, HW_PROTO_ND = 257, HW_PROTO_DHCP = 258 };
+/* What else than one of IP's 256 a protocol of a rule may be. Above are EtherTypes, from HW_FIRST_ETHERTYPE on. */
+enum hw_pseudo_protocol {
+	HW_PROTO_ARP = 256,
+	HW_PROTO_ND = 257,
+	HW_PROTO_DHCP = 258,
+	HW_PROTO_LLC = 259,   /* frames with a length where others have their EtherType (802.3) */
+	HW_PROTO_MPLS = 260,  /* two EtherTypes: unicast, multicast */
+	HW_PROTO_PPPOE = 261, /* two EtherTypes: discovery, session */
+};
+#define HW_FIRST_ETHERTYPE 0x0600
+#define HW_ETHERTYPE_LLC 4 /* stands for every length; ETH_P_802_2 */
 
 /* What of a packet can be selected. Fields that a packet lacks are 0. Small, because with many rules a lookup costs
  * cache misses. */
@@ -59,7 +76,7 @@ struct hw_key {
 	__u64 cgroup;   /* id of the ancestor, at the shape's level, of the sending socket's cgroup */
 	__u64 local[2]; /* IPv4 addresses are IPv4-mapped (::ffff:a.b.c.d), packet byte order */
 	__u64 remote[2];
-	__u16 local_port; /* packet byte order */
+	__u16 local_port; /* packet byte order; of a HW_FRAME its EtherType or HW_ETHERTYPE_LLC */
 	__u16 remote_port;
 	__u16 device; /* slot in hw_control.devices, plus 1 */
 	__u8 protocol;
@@ -72,7 +89,7 @@ struct hw_shape {
 	__u64 max_rank;       /* highest rank of any rule in this shape: a better match ends the walk */
 	__u8 id;              /* goes into hw_key.shape; stable while an entry uses it */
 	__u8 directions;      /* bit 1 << hw_direction */
-	__u8 packet_class;    /* hw_class */
+	__u8 classes;         /* bit 1 << hw_class of each that it takes */
 	__u8 cgroup_level;    /* level of the ancestor plus 1; 0: the cgroup is not looked at */
 	__u8 default_devices; /* 1: only on devices with HW_DEVICE_DEFAULT */
 	__u8 ipv6_only;       /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
@@ -86,6 +103,23 @@ struct hw_shape {
 struct hw_entry {
 	struct bpf_spin_lock lock; /* for in-place updates (BPF_F_LOCK) only; the datapath never takes it */
 	__u32 rules[HW_MAX_CANDIDATES];
+};
+
+/* Of a datagram in fragments: its later ones have no transport header. Packet byte order. */
+struct hw_fragment_key {
+	__u64 source[2]; /* as in hw_key */
+	__u64 destination[2];
+	__u32 identification;
+	__u32 protocol; /* IPv4's; IPPROTO_FRAGMENT for IPv6, where the first fragment alone has it (RFC 8200) */
+};
+/* What its first fragment had. */
+struct hw_fragment {
+	__u64 seen; /* CLOCK_BOOTTIME */
+	__u16 source_port;
+	__u16 destination_port;
+	__u8 protocol;
+	__u8 packet_class; /* hw_class */
+	__u16 pad;
 };
 
 /* ---- rules ----------------------------------------------------------------------------------------------------- */
@@ -339,6 +373,7 @@ enum hw_index_flags {
 	HW_INDEX_XDP = 1 << 17,     /* XDP may decide: as `xdp` says */
 	HW_INDEX_PORT = 1 << 18,    /* names some local port by itself: it may mean an SSH connection */
 	HW_INDEX_TIMELINE = 1 << 19,
+	HW_INDEX_FLOWS = 1 << 20, /* has --flows */
 };
 
 /* The index of rules: two arrays of the loader's, which maps them, and replaces them by larger ones when they are full.
@@ -400,6 +435,8 @@ struct hw_shape_table {
 	__u32 directions; /* of all the shapes */
 	__u32 shares;     /* 1: some rule has a max_share */
 	__u32 stale; /* entries removed since the filters were exact: their bits may still be set. The loader's note */
+	__u32 transport; /* 1: some rule looks at what later fragments have from their first one only */
+	__u32 pad;
 	struct hw_shape shapes[HW_MAX_SHAPES]; /* highest max_rank first */
 };
 
@@ -509,6 +546,7 @@ enum hw_cure {
 	HW_CURE_IPSEC = 1 << 21,     /* what came through IPsec stays on its way */
 	HW_CURE_BORDER = 1 << 22,    /* marks from other network namespaces prove nothing */
 	HW_CURE_PACING = 1 << 23,    /* a socket that fq paces stays paced */
+	HW_CURE_FRAGMENTS = 1 << 25, /* later fragments follow the first */
 	/* The loader's: */
 	HW_CURE_RPS = 1 << 19,     /* headwind0 receives a flow on one CPU */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */

@@ -51,7 +51,7 @@ HW_INLINE __u16 hw_done_mark(__u64 secret, __u64 epoch)
 }
 
 /* A random number that all packets of a flow share: of its 5-tuple and the seed. The same in both directions and at
- * both ends, hence a sum. Later fragments have no ports and count as another flow. */
+ * both ends, hence a sum. A later fragment whose first one was not seen has no ports and counts as another flow. */
 HW_INLINE __u32 hw_flow_number(const struct hw_key *key, __u32 seed)
 {
 	__u64 local = hw_mix(hw_mix(key->local[0] + key->local_port) ^ key->local[1]);

@@ -156,7 +156,9 @@ void register_add(CLI::App& app, Cli& cli)
         "  headwind add --name slow-shop --pod default/shop/web --delay 50ms --for 10m\n"
         "  headwind add --name lossy --container web --loss 5% --remote-port 5432\n\n"
         "A packet gets at most one rule: the highest --priority, then the most specific, then the oldest.\n"
-        "ARP, IPv6 neighbour discovery and DHCP are left alone unless --proto names them.");
+        "A rule without address, port or protocol takes every frame, also what is not IP (LLDP, LACP, MPLS, PPPoE,\n"
+        "IS-IS, PTP, ...), but ARP, IPv6 neighbour discovery and DHCP: they are left alone unless --proto names them.\n"
+        "The kernel can hold only IP: other frames pass --delay and --rate at once, and stats counts them.");
     command->callback([options, &cli] { cli.chosen = [options] { return add(*options); }; });
 }
 

@@ -112,7 +112,7 @@ constexpr const char* footer =
     "  --device eth0              --dev eth0 (several: eth0,eth1); what is sent through it, as in comcast\n"
     "  --target-addr, -port       --remote, --remote-port\n"
     "  --target-proto             --proto. With an address or a port: tcp,udp,icmp unless given; icmp is ICMPv6 too, and\n"
-    "                             left out where ports are named. Without any --target-...: all of IP on the device\n"
+    "                             left out where ports are named. Without any --target-...: all frames on the device\n"
     "  --default-bw 20000         add --name comcast-default --rate 20000kbit --priority -1: all that is no target\n"
     "  --stop                     del --if-exists comcast comcast-default\n\n"
     "Where comcast refuses a second run, it takes the place of the first, on whichever device that was. Nothing is\n"

@@ -77,7 +77,7 @@ std::string ingress_words(const RuleView& view)
 std::vector<std::string> exemption_words(const Counters& counters)
 {
     static constexpr std::array<const char*, exemptions> words{
-        "passed undelayed: not plain IP to the kernel (a second VLAN tag)",
+        "passed undelayed: not IP to the kernel (or behind a second VLAN tag)",
         "were only subject to loss and partition: their sender keeps them (pktgen, NC-SI)",
         "were only subject to loss and partition: IPsec has noted on them what must not be lost",
         "were only subject to loss and partition: the device is to encrypt them (kernel TLS)"};

@@ -126,7 +126,7 @@ std::vector<std::pair<bpf_map*, const char*>> pinned_maps(headwind_bpf& skeleton
             {maps.hw_rules, "rules"},         {maps.hw_leases, "leases"},       {maps.hw_states, "states"},
             {maps.hw_locals, "locals"},       {maps.hw_crossings, "crossings"}, {maps.hw_texts, "texts"},
             {maps.hw_timelines, "timelines"}, {maps.hw_stops, "stops"},         {maps.hw_hooks, "hooks"},
-            {maps.hw_shares, "shares"}};
+            {maps.hw_shares, "shares"},       {maps.hw_fragments, "fragments"}};
 }
 
 std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& skeleton)

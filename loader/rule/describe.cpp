@@ -49,8 +49,10 @@ std::string protocol_title(Protocol protocol)
 {
     if (protocol == HW_PROTO_ND) return "neighbour discovery";
     if (protocol == 58) return "ICMPv6";
+    if (protocol == HW_PROTO_LLC) return "802.3 LLC";
+    if (protocol == HW_PROTO_PPPOE) return "PPPoE";
     std::string title = format_protocol(protocol);
-    if (is_digit(title.front())) return "IP protocol " + title;
+    if (is_digit(title.front())) return (is_ethernet(protocol) ? "EtherType " : "IP protocol ") + title;
     for (char& c : title) {
         if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
     }
@@ -130,11 +132,13 @@ std::string subject(const Selector& selector)
     if (!selector.protocols.empty()) {
         std::vector<std::string> titles;
         for (const Protocol protocol : selector.protocols) titles.push_back(protocol_title(protocol));
-        return alternatives(titles) + " packets" + share_words(selector);
+        const bool frames = std::all_of(selector.protocols.begin(), selector.protocols.end(), is_ethernet);
+        return alternatives(titles) + (frames ? " frames" : " packets") + share_words(selector);
     }
     const bool any = selector.cgroups.empty() && selector.ports.empty() && selector.local_ports.empty() &&
                      selector.remote_ports.empty() && selector.locals.empty() && selector.remotes.empty();
-    return (any && !selector.flows ? "all packets" : "packets") + share_words(selector);
+    return (any && !selector.flows ? "all frames but ARP, neighbour discovery and DHCP" : "packets") +
+           share_words(selector);
 }
 
 // "cgroup /a/b", "container web (…) of pod default/shop", "process 4711 and all of its cgroup /user.slice/x"

@@ -125,6 +125,7 @@ enum Families : unsigned { no_family = 0, ipv4 = 1, ipv6 = 2, any_family = 3 };
 // The kinds of addresses that packets of this protocol have. (The datapath does not look into ARP.)
 unsigned families(Protocol protocol)
 {
+    if (is_ethernet(protocol)) return no_family;
     switch (protocol) {
         case 1:  // ICMP
         case 2:  // IGMP
@@ -174,6 +175,24 @@ std::size_t count_ports(const std::vector<PortRange>& ports)
     std::size_t count = ports.empty() ? 1 : 0;
     for (const PortRange& range : ports) count += static_cast<std::size_t>(range.last - range.first) + 1;
     return count;
+}
+
+// Refuses ports and addresses for protocols that are not IP's, also beside others: they would select nothing of these.
+Status check_ethernet(const Selector& selector, const RuleSpec& text)
+{
+    const auto& protocols = selector.protocols;
+    const auto found = std::find_if(protocols.begin(), protocols.end(), is_ethernet);
+    if (found == protocols.end()) return {};
+    const bool by_address = !selector.locals.empty() || !selector.remotes.empty();
+    const bool by_port = !selector.ports.empty() || !selector.local_ports.empty() || !selector.remote_ports.empty();
+    if (!by_address && !by_port) return {};
+    std::string words = typed_addresses(text);
+    if (by_port) append_word(words, typed_ports(text));
+    return fail(ErrorKind::usage, "{}: {} is not IP, and has no {}: make a rule of its own for it", words,
+                format_protocol(*found),
+                by_address && by_port ? "addresses and ports"
+                : by_port             ? "ports"
+                                      : "addresses");
 }
 
 Status check_ports(const Selector& selector, const RuleSpec& text)
@@ -242,6 +261,7 @@ Result<Selector> make_selector(const RuleSpec& text)
     HW_TRY(selector.remote_ports, parse_port_list("--remote-port", text.remote_ports));
     HW_TRY(selector.locals, parse_list("--local", text.locals, parse_cidr));
     HW_TRY(selector.remotes, parse_list("--remote", text.remotes, parse_cidr));
+    HW_CHECK(check_ethernet(selector, text));
     HW_CHECK(check_ports(selector, text));
     HW_CHECK(check_families(selector, text));
     HW_CHECK(put_flows(text, selector));
@@ -253,6 +273,18 @@ Result<Direction> make_direction(const RuleSpec& text, const Impairment& impairm
     const bool both_ways = partitions(impairment) || impairment.pass;
     if (!text.direction) return both_ways ? Direction::both : Direction::out;
     return named("--direction", *text.direction, parse_direction(*text.direction));
+}
+
+// Refuses to hold what the kernel cannot, where a rule is for nothing else.
+Status check_holding(const Rule& rule, const RuleSpec& text)
+{
+    const auto& protocols = rule.selector.protocols;
+    const bool ip = protocols.empty() || !std::all_of(protocols.begin(), protocols.end(), is_ethernet);
+    if (ip || (rule.impairment.delay == 0 && rule.impairment.rate == 0)) return {};
+    return fail(
+        ErrorKind::usage,
+        "{}: the kernel can hold only IP: leave delay and rate out (loss, corruption, duplication and partition work)",
+        typed("--proto", text.protocols));
 }
 
 Result<Xdp> parse_xdp(std::string_view text)
@@ -319,6 +351,7 @@ Result<Rule> make_rule(const RuleSpec& text)
     auto impairment = make_impairment(flags);
     if (text.netem) impairment = named("--netem", *text.netem, std::move(impairment));
     HW_TRY(rule.impairment, std::move(impairment));
+    HW_CHECK(check_holding(rule, text));
     rule.subject = text.subject;
     HW_TRY(rule.direction, make_direction(flags, rule.impairment));
     if (text.priority) {

@@ -2,6 +2,7 @@
 // Parses and formats the words of a rule's selector: protocols, addresses, ports, directions.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <iterator>
 
 #include <arpa/inet.h>
@@ -43,6 +44,13 @@ constexpr ProtocolName protocol_names[] = {
     {HW_PROTO_ARP, "arp"},
     {HW_PROTO_ND, "nd"},
     {HW_PROTO_DHCP, "dhcp"},
+    {HW_PROTO_LLC, "llc"},
+    {0x88cc, "lldp"},
+    {0x8809, "lacp"},
+    {HW_PROTO_MPLS, "mpls"},
+    {HW_PROTO_PPPOE, "pppoe"},
+    {0x88f7, "ptp"},
+    {0x888e, "eapol"},
 };
 
 constexpr std::uint8_t mapped_bits = 96;
@@ -59,6 +67,28 @@ std::optional<std::uint32_t> parse_whole(std::string_view text, std::uint32_t mo
         if (value > most) return std::nullopt;
     }
     return value;
+}
+
+// ---- protocols ----
+
+// Parses the digits behind 0x.
+Result<Protocol> parse_ethertype(std::string_view digits)
+{
+    unsigned value = 0;
+    const auto* const behind = digits.data() + digits.size();
+    const auto [end, error] = std::from_chars(digits.data(), behind, value, 16);
+    if (error != std::errc{} || end != behind || value < HW_FIRST_ETHERTYPE || value > 0xffff)
+        return fail(
+            ErrorKind::usage,
+            "no EtherType: write 0x0600 to 0xffff, or the number of an IP protocol in decimal (llc: frames with a length in its place)");
+    switch (value) {
+        case 0x0800: return fail(ErrorKind::usage, "that is IPv4: write --remote 0.0.0.0/0 instead");
+        case 0x86dd: return fail(ErrorKind::usage, "that is IPv6: write --remote ::/0 instead");
+        case 0x8100:
+        case 0x88a8: return fail(ErrorKind::usage, "that is a VLAN tag: write the protocol that is behind it");
+        case 0x0806: return static_cast<Protocol>(HW_PROTO_ARP);
+        default: return static_cast<Protocol>(value);
+    }
 }
 
 // ---- addresses ----
@@ -131,13 +161,16 @@ Result<Protocol> parse_protocol(std::string_view text)
 {
     const std::string name = lowered(trimmed(text));
     if (const auto number = parse_whole(name, 255)) return static_cast<Protocol>(*number);
+    if (name.starts_with("0x")) return parse_ethertype(std::string_view(name).substr(2));
     std::vector<std::string_view> known;
     for (const ProtocolName& entry : protocol_names) {
         if (entry.name == name) return entry.protocol;
         known.push_back(entry.name);
     }
-    return fail(ErrorKind::usage, "unknown protocol: write a number from 0 to 255 or one of {} (none given: all of IP)",
-                fmt::join(known, " "));
+    return fail(
+        ErrorKind::usage,
+        "unknown protocol: write an IP protocol from 0 to 255, an EtherType from 0x0600 to 0xffff, or one of {} (none given: all frames but arp, nd and dhcp)",
+        fmt::join(known, " "));
 }
 
 std::string format_protocol(Protocol protocol)
@@ -145,7 +178,12 @@ std::string format_protocol(Protocol protocol)
     for (const ProtocolName& entry : protocol_names) {
         if (entry.protocol == protocol) return std::string(entry.name);
     }
-    return fmt::format("{}", protocol);
+    return protocol < HW_FIRST_ETHERTYPE ? fmt::format("{}", protocol) : fmt::format("{:#06x}", protocol);
+}
+
+bool is_ethernet(Protocol protocol)
+{
+    return protocol >= HW_PROTO_LLC;
 }
 
 Result<Cidr> parse_cidr(std::string_view text)

@@ -43,8 +43,8 @@ struct PortRange {
     friend bool operator==(const PortRange&, const PortRange&) = default;
 };
 
-// An IP protocol number, 0..255, or above that a pseudo-protocol of include/headwind/abi.h (arp, nd, dhcp): traffic
-// that is never impaired unless a rule names it.
+// An IP protocol number, 0..255; or above that a pseudo-protocol of include/headwind/abi.h: arp, nd, dhcp, which are
+// never impaired unless a rule names them, and llc, mpls, pppoe; or an EtherType, HW_FIRST_ETHERTYPE..0xffff.
 using Protocol = std::uint16_t;
 
 // The packets of a rule. An empty list stands for any. The entries of a list are alternatives; different kinds must all
@@ -202,11 +202,12 @@ struct RuleSpec {
 // do nothing (no impairment, or all of them 0), a flag without the one it needs (flags.h), --jitter above --delay,
 // --pass or --partition with another impairment (--partition --reject is fine), --reject with another impairment but
 // without --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an
-// impairment, ports with a protocol list in which none has ports, --flows 0%, v4 and v6 mixed so that nothing can
-// match, empty text where something was to be selected (--port "" must not mean every port). --reject with --loss
-// answers what loss takes; without --loss it is a partition that answers. --direction defaults to out; with --partition
-// or --pass, also by --reject alone, to both. A name is required. The packets of a rule without selectors are all IP
-// packets; ARP, neighbour discovery and DHCP are among them only if named.
+// impairment, ports with a protocol list in which none has ports, EtherTypes with ports or addresses, or all alone with
+// a delay or a rate, --flows 0%, v4 and v6 mixed so that nothing can match, empty text where something was to be
+// selected (--port "" must not mean every port). --reject with --loss answers what loss takes; without --loss it is a
+// partition that answers. --direction defaults to out; with --partition or --pass, also by --reject alone, to both. A
+// name is required. A rule without addresses, ports and protocols takes all frames but ARP, neighbour discovery and
+// DHCP.
 Result<Rule> make_rule(const RuleSpec& text);
 
 // The RuleSpec that makes this rule, each value with its unit; a trace is without its rows.
@@ -217,9 +218,11 @@ RuleSpec text_of(const Rule& rule);
 // used. A rule with a subject refuses --cgroup and, at the host side, --dev: they are what the subject is.
 Result<Rule> change_rule(const Rule& before, const RuleSpec& given);
 
-// "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", ...
+// "tcp", "6", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "nd", "dhcp", "lldp", "0x88cc", "llc", ...
 Result<Protocol> parse_protocol(std::string_view text);
 std::string format_protocol(Protocol protocol);
+// Whether it is told by the EtherType. Not arp.
+bool is_ethernet(Protocol protocol);
 Result<Cidr> parse_cidr(std::string_view text);  // "10.0.0.0/8", "192.0.2.1", "2001:db8::/32"; host bits set: refused
 std::string format_cidr(const Cidr& cidr);
 // "22,80,8000-8080,1000:2000": sorted and merged.

@@ -3,6 +3,7 @@
 #include "ruleset/compile.h"
 
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
 
 #include <algorithm>
 #include <bit>
@@ -21,13 +22,6 @@ constexpr std::uint64_t full_frame = 1514;  // bytes: Ethernet header and a 1500
 
 // Entries that each fill in one field of the key, and its mask, in one way.
 using Alternatives = std::vector<SelectorEntry>;
-
-SelectorEntry blank()
-{
-    SelectorEntry entry{};
-    entry.shape.packet_class = HW_ORDINARY;
-    return entry;
-}
 
 // ORs b's fields into a: alternatives of different selectors never touch the same field.
 SelectorEntry combine(const SelectorEntry& a, const SelectorEntry& b)
@@ -58,13 +52,13 @@ Alternatives of_devices(const Resolved& resolved)
 {
     Alternatives out;
     for (const auto slot : resolved.device_slots) {
-        auto entry = blank();
+        SelectorEntry entry{};
         entry.key.device = static_cast<__u16>(slot + 1);
         entry.shape.mask.device = 0xffff;
         out.push_back(entry);
     }
     if (out.empty()) {
-        auto entry = blank();
+        SelectorEntry entry{};
         entry.shape.default_devices = resolved.everywhere ? 0 : 1;
         out.push_back(entry);
     }
@@ -75,7 +69,7 @@ Alternatives of_cgroups(const Resolved& resolved)
 {
     Alternatives out;
     for (const auto& cgroup : resolved.cgroups) {
-        auto entry = blank();
+        SelectorEntry entry{};
         entry.key.cgroup = cgroup.id;
         entry.shape.mask.cgroup = ~0ULL;
         entry.shape.cgroup_level = static_cast<__u8>(cgroup.level + 1);
@@ -84,19 +78,48 @@ Alternatives of_cgroups(const Resolved& resolved)
     return out;
 }
 
+constexpr __u8 class_bit(hw_class packet_class)
+{
+    return static_cast<__u8>(1U << packet_class);
+}
+
+// The frames of a protocol that is not IP's: by class, or by EtherType.
+Alternatives of_frames(Protocol protocol)
+{
+    const auto of_class = [](hw_class packet_class) {
+        SelectorEntry entry{};
+        entry.shape.classes = class_bit(packet_class);
+        return entry;
+    };
+    const auto of_type = [&](std::uint16_t ethertype) {
+        auto entry = of_class(HW_FRAME);
+        entry.key.local_port = htons(ethertype);
+        entry.shape.mask.local_port = 0xffff;
+        return entry;
+    };
+    switch (protocol) {
+        case HW_PROTO_ARP: return {of_class(HW_ARP)};
+        case HW_PROTO_ND: return {of_class(HW_ND)};
+        case HW_PROTO_DHCP: return {of_class(HW_DHCP)};
+        case HW_PROTO_LLC: return {of_type(HW_ETHERTYPE_LLC)};
+        case HW_PROTO_MPLS: return {of_type(ETH_P_MPLS_UC), of_type(ETH_P_MPLS_MC)};
+        case HW_PROTO_PPPOE: return {of_type(ETH_P_PPP_DISC), of_type(ETH_P_PPP_SES)};
+        default: return {of_type(protocol)};
+    }
+}
+
 Alternatives of_protocols(const Rule& rule)
 {
     Alternatives out;
     for (const auto protocol : rule.selector.protocols) {
-        auto entry = blank();
-        if (protocol < 256) {
-            entry.key.protocol = static_cast<__u8>(protocol);
-            entry.shape.mask.protocol = 0xff;
-        } else {
-            entry.shape.packet_class = static_cast<__u8>(protocol == HW_PROTO_ARP  ? HW_ARP
-                                                         : protocol == HW_PROTO_ND ? HW_ND
-                                                                                   : HW_DHCP);
+        if (protocol >= 256) {
+            const auto frames = of_frames(protocol);
+            out.insert(out.end(), frames.begin(), frames.end());
+            continue;
         }
+        SelectorEntry entry{};
+        entry.key.protocol = static_cast<__u8>(protocol);
+        entry.shape.mask.protocol = 0xff;
         out.push_back(entry);
     }
     return out;
@@ -108,7 +131,7 @@ Alternatives of_ports(const std::vector<PortRange>& ranges, __u16 hw_key::*field
     Alternatives out;
     for (const auto& range : ranges) {
         for (unsigned port = range.first; port <= range.last; ++port) {
-            auto entry = blank();
+            SelectorEntry entry{};
             entry.key.*field = htons(static_cast<std::uint16_t>(port));
             entry.shape.mask.*field = 0xffff;
             out.push_back(entry);
@@ -121,7 +144,7 @@ Alternatives of_addresses(const std::vector<Cidr>& cidrs, __u64 (hw_key::*field)
 {
     Alternatives out;
     for (const auto& cidr : cidrs) {
-        auto entry = blank();
+        SelectorEntry entry{};
         std::array<std::uint8_t, 16> mask{};
         for (unsigned bit = 0; bit < cidr.prefix; ++bit)
             mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | 0x80U >> bit % 8);
@@ -131,6 +154,19 @@ Alternatives of_addresses(const std::vector<Cidr>& cidrs, __u64 (hw_key::*field)
         out.push_back(entry);
     }
     return out;
+}
+
+// The classes of a shape for which no protocol names one: IP, and what the shape looks at nothing of that it may lack.
+__u8 ordinary_classes(const hw_shape& shape)
+{
+    const auto& mask = shape.mask;
+    const bool any_transport = (mask.protocol | mask.local_port | mask.remote_port) == 0;
+    const bool any_address =
+        (mask.local[0] | mask.local[1] | mask.remote[0] | mask.remote[1]) == 0 && shape.ipv6_only == 0;
+    unsigned classes = class_bit(HW_ORDINARY);
+    if (any_transport) classes |= class_bit(HW_HEADLESS);
+    if (any_transport && any_address) classes |= class_bit(HW_FRAME);
+    return static_cast<__u8>(classes);
 }
 
 template <class T>
@@ -226,12 +262,13 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
             ErrorKind::usage,
             "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} are possible: use fewer or wider selectors",
             static_cast<std::uint64_t>(std::min<u128>(combinations, ~0ULL)), max_rule_entries);
-    Alternatives out{blank()};
+    Alternatives out{SelectorEntry{}};
     for (const auto& one : all) out = cross(out, one);
     const unsigned directions = rule.direction == Direction::both  ? 1U << HW_OUT | 1U << HW_IN
                                 : rule.direction == Direction::out ? 1U << HW_OUT
                                                                    : 1U << HW_IN;
     for (auto& entry : out) {
+        if (entry.shape.classes == 0) entry.shape.classes = ordinary_classes(entry.shape);
         entry.shape.directions = static_cast<__u8>(directions);
         entry.shape.far = resolved.far ? 1 : 0;
     }
@@ -251,10 +288,18 @@ unsigned specificity(const std::vector<SelectorEntry>& entries)
         const auto& mask = shape.mask;
         const unsigned fixed = bits(mask.cgroup) + shape.cgroup_level + address_bits(key.local, mask.local) +
                                address_bits(key.remote, mask.remote) + bits(mask.local_port) + bits(mask.remote_port) +
-                               bits(mask.device) + bits(mask.protocol) + (shape.packet_class != HW_ORDINARY ? 8 : 0);
+                               bits(mask.device) + bits(mask.protocol) +
+                               (shape.classes & class_bit(HW_ORDINARY) ? 0 : 8);
         least = std::min(least, fixed);
     }
     return least;
+}
+
+bool looks_at_transport(const hw_shape& shape)
+{
+    const bool ports = (shape.classes & class_bit(HW_ORDINARY)) && (shape.mask.local_port | shape.mask.remote_port);
+    const bool receivers = shape.cgroup_level != 0 && (shape.directions & 1U << HW_IN || shape.far != 0);
+    return ports || receivers || (shape.classes & class_bit(HW_DHCP));
 }
 
 std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id)

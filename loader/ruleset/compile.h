@@ -65,6 +65,10 @@ std::uint64_t next_opening(const hw_hours& hours, std::uint64_t now);
 // The number of bits of a packet that the least specific of these entries fixes: the more, the more specific.
 unsigned specificity(const std::vector<SelectorEntry>& entries);
 
+// Whether packets of this shape are told by what later fragments have from their first one only: ports, the socket that
+// they are for, DHCP.
+bool looks_at_transport(const hw_shape& shape);
+
 // The total order of rules: priority, then specificity, then the older rule (lower id). Never 0.
 std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id);
 

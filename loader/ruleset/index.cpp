@@ -59,6 +59,7 @@ __u32 flags_of(const RuleRecord& record)
         {is_for_xdp(rule), HW_INDEX_XDP},
         {has_single_local_port(rule.selector), HW_INDEX_PORT},
         {record.timeline != 0, HW_INDEX_TIMELINE},
+        {rule.selector.flows.has_value(), HW_INDEX_FLOWS},
     };
     __u32 out = 0;
     for (const auto& [is_set, flag] : flags)

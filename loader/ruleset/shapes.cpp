@@ -147,13 +147,14 @@ Result<std::uint32_t> settle_filters(const Instance& instance, const FilterChang
     return static_cast<std::uint32_t>(going);
 }
 
-void write_table(hw_shape_table& table, const ShapeSet& shapes, bool shares, std::uint32_t stale)
+void write_table(hw_shape_table& table, const ShapeSet& shapes, RuleFacts facts, std::uint32_t stale)
 {
     std::vector<hw_shape> sorted;
     for (const auto& [key, shape] : shapes) sorted.push_back(shape);
     std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.max_rank > b.max_rank; });
     table.count = table.directions = 0;
-    table.shares = shares ? 1 : 0;
+    table.shares = facts.shares ? 1 : 0;
+    table.transport = facts.flows || std::any_of(sorted.begin(), sorted.end(), looks_at_transport) ? 1 : 0;
     table.stale = stale;
     for (const auto& shape : sorted) table.directions |= shape.directions;
     std::copy(sorted.begin(), sorted.end(), table.shapes);

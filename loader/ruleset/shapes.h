@@ -48,6 +48,11 @@ struct FilterChange {
 // little, all filters are made anew. (An entry that goes with this transaction counts once more.)
 Result<std::uint32_t> settle_filters(const Instance& instance, const FilterChange& change, ShapeSet& shapes);
 
-void write_table(hw_shape_table& table, const ShapeSet& shapes, bool shares, std::uint32_t stale);
+// Facts of a version's rules that no shape has: some rule has a max_share; has flows.
+struct RuleFacts {
+    bool shares = false, flows = false;
+};
+
+void write_table(hw_shape_table& table, const ShapeSet& shapes, RuleFacts facts, std::uint32_t stale);
 
 }  // namespace headwind

@@ -168,10 +168,15 @@ Status erase_state(const Instance& instance, std::uint32_t state)
     return instance.leases.erase(state);
 }
 
-bool any_share(const std::vector<RuleRecord>& records)
+// Of the next version's rules: those that are added, and those that stay.
+RuleFacts facts_of(const std::vector<RuleRecord>& add, const Entries& stay)
 {
-    return std::any_of(records.begin(), records.end(),
-                       [](const auto& record) { return record.rule.max_share.has_value(); });
+    RuleFacts out{stay.have(HW_INDEX_SHARE), stay.have(HW_INDEX_FLOWS)};
+    for (const auto& record : add) {
+        out.shares = out.shares || record.rule.max_share;
+        out.flows = out.flows || record.rule.selector.flows;
+    }
+    return out;
 }
 
 // stable_ids and timelines of rules that go, which other rules have, too, or go on with.
@@ -204,7 +209,7 @@ std::vector<std::size_t> places_of(std::span<const hw_index_entry> index, const 
 struct NextVersion {
     std::vector<CompiledRule> add;
     ShapeSet shapes;
-    bool shares = false;
+    RuleFacts facts;
     std::uint32_t stale = 0;
 };
 
@@ -223,7 +228,7 @@ Status write_next_version(Instance& instance, const Transaction& transaction, co
         HW_CHECK(write_rule(instance, rule, next, leaving));
     }
     for (const auto& record : transaction.remove) HW_CHECK(mark_dead(instance, record.id, next));
-    write_table(table_of(instance, next), to.shapes, to.shares, to.stale);
+    write_table(table_of(instance, next), to.shapes, to.facts, to.stale);
     return {};
 }
 
@@ -306,7 +311,7 @@ Status commit(Instance& instance, const Transaction& transaction)
     HW_TRY(next.shapes, shapes_needed(old_shapes, stay, next.add));
     put_shape_ids(next.add, next.shapes);
     put_shape_ids(remove, old_shapes);
-    next.shares = any_share(transaction.add) || stay.have(HW_INDEX_SHARE);
+    next.facts = facts_of(transaction.add, stay);
     HW_TRY(next.stale, settle_filters(instance, {next.add, remove, stay.size()}, next.shapes));
     const auto inherited = inherited_from(transaction.remove, stay, transaction.add);
 
@@ -336,7 +341,7 @@ Status retire(Instance& instance)
         rule.died = next;
         HW_CHECK(instance.rules.rewrite(id, rule));
     }
-    write_table(table_of(instance, next), {}, false, 0);
+    write_table(table_of(instance, next), {}, {}, 0);
     set_version(instance, next);
     return {};
 }

@@ -67,7 +67,8 @@ static void check_plain_ipv4(const struct hw_packet* out)
     REQUIRE(memcmp((const __u8*)out->key.local + 12, whole + ip + 12, 4) == 0);
     REQUIRE(memcmp((const __u8*)out->key.remote + 12, whole + ip + 16, 4) == 0);
     REQUIRE(out->later_fragment == ((at16(ip + 6) & 0x1fff) != 0));
-    if ((out->key.protocol == IPPROTO_TCP || out->key.protocol == IPPROTO_UDP) && !out->later_fragment) {
+    if ((out->key.protocol == IPPROTO_TCP || out->key.protocol == IPPROTO_UDP) && !out->later_fragment &&
+        total >= ip + header + 4) {
         REQUIRE(out->key.local_port == bpf_htons(at16(ip + header)));
         REQUIRE(out->key.remote_port == bpf_htons(at16(ip + header + 2)));
     }
@@ -85,19 +86,30 @@ int LLVMFuzzerInitialize(int* count, char*** words)
 int LLVMFuzzerTestOneInput(const __u8* data, size_t size)
 {
     struct hw_packet out, in, linear;
-    int understood;
 
     if (size < 1) return 0;
     total = size - 1 < ROOM ? (__u32)(size - 1) : ROOM;
     memcpy(whole, data + 1, total);
-    understood = parse(data[0] < total ? data[0] : total, HW_OUT, &out);
-    REQUIRE(parse(total, HW_OUT, &linear) == understood);
-    REQUIRE(parse(data[0] < total ? data[0] : total, HW_IN, &in) == understood);
-    if (!understood) return 0;
+    REQUIRE(parse(data[0] < total ? data[0] : total, HW_OUT, &out));
+    REQUIRE(parse(total, HW_OUT, &linear));
+    REQUIRE(parse(data[0] < total ? data[0] : total, HW_IN, &in));
     REQUIRE(memcmp(&out, &linear, sizeof(out)) == 0); /* parse_packet clears all of it */
     REQUIRE(out.key.cgroup == 0 && out.key.device == 0 && out.key.shape == 0);
-    REQUIRE(out.packet_class <= HW_DHCP && out.packet_class == in.packet_class);
-    REQUIRE(out.network == 0 || (out.network >= ETH_HLEN && out.transport >= out.network + 20));
+    REQUIRE(out.packet_class <= HW_HEADLESS && out.packet_class == in.packet_class);
+    REQUIRE(out.network >= ETH_HLEN && out.network == in.network);
+    REQUIRE(out.fragment == in.fragment && out.fragment >= out.later_fragment &&
+            out.identification == in.identification);
+    if (out.packet_class == HW_FRAME || out.packet_class == HW_ARP)
+        REQUIRE(out.transport == out.network && out.end == 0 && out.key.protocol == 0 && !out.fragment);
+    else
+        REQUIRE(out.transport >= out.network + 20 && out.end >= out.network);
+    if (out.packet_class == HW_FRAME) {
+        REQUIRE(out.key.local_port == in.key.local_port && out.key.remote_port == 0 && in.key.remote_port == 0);
+        REQUIRE(out.key.local_port == bpf_htons(HW_ETHERTYPE_LLC) ||
+                bpf_ntohs(out.key.local_port) >= HW_FIRST_ETHERTYPE);
+        return 0;
+    }
+    if (out.packet_class == HW_HEADLESS) REQUIRE(!out.ipv4 && out.key.protocol == 0 && out.key.local_port == 0);
     REQUIRE(memcmp(out.key.local, in.key.remote, sizeof(out.key.local)) == 0);
     REQUIRE(memcmp(out.key.remote, in.key.local, sizeof(out.key.local)) == 0);
     REQUIRE(out.key.local_port == in.key.remote_port && out.key.remote_port == in.key.local_port);

@@ -123,9 +123,26 @@ TEST_F(FrontTest, ParsesAsTcDoes)
     EXPECT_TRUE(dropped(frame(vlan(7, vlan(8, ipv6({}, query))))));
     expect_undecided(frame(ipv6({}, udp(4000, 54, payload(20)))));
     expect_undecided(frame(ipv6({}, fragment({.offset = 100}, query))));
-    expect_undecided(frame(vlan(7, vlan(8, vlan(9, ipv6({}, query))))));
+    EXPECT_TRUE(dropped(frame(vlan(7, vlan(8, vlan(9, ipv6({}, query))))))) << "the kernel takes one out before tc";
+    expect_undecided(frame(vlan(6, vlan(7, vlan(8, vlan(9, ipv6({}, query)))))));
     expect_undecided(frame(arp()));
-    EXPECT_EQ(matched(six), 3U);
+    expect_undecided(frame(packets::lldp()));
+    EXPECT_EQ(matched(six), 4U);
+}
+
+TEST_F(FrontTest, TakesWhatIsNotIp)
+{
+    const auto id = datapath.add("--direction in --partition");
+    for (const auto& layer : {packets::lldp(), packets::llc(), packets::raw(0x8847, packets::Bytes(60)),
+                              packets::raw(0x0800, packets::Bytes(60)), vlan(7, packets::lldp())})
+        EXPECT_TRUE(dropped(frame(layer))) << layer.number;
+    EXPECT_EQ(matched(id), 5U);
+    expect_undecided(frame(arp()));
+    expect_undecided(frame(packets::neighbour(135)));
+    datapath.replace(id, "--direction in --loss 100% --proto lldp");
+    EXPECT_TRUE(dropped(frame(packets::lldp())));
+    expect_undecided(frame(packets::llc()));
+    expect_undecided();
 }
 
 // Headers that are not in the linear part of a frame in several buffers are found, too.
@@ -144,6 +161,8 @@ TEST_F(FrontTest, CountsBytesAsTcDoes)
     const auto inner = ipv4({}, udp(1000, 2000, payload(100)));
     EXPECT_TRUE(dropped(frame(vlan(7, inner))));
     EXPECT_EQ(datapath.counters(id, HW_IN).bytes, frame(inner).size());
+    EXPECT_TRUE(dropped(frame(vlan(7, packets::lldp()))));
+    EXPECT_EQ(datapath.counters(id, HW_IN).bytes, frame(inner).size() + frame(packets::lldp()).size());
 }
 
 TEST_F(FrontTest, DropsNothingByRulesThatAreNotLive)

@@ -12,7 +12,6 @@ namespace {
 
 using packets::Bytes;
 using packets::frame;
-using packets::icmpv6;
 using packets::ipv4;
 using packets::ipv6;
 using packets::udp;
@@ -129,7 +128,7 @@ TEST_F(Memo, TellsDirectionsApart)
 TEST_F(Memo, TellsPacketsByClass)
 {
     datapath.add("--proto udp --partition");
-    const auto dhcp = frame(ipv4({}, udp(68, 67)));
+    const auto dhcp = frame(ipv4({}, udp(68, 67, packets::dhcp_message())));
     EXPECT_FALSE(taken(dhcp));
     datapath.add("--proto dhcp --partition");
     EXPECT_TRUE(taken(dhcp));
@@ -141,9 +140,37 @@ TEST_F(Memo, TellsNeighbourDiscoveryFromOtherIcmp)
 {
     datapath.add("--proto icmpv6 --partition");
     constexpr std::uint8_t echo_request = 128, neighbour_solicitation = 135;
+    const auto of_type = [](std::uint8_t type) { return frame(packets::neighbour(type)); };
     for (unsigned round = 0; round < 2; ++round) {
-        EXPECT_TRUE(taken(frame(ipv6({}, icmpv6(echo_request))))) << round;
-        EXPECT_FALSE(taken(frame(ipv6({}, icmpv6(neighbour_solicitation))))) << round;
+        EXPECT_TRUE(taken(of_type(echo_request))) << round;
+        EXPECT_FALSE(taken(of_type(neighbour_solicitation))) << round;
+    }
+}
+
+// Two that go between the same ports and addresses: DHCP, and what only has its ports.
+TEST_F(Memo, TellsDhcpFromWhatHasItsPorts)
+{
+    datapath.add("--partition");
+    for (unsigned round = 0; round < 2; ++round) {
+        EXPECT_FALSE(taken(frame(ipv4({}, udp(68, 67, packets::dhcp_message())))));
+        EXPECT_TRUE(taken(frame(ipv4({}, udp(68, 67, packets::payload(300))))));
+    }
+}
+
+// Their addresses are all zero, and so is the protocol.
+TEST_F(Memo, TellsFramesApart)
+{
+    datapath.add("--proto lldp,llc --partition");
+    datapath.add("--proto 0 --remote 0.0.0.0 --partition");
+    const auto of_type = [](std::uint16_t type) { return frame(packets::raw(type, Bytes(60))); };
+    for (unsigned round = 0; round < 2; ++round) {
+        EXPECT_TRUE(taken(frame(packets::lldp())));
+        EXPECT_TRUE(taken(frame(packets::llc())));
+        EXPECT_TRUE(taken(of_type(0x0100))) << "another length";
+        EXPECT_FALSE(taken(of_type(0x8847)));
+        EXPECT_FALSE(taken(frame(packets::arp())));
+        EXPECT_FALSE(taken(of_type(0x0800))) << "no IP header";
+        EXPECT_FALSE(taken(of_type(0xcc88)));
     }
 }
 

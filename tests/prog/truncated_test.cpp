@@ -28,60 +28,76 @@ using packets::udp;
 
 constexpr std::size_t ethernet = 14;
 
+constexpr std::size_t never = SIZE_MAX;
+
 struct Sample {
     const char* what;
     Layer layer;
-    std::size_t needed;  // bytes after the Ethernet header without which the packet is not understood
+    std::size_t addresses, ports;  // bytes after the Ethernet header without which these are not known
 };
 
 std::vector<Sample> samples()
 {
     const auto ports = udp(1000, 2000, payload(8));
     return {
-        {"UDP", ipv4({}, ports), 24},
-        {"TCP", ipv4({}, packets::tcp(1000, 2000, payload(8), 3)), 24},
-        {"ICMP", ipv4({}, packets::icmp(8)), 20},
-        {"IPv4 options", ipv4({.option_words = 10}, ports), 64},
-        {"IPv4 later fragment", ipv4({.option_words = 10, .fragment_offset = 9}, ports), 20},
-        {"IPv6 UDP", ipv6({}, ports), 44},
-        {"IPv6 ESP", ipv6({}, packets::raw(50, Bytes(16))), 40},
-        {"ICMPv6", ipv6({}, packets::icmpv6(128)), 41},
-        {"IPv6 extensions", ipv6({}, packets::extension(0, packets::extension(60, ports), 2)), 40 + 24 + 8 + 4},
-        {"IPv6 later fragment", ipv6({}, packets::fragment({.offset = 1}, ports)), 44},
-        {"VLAN", packets::vlan(7, ipv4({}, ports)), 4 + 24},
-        {"QinQ", packets::vlan(7, packets::vlan(8, ipv6({}, ports)), 0x88a8), 8 + 44},
+        {"UDP", ipv4({}, ports), 20, 24},
+        {"TCP", ipv4({}, packets::tcp(1000, 2000, payload(8), 3)), 20, 24},
+        {"ICMP", ipv4({}, packets::icmp(8)), 20, never},
+        {"IPv4 options", ipv4({.option_words = 10}, ports), 20, 64},
+        {"IPv4 later fragment", ipv4({.option_words = 10, .fragment_offset = 9}, ports), 20, never},
+        {"IPv6 UDP", ipv6({}, ports), 40, 44},
+        {"IPv6 ESP", ipv6({}, packets::raw(50, Bytes(16))), 40, never},
+        {"ICMPv6", ipv6({}, packets::icmpv6(128)), 40, never},
+        {"IPv6 extensions", ipv6({}, packets::extension(0, packets::extension(60, ports), 2)), 40, 40 + 24 + 8 + 4},
+        {"IPv6 first fragment", ipv6({}, packets::fragment({.identification = 1}, ports)), 40, 52},
+        {"IPv6 later fragment", ipv6({}, packets::fragment({.offset = 1}, ports)), 40, never},
+        {"VLAN", packets::vlan(7, ipv4({}, ports)), 4 + 20, 4 + 24},
+        {"QinQ", packets::vlan(7, packets::vlan(8, ipv6({}, ports)), 0x88a8), 8 + 40, 8 + 44},
+        {"LLDP", packets::lldp(), never, never},
+        {"LLC", packets::llc(), never, never},
     };
 }
 
-TEST(Truncated, PacketsAreUnderstoodFromTheirLastNeededByteOn)
+// What of a packet is known from so many bytes on is matched from there on. A rule for everything takes them all.
+TEST(Truncated, PacketsAreMatchedAsWhatIsKnownOfThem)
 {
     Datapath datapath;
-    datapath.add("--partition");
-    for (const auto& [what, layer, needed] : samples()) {
+    const auto all = datapath.add("--partition");
+    const auto by_address = datapath.add("--partition --remote 10.0.0.0/24,2001:db8::/32 --direction both");
+    const auto by_port = datapath.add("--partition --port 2000 --priority 1");
+    for (const auto& [what, layer, addresses, ports] : samples()) {
         const auto packet = frame(layer);
         for (auto length = static_cast<std::uint32_t>(ethernet); length <= packet.size(); ++length) {
             Arrival arrival;
             arrival.length = length;
-            for (const auto hook : {Hook::egress, Hook::ingress})
-                EXPECT_EQ(datapath.run(hook, packet, arrival).verdict,
-                          length >= ethernet + needed ? dropped_at(hook) : next)
+            const auto expected = ports != never && length - ethernet >= ports           ? by_port
+                                  : addresses != never && length - ethernet >= addresses ? by_address
+                                                                                         : all;
+            for (const auto hook : {Hook::egress, Hook::ingress}) {
+                const auto direction = hook == Hook::egress ? HW_OUT : HW_IN;
+                const auto before = datapath.counters(expected, direction).packets;
+                EXPECT_EQ(datapath.run(hook, packet, arrival).verdict, dropped_at(hook)) << what << ", " << length;
+                EXPECT_EQ(datapath.counters(expected, direction).packets, before + 1)
                     << what << ", " << length << " bytes";
+            }
         }
     }
 }
 
-TEST(Truncated, ClassesToo)
+// What can no longer be told from other packets is no longer spared.
+TEST(Truncated, Classes)
 {
     Datapath datapath;
     datapath.add("--proto arp,nd,dhcp --partition");
     const std::pair<Layer, std::size_t> members[] = {
         {packets::arp(), 0},  // the EtherType says it all
-        {ipv6({}, packets::icmpv6(135, payload(16))), 41},
-        {packets::dhcp_discover(), 24},
+        {packets::neighbour(135), 41},
+        {packets::dhcp_discover(), 20 + 8 + 240},
+        {packets::dhcpv6_solicit(), 40 + 8 + 1},
     };
     for (const auto& [layer, needed] : members) {
         const auto packet = frame(layer);
-        for (auto length = static_cast<std::uint32_t>(ethernet); length <= ethernet + 60; ++length) {
+        for (auto length = static_cast<std::uint32_t>(ethernet); length <= ethernet + 280; ++length) {
             if (length > packet.size()) break;
             Arrival arrival;
             arrival.length = length;
@@ -100,7 +116,7 @@ TEST(Garbage, MatchesOrPasses)
     datapath.add("--remote ::/1 --pass");
     std::mt19937 random(42);
     const auto valid = samples();
-    const std::uint16_t protocols[] = {0x0800, 0x86dd, 0x8100, 0x88a8, 0x0806};
+    const std::uint16_t protocols[] = {0x0800, 0x86dd, 0x8100, 0x88a8, 0x0806, 0x88cc, 0x0040};
     unsigned taken = 0, passed = 0;
     const auto feed = [&](const Bytes& packet) {
         for (const auto hook : {Hook::egress, Hook::ingress}) {

@@ -178,6 +178,12 @@ protected:
         where_ = &where;
         change(where, fmt::format("add {} --direction {}", words, format_direction(GetParam())));
     }
+    // The same without some cures (hw_cure bits).
+    void impair_without(unsigned cures, const std::string& words)
+    {
+        where_ = GetParam() == Direction::out ? &a() : &b();
+        change_without(cures, *where_, fmt::format("add {} --direction {}", words, format_direction(GetParam())));
+    }
     Counters counters(const std::string& name) const
     {
         return counters_of(*where_, name, std::string(format_direction(GetParam())));

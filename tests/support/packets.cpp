@@ -115,6 +115,7 @@ Layer ipv4(const Ipv4& options, const Layer& inner)
     std::fill(header.begin(), header.begin() + 20, std::uint8_t{0});
     header[0] = static_cast<std::uint8_t>(0x40 | header.size() / 4);
     put16(header, 2, header.size() + inner.bytes.size());
+    put16(header, 4, options.identification);
     put16(header, 6, options.fragment_offset | (options.more_fragments ? 0x2000U : 0U));
     header[8] = 64;
     header[9] = static_cast<std::uint8_t>(inner.number);
@@ -131,7 +132,7 @@ Layer ipv6(const Ipv6& options, const Layer& inner)
     header[0] = 0x60;
     put16(header, 4, inner.bytes.size());
     header[6] = static_cast<std::uint8_t>(inner.number);
-    header[7] = 64;
+    header[7] = options.hop_limit;
     append(header, address(AF_INET6, options.source));
     append(header, address(AF_INET6, options.destination));
     return around(ETH_P_IPV6, std::move(header), inner);
@@ -158,6 +159,8 @@ Layer fragment(const Fragment& options, const Layer& inner)
     Bytes header(8);
     header[0] = static_cast<std::uint8_t>(inner.number);
     put16(header, 2, options.offset << 3 | (options.more ? 1U : 0U));
+    put16(header, 4, options.identification >> 16);
+    put16(header, 6, options.identification & 0xffff);
     return around(44, std::move(header), inner);
 }
 
@@ -166,14 +169,49 @@ Layer arp()
     return raw(ETH_P_ARP, {0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2});
 }
 
+Layer neighbour(std::uint8_t type)
+{
+    return ipv6({.hop_limit = 255}, icmpv6(type, payload(16)));
+}
+
+Layer dhcp_message(std::size_t size)
+{
+    constexpr std::size_t cookie = 236;
+    auto out = payload(size);
+    put16(out.bytes, cookie, 0x6382);
+    put16(out.bytes, cookie + 2, 0x5363);
+    return out;
+}
+
+Layer dhcpv6_message(std::uint8_t type, std::size_t size)
+{
+    auto out = payload(size);
+    out.bytes.at(0) = type;
+    return out;
+}
+
 Layer dhcp_discover()
 {
-    return ipv4({.source = "0.0.0.0", .destination = "255.255.255.255"}, udp(68, 67, payload(300)));
+    return ipv4({.source = "0.0.0.0", .destination = "255.255.255.255"}, udp(68, 67, dhcp_message()));
 }
 
 Layer dhcpv6_solicit()
 {
-    return ipv6({.source = "fe80::1", .destination = "ff02::1:2"}, udp(546, 547, payload(60)));
+    return ipv6({.source = "fe80::1", .destination = "ff02::1:2"}, udp(546, 547, dhcpv6_message()));
+}
+
+Layer lldp()
+{
+    return raw(ETH_P_LLDP, {2, 7, 4, 2, 0, 0, 0, 0, 1, 4, 3, 7, 'v', 'a', 6, 2, 0, 120, 0, 0});
+}
+
+Layer llc()
+{
+    constexpr std::uint8_t isis = 0xfe, unnumbered = 3;
+    Bytes bytes(60);
+    bytes[0] = bytes[1] = isis;
+    bytes[2] = unnumbered;
+    return raw(static_cast<std::uint16_t>(bytes.size()), std::move(bytes));
 }
 
 Layer vlan(std::uint16_t id, const Layer& inner, std::uint16_t tag_protocol)

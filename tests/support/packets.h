@@ -37,11 +37,13 @@ struct Ipv4 {
     unsigned option_words = 0;     // 0 .. 10
     unsigned fragment_offset = 0;  // units of 8 bytes
     bool more_fragments = false;
+    std::uint16_t identification = 0;
 };
 Layer ipv4(const Ipv4& header, const Layer& inner);
 
 struct Ipv6 {
     std::string source = "2001:db8::1", destination = "2001:db8::2";
+    std::uint8_t hop_limit = 64;
 };
 Layer ipv6(const Ipv6& header, const Layer& inner);
 
@@ -51,12 +53,18 @@ Layer authentication(const Layer& inner, std::uint8_t length = 4);  // AH: (leng
 struct Fragment {
     unsigned offset = 0;  // units of 8 bytes
     bool more = true;
+    std::uint32_t identification = 0;
 };
 Layer fragment(const Fragment& header, const Layer& inner);
 
 Layer arp();
-Layer dhcp_discover();  // IPv4
+Layer neighbour(std::uint8_t type);          // of neighbour discovery, with its hop limit of 255
+Layer dhcp_message(std::size_t size = 300);  // of IPv4, with its cookie
+Layer dhcpv6_message(std::uint8_t type = 1, std::size_t size = 60);  // 1: solicit
+Layer dhcp_discover();                                               // in its IPv4 packet
 Layer dhcpv6_solicit();
+Layer lldp();
+Layer llc();  // 802.3 with a length, as IS-IS and spanning tree have it
 
 // ---- link ----
 

@@ -20,7 +20,7 @@ Front::Front(Datapath& datapath, bool fed) : skeleton_(front_bpf__open())
     if (skeleton_ == nullptr) throw std::runtime_error("open the XDP object");
     const auto& theirs = datapath.skeleton().maps;
     const auto& ours = skeleton_->maps;
-    const std::array<std::pair<bpf_map*, const bpf_map*>, 11> shared{{{ours.data_control, theirs.data_control},
+    const std::array<std::pair<bpf_map*, const bpf_map*>, 12> shared{{{ours.data_control, theirs.data_control},
                                                                       {ours.data_held, theirs.data_held},
                                                                       {ours.data_feed, theirs.data_feed},
                                                                       {ours.hw_entries, theirs.hw_entries},
@@ -29,6 +29,7 @@ Front::Front(Datapath& datapath, bool fed) : skeleton_(front_bpf__open())
                                                                       {ours.hw_stops, theirs.hw_stops},
                                                                       {ours.hw_states, theirs.hw_states},
                                                                       {ours.hw_locals, theirs.hw_locals},
+                                                                      {ours.hw_fragments, theirs.hw_fragments},
                                                                       {ours.hw_texts, theirs.hw_texts},
                                                                       {ours.hw_host, theirs.hw_host}}};
     for (const auto& [map, shares] : shared)

@@ -61,6 +61,23 @@ TEST_F(Receiver, UdpOfTheCgroupOnlyOlderThanTheRuleOrNot)
     }
 }
 
+// The socket is found by the port, which only the first fragment has.
+TEST_F(Receiver, OfDatagramsInFragments)
+{
+    constexpr std::size_t fragments = 3;
+    for (const auto* const address : {Pair::b4, Pair::b6}) {
+        const auto sink = sink_in(*web, {address, 5000});
+        UdpSink other(b(), {address, 5001});
+        partition();
+        for (const std::uint16_t port : {std::uint16_t{5000}, std::uint16_t{5001}})
+            send_udp(a(), {address, port}, {.count = packets, .size = 3000});
+        EXPECT_EQ(other.finish().size(), packets) << address;
+        EXPECT_EQ(sink->finish().size(), 0U) << address;
+        EXPECT_EQ(dropped(), fragments * packets) << address;
+        change(b(), "clear");
+    }
+}
+
 TEST_F(Receiver, OfACgroupBelow)
 {
     const TestCgroup inner("web/inner");

@@ -134,13 +134,13 @@ TEST_F(Devices, AForwardedPacketIsImpairedOnce)
 
 constexpr std::size_t datagrams = 50, fragmented_size = 3000, fragments = 3;
 
-// Only the first fragment has ports.
-TEST_F(Devices, OfFragmentsOnlyTheFirstMatchesAPort)
+// Only the first fragment has ports, and the later ones follow it.
+TEST_F(Devices, OfFragmentsAllMatchThePortOfTheFirst)
 {
     for (const auto& address : {Pair::b4, Pair::b6}) {
         change(a(), "add --name split --replace --partition --remote-port 5000");
         EXPECT_EQ(arrive({.count = datagrams, .size = fragmented_size}, {address, 5000}), 0U);
-        EXPECT_EQ(counters_of(a(), "split").partition, datagrams) << address;
+        EXPECT_EQ(counters_of(a(), "split").partition, fragments * datagrams) << address;
         EXPECT_EQ(arrive({.count = datagrams, .size = fragmented_size}, {address, 5001}), datagrams) << address;
     }
 }

@@ -88,7 +88,9 @@ TEST(Audit, SaysWhoAndWhat)
     const auto line = audit_line("batch", changed);
     EXPECT_THAT(line, HasSubstr(fmt::format("(uid {}), headwind batch", getuid())));
     EXPECT_THAT(
-        line, EndsWith(": added slow: all packets sent through every lowest device that is up: loss 1%; removed old"));
+        line,
+        EndsWith(
+            ": added slow: all frames but ARP, neighbour discovery and DHCP sent through every lowest device that is up: loss 1%; removed old"));
     setenv("SUDO_USER", "alice", 1);
     EXPECT_THAT(audit_line("add", changed),
                 HasSubstr(fmt::format("(uid {}, by sudo from alice), headwind add", getuid())));

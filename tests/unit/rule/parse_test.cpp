@@ -30,6 +30,20 @@ TEST(Protocols, Parse)
         {"arp", HW_PROTO_ARP},
         {"nd", HW_PROTO_ND},
         {"dhcp", HW_PROTO_DHCP},
+        {"llc", HW_PROTO_LLC},
+        {"mpls", HW_PROTO_MPLS},
+        {"pppoe", HW_PROTO_PPPOE},
+        {"lldp", 0x88cc},
+        {"LACP", 0x8809},
+        {"ptp", 0x88f7},
+        {"eapol", 0x888e},
+        {"0x88cc", 0x88cc},
+        {"0X88CC", 0x88cc},
+        {"0x8847", 0x8847},
+        {"0x0600", 0x0600},
+        {"0x600", 0x0600},
+        {"0xffff", 0xffff},
+        {"0x0806", HW_PROTO_ARP},
     };
     for (const auto& [text, protocol] : cases) {
         const auto result = parse_protocol(text);
@@ -40,17 +54,37 @@ TEST(Protocols, Parse)
                                     "99999999999999999999"s, std::string(100'000, 't')}) {
         const auto result = parse_protocol(text);
         ASSERT_FALSE(result) << printable(text);
-        expect_contains(result.error().message, "0 to 255 or one of icmp", printable(text));
+        expect_contains(result.error().message, "0 to 255, an EtherType from 0x0600 to 0xffff, or one of icmp",
+                        printable(text));
+    }
+}
+
+TEST(Protocols, EtherTypesThatAreSelectedOtherwise)
+{
+    const std::pair<const char*, const char*> cases[] = {
+        {"0x05ff", "0x0600 to 0xffff"},   {"0x", "0x0600 to 0xffff"},        {"0x06", "in decimal"},
+        {"0x88ccx", "0x0600 to 0xffff"},  {"0x10000", "0x0600 to 0xffff"},   {"0x-600", "0x0600 to 0xffff"},
+        {"0x0800", "--remote 0.0.0.0/0"}, {"0x86dd", "--remote ::/0"},       {"0x8100", "VLAN tag"},
+        {"0x88a8", "VLAN tag"},           {"0x99999999999999", "0x0600 to"}, {"0x 88cc", "0x0600 to"}};
+    for (const auto& [text, expected] : cases) {
+        const auto result = parse_protocol(text);
+        ASSERT_FALSE(result) << text;
+        expect_contains(result.error().message, expected, text);
     }
 }
 
 TEST(Protocols, RoundTrip)
 {
-    for (Protocol protocol = 0; protocol <= HW_PROTO_DHCP; ++protocol) {
+    for (Protocol protocol = 0; protocol <= HW_PROTO_PPPOE; ++protocol) {
+        EXPECT_EQ(parse_protocol(format_protocol(protocol)).value_or(9999), protocol);
+    }
+    for (const auto protocol : std::initializer_list<Protocol>{0x0600, 0x8847, 0x8863, 0x88cc, 0x9000, 0xffff}) {
         EXPECT_EQ(parse_protocol(format_protocol(protocol)).value_or(9999), protocol);
     }
     EXPECT_EQ(format_protocol(58), "icmpv6");
     EXPECT_EQ(format_protocol(147), "147");
+    EXPECT_EQ(format_protocol(0x88cc), "lldp");
+    EXPECT_EQ(format_protocol(0x0600), "0x0600");
 }
 
 // ---- addresses ----

@@ -23,7 +23,7 @@ public:
         text.name = fmt::format("r{}", below(1000));
         fill(text.devices, {"eth0", "lo,wlan0", "br-1"});
         fill(text.cgroups, {"/a", "b/c", "/\xc3\xa4 b", "/d.slice/e\\x2d.scope,/f"});
-        fill(text.protocols, {"tcp", "udp,icmp", "nd", "arp", "17", "147,dhcp"});
+        fill(text.protocols, {"tcp", "udp,icmp", "nd", "arp", "17", "147,dhcp", "lldp,0x9000", "mpls,tcp"});
         if (below(2) == 0)
             fill(text.ports, {"80", "22,8000-8100", "1:2"});
         else {

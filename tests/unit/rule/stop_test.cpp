@@ -35,12 +35,14 @@ TEST(RuleStop, Refused)
 
 TEST(RuleStop, IsInTheSentence)
 {
-    EXPECT_EQ(describe_rule(valid("--dev eth0 --loss 1% --max-share 20%")),
-              "all packets sent through eth0: loss 1%, as long as that is at most 20% of a hook's packets in a minute");
+    EXPECT_EQ(
+        describe_rule(valid("--dev eth0 --loss 1% --max-share 20%")),
+        "all frames but ARP, neighbour discovery and DHCP sent through eth0: loss 1%, as long as that is at most 20% of a hook's packets in a minute");
     DescribeContext context;
     context.lease = check_lease;
-    EXPECT_EQ(describe_rule(valid("--dev eth0 --loss 1% --stop-if true"), context),
-              "all packets sent through eth0: loss 1%, as long as `true` succeeds");
+    EXPECT_EQ(
+        describe_rule(valid("--dev eth0 --loss 1% --stop-if true"), context),
+        "all frames but ARP, neighbour discovery and DHCP sent through eth0: loss 1%, as long as `true` succeeds");
 }
 
 TEST(RuleStop, SurvivesJson)

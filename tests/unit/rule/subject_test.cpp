@@ -66,7 +66,7 @@ TEST(SubjectDescription, SaysAWholePodAndAProcess)
     text.cgroups.clear();
     text.direction = "in";
     EXPECT_EQ(describe_rule(rule_for(text), {{"eth0"}, ""}),
-              "all packets received by pod default/shop through eth0: loss 1%");
+              "all frames but ARP, neighbour discovery and DHCP received by pod default/shop through eth0: loss 1%");
     EXPECT_EQ(describe_rule(rule_for(text_for({"", "", "", 4711, false})), {{"eth0"}, ""}),
               "packets sent by process 4711 and all of its cgroup /kubepods/x through eth0: loss 1%");
 }

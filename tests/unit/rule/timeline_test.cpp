@@ -168,16 +168,18 @@ TEST(Timelines, SurviveJson)
 
 TEST(Timelines, AreToldInASentence)
 {
-    EXPECT_EQ(describe_rule(valid("--dev eth0 --ramp delay=0ms..200ms,over=60s --loss 1%")),
-              "all packets sent through eth0: loss 1%, delay 0 s to 200 ms over 1 m");
-    EXPECT_EQ(describe_rule(valid("--dev eth0 --ramp rate=10mbit..1mbit,over=5s --queue 50ms --repeat")),
-              "all packets sent through eth0: queue 50 ms, rate 10 mbit to 1 mbit over 5 s, again and again");
+    EXPECT_EQ(
+        describe_rule(valid("--dev eth0 --ramp delay=0ms..200ms,over=60s --loss 1%")),
+        "all frames but ARP, neighbour discovery and DHCP sent through eth0: loss 1%, delay 0 s to 200 ms over 1 m");
+    EXPECT_EQ(
+        describe_rule(valid("--dev eth0 --ramp rate=10mbit..1mbit,over=5s --queue 50ms --repeat")),
+        "all frames but ARP, neighbour discovery and DHCP sent through eth0: queue 50 ms, rate 10 mbit to 1 mbit over 5 s, again and again");
     std::string rows = "time_ms,loss_percent,delay_ms\n";
     for (int i = 0; i < 10'000; ++i) rows += fmt::format("{},{},{}\n", i * 100, i % 2, 20 + i % 161);
     const auto rule = make_rule(traced(rows, "--dev eth0 --jitter 5ms")).value();
     EXPECT_EQ(
         describe_rule(rule),
-        "all packets sent through eth0: jitter 5 ms, trace t.csv: 10,000 steps over 16 m 39.9 s, delay 20 ms to 180 ms, loss 0% to 1%");
+        "all frames but ARP, neighbour discovery and DHCP sent through eth0: jitter 5 ms, trace t.csv: 10,000 steps over 16 m 39.9 s, delay 20 ms to 180 ms, loss 0% to 1%");
 }
 
 TEST(Timelines, ChangeKeepsThemUnlessNamed)

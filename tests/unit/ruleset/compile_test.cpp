@@ -166,11 +166,16 @@ TEST(Specificity, OfAlternativesIsTheLeast)
 
 // ---- entries ----
 
+constexpr int bit(hw_class packet_class)
+{
+    return 1 << packet_class;
+}
+
 TEST(Entries, OfARuleWithoutSelectors)
 {
     const auto entry = only_entry(partition());
     EXPECT_EQ(entry.shape.default_devices, 1);
-    EXPECT_EQ(entry.shape.packet_class, HW_ORDINARY);
+    EXPECT_EQ(entry.shape.classes, bit(HW_ORDINARY) | bit(HW_FRAME) | bit(HW_HEADLESS));
     EXPECT_EQ(entry.shape.directions, 1 << HW_OUT | 1 << HW_IN);
     EXPECT_EQ(entry.shape.cgroup_level, 0);
     const hw_key zero{};
@@ -239,13 +244,74 @@ TEST(Entries, ClassesAndProtocols)
         auto text = partition();
         text.protocols = {word};
         const auto entry = only_entry(text);
-        EXPECT_EQ(entry.shape.packet_class, packet_class) << word;
+        EXPECT_EQ(entry.shape.classes, bit(packet_class)) << word;
         EXPECT_EQ(entry.shape.mask.protocol, 0);
     }
     auto text = partition();
     text.protocols = {"0,255,udp"};
     EXPECT_EQ(entries_of(text).size(), 3U);
     for (const auto& entry : entries_of(text)) EXPECT_EQ(entry.shape.mask.protocol, 0xff);
+}
+
+TEST(Entries, EtherTypes)
+{
+    const std::pair<const char*, std::vector<unsigned>> named[] = {
+        {"0x9000", {0x9000}},       {"lldp", {0x88cc}},          {"lacp", {0x8809}}, {"llc", {HW_ETHERTYPE_LLC}},
+        {"mpls", {0x8847, 0x8848}}, {"pppoe", {0x8863, 0x8864}}, {"ptp", {0x88f7}}};
+    for (const auto& [word, types] : named) {
+        auto text = partition();
+        text.protocols = {word};
+        std::vector<unsigned> compiled;
+        for (const auto& [shape, key] : entries_of(text)) {
+            EXPECT_EQ(shape.classes, bit(HW_FRAME)) << word;
+            EXPECT_EQ(shape.mask.local_port, 0xffff) << word;
+            compiled.push_back(ntohs(key.local_port));
+        }
+        EXPECT_EQ(compiled, types) << word;
+    }
+}
+
+// A shape takes what it looks at nothing of that may be missing.
+TEST(Entries, ClassesOfSelectors)
+{
+    const auto classes_of = [](auto set) {
+        auto text = partition();
+        set(text);
+        const auto all = entries_of(text);
+        for (const auto& entry : all) EXPECT_EQ(entry.shape.classes, all.front().shape.classes);
+        return static_cast<int>(all.front().shape.classes);
+    };
+    const int all = bit(HW_ORDINARY) | bit(HW_FRAME) | bit(HW_HEADLESS);
+    EXPECT_EQ(classes_of([](auto& text) { text.direction = "in"; }), all);
+    EXPECT_EQ(classes_of([](auto& text) { text.flows = "5%"; }), all);
+    EXPECT_EQ(classes_of([](auto& text) { text.remotes = {"10.0.0.0/8"}; }), bit(HW_ORDINARY) | bit(HW_HEADLESS));
+    EXPECT_EQ(classes_of([](auto& text) { text.remotes = {"0.0.0.0/0"}; }), bit(HW_ORDINARY) | bit(HW_HEADLESS));
+    EXPECT_EQ(classes_of([](auto& text) { text.locals = {"::/0"}; }), bit(HW_ORDINARY) | bit(HW_HEADLESS));
+    EXPECT_EQ(classes_of([](auto& text) { text.protocols = {"udp"}; }), bit(HW_ORDINARY));
+    EXPECT_EQ(classes_of([](auto& text) { text.protocols = {"0"}; }), bit(HW_ORDINARY));
+    EXPECT_EQ(classes_of([](auto& text) { text.ports = {"80"}; }), bit(HW_ORDINARY));
+}
+
+// Only then the datapath remembers fragments.
+TEST(Entries, TellWhetherTheTransportCounts)
+{
+    const auto looks = [](auto set, const Resolved& resolved = {}) {
+        auto text = partition();
+        set(text);
+        return looks_at_transport(entries_of(text, resolved).front().shape);
+    };
+    EXPECT_TRUE(looks([](auto& text) { text.ports = {"80"}; }));
+    EXPECT_TRUE(looks([](auto& text) { text.local_ports = {"80"}; }));
+    EXPECT_TRUE(looks([](auto& text) { text.remote_ports = {"80"}; }));
+    EXPECT_TRUE(looks([](auto& text) { text.protocols = {"dhcp"}; }));
+    EXPECT_FALSE(looks([](auto&) {}));
+    EXPECT_FALSE(looks([](auto& text) { text.protocols = {"udp"}; }));
+    EXPECT_FALSE(looks([](auto& text) { text.protocols = {"lldp"}; }));
+    EXPECT_FALSE(looks([](auto& text) { text.remotes = {"10.0.0.1"}; }));
+    Resolved cgroup;
+    cgroup.cgroups = {{"/a", 7, 1}};
+    EXPECT_FALSE(looks([](auto& text) { text.direction = "out"; }, cgroup)) << "the sender's is the packet's own";
+    EXPECT_TRUE(looks([](auto& text) { text.direction = "in"; }, cgroup)) << "the receiver's is found by its port";
 }
 
 TEST(Entries, AddressesAndShortIpv6Prefixes)
