@@ -15,6 +15,9 @@
 #define PACKET_HOST 0
 #define PACKET_LOOPBACK 5
 
+/* Where a packet's fate is decided: at the hook that matched it, or once it is a wire packet. */
+enum hw_place { AT_DEVICE, BEHIND_CUT };
+
 /* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */
 HW_INLINE __u32 wire_packets(struct __sk_buff *skb, __u32 headers)
 {
@@ -167,8 +170,16 @@ HW_INLINE int redirect_home(struct __sk_buff *skb, const struct hw_flight *fligh
 	return redirect_marked(skb, false);
 }
 
+/* A packet on lo that has not left it, and so has its route and its connection, stays there. */
+HW_INLINE bool stays_on_loopback(const struct hw_flight *flight, enum hw_place place)
+{
+	const struct hw_device *device = &hw_control.devices[flight->slot & (HW_MAX_DEVICES - 1)];
+
+	return place == AT_DEVICE && (device->flags & HW_DEVICE_LOOPBACK) && cured(HW_CURE_ROUTE);
+}
+
 /* A copy goes home at once; the packet itself follows. */
-HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
 {
 	__u64 flags;
 	__u32 ifindex;
@@ -176,6 +187,8 @@ HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight)
 	mark(skb, flight);
 	number_return(skb, flight);
 	ifindex = way_of(skb, false, &flags);
+	if (stays_on_loopback(flight, place))
+		flags = 0;
 	note_way(skb, flags);
 	if (bpf_clone_redirect(skb, ifindex, flags) == 0)
 		flight->local->counters.duplicated++;
@@ -250,11 +263,18 @@ HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *fli
 	bpf_set_hash(skb, hash ^ hash >> 15);
 }
 
-/* Has headwind1's fq hold the packet, or a copy of it, until `depart`. Of a packet with a socket a clone is sent: it
- * leaves the socket alone. NEXT: the packet can't be held. */
-HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 depart, bool copy)
+/* The device whose fq holds the packet: headwind1, or lo itself. 0: none, the packet can't be held. */
+HW_INLINE __u32 pacer_of(const struct hw_flight *flight, enum hw_place place)
+{
+	return stays_on_loopback(flight, place) ? hw_control.loopback_pace : hw_control.line_pace;
+}
+
+/* Has fq hold the packet, or a copy of it, until `depart`. Of a packet with a socket a clone is sent: it leaves the
+ * socket alone. On lo a clone, too, passes this hook again. NEXT: the packet can't be held. */
+HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 depart, bool copy, enum hw_place place)
 {
 	struct hw_counters *counters = &flight->local->counters;
+	__u32 pacer = pacer_of(flight, place);
 
 	if (bpf_skb_set_tstamp(skb, depart, TSTAMP_MONOTONIC) != 0) {
 		counters->exempt[HW_EXEMPT_UNSTAMPABLE] += flight->packets;
@@ -273,9 +293,9 @@ HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 
 	skb->queue_mapping = 0; /* else headwind1 takes it for the queue it came in on; now the hash names the queue */
 	if (!copy && (!skb->sk || !cured(HW_CURE_CLONE))) {
 		counters->delayed += flight->packets;
-		return bpf_redirect(hw_control.line_pace, 0);
+		return bpf_redirect(pacer, 0);
 	}
-	if (bpf_clone_redirect(skb, hw_control.line_pace, 0) == 0) {
+	if (bpf_clone_redirect(skb, pacer, 0) == 0) {
 		counters->delayed += flight->packets;
 	} else {
 		counters->dropped[HW_CAUSE_LINE] += flight->packets;

@@ -18,7 +18,7 @@
  *        decide() ─ drop ─► silent
  *                 │ rule without time component ─► go on (from the line: back to D)
  *                 ▼
- *        headwind1 egress: fq holds the packet until skb->tstamp
+ *        headwind1 egress: fq holds the packet until skb->tstamp (on lo its own fq does, and lets it go on)
  *                 ▼
  *        headwind0 ingress                                   pace_out(): back to D
  */
@@ -57,7 +57,7 @@ HW_INLINE struct hw_arrival arrival_of(const struct __sk_buff *skb)
 /* The packet waits for `rate`, then for `delay`; or a copy of it does. (Not inlined: it would be twice on the stack.)
  */
 static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
-                                                 const struct hw_arrival *arrival, bool copy)
+                                                 const struct hw_arrival *arrival, bool copy, enum hw_place place)
 {
 	const struct hw_impairment *imp = flight->imp;
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
@@ -70,7 +70,7 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	bool crowded = held > max / 8; /* else nobody is in anybody's way */
 	int cause;
 
-	if (!state || hw_control.line_pace == 0)
+	if (!state || pacer_of(flight, place) == 0)
 		return NEXT;
 	/* Where the rate changes while it is sent. (Another CPU's packet that comes between makes its start a little
 	 * wrong.)
@@ -90,10 +90,8 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	if (crowded)
 		note_own_held(flight->key.state, flight->key.direction, timing.depart, charge);
 	flight->local->counters.reordered += timing.reordered;
-	return pace(skb, flight, timing.depart, copy);
+	return pace(skb, flight, timing.depart, copy, place);
 }
-
-enum hw_place { AT_DEVICE, BEHIND_CUT };
 
 /* What loss or partition takes: nobody is told, unless the rule says so (needs_cut sees to it that it is BEHIND_CUT).
  */
@@ -128,16 +126,16 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum
 		copies = 2;
 	if (!hw_needs_time(imp)) {
 		if (copies == 2)
-			send_copy(skb, flight);
+			send_copy(skb, flight, place);
 		return NEXT;
 	}
 	arrival = arrival_of(skb); /* before a copy is stamped */
 	if (copies == 2) {
-		if (decide_time(skb, flight, &arrival, true) == NEXT)
+		if (decide_time(skb, flight, &arrival, true, place) == NEXT)
 			return NEXT;
 		flight->local->counters.duplicated++;
 	}
-	return decide_time(skb, flight, &arrival, false);
+	return decide_time(skb, flight, &arrival, false, place);
 }
 
 /* The fate of an skb that must stay as and where it is: it can be dropped, and nothing else. */
@@ -166,6 +164,10 @@ HW_INLINE bool needs_cut(const struct __sk_buff *skb, const struct hw_flight *fl
 		return false;
 	if (imp->flags & HW_PARTITION)
 		return imp->flags & HW_REJECT;
+	/* Nobody cuts what lo carries: what is sent in one piece arrives in one. A bit is flipped in wire packets only.
+	 */
+	if (stays_on_loopback(flight, AT_DEVICE))
+		return is_due(flight, HW_EVENT_CORRUPT) || (is_due(flight, HW_EVENT_LOSS) && (imp->flags & HW_REJECT));
 	if (is_due(flight, HW_EVENT_CORRUPT) && (cured(HW_CURE_REAL_CSUM) || skb->gso_size))
 		return true;
 	if (is_due(flight, HW_EVENT_LOSS) && (skb->gso_size || (imp->flags & HW_REJECT)))
@@ -238,11 +240,16 @@ HW_INLINE int follow_front(struct __sk_buff *skb, struct hw_flight *flight)
 	return rule && board(flight, rule) ? go_on(skb, flight) : NEXT;
 }
 
-/* How many wire packets it is, and their bytes. */
+/* How many wire packets it is, and their bytes. (On lo each packet is one.) */
 HW_INLINE void weigh(struct __sk_buff *skb, const struct hw_packet *packet, struct hw_flight *flight)
 {
 	__u32 headers = skb->gso_size ? header_bytes(skb, packet) : 0;
 
+	if (stays_on_loopback(flight, AT_DEVICE)) {
+		flight->packets = 1;
+		flight->bytes = skb->len;
+		return;
+	}
 	flight->packets = wire_packets(skb, headers);
 	flight->bytes = skb->len + (__u64)headers * (flight->packets - 1);
 }
@@ -261,6 +268,8 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
 	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking())
 		return NEXT;
+	if (stays_on_loopback(&flight, AT_DEVICE))
+		skb->tstamp = 0; /* lo heeds no departure time, unless our fq is there */
 	flight.direction = side;
 	flight.tc_index = own_tc_index(skb);
 	flight.rule_id = side == HW_IN ? handed_over(skb) : 0;

@@ -7,10 +7,11 @@
 #include "flight.h"
 #include "packet.h"
 
-#define HW_LINE_QUEUES 16 /* at most: line.cpp */
+#define HW_LINE_QUEUES 16  /* at most: line.cpp */
+#define LOOPBACK_IFINDEX 1 /* in every network namespace */
 
-/* Bytes and packets in all queues of headwind1, with what each packet costs besides. */
-HW_FUNCTION __u64 ask_qdiscs(__u64 address)
+/* Bytes and packets in all queues of the device, with what each packet costs besides. `expected`: its ifindex. */
+HW_FUNCTION __u64 ask_qdiscs(__u64 address, __u32 expected)
 {
 	const struct net_device *device = (const void *)address;
 	const char *queues = NULL;
@@ -19,7 +20,7 @@ HW_FUNCTION __u64 ask_qdiscs(__u64 address)
 	int ifindex = 0;
 
 	bpf_probe_read_kernel(&ifindex, sizeof(ifindex), &device->ifindex);
-	if ((__u32)ifindex != hw_control.line_pace) /* somebody deleted it */
+	if ((__u32)ifindex != expected) /* somebody deleted it */
 		return 0;
 	bpf_probe_read_kernel(&queues, sizeof(queues), &device->_tx);
 	bpf_probe_read_kernel(&count, sizeof(count), &device->num_tx_queues);
@@ -41,7 +42,9 @@ HW_FUNCTION __u64 ask_qdiscs(__u64 address)
 HW_INLINE __u64 held_now(__u64 now)
 {
 	if (hw_held.pacer && now - hw_held.at >= hw_control.max_held >> 8) {
-		hw_held.bytes = ask_qdiscs(hw_held.pacer);
+		hw_held.bytes = ask_qdiscs(hw_held.pacer, hw_control.line_pace);
+		if (hw_control.loopback_pace)
+			hw_held.bytes += ask_qdiscs(hw_held.loopback, hw_control.loopback_pace);
 		hw_held.at = now;
 	}
 	return hw_held.bytes;
@@ -75,14 +78,17 @@ HW_FUNCTION int note_own_held(__u32 state_id, __u32 direction, __u64 depart, __u
 	return 0;
 }
 
-/* Notes where the kernel has headwind1, when the loader runs this program for it. */
+/* Notes where the kernel has headwind1 or lo, when the loader runs this program for it. */
 HW_INLINE void note_pacer(const struct __sk_buff *skb)
 {
 	const struct sk_buff *kernels = (const void *)skb;
 	const struct net_device *device = NULL;
 
 	bpf_probe_read_kernel(&device, sizeof(device), &kernels->dev);
-	hw_held.pacer = (__u64)device;
+	if (skb->ifindex == LOOPBACK_IFINDEX)
+		hw_held.loopback = (__u64)device;
+	else
+		hw_held.pacer = (__u64)device;
 }
 
 #endif

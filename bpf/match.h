@@ -168,6 +168,12 @@ HW_INLINE bool find_cgroup(hw_context *context, struct hw_walk *walk, int level)
 }
 #endif
 
+HW_INLINE bool is_default_device(const struct hw_shape *shape, const struct hw_device *device)
+{
+	return (device->flags & HW_DEVICE_DEFAULT) &&
+	       (shape->default_devices != HW_DEFAULTS_NOT_LO || !(device->flags & HW_DEVICE_LOOPBACK));
+}
+
 /* Visits one shape of the table in force; 1: no later shape can win. */
 HW_FUNCTION int visit_shape(hw_context *context, struct hw_walk *walk)
 {
@@ -187,7 +193,7 @@ HW_FUNCTION int visit_shape(hw_context *context, struct hw_walk *walk)
 		return 1;
 	if (!(shape->directions & (1 << walk->direction)) ||
 	    !(shape->classes & (1 << (walk->packet.packet_class & 7))) || shape->far != walk->far ||
-	    (shape->default_devices && !(device_of(walk->device)->flags & HW_DEVICE_DEFAULT)) ||
+	    (shape->default_devices && !is_default_device(shape, device_of(walk->device))) ||
 	    (shape->ipv6_only && walk->packet.ipv4))
 		return 0;
 	if (shape->cgroup_level) {

@@ -83,6 +83,13 @@ struct hw_key {
 	__u8 shape; /* id: tells shapes apart whose masked keys look alike */
 };
 
+/* For rules without --dev. */
+enum hw_default_devices {
+	HW_DEFAULTS_NO = 0,     /* the key names a device, or any will do */
+	HW_DEFAULTS_ALL = 1,    /* only on devices with HW_DEVICE_DEFAULT */
+	HW_DEFAULTS_NOT_LO = 2, /* of these, not on lo */
+};
+
 /* One set of fields to look at. The program visits the shapes in use in order of max_rank, one lookup each. */
 struct hw_shape {
 	struct hw_key mask;   /* mask.shape is 0 */
@@ -91,7 +98,7 @@ struct hw_shape {
 	__u8 directions;      /* bit 1 << hw_direction */
 	__u8 classes;         /* bit 1 << hw_class of each that it takes */
 	__u8 cgroup_level;    /* level of the ancestor plus 1; 0: the cgroup is not looked at */
-	__u8 default_devices; /* 1: only on devices with HW_DEVICE_DEFAULT */
+	__u8 default_devices; /* hw_default_devices */
 	__u8 ipv6_only;       /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
 	__u8 far;             /* 1: the party is at the far end of the device's cable (a pod, from its host) */
 	__u8 pad;
@@ -373,7 +380,10 @@ enum hw_index_flags {
 	HW_INDEX_XDP = 1 << 17,     /* XDP may decide: as `xdp` says */
 	HW_INDEX_PORT = 1 << 18,    /* names some local port by itself: it may mean an SSH connection */
 	HW_INDEX_TIMELINE = 1 << 19,
-	HW_INDEX_FLOWS = 1 << 20, /* has --flows */
+	HW_INDEX_FLOWS = 1 << 20,   /* has --flows */
+	HW_INDEX_NOT_LO = 1 << 21,  /* without --dev, and lo is not meant */
+	HW_INDEX_LO_TIME = 1 << 22, /* at lo, with a delay or a rate */
+	HW_INDEX_LO_CUT = 1 << 23,  /* at lo, and sends packets through headwind2 */
 };
 
 /* The index of rules: two arrays of the loader's, which maps them, and replaces them by larger ones when they are full.
@@ -409,7 +419,7 @@ struct hw_index_rest {
 
 enum hw_device_flags {
 	HW_DEVICE_DEFAULT = 1 << 0,  /* rules without --dev apply here */
-	HW_DEVICE_LOOPBACK = 1 << 1, /* decided at egress only; what comes back from the line enters at ingress */
+	HW_DEVICE_LOOPBACK = 1 << 1, /* decided at egress only, and held there: packets keep their route */
 	HW_DEVICE_FAR = 1 << 5,      /* there are rules for a party at the far end */
 	/* What comes in there was in another network namespace before (a veth, say), where anyone may write marks. */
 	HW_DEVICE_BORDER = 1 << 8,
@@ -463,9 +473,12 @@ struct hw_control {
 	__u64
 	    programs; /* which programs: the loader's own_programs(); 0: of several versions, a take-over was killed */
 	__u32 nonce;  /* hw_nonce of the programs */
+	__u32 loopback_pace; /* ifindex of lo while its root qdisc is our fq, which holds what is sent there; 0: it is
+	                        not */
+	__u64 secret;        /* random: makes marks of HW_MARK_DONE that nobody can guess */
+	__u64 longest_hold;  /* ns that packets wait for delay and rate at most, by all rules that there ever were */
+	__u32 loopback_rps;  /* 1: lo's RPS is ours. The loader's note */
 	__u32 pad;
-	__u64 secret;       /* random: makes marks of HW_MARK_DONE that nobody can guess */
-	__u64 longest_hold; /* ns that packets wait for delay and rate at most, by all rules that there ever were */
 	struct hw_saved route_localnet;
 	struct hw_saved accept_local;
 	struct hw_shape_table tables[2];
@@ -476,7 +489,9 @@ struct hw_control {
 struct hw_held {
 	__u64 at; /* CLOCK_MONOTONIC */
 	__u64 bytes;
-	__u64 pacer; /* headwind1's struct net_device, to be read with bpf_probe_read_kernel(); 0: not known */
+	/* Of headwind1 and lo: their struct net_device, to be read with bpf_probe_read_kernel(); 0: not known */
+	__u64 pacer;
+	__u64 loopback;
 };
 
 /* Shared by all instances of the host. */
@@ -546,12 +561,13 @@ enum hw_cure {
 	HW_CURE_IPSEC = 1 << 21,     /* what came through IPsec stays on its way */
 	HW_CURE_BORDER = 1 << 22,    /* marks from other network namespaces prove nothing */
 	HW_CURE_PACING = 1 << 23,    /* a socket that fq paces stays paced */
+	HW_CURE_ROUTE = 1 << 24,     /* what lo holds keeps its route and connection */
 	HW_CURE_FRAGMENTS = 1 << 25, /* later fragments follow the first */
 	/* The loader's: */
 	HW_CURE_RPS = 1 << 19,     /* headwind0 receives a flow on one CPU */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */
 	HW_CURE_BACKLOG = 1 << 8,  /* netdev_max_backlog */
-	HW_CURE_LOOPBACK = 1 << 9, /* route_localnet and accept_local */
+	HW_CURE_LOOPBACK = 1 << 9, /* route_localnet and accept_local, for what lo sends through the line */
 	HW_CURE_MTU = 1 << 10,     /* the line takes every size */
 };
 

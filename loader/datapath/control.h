@@ -20,6 +20,7 @@ private:
     friend class DeviceWriter;    // device_table.cpp: devices
     friend class VersionWriter;   // transaction.cpp: version, tables, dirty, next_rule, longest_hold
     friend class LineWriter;      // line.cpp: line_*, route_localnet, accept_local
+    friend class LoopbackWriter;  // loopback.cpp: loopback_*
     friend class SettingsWriter;  // instance.cpp: max_held, programs
     hw_control& writable() const { return *memory_; }
     Mapping<hw_control> memory_;

@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 
 #include "datapath/hooks.h"
+#include "datapath/loopback.h"
 #include "datapath/workarounds.h"
 #include "host/backlog.h"
 #include "host/devices.h"
@@ -150,26 +151,6 @@ Result<bool> is_pacing(const netlink::Link& pace)
     return receives_by_flow(return_name, pace.tx_queues);
 }
 
-// Tells the datapath where the kernel has headwind1, by running a program as if for a packet of that device.
-Status note_pacer(const Instance& instance, int pace)
-{
-    std::array<std::uint8_t, 64> packet{};  // more than an Ethernet header
-    __sk_buff context{};
-    context.ifindex = static_cast<__u32>(pace);
-    bpf_test_run_opts run{};
-    run.sz = sizeof(run);
-    run.data_in = packet.data();
-    run.data_size_in = packet.size();
-    run.ctx_in = &context;
-    run.ctx_size_in = sizeof(context);
-    run.repeat = 1;
-    if (bpf_prog_test_run_opts(instance.programs.note_pacer.get(), &run) != 0)
-        return fail_errno(errno, fmt::format("run a program for {}", pace_name));
-    if (instance.held->pacer == 0)
-        return fail(ErrorKind::failed, "the datapath did not find {} in the kernel's memory", pace_name);
-    return {};
-}
-
 // Makes headwind1 hold packets until their time, and headwind0 receive those of a flow in order.
 Status make_pacing(const Instance& instance, const netlink::Link& pace)
 {
@@ -191,7 +172,7 @@ Status forget_lost_line(Instance& instance)
     return {};
 }
 
-// Waits for the fq of headwind1, whose index is `pace`, as drain_line() does.
+// Waits for the fq of headwind1, whose index is `pace`, and that of lo, as drain_line() does.
 Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
                             const std::function<void(std::uint32_t left)>& progress)
 {
@@ -199,29 +180,39 @@ Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
     const auto end = std::chrono::steady_clock::now() + limit;
     for (auto next_word = std::chrono::steady_clock::now() + 200ms;;) {
         HW_TRY(const auto stats, netlink::root_qdisc_stats(pace));
+        HW_TRY(const auto loopback, loopback_stats());
+        const auto left = (stats ? stats->backlog_packets : 0) + (loopback ? loopback->backlog_packets : 0);
         const auto now = std::chrono::steady_clock::now();
-        if (!stats || stats->backlog_packets == 0 || now >= end) {
+        if (left == 0 || now >= end) {
             std::this_thread::sleep_for(2ms);  // packets that have left fq are still on their way through the softirq
-            return stats ? stats->backlog_packets : 0U;
+            return left;
         }
         if (now >= next_word) {
-            progress(stats->backlog_packets);
+            progress(left);
             next_word += 200ms;
         }
         std::this_thread::sleep_for(5ms);
     }
 }
 
+void add(const std::optional<netlink::QdiscStats>& qdisc, LineStats& out)
+{
+    if (!qdisc) return;
+    out.held_packets += qdisc->backlog_packets;
+    out.held_bytes += qdisc->backlog_bytes + std::int64_t{qdisc->backlog_packets} * HW_HELD_OVERHEAD;
+    out.dropped_packets += qdisc->drops;
+}
+
 Result<LineStats> read_devices(const hw_control& control)
 {
     LineStats out;
+    if (control.loopback_pace != 0) {
+        HW_TRY(const auto loopback, loopback_stats());
+        add(loopback, out);
+    }
     if (control.line_pace != 0) {
         HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
-        if (qdisc) {
-            out.held_packets = qdisc->backlog_packets;
-            out.held_bytes = qdisc->backlog_bytes + std::int64_t{qdisc->backlog_packets} * HW_HELD_OVERHEAD;
-            out.dropped_packets += qdisc->drops;
-        }
+        add(qdisc, out);
         HW_TRY(const auto pace, netlink::link_stats(static_cast<int>(control.line_pace)));
         out.dropped_packets += pace.tx_dropped;
     }
@@ -233,6 +224,26 @@ Result<LineStats> read_devices(const hw_control& control)
 }
 
 }  // namespace
+
+Status note_pacer(const Instance& instance, int device)
+{
+    std::array<std::uint8_t, 64> packet{};  // more than an Ethernet header
+    __sk_buff context{};
+    context.ifindex = static_cast<__u32>(device);
+    bpf_test_run_opts run{};
+    run.sz = sizeof(run);
+    run.data_in = packet.data();
+    run.data_size_in = packet.size();
+    run.ctx_in = &context;
+    run.ctx_size_in = sizeof(context);
+    run.repeat = 1;
+    const auto* const what = device == loopback_index ? "lo" : pace_name.c_str();
+    if (bpf_prog_test_run_opts(instance.programs.note_pacer.get(), &run) != 0)
+        return fail_errno(errno, fmt::format("run a program for {}", what));
+    if ((device == loopback_index ? instance.held->loopback : instance.held->pacer) == 0)
+        return fail(ErrorKind::failed, "the datapath did not find {} in the kernel's memory", what);
+    return {};
+}
 
 Status ensure_line(Instance& instance, const LineNeeds& needs)
 {
@@ -250,7 +261,8 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
         if (!paces || control.line_pace == 0) HW_CHECK(make_pacing(instance, pace));
         control.line_pace = static_cast<__u32>(pace.index);
     }
-    if (!needs.loopback || !is_on(HW_CURE_LOOPBACK)) return {};
+    if (needs.loopback_time) HW_CHECK(hold_on_loopback(instance, fq_options(), comes_from_several_cpus()));
+    if (!needs.loopback_cut || !is_on(HW_CURE_LOOPBACK)) return {};
     if (control.route_localnet.changed == 0) HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
     if (control.accept_local.changed == 0) HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));
     return {};
@@ -265,7 +277,16 @@ Result<bool> is_line_intact(const Instance& instance)
     if (!whole || !is_attached(instance, device, HW_OUT) || !is_attached(instance, device, HW_IN)) return false;
     if (control.line_pace == 0) return true;
     const auto pace = find_pace();
-    return pace ? is_pacing(*pace) : false;
+    if (!pace) return false;
+    HW_TRY(const bool paces, is_pacing(*pace));
+    return paces ? is_loopback_intact(instance) : false;
+}
+
+Status trim_line(Instance& instance, bool loopback_time)
+{
+    if (loopback_time || instance.control->loopback_pace == 0) return {};
+    HW_TRY(const auto stats, loopback_stats());
+    return stats && stats->backlog_packets != 0 ? Status{} : release_loopback(&instance);
 }
 
 Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseconds limit,
@@ -287,6 +308,7 @@ Result<std::uint32_t> drain_and_remove_line(std::chrono::nanoseconds limit,
         HW_TRY(lost, drain(pace->index, limit, progress));
     }
     HW_CHECK(remove_devices());
+    HW_CHECK(release_loopback(nullptr));
     return lost;
 }
 
@@ -300,6 +322,7 @@ Status restore_sysctls(const Control& of)
 Status remove_line(Instance* instance)
 {
     HW_CHECK(remove_devices());
+    HW_CHECK(release_loopback(instance));
     if (instance == nullptr) return {};
     auto& control = LineWriter::of(instance->control);
     control.line_cut = control.line_return = control.line_pace = 0;

@@ -16,13 +16,21 @@
 namespace headwind {
 
 struct LineNeeds {
-    bool time = false;      // rules have a delay or a rate: fq
-    bool loopback = false;  // rules apply on lo: route_localnet and accept_local, else what comes back is martian
+    bool time = false;           // rules have a delay or a rate: fq
+    bool loopback_time = false;  // and are at lo: an fq there
+    bool loopback_cut = false;   // rules at lo send packets through headwind2: without route_localnet and accept_local
+                                 // what comes back, without its route, is martian
 };
 
 // Makes the parts of the line that are missing, also if somebody took them away. A foreign device with one of the
 // line's names is refused.
 Status ensure_line(Instance& instance, const LineNeeds& needs);
+
+// Takes away the fq of lo once no rule needs it and it is empty.
+Status trim_line(Instance& instance, bool loopback_time);
+
+// Tells the datapath where the kernel has the device, headwind1 or lo, by running a program as if for a packet of it.
+Status note_pacer(const Instance& instance, int device);
 
 // Whether all of the line is there and as we made it: devices, our programs, fq. True if there is no line.
 Result<bool> is_line_intact(const Instance& instance);

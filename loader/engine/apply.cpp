@@ -37,13 +37,13 @@ Status attach_devices(Instance& instance, const Links& devices, Attached& attach
     return {};
 }
 
-// Whether packets on lo may take the line: an added rule is at lo, and it or a rule that stays needs the line.
-bool uses_loopback(const Entries& others, const Plan& plan, const std::vector<Links>& devices)
+LineNeeds line_needs(const Entries& rules)
 {
-    const bool line = others.have(HW_INDEX_LINE);
-    for (std::size_t i = 0; i < plan.add.size(); ++i)
-        if ((line || needs_line(plan.add[i].rule.impairment)) && has_loopback(devices[i])) return true;
-    return false;
+    LineNeeds out;
+    out.time = rules.have(HW_INDEX_TIME);
+    out.loopback_time = rules.have(HW_INDEX_LO_TIME);
+    out.loopback_cut = rules.have(HW_INDEX_LO_CUT);
+    return out;
 }
 
 // Makes the line that the rules that stay and the added ones need.
@@ -54,9 +54,13 @@ Status prepare_line_for(Instance& instance, const Entries& rules, const Plan& pl
                            [needs](const auto& record) { return needs(record.rule.impairment); });
     };
     if (!any(needs_line) && !rules.have(HW_INDEX_LINE)) return {};
-    LineNeeds needs;
-    needs.time = any(needs_time) || rules.have(HW_INDEX_TIME);
-    needs.loopback = uses_loopback(rules, plan, devices);
+    auto needs = line_needs(rules);
+    needs.time = needs.time || any(needs_time);
+    for (std::size_t i = 0; i < plan.add.size(); ++i) {
+        if (!has_loopback(devices[i])) continue;
+        needs.loopback_time = needs.loopback_time || needs_time(plan.add[i].rule.impairment);
+        needs.loopback_cut = needs.loopback_cut || needs_cut(plan.add[i].rule.impairment);
+    }
     return ensure_line(instance, needs);
 }
 
@@ -71,10 +75,11 @@ Status settle_xdp_for(Instance& instance, const Entries& rules, const Plan& plan
     return settle_xdp(instance, all);
 }
 
-Result<Links> devices_for(const std::vector<std::string>& names, const Links& links, bool may_wait)
+Result<Links> devices_for(const Rule& rule, const Links& links, bool may_wait)
 {
+    const auto& names = rule.selector.devices;
     if (!names.empty()) return may_wait ? present_devices(links, names) : named_devices(links, names);
-    auto found = default_devices(links);
+    auto found = default_devices_of(rule, links);
     if (found.empty())
         return fail(ErrorKind::not_found, "no device of this network namespace is up: name one with --dev");
     return found;
@@ -94,20 +99,23 @@ Result<std::vector<Links>> find_devices(const Plan& plan, bool may_wait)
         const bool keeps = old != before.end() && *old->second == names;
         Links devices;
         if (!record.everywhere) {
-            HW_TRY(devices, devices_for(names, links, may_wait || keeps));
+            HW_TRY(devices, devices_for(record.rule, links, may_wait || keeps));
         }
         out.push_back(std::move(devices));
     }
     return out;
 }
 
-Status prepare_line(Instance& instance, const Entries& rules, bool loopback)
+Links default_devices_of(const Rule& rule, const Links& links)
 {
-    if (!rules.have(HW_INDEX_LINE)) return {};
-    LineNeeds needs;
-    needs.time = rules.have(HW_INDEX_TIME);
-    needs.loopback = loopback;
-    return ensure_line(instance, needs);
+    auto out = default_devices(links);
+    if (spares_loopback(rule)) std::erase_if(out, [](const auto& link) { return link.index == loopback_index; });
+    return out;
+}
+
+Status prepare_line(Instance& instance, const Entries& rules)
+{
+    return rules.have(HW_INDEX_LINE) ? ensure_line(instance, line_needs(rules)) : Status{};
 }
 
 Status apply(WriteSession& session, Plan& plan, const std::vector<std::vector<netlink::Link>>& devices)

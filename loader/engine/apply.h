@@ -15,8 +15,11 @@ namespace headwind {
 // must be there, unless `may_wait`, or the rule named the same devices before.
 Result<std::vector<std::vector<netlink::Link>>> find_devices(const Plan& plan, bool may_wait);
 
-// Makes the line that `rules` need, also where somebody removed it. `loopback`: packets on lo take it, too.
-Status prepare_line(Instance& instance, const Entries& rules, bool loopback);
+// The devices that the rule, which has no --dev, is at.
+std::vector<netlink::Link> default_devices_of(const Rule& rule, const std::vector<netlink::Link>& links);
+
+// Makes the line that `rules` need, also where somebody removed it.
+Status prepare_line(Instance& instance, const Entries& rules);
 
 // Applies the plan in one instant. `devices`: for each rule in plan.add. On failure the rules are those before; only a
 // failure after the switch (see commit()) leaves the new ones.

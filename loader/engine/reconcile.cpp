@@ -175,7 +175,7 @@ Result<std::vector<Move>> find_moves(const Instance& instance, const Entries& ru
         if (move.clock) move.after.clock = *clock;
         const bool named = !record.rule.selector.devices.empty();
         const bool other = move.renewed || move.clock;
-        if (other && record.is_at_default_devices()) move.devices = default_devices(links);
+        if (other && record.is_at_default_devices()) move.devices = default_devices_of(record.rule, links);
         if (other || (named && !is_where(record, move.devices))) out.push_back(std::move(move));
     }
     return out;
@@ -197,12 +197,18 @@ Result<Work> find_work(const Instance& instance, const Entries& rules, const Lin
         else if (lost_hooks(instance, slot) != 0)
             out.attach.emplace_back(*link, device.flags);
     }
-    __u32 flags = 0;
-    for (const auto& rule : rules)
-        if (is_at_default_devices(rule)) flags |= rule->device_flags;
+    __u32 flags = 0, at_loopback = 0;
+    for (const auto& rule : rules) {
+        if (!is_at_default_devices(rule)) continue;
+        flags |= rule->device_flags;
+        if (!(rule->flags & HW_INDEX_NOT_LO)) at_loopback |= rule->device_flags;
+    }
     if (flags != 0)
-        for (const auto& link : default_devices(links))
-            if (!defaults.contains(static_cast<std::uint32_t>(link.index))) out.attach.emplace_back(link, flags);
+        for (const auto& link : default_devices(links)) {
+            const auto wanted = link.index == loopback_index ? at_loopback : flags;
+            if (wanted != 0 && !defaults.contains(static_cast<std::uint32_t>(link.index)))
+                out.attach.emplace_back(link, wanted);
+        }
     const auto intact = is_line_intact(instance);
     out.line = intact && !*intact;
     return out;
@@ -244,20 +250,15 @@ Status move_rules(WriteSession& session, const std::vector<Move>& moves, Reconci
 }
 
 // Does all work that can be done; returns the first error.
-Status do_work(WriteSession& session, const Work& work, const Links& links, Reconciled& out)
+Status do_work(WriteSession& session, const Work& work, Reconciled& out)
 {
     Status first;
     const auto keep_first = [&first](Status status) {
         if (!status && first) first = std::move(status);
     };
     auto& instance = *session.instance;
-    Links devices;  // that rules are at, or are to be at
-    for (const auto& [link, flags] : work.attach) devices.push_back(link);
-    for (const auto& device : instance.control->devices)
-        if (const auto* link = device.ifindex != 0 ? find_link(links, device.ifindex) : nullptr)
-            devices.push_back(*link);
     if (!session.rules.empty()) {
-        const auto prepared = prepare_line(instance, session.rules, has_loopback(devices));
+        const auto prepared = prepare_line(instance, session.rules);
         out.mended = work.line && prepared;
         keep_first(prepared);
     }
@@ -279,7 +280,7 @@ Status bring_up_to_date(WriteSession& session, Reconciled& out)
 {
     HW_TRY(const auto links, netlink::list_links());
     HW_TRY(const auto work, find_work(*session.instance, session.rules, links));
-    if (work.any() || !session.removed.empty()) HW_CHECK(do_work(session, work, links, out));
+    if (work.any() || !session.removed.empty()) HW_CHECK(do_work(session, work, out));
     note_links(*session.instance, links);
     return {};
 }

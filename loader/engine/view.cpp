@@ -70,7 +70,8 @@ void add_devices(RuleView& out, const Instance& instance, const RuleRecord& reco
             if (device.ifindex != static_cast<__u32>(link.index)) continue;
             const bool named = std::any_of(record.devices.begin(), record.devices.end(),
                                            [&link](const auto& d) { return d.ifindex == link.index; });
-            const bool by_default = record.is_at_default_devices() && (device.flags & HW_DEVICE_DEFAULT);
+            const bool by_default = record.is_at_default_devices() && (device.flags & HW_DEVICE_DEFAULT) &&
+                                    (link.index != loopback_index || record.is_at_loopback());
             if (!named && !by_default && !record.everywhere) continue;
             out.devices.push_back(link.name);
             if (device.flags & HW_DEVICE_INGRESS)

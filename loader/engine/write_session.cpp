@@ -222,10 +222,13 @@ Result<WriteSession> open_for_change(Sweep sweep)
 
 Status trim_hooks(Instance& instance, const Entries& rules)
 {
-    bool default_in_use = false;
+    bool default_in_use = false, loopback_in_use = false;  // lo as a default device
     Slots named{}, far{};
     for (const auto& rule : rules) {
-        default_in_use = default_in_use || is_at_default_devices(rule);
+        if (is_at_default_devices(rule)) {
+            default_in_use = true;
+            loopback_in_use = loopback_in_use || !(rule->flags & HW_INDEX_NOT_LO);
+        }
         if (!(rule->flags & HW_INDEX_NAMED)) continue;
         add_slots(rule, named);
         if (rule->device_flags & HW_DEVICE_FAR) add_slots(rule, far);
@@ -236,12 +239,13 @@ Status trim_hooks(Instance& instance, const Entries& rules)
         const auto& device = instance.control->devices[slot];
         if (device.ifindex == 0) continue;
         if (!has(far, slot)) clear_device_flags(instance, slot, HW_DEVICE_FAR);
-        if (!default_in_use) clear_device_flags(instance, slot, HW_DEVICE_DEFAULT);
+        if (!(device.flags & HW_DEVICE_LOOPBACK ? loopback_in_use : default_in_use))
+            clear_device_flags(instance, slot, HW_DEVICE_DEFAULT);
         if (has(named, slot) || (device.flags & HW_DEVICE_DEFAULT)) continue;
         HW_CHECK(detach_device(instance, slot));
         if (line.held_packets == 0) release_device(instance, slot);
     }
-    return {};
+    return trim_line(instance, rules.have(HW_INDEX_LO_TIME));
 }
 
 // Order matters: a user goes before the thing it uses, and the pins that know of all go last.

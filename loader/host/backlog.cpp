@@ -95,6 +95,22 @@ std::string mask_of(const Cpus& cpus)
     return out;
 }
 
+// Writes the mask of CPUs of each queue.
+Status write_masks(const Fd& sysfs, const std::string& device, unsigned queues, const std::string& mask)
+{
+    for (unsigned queue = 0; queue < queues; ++queue) {
+        const auto path = rps_file(device, queue);
+        const Fd file(openat(sysfs.get(), path.c_str(), O_WRONLY | O_CLOEXEC));
+        if (!file && errno == ENOENT && queue == 0)
+            return fail(ErrorKind::unsupported,
+                        "this kernel has no RPS (CONFIG_RPS), without which packets of a flow "
+                        "overtake each other");
+        if (!file || write(file.get(), mask.data(), mask.size()) != static_cast<ssize_t>(mask.size()))
+            return fail_errno(errno, fmt::format("write {} to /sys/{}", mask, path));
+    }
+    return {};
+}
+
 }  // namespace
 
 void raise_backlog(hw_host& host)
@@ -126,18 +142,24 @@ Status receive_by_flow(const std::string& device, unsigned queues)
     HW_TRY(const auto list, read_at(sysfs, "devices/system/cpu/online"));
     const auto online = parse_list(list);
     if (online.empty()) return fail(ErrorKind::failed, "/sys/devices/system/cpu/online says {}", list);
-    const auto mask = mask_of(online);
+    return write_masks(sysfs, device, queues, mask_of(online));
+}
+
+Status receive_anywhere(const std::string& device, unsigned queues)
+{
+    HW_TRY(const auto sysfs, open_sysfs());
+    return write_masks(sysfs, device, queues, "0");
+}
+
+Result<bool> is_received_by_choice(const std::string& device, unsigned queues)
+{
+    const auto sysfs = open_sysfs();
+    if (!sysfs) return false;
     for (unsigned queue = 0; queue < queues; ++queue) {
-        const auto path = rps_file(device, queue);
-        const Fd file(openat(sysfs.get(), path.c_str(), O_WRONLY | O_CLOEXEC));
-        if (!file && errno == ENOENT && queue == 0)
-            return fail(ErrorKind::unsupported,
-                        "this kernel has no RPS (CONFIG_RPS), without which packets of a flow "
-                        "overtake each other");
-        if (!file || write(file.get(), mask.data(), mask.size()) != static_cast<ssize_t>(mask.size()))
-            return fail_errno(errno, fmt::format("write {} to /sys/{}", mask, path));
+        const auto mask = read_at(*sysfs, rps_file(device, queue));
+        if (mask && !parse_mask(*mask).empty()) return true;
     }
-    return {};
+    return false;
 }
 
 Result<bool> receives_by_flow(const std::string& device, unsigned queues)

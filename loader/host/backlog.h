@@ -25,7 +25,12 @@ unsigned online_cpus();
 // flow stays in order, whichever CPU its packets come from. Otherwise each waits in the backlog of the CPU that sent
 // it. Needs CAP_SYS_ADMIN (sysfs of the thread's network namespace). unsupported: the kernel has no RPS.
 Status receive_by_flow(const std::string& device, unsigned queues);
-// Whether that is so, and no flow goes to a CPU that is offline. True where there is no telling, without CAP_SYS_ADMIN.
+// Takes that back.
+Status receive_anywhere(const std::string& device, unsigned queues);
+// Whether somebody has chosen CPUs for what the device receives. False where there is no telling.
+Result<bool> is_received_by_choice(const std::string& device, unsigned queues);
+// Whether receive_by_flow() is in force, and no flow goes to a CPU that is offline. True where there is no telling,
+// without CAP_SYS_ADMIN.
 Result<bool> receives_by_flow(const std::string& device, unsigned queues);
 
 }  // namespace headwind

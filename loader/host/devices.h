@@ -23,6 +23,7 @@ bool is_line_device(const netlink::Link& link);
 // (why_unsupported).
 std::vector<netlink::Link> default_devices(const std::vector<netlink::Link>& links);
 
+constexpr int loopback_index = 1;  // lo's, in every network namespace
 bool has_loopback(const std::vector<netlink::Link>& links);
 
 // The reason why this device cannot be impaired, as half a sentence ("wg0 has no Ethernet header"); empty: it can.

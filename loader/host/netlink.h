@@ -79,6 +79,7 @@ struct FqOptions {
     std::uint32_t timer_slack_ns = 1;
     std::uint32_t buckets_log = 14;
     std::uint32_t orphan_mask = 0xffffffff;
+    std::uint32_t handle = 0;  // of the root qdisc of a device with one queue; 0: the kernel chooses
 };
 // A device with one queue gets fq as its root qdisc; one with several gets mq, and an fq for each queue.
 Status set_fq(int index, std::uint32_t queues, const FqOptions& options);
@@ -87,11 +88,14 @@ Result<bool> has_fq(int index, std::uint32_t queues);
 
 struct QdiscStats {
     std::string kind;
+    std::uint32_t handle = 0;
     std::uint64_t bytes = 0, packets = 0;  // sent
     std::uint32_t backlog_bytes = 0, backlog_packets = 0, drops = 0;
 };
 // The root qdisc of the device; nullopt if it has none (noqueue shows as kind "noqueue" or nothing).
 Result<std::optional<QdiscStats>> root_qdisc_stats(int index);
+// Removes the root qdisc; the device gets its default one. No error if it has none of its own.
+Status delete_root_qdisc(int index);
 
 struct LinkStats {
     std::uint64_t rx_packets = 0, tx_packets = 0, rx_dropped = 0, tx_dropped = 0;

@@ -81,7 +81,7 @@ tl::expected<void, Refusal> replace_root_by_mq(int index)
 tl::expected<void, Refusal> replace_by_fq(int index, std::uint32_t parent, const FqOptions& options)
 {
     Request request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE);
-    put_tc_header(request, index, parent);
+    put_tc_header(request, index, parent).tcm_handle = parent == TC_H_ROOT ? options.handle : 0;
     nlmsghdr* message = request.message();
     mnl_attr_put_strz(message, TCA_KIND, "fq");
     nlattr* nest = mnl_attr_nest_start(message, TCA_OPTIONS);
@@ -149,6 +149,7 @@ QdiscStats parse_stats(const Message& message)
     const nlattr* packets = find_attribute(stats, TCA_STATS_PKT64);
     QdiscStats result;
     result.kind = kind_of(message);
+    result.handle = message.header<tcmsg>().tcm_handle;
     result.bytes = basic.bytes;
     result.packets = packets != nullptr ? value_of<std::uint64_t>(packets) : basic.packets;
     result.backlog_bytes = queue.backlog;
@@ -215,6 +216,16 @@ Result<std::optional<QdiscStats>> root_qdisc_stats(int index)
     HW_TRY(const auto qdisc, find_qdisc(index, TC_H_ROOT));
     if (!qdisc) return std::nullopt;
     return parse_stats(*qdisc);
+}
+
+Status delete_root_qdisc(int index)
+{
+    Request request(RTM_DELQDISC, 0);
+    put_tc_header(request, index, TC_H_ROOT);
+    const auto answer = send(request);
+    if (answer || answer.error().error == ENOENT || answer.error().error == EINVAL || answer.error().error == ENODEV)
+        return {};
+    return refused(answer.error(), fmt::format("{}: remove the root qdisc", device_label(index)));
 }
 
 Result<bool> create_clsact(int index)

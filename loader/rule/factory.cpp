@@ -305,6 +305,14 @@ bool can_xdp_decide(const Rule& rule)
            rest == Impairment{} && !rule.timeline && !rule.max_share && rule.impairment != rest;
 }
 
+Status check_loopback(const Rule& rule)
+{
+    const auto& remotes = rule.selector.remotes;
+    const auto found = std::find_if(remotes.begin(), remotes.end(), is_loopback);
+    if (!is_at_peer(rule) || found == remotes.end()) return {};
+    return refuse("--remote", format_cidr(*found), "what goes there never leaves the pod: use --at pod, not --at host");
+}
+
 Status check_xdp(const Rule& rule)
 {
     if (rule.xdp == Xdp::automatic || rule.xdp == Xdp::off) return {};
@@ -322,6 +330,20 @@ Status check_xdp(const Rule& rule)
 bool is_at_peer(const Rule& rule)
 {
     return rule.subject && rule.subject->at_host;
+}
+
+bool is_loopback(const Cidr& cidr)
+{
+    constexpr std::array<std::uint8_t, 16> ipv6{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    if (cidr.v4) return cidr.prefix >= 104 && cidr.address[12] == 127;  // 127.0.0.0/8 and parts of it
+    return cidr.prefix == 128 && cidr.address == ipv6;
+}
+
+bool spares_loopback(const Rule& rule)
+{
+    const auto& selector = rule.selector;
+    if (!selector.devices.empty() || (!rule.subject && selector.cgroups.empty())) return false;
+    return std::none_of(selector.remotes.begin(), selector.remotes.end(), is_loopback);
 }
 
 bool is_for_xdp(const Rule& rule)
@@ -366,6 +388,7 @@ Result<Rule> make_rule(const RuleSpec& text)
     }
     HW_CHECK(put_stops(text, rule));
     HW_CHECK(check_xdp(rule));
+    HW_CHECK(check_loopback(rule));
     return rule;
 }
 

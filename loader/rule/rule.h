@@ -182,6 +182,12 @@ struct RuleInfo {
 // Whether the rule's subject is at the peers of its devices: a pod, seen from the host side.
 bool is_at_peer(const Rule& rule);
 
+// Whether these are loopback addresses: 127.0.0.0/8 or a part of it, or ::1.
+bool is_loopback(const Cidr& cidr);
+// Whether a rule without --dev leaves lo out: what a container, a pod, a process or a cgroup says to itself or to its
+// neighbours there is its own business, unless --remote names a loopback address.
+bool spares_loopback(const Rule& rule);
+
 // Whether XDP can and may decide incoming packets by this rule. XDP knows no cgroup and can only drop or let pass.
 bool is_for_xdp(const Rule& rule);
 

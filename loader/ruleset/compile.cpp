@@ -59,7 +59,9 @@ Alternatives of_devices(const Resolved& resolved)
     }
     if (out.empty()) {
         SelectorEntry entry{};
-        entry.shape.default_devices = resolved.everywhere ? 0 : 1;
+        entry.shape.default_devices = static_cast<__u8>(resolved.everywhere     ? HW_DEFAULTS_NO
+                                                        : resolved.not_loopback ? HW_DEFAULTS_NOT_LO
+                                                                                : HW_DEFAULTS_ALL);
         out.push_back(entry);
     }
     return out;
@@ -357,6 +359,11 @@ bool needs_line(const Impairment& impairment)
 {
     return needs_time(impairment) || impairment.loss || impairment.corrupt || impairment.duplicate ||
            impairment.reject != Reject::no;
+}
+
+bool needs_cut(const Impairment& impairment)
+{
+    return impairment.corrupt || impairment.reject != Reject::no;
 }
 
 hw_impairment compile_impairment(const Impairment& impairment)

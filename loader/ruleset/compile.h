@@ -24,6 +24,7 @@ struct Resolved {
     std::vector<Cgroup> cgroups;              // one for each of the rule's
     bool far = false;                         // the rule's subject is at the devices' peers: see hw_shape.far
     bool everywhere = false;                  // at every device that any rule is at, for a subject on either side
+    bool not_loopback = false;                // the default devices, but lo
 };
 
 // One element of the entries map and the shape it is looked up with. shape.id, shape.max_rank and key.shape are 0:
@@ -42,6 +43,9 @@ __u32 attach_flags(const Rule& rule);
 bool needs_time(const Impairment& impairment);
 // Whether packets take the detour through the line for the impairment.
 bool needs_line(const Impairment& impairment);
+// Whether some packets on lo do, which are not cut there: those in which a bit is to be flipped, and those whose sender
+// gets an answer.
+bool needs_cut(const Impairment& impairment);
 
 hw_impairment compile_impairment(const Impairment& impairment);
 

@@ -60,6 +60,9 @@ __u32 flags_of(const RuleRecord& record)
         {has_single_local_port(rule.selector), HW_INDEX_PORT},
         {record.timeline != 0, HW_INDEX_TIMELINE},
         {rule.selector.flows.has_value(), HW_INDEX_FLOWS},
+        {record.is_at_default_devices() && spares_loopback(rule), HW_INDEX_NOT_LO},
+        {record.is_at_loopback() && needs_time(rule.impairment), HW_INDEX_LO_TIME},
+        {record.is_at_loopback() && needs_cut(rule.impairment), HW_INDEX_LO_CUT},
     };
     __u32 out = 0;
     for (const auto& [is_set, flag] : flags)

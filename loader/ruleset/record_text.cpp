@@ -102,6 +102,7 @@ Resolved RuleRecord::resolved() const
     out.cgroups = cgroups;
     out.far = is_at_peer(rule);
     out.everywhere = everywhere;
+    out.not_loopback = spares_loopback(rule);
     return out;
 }
 
@@ -113,6 +114,13 @@ int RuleRecord::priority() const
 bool RuleRecord::is_at_default_devices() const
 {
     return rule.selector.devices.empty() && !everywhere;
+}
+
+bool RuleRecord::is_at_loopback() const
+{
+    if (is_at_default_devices()) return !spares_loopback(rule);
+    return std::any_of(devices.begin(), devices.end(),
+                       [](const auto& device) { return device.ifindex == loopback_index; });
 }
 
 std::string encode_record(const RuleRecord& record)

@@ -29,6 +29,7 @@ struct RuleRecord : RuleInfo {            // id: key of the rules and texts maps
     Resolved resolved() const;  // for compile_selector
     int priority() const;       // for rank(): a protection's is above any that rules can have
     bool is_at_default_devices() const;
+    bool is_at_loopback() const;  // lo is one of its devices
 };
 
 // Turn a record into its text, without the id, and back. Pure.
