@@ -164,10 +164,9 @@ std::string_view verb(Direction direction)
 std::string places(const Rule& rule, const DescribeContext& context)
 {
     const auto& devices = context.devices.empty() ? rule.selector.devices : context.devices;
-    if (devices.empty())
-        return spares_loopback(rule) ? "through every lowest device that is up, but lo"
-                                     : "through every lowest device that is up";
-    return fmt::format("through {}{}", fmt::join(devices, ", "), is_at_peer(rule) ? " (host side)" : "");
+    const auto* const rest = is_at_peer(rule) ? " (host side)" : spares_loopback(rule) ? ", not lo" : "";
+    if (devices.empty()) return fmt::format("through every lowest device that is up{}", rest);
+    return fmt::format("through {}{}", fmt::join(devices, ", "), rest);
 }
 
 std::string delay_words(const Impairment& impairment)

@@ -43,7 +43,11 @@ Address address_of(const Endpoint& endpoint)
         auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.storage);
         v6->sin6_family = AF_INET6;
         v6->sin6_port = htons(endpoint.port);
-        EXPECT_EQ(inet_pton(AF_INET6, endpoint.address.c_str(), &v6->sin6_addr), 1) << endpoint.address;
+        const auto scope = endpoint.address.find('%');
+        if (scope != std::string::npos)
+            v6->sin6_scope_id = static_cast<std::uint32_t>(std::stoul(endpoint.address.substr(scope + 1)));
+        EXPECT_EQ(inet_pton(AF_INET6, endpoint.address.substr(0, scope).c_str(), &v6->sin6_addr), 1)
+            << endpoint.address;
         out.size = sizeof(*v6);
         out.family = AF_INET6;
     } else {
@@ -307,6 +311,12 @@ bool UdpSink::join(const std::string& group4, const std::string& interface4) con
     return inet_pton(AF_INET, group4.c_str(), &request.imr_multiaddr) == 1 &&
            inet_pton(AF_INET, interface4.c_str(), &request.imr_interface) == 1 &&
            setsockopt(socket_.get(), IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof(request)) == 0;
+}
+
+bool UdpSink::bind_to_device(const std::string& device) const
+{
+    return setsockopt(socket_.get(), SOL_SOCKET, SO_BINDTODEVICE, device.data(),
+                      static_cast<socklen_t>(device.size())) == 0;
 }
 
 Sent UdpSink::send(const Endpoint& to, const Flow& flow)

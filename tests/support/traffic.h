@@ -19,7 +19,7 @@
 namespace headwind::test {
 
 struct Endpoint {
-    std::string address;  // IPv4 or IPv6
+    std::string address;  // IPv4 or IPv6; fe80::1%7: on the device of index 7
     std::uint16_t port = 0;
 };
 
@@ -72,6 +72,7 @@ public:
 
     std::size_t count() const { return count_.load(); }
     bool join(const std::string& group4, const std::string& interface4) const;  // a multicast group
+    bool bind_to_device(const std::string& device) const;
     // Sends from the same address and port, like send_udp_to().
     Sent send(const Endpoint& to, const Flow& flow);
     // Waits until no packet has come for `idle`, at most until `expected` packets are there, and returns all. Time in

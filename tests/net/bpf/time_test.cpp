@@ -56,7 +56,7 @@ protected:
 };
 
 RUNS_IN("Time.*", native, linux_6_12);
-RUNS_IN("Time.Delay*:Time.ManyPacketsInFlight:Time.RulesThat*:Time.WithoutItsSysctls*", native | linux_6_12, linux_6_1);
+RUNS_IN("Time.Delay*:Time.ManyPacketsInFlight:Time.RulesThat*", native | linux_6_12, linux_6_1);
 RUNS_IN("Time.DelayOnAVeth", native | linux_6_12 | linux_6_1);
 RUNS_IN("Time.DelayBeyondTheHorizon", native | linux_6_1, linux_6_12);
 
@@ -86,20 +86,12 @@ TEST_F(Time, DelayAndLossOfSuperPackets)
     EXPECT_EQ(counters.delayed, count - counters.loss);
 }
 
-// Delayed packets must enter lo again, where packets of 127.0.0.0/8 and of local addresses are usually refused.
 TEST_F(Time, DelayOnLoopback)
 {
     change(a(), "add --name slow --delay 20ms --proto udp");
     for (const char* address : {"127.0.0.1", "::1", Pair::a4, Pair::a6})
         expect_delayed_20ms(a(), a(), {address, 5000}, {.per_second = 200});
     EXPECT_EQ(counters_of(a(), "slow").delayed, 400U);
-}
-
-TEST_F(Time, WithoutItsSysctlsLoopbackLosesAll)
-{
-    change_without(HW_CURE_LOOPBACK, a(), "add --name slow --delay 20ms --proto udp");
-    EXPECT_EQ(arrive({.count = 20}), 20U);
-    EXPECT_EQ(exchange(a(), a(), {"127.0.0.1", 5000}, {.count = 20}).size(), 0U);
 }
 
 TEST_F(Time, LoopbackTakesTheLargestDatagrams)
