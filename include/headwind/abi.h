@@ -13,7 +13,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 10
+#define HW_ABI_VERSION 11
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -28,6 +28,7 @@ enum hw_limits {
 	HW_ENTRIES_PER_RULE = 1 << 2, /* on average; and */
 	HW_MIN_ENTRIES = 1 << 17,     /* at least */
 	HW_TEXTS_PER_RULE = 1 << 2,
+	HW_PORTS = 1 << 16,
 	HW_MAX_STEPS = 1 << 16, /* of one timeline */
 	HW_NORMAL_SAMPLES = 4096,
 	HW_SIGMA_BITS = 13,  /* samples of a law are in 1 / 2^13 standard deviations, as in iproute2's tables */
@@ -59,11 +60,21 @@ struct hw_key {
 	__u64 cgroup;   /* id of the ancestor, at the shape's level, of the sending socket's cgroup */
 	__u64 local[2]; /* IPv4 addresses are IPv4-mapped (::ffff:a.b.c.d), packet byte order */
 	__u64 remote[2];
-	__u16 local_port; /* packet byte order */
+	__u16 local_port; /* packet byte order; in the keys of a shape that looks at its class, that */
 	__u16 remote_port;
 	__u16 device; /* slot in hw_control.devices, plus 1 */
 	__u8 protocol;
 	__u8 shape; /* id: tells shapes apart whose masked keys look alike */
+};
+
+enum hw_class_of { HW_CLASS_OF_LOCAL_PORT = 1 << 0, HW_CLASS_OF_REMOTE_PORT = 1 << 1 };
+
+/* The class of each port, in host byte order; 0: it is in no rule's ranges. Ports are in one class if each rule with
+ * ranges has all of them or none, so a rule needs an entry for each class of its ports, however many they are
+ * (recursive flow classification, Gupta and McKeown 1999). One table is in force, as hw_shape_table.port_classes says;
+ * a transaction that changes classes writes the other one. */
+struct hw_port_classes {
+	__u16 of[2][HW_PORTS];
 };
 
 /* One set of fields to look at. The program visits the shapes in use in order of max_rank, one lookup each. */
@@ -77,7 +88,7 @@ struct hw_shape {
 	__u8 default_devices; /* 1: only on devices with HW_DEVICE_DEFAULT */
 	__u8 ipv6_only;       /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
 	__u8 far;             /* 1: the party is at the far end of the device's cable (a pod, from its host) */
-	__u8 pad;
+	__u8 port_classes;    /* hw_class_of: of these ports it looks at the class, whatever the mask says */
 	/* Bit hw_filter_bit(key) is set for each entry of the shape: where it is not, the lookup is saved. */
 	__u64 filter[HW_FILTER_BITS / 64];
 };
@@ -330,6 +341,7 @@ enum hw_index_flags {
 	HW_INDEX_XDP = 1 << 17,     /* XDP may decide: as `xdp` says */
 	HW_INDEX_PORT = 1 << 18,    /* names some local port by itself: it may mean an SSH connection */
 	HW_INDEX_TIMELINE = 1 << 19,
+	HW_INDEX_RANGES = 1 << 20, /* looks at classes of ports: hw_index_rest.ports */
 };
 
 /* The index of rules: two arrays of the loader's, which maps them, and replaces them by larger ones when they are full.
@@ -359,6 +371,8 @@ struct hw_index_rest {
 	__u32 clock;    /* a hash of the host's local clock, as its hours were written for */
 	char name[HW_NAME_BYTES];
 	__u64 slots[HW_MAX_DEVICES / 64]; /* bit: is at that one */
+	__u16 ports[2];                   /* first and last of those whose class it looks at, at either end */
+	__u32 pad;
 };
 
 /* ---- the instance ---------------------------------------------------------------------------------------------- */
@@ -389,6 +403,9 @@ struct hw_shape_table {
 	__u32 directions; /* of all the shapes */
 	__u32 shares;     /* 1: some rule has a max_share */
 	__u32 stale; /* entries removed since the filters were exact: their bits may still be set. The loader's note */
+	__u16 port_classes;  /* index in hw_port_classes.of */
+	__u16 has_classes;   /* 1: some shape looks at the class of a port */
+	__u32 stale_classes; /* rules with ranges removed since no class could be spared. The loader's note */
 	struct hw_shape shapes[HW_MAX_SHAPES]; /* highest max_rank first */
 };
 
