@@ -94,6 +94,7 @@ struct {
 /* Global data is read without a lookup. */
 struct hw_control hw_control SEC(".data.control");
 struct hw_held hw_held SEC(".data.held");
+struct hw_port_classes hw_port_classes; /* alone in .bss: the object file is spared its zeros */
 
 /* Fixed when the programs are loaded. */
 const volatile __u16 hw_nonce = 0;                      /* random, in skb->cb[3] */

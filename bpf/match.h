@@ -48,7 +48,9 @@ struct hw_walk {
 	bool far;          /* the party is at the far end of the device's cable */
 	bool passing;      /* the outcome holds for this packet, or this moment, only: not for a memo */
 	bool has_receiver; /* looked for */
-	__u64 receiver;    /* see find_receiver */
+	__u16 local_class; /* of the ports (hw_port_classes), if a shape looks at them */
+	__u16 remote_class;
+	__u64 receiver; /* see find_receiver */
 };
 
 /* The slot of a device in hw_control.devices; HW_MAX_DEVICES if it is none of ours. */
@@ -104,15 +106,25 @@ HW_INLINE bool is_due_now(const struct hw_rule *rule, struct hw_walk *walk)
 	return true;
 }
 
-HW_INLINE void mask_key(struct hw_key *to, const struct hw_key *key, const struct hw_key *mask)
+/* The packet's fields that the shape looks at. (Ports first: behind the other words the branches cost the stack room
+ * that calls of four functions do not have.) */
+HW_INLINE void mask_key(struct hw_key *to, const struct hw_walk *walk, const struct hw_shape *shape)
 {
+	const struct hw_key *key = &walk->packet.key, *mask = &shape->mask;
+
+	to->local_port = key->local_port & mask->local_port;
+	to->remote_port = key->remote_port & mask->remote_port;
+	if (shape->port_classes) {
+		if (shape->port_classes & HW_CLASS_OF_LOCAL_PORT)
+			to->local_port = walk->local_class;
+		if (shape->port_classes & HW_CLASS_OF_REMOTE_PORT)
+			to->remote_port = walk->remote_class;
+	}
 	to->cgroup = key->cgroup & mask->cgroup;
 	to->local[0] = key->local[0] & mask->local[0];
 	to->local[1] = key->local[1] & mask->local[1];
 	to->remote[0] = key->remote[0] & mask->remote[0];
 	to->remote[1] = key->remote[1] & mask->remote[1];
-	to->local_port = key->local_port & mask->local_port;
-	to->remote_port = key->remote_port & mask->remote_port;
 	to->device = key->device & mask->device;
 	to->protocol = key->protocol & mask->protocol;
 }
@@ -203,7 +215,7 @@ HW_FUNCTION int visit_shape(hw_context *context, struct hw_walk *walk)
 			return 1;
 		}
 	}
-	mask_key(&masked, &walk->packet.key, &shape->mask);
+	mask_key(&masked, walk, shape);
 	bit = hw_filter_bit(&masked);
 	if (!(shape->filter[bit / 64] >> bit % 64 & 1))
 		return 0;
@@ -272,6 +284,19 @@ HW_INLINE void keep(struct hw_memo *memo, const struct hw_walk *walk)
 	memo->version = walk->version;
 }
 
+/* For shapes that look at them. (Not inlined: match() has no room on the stack.) */
+HW_FUNCTION int find_port_classes(struct hw_walk *walk)
+{
+	const __u16 *classes;
+
+	if (!walk)
+		return 0;
+	classes = hw_port_classes.of[hw_control.tables[walk->version & 1].port_classes & 1];
+	walk->local_class = classes[bpf_ntohs(walk->packet.key.local_port)];
+	walk->remote_class = classes[bpf_ntohs(walk->packet.key.remote_port)];
+	return 0;
+}
+
 /* Whether a rule wants the packet, for a party that sends or receives it there: matched_rule() is it. The caller has
  * set version, device, direction and far. The version is read once per packet: it sees one rule set, whatever commits
  * meanwhile. */
@@ -294,6 +319,8 @@ HW_FUNCTION int match(hw_context *context, struct hw_walk *walk)
 	if (!holds(memo, walk)) {
 		walk->has_receiver = false;
 		walk->passing = false;
+		if (hw_control.tables[walk->version & 1].has_classes)
+			find_port_classes(walk);
 		for (__u32 i = 0; i < HW_MAX_SHAPES; i++) {
 			walk->index = i;
 			if (visit_shape(context, walk))

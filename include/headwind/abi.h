@@ -28,6 +28,7 @@ enum hw_limits {
 	HW_ENTRIES_PER_RULE = 1 << 2, /* on average; and */
 	HW_MIN_ENTRIES = 1 << 17,     /* at least */
 	HW_TEXTS_PER_RULE = 1 << 2,
+	HW_PORTS = 1 << 16,
 	HW_MAX_STEPS = 1 << 16,  /* of one timeline */
 	HW_FRAGMENTED = 1 << 13, /* datagrams in fragments that are remembered */
 	HW_NORMAL_SAMPLES = 4096,
@@ -76,7 +77,9 @@ struct hw_key {
 	__u64 cgroup;   /* id of the ancestor, at the shape's level, of the sending socket's cgroup */
 	__u64 local[2]; /* IPv4 addresses are IPv4-mapped (::ffff:a.b.c.d), packet byte order */
 	__u64 remote[2];
-	__u16 local_port; /* packet byte order; of a HW_FRAME its EtherType or HW_ETHERTYPE_LLC */
+	/* Packet byte order. Of a HW_FRAME its EtherType or HW_ETHERTYPE_LLC. In the keys of a shape that looks at the
+	 * port's class, that. */
+	__u16 local_port;
 	__u16 remote_port;
 	__u16 device; /* slot in hw_control.devices, plus 1 */
 	__u8 protocol;
@@ -90,6 +93,16 @@ enum hw_default_devices {
 	HW_DEFAULTS_NOT_LO = 2, /* of these, not on lo */
 };
 
+enum hw_class_of { HW_CLASS_OF_LOCAL_PORT = 1 << 0, HW_CLASS_OF_REMOTE_PORT = 1 << 1 };
+
+/* The class of each port, in host byte order; 0: it is in no rule's ranges. Ports are in one class if each rule with
+ * ranges has all of them or none, so a rule needs an entry for each class of its ports, however many they are
+ * (recursive flow classification, Gupta and McKeown 1999). One table is in force, as hw_shape_table.port_classes says;
+ * a transaction that changes classes writes the other one. */
+struct hw_port_classes {
+	__u16 of[2][HW_PORTS];
+};
+
 /* One set of fields to look at. The program visits the shapes in use in order of max_rank, one lookup each. */
 struct hw_shape {
 	struct hw_key mask;   /* mask.shape is 0 */
@@ -101,7 +114,7 @@ struct hw_shape {
 	__u8 default_devices; /* hw_default_devices */
 	__u8 ipv6_only;       /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
 	__u8 far;             /* 1: the party is at the far end of the device's cable (a pod, from its host) */
-	__u8 pad;
+	__u8 port_classes;    /* hw_class_of: of these ports it looks at the class, whatever the mask says */
 	/* Bit hw_filter_bit(key) is set for each entry of the shape: where it is not, the lookup is saved. */
 	__u64 filter[HW_FILTER_BITS / 64];
 };
@@ -384,6 +397,7 @@ enum hw_index_flags {
 	HW_INDEX_NOT_LO = 1 << 21,  /* without --dev, and lo is not meant */
 	HW_INDEX_LO_TIME = 1 << 22, /* at lo, with a delay or a rate */
 	HW_INDEX_LO_CUT = 1 << 23,  /* at lo, and sends packets through headwind2 */
+	HW_INDEX_RANGES = 1 << 24,  /* looks at classes of ports: hw_index_rest.ports */
 };
 
 /* The index of rules: two arrays of the loader's, which maps them, and replaces them by larger ones when they are full.
@@ -413,6 +427,8 @@ struct hw_index_rest {
 	__u32 clock;    /* a hash of the host's local clock, as its hours were written for */
 	char name[HW_NAME_BYTES];
 	__u64 slots[HW_MAX_DEVICES / 64]; /* bit: is at that one */
+	__u16 ports[2];                   /* first and last of those whose class it looks at, at either end */
+	__u32 pad;
 };
 
 /* ---- the instance ---------------------------------------------------------------------------------------------- */
@@ -445,7 +461,10 @@ struct hw_shape_table {
 	__u32 directions; /* of all the shapes */
 	__u32 shares;     /* 1: some rule has a max_share */
 	__u32 stale; /* entries removed since the filters were exact: their bits may still be set. The loader's note */
-	__u32 transport; /* 1: some rule looks at what later fragments have from their first one only */
+	__u32 transport;     /* 1: some rule looks at what later fragments have from their first one only */
+	__u16 port_classes;  /* index in hw_port_classes.of */
+	__u16 has_classes;   /* 1: some shape looks at the class of a port */
+	__u32 stale_classes; /* rules with ranges removed since no class could be spared. The loader's note */
 	__u32 pad;
 	struct hw_shape shapes[HW_MAX_SHAPES]; /* highest max_rank first */
 };

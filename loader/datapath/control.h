@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The memory of an instance that every packet reads (hw_control in abi.h). All of the loader reads it. Each part is
-// written by one file, and only that file defines the class that is a friend here.
+// The memory of an instance that packets read (hw_control, hw_port_classes in abi.h). All of the loader reads it. Each
+// part is written by one file, and only that file defines the class that is a friend here.
 #pragma once
 
 #include <headwind/abi.h>
@@ -24,6 +24,19 @@ private:
     friend class SettingsWriter;  // instance.cpp: max_held, programs
     hw_control& writable() const { return *memory_; }
     Mapping<hw_control> memory_;
+};
+
+// The classes of ports, which every packet reads that a shape with classes looks at.
+class PortClassMemory {
+public:
+    PortClassMemory() = default;
+    explicit PortClassMemory(Mapping<hw_port_classes> memory) : memory_(std::move(memory)) {}
+    const hw_port_classes* operator->() const { return memory_.operator->(); }
+
+private:
+    friend class VersionWriter;  // transaction.cpp
+    hw_port_classes& writable() const { return *memory_; }
+    Mapping<hw_port_classes> memory_;
 };
 
 }  // namespace headwind

@@ -93,6 +93,8 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
     if (access == Access::change) {
         HW_CHECK(open_index(instance, directory));
+        HW_TRY(auto port_classes, open_global<hw_port_classes>(directory, port_classes_pin, access));
+        instance.port_classes = PortClassMemory(std::move(port_classes));
     }
     instance.root = std::move(root);
     instance.directory = std::move(directory);

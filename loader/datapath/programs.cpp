@@ -12,6 +12,7 @@
 #include <bpf/bpf.h>
 
 #include "datapath/distribution.h"
+#include "datapath/instance_pins.h"
 #include "datapath/workarounds.h"
 #include "front.skel.h"
 #include "util/fd.h"
@@ -126,7 +127,7 @@ std::vector<std::pair<bpf_map*, const char*>> pinned_maps(headwind_bpf& skeleton
             {maps.hw_rules, "rules"},         {maps.hw_leases, "leases"},       {maps.hw_states, "states"},
             {maps.hw_locals, "locals"},       {maps.hw_crossings, "crossings"}, {maps.hw_texts, "texts"},
             {maps.hw_timelines, "timelines"}, {maps.hw_stops, "stops"},         {maps.hw_hooks, "hooks"},
-            {maps.hw_shares, "shares"},       {maps.hw_fragments, "fragments"}};
+            {maps.hw_shares, "shares"},       {maps.hw_fragments, "fragments"}, {maps.bss, port_classes_pin}};
 }
 
 std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& skeleton)

@@ -169,14 +169,6 @@ std::string typed_addresses(const RuleSpec& text)
     return words;
 }
 
-// The number of ports; 1 for "any", which costs one entry.
-std::size_t count_ports(const std::vector<PortRange>& ports)
-{
-    std::size_t count = ports.empty() ? 1 : 0;
-    for (const PortRange& range : ports) count += static_cast<std::size_t>(range.last - range.first) + 1;
-    return count;
-}
-
 // Refuses ports and addresses for protocols that are not IP's, also beside others: they would select nothing of these.
 Status check_ethernet(const Selector& selector, const RuleSpec& text)
 {
@@ -208,15 +200,6 @@ Status check_ports(const Selector& selector, const RuleSpec& text)
     if (portless && (one_sided || !selector.ports.empty())) {
         return fail(ErrorKind::usage, "{} {}: no such protocol has ports: use --proto tcp, udp or sctp",
                     typed("--proto", text.protocols), typed_ports(text));
-    }
-    const std::size_t count =
-        count_ports(selector.ports) * count_ports(selector.local_ports) * count_ports(selector.remote_ports);
-    if (count > max_range_ports) {
-        return fail(ErrorKind::usage,
-                    "{}: {} {}, one rule takes at most {}: split it into rules, or leave the flag out for every port",
-                    typed_ports(text), count,
-                    selector.local_ports.empty() || selector.remote_ports.empty() ? "ports" : "combinations of ports",
-                    max_range_ports);
     }
     return {};
 }

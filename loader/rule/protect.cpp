@@ -30,10 +30,6 @@ bool is_address_text(std::string_view text)
 Result<RuleSpec> port_text(std::string_view entry)
 {
     HW_TRY(const auto ports, parse_ports(entry));
-    const auto count = static_cast<std::size_t>(ports.front().last - ports.front().first) + 1;
-    if (count > max_range_ports)
-        return fail(ErrorKind::usage, "{} ports, at most {} are possible: protect an address or a cgroup instead",
-                    count, max_range_ports);
     RuleSpec text;
     text.ports = {format_ports(ports)};
     text.name = text.ports.front();

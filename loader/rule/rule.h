@@ -23,9 +23,7 @@ namespace headwind {
 constexpr std::size_t max_name_length = 63;
 constexpr int default_priority = 0;  // the highest wins; from -max_priority on
 constexpr int max_priority = 1000;
-constexpr std::size_t max_range_ports = 4096;    // a rule's ports, ranges expanded; more are refused. Local and remote
-                                                 // ports together count as their combinations
-constexpr std::size_t max_command_length = 512;  // longest stop_if, bytes
+constexpr std::size_t max_command_length = 512;         // longest stop_if, bytes
 constexpr std::uint64_t max_delay = 4'294'000'000'000;  // ns; fq's horizon is a 32-bit count of microseconds
 
 enum class Direction { out, in, both };

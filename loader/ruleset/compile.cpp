@@ -9,6 +9,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include <headwind/model.h>
 
@@ -18,12 +19,13 @@ namespace headwind {
 namespace {
 
 constexpr std::uint64_t ns_per_s = 1'000'000'000;
+constexpr unsigned few_ports = 8;
 constexpr std::uint64_t full_frame = 1514;  // bytes: Ethernet header and a 1500-byte packet
 
 // Entries that each fill in one field of the key, and its mask, in one way.
 using Alternatives = std::vector<SelectorEntry>;
 
-// ORs b's fields into a: alternatives of different selectors never touch the same field.
+// Puts b's fields into a: alternatives of different selectors never touch the same field.
 SelectorEntry combine(const SelectorEntry& a, const SelectorEntry& b)
 {
     SelectorEntry out = a;
@@ -34,6 +36,7 @@ SelectorEntry combine(const SelectorEntry& a, const SelectorEntry& b)
     };
     merge(out.key, b.key);
     merge(out.shape, b.shape);
+    out.ports += b.ports;
     return out;
 }
 
@@ -97,6 +100,7 @@ Alternatives of_frames(Protocol protocol)
         auto entry = of_class(HW_FRAME);
         entry.key.local_port = htons(ethertype);
         entry.shape.mask.local_port = 0xffff;
+        entry.ports = 16 * specificity_per_bit;
         return entry;
     };
     switch (protocol) {
@@ -127,18 +131,44 @@ Alternatives of_protocols(const Rule& rule)
     return out;
 }
 
-// The ports as values and masks: a range becomes single ports, which all share one shape.
-Alternatives of_ports(const std::vector<PortRange>& ranges, __u16 hw_key::*field)
+// What the ports fix of a packet, in the unit of specificity().
+std::uint32_t port_specificity(const std::vector<PortRange>& ports)
+{
+    int widest = 0;
+    for (const auto& range : ports) widest = std::max(widest, range.last - range.first + 1);
+    const double bits = 16 - std::log2(widest) * 15 / 16;
+    return static_cast<std::uint32_t>(std::lround(bits * specificity_per_bit));
+}
+
+// One end of a packet.
+struct End {
+    __u16 hw_key::*port;
+    hw_class_of classes;
+};
+constexpr End local_end{&hw_key::local_port, HW_CLASS_OF_LOCAL_PORT};
+constexpr End remote_end{&hw_key::remote_port, HW_CLASS_OF_REMOTE_PORT};
+
+// A few ports one by one, as values with a mask; else the classes that they are. Either way all share one shape.
+Alternatives of_ports(const std::vector<PortRange>& ports, const End& end, PortTable classes)
 {
     Alternatives out;
-    for (const auto& range : ranges) {
-        for (unsigned port = range.first; port <= range.last; ++port) {
-            SelectorEntry entry{};
-            entry.key.*field = htons(static_cast<std::uint16_t>(port));
-            entry.shape.mask.*field = 0xffff;
+    if (ports.empty()) return out;
+    SelectorEntry entry{};
+    entry.ports = port_specificity(ports);
+    if (has_classes(ports)) {
+        entry.shape.port_classes = static_cast<__u8>(end.classes);
+        for (const auto number : classes_of(ports, classes)) {
+            entry.key.*end.port = number;
             out.push_back(entry);
         }
+        return out;
     }
+    entry.shape.mask.*end.port = 0xffff;
+    for (const auto& range : ports)
+        for (unsigned port = range.first; port <= range.last; ++port) {
+            entry.key.*end.port = htons(static_cast<std::uint16_t>(port));
+            out.push_back(entry);
+        }
     return out;
 }
 
@@ -241,13 +271,46 @@ std::uint32_t held_shift(std::uint64_t longest_hold)
     return std::max(least, static_cast<std::uint32_t>(std::bit_width(slot)));
 }
 
-Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved)
+bool has_classes(const std::vector<PortRange>& ports)
+{
+    const auto count = std::accumulate(ports.begin(), ports.end(), 0U, [](unsigned sum, const PortRange& range) {
+        return sum + range.last - range.first + 1;
+    });
+    return count > few_ports;
+}
+
+std::vector<std::vector<PortRange>> port_lists(const Selector& selector)
+{
+    std::vector<std::vector<PortRange>> out;
+    for (const auto* ports : {&selector.ports, &selector.local_ports, &selector.remote_ports})
+        if (has_classes(*ports)) out.push_back(*ports);
+    return out;
+}
+
+bool has_classes(const Selector& selector)
+{
+    return has_classes(selector.ports) || has_classes(selector.local_ports) || has_classes(selector.remote_ports);
+}
+
+std::vector<__u16> classes_of(const std::vector<PortRange>& ports, PortTable table)
+{
+    std::vector<__u16> out;
+    std::vector<bool> seen(HW_PORTS);
+    for (const auto& range : ports)
+        for (unsigned port = range.first; port <= range.last; ++port) {
+            if (!seen[table[port]]) out.push_back(table[port]);
+            seen[table[port]] = true;
+        }
+    return out;
+}
+
+Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved, PortTable classes)
 {
     const auto& selector = rule.selector;
-    const auto local_ports = of_ports(selector.local_ports, &hw_key::local_port);
-    const auto remote_ports = of_ports(selector.remote_ports, &hw_key::remote_port);
-    auto either = of_ports(selector.ports, &hw_key::local_port);
-    const auto other_end = of_ports(selector.ports, &hw_key::remote_port);
+    const auto local_ports = of_ports(selector.local_ports, local_end, classes);
+    const auto remote_ports = of_ports(selector.remote_ports, remote_end, classes);
+    auto either = of_ports(selector.ports, local_end, classes);
+    const auto other_end = of_ports(selector.ports, remote_end, classes);
     either.insert(either.end(), other_end.begin(), other_end.end());
     const Alternatives all[] = {of_devices(resolved),
                                 of_cgroups(resolved),
@@ -262,8 +325,9 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
     if (combinations > max_rule_entries)
         return fail(
             ErrorKind::usage,
-            "the rule stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} are possible: use fewer or wider selectors",
-            static_cast<std::uint64_t>(std::min<u128>(combinations, ~0ULL)), max_rule_entries);
+            "{} stands for {} combinations of ports, addresses, protocols, cgroups and devices; at most {} are possible: use fewer or wider selectors, and port ranges that overlap those of fewer other rules",
+            rule.name.empty() ? "the rule" : rule.name, static_cast<std::uint64_t>(std::min<u128>(combinations, ~0ULL)),
+            max_rule_entries);
     Alternatives out{SelectorEntry{}};
     for (const auto& one : all) out = cross(out, one);
     const unsigned directions = rule.direction == Direction::both  ? 1U << HW_OUT | 1U << HW_IN
@@ -283,31 +347,32 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
     return out;
 }
 
-unsigned specificity(const std::vector<SelectorEntry>& entries)
+std::uint32_t specificity(const std::vector<SelectorEntry>& entries)
 {
-    unsigned least = ~0U;
-    for (const auto& [shape, key] : entries) {
+    std::uint32_t least = ~0U;
+    for (const auto& [shape, key, ports] : entries) {
         const auto& mask = shape.mask;
         const unsigned fixed = bits(mask.cgroup) + shape.cgroup_level + address_bits(key.local, mask.local) +
-                               address_bits(key.remote, mask.remote) + bits(mask.local_port) + bits(mask.remote_port) +
-                               bits(mask.device) + bits(mask.protocol) +
+                               address_bits(key.remote, mask.remote) + bits(mask.device) + bits(mask.protocol) +
                                (shape.classes & class_bit(HW_ORDINARY) ? 0 : 8);
-        least = std::min(least, fixed);
+        least = std::min(least, fixed * specificity_per_bit + ports);
     }
     return least;
 }
 
 bool looks_at_transport(const hw_shape& shape)
 {
-    const bool ports = (shape.classes & class_bit(HW_ORDINARY)) && (shape.mask.local_port | shape.mask.remote_port);
+    const bool ports = (shape.classes & class_bit(HW_ORDINARY)) &&
+                       (shape.mask.local_port | shape.mask.remote_port | shape.port_classes) != 0;
     const bool receivers = shape.cgroup_level != 0 && (shape.directions & 1U << HW_IN || shape.far != 0);
     return ports || receivers || (shape.classes & class_bit(HW_DHCP));
 }
 
-std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id)
+std::uint64_t rank(int priority, std::uint32_t specificity, std::uint32_t id)
 {
-    const auto order = static_cast<unsigned>(priority + 1'001);  // 1 .. 2002
-    return static_cast<std::uint64_t>(order) << 48 | static_cast<std::uint64_t>(specificity) << 32 |
+    const auto order = static_cast<unsigned>(priority + 1'001);  // 1 .. 2002: 11 bits
+    // Less than 1,024 bits of a packet can be fixed: 20 bits.
+    return static_cast<std::uint64_t>(order) << 52 | static_cast<std::uint64_t>(specificity) << 32 |
            (~id & 0xffffffffU);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <headwind/abi.h>
@@ -15,7 +16,7 @@
 
 namespace headwind {
 
-// The most entries that one rule may make (ports × addresses × protocols × cgroups × devices).
+// The most entries that one rule may make (ports or their classes × addresses × protocols × cgroups × devices).
 constexpr std::size_t max_rule_entries = 65536;
 
 // The devices and cgroups that the names in a rule stand for on this host.
@@ -32,9 +33,25 @@ struct Resolved {
 struct SelectorEntry {
     hw_shape shape;
     hw_key key;
+    std::uint32_t ports;  // what the rule's port lists, or an EtherType, add to its specificity()
 };
 
-Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved);
+// The class of each port, as in hw_port_classes.of.
+using PortTable = std::span<const __u16, HW_PORTS>;
+
+// Whether a rule looks at the class of these ports, instead of having an entry for each. Up to a few ports, it shares
+// the shape that rules with single ports have.
+bool has_classes(const std::vector<PortRange>& ports);
+bool has_classes(const Selector& selector);
+
+// The lists of ports whose class the rule looks at.
+std::vector<std::vector<PortRange>> port_lists(const Selector& selector);
+
+// The classes that make up these ports, if the table was split for them.
+std::vector<__u16> classes_of(const std::vector<PortRange>& ports, PortTable table);
+
+// `classes`: of a version that the rule is in.
+Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Resolved& resolved, PortTable classes);
 
 // The hooks (hw_device_flags) that this rule wants on the devices it is at. At the host side of a pod's device, packets
 // that the pod sends come in. Not for a rule that is everywhere.
@@ -66,15 +83,18 @@ hw_hours compile_hours(const Hours& hours, const LocalClock& clock);
 // The time (CLOCK_TAI, s) at which the hours next begin after `now` (CLOCK_TAI, s), as the datapath sees it.
 std::uint64_t next_opening(const hw_hours& hours, std::uint64_t now);
 
-// The number of bits of a packet that the least specific of these entries fixes: the more, the more specific.
-unsigned specificity(const std::vector<SelectorEntry>& entries);
+// The number of bits of a packet that the least specific of these entries fixes, in units of 1 / specificity_per_bit:
+// the more, the more specific. One port fixes 16 bits, all ports together fix one, and a range is between them by its
+// logarithm: one within another is more specific (if it has 0.08% fewer ports). Of a list the widest range counts.
+constexpr unsigned specificity_per_bit = 1024;
+std::uint32_t specificity(const std::vector<SelectorEntry>& entries);
 
 // Whether packets of this shape are told by what later fragments have from their first one only: ports, the socket that
 // they are for, DHCP.
 bool looks_at_transport(const hw_shape& shape);
 
 // The total order of rules: priority, then specificity, then the older rule (lower id). Never 0.
-std::uint64_t rank(int priority, unsigned specificity, std::uint32_t id);
+std::uint64_t rank(int priority, std::uint32_t specificity, std::uint32_t id);
 
 // The queue a rule with `rate` gets when it names none: 200 ms at that rate, at least 10 full frames, at most what
 // fq can hold. Nanoseconds.

@@ -63,11 +63,21 @@ __u32 flags_of(const RuleRecord& record)
         {record.is_at_default_devices() && spares_loopback(rule), HW_INDEX_NOT_LO},
         {record.is_at_loopback() && needs_time(rule.impairment), HW_INDEX_LO_TIME},
         {record.is_at_loopback() && needs_cut(rule.impairment), HW_INDEX_LO_CUT},
+        {has_classes(rule.selector), HW_INDEX_RANGES},
     };
     __u32 out = 0;
     for (const auto& [is_set, flag] : flags)
         if (is_set) out |= static_cast<__u32>(flag);
     return out;
+}
+
+void put_ports(const Selector& selector, hw_index_rest& rest)
+{
+    rest.ports[0] = HW_PORTS - 1;
+    for (const auto& ports : port_lists(selector)) {
+        rest.ports[0] = std::min(rest.ports[0], ports.front().first);
+        rest.ports[1] = std::max(rest.ports[1], ports.back().last);
+    }
 }
 
 }  // namespace
@@ -96,6 +106,7 @@ NewEntry make_entry(const RuleRecord& record)
     rest.timeline = record.timeline;
     rest.clock = hash_of(record.clock);
     record.rule.name.copy(rest.name, sizeof(rest.name) - 1);
+    put_ports(record.rule.selector, rest);
     for (std::size_t i = 0; i < record.devices.size(); ++i) {
         const auto slot = record.devices[i].slot;
         rest.slots[slot / 64] |= 1ULL << slot % 64;

@@ -61,16 +61,16 @@ Status make_filters_exact(const Instance& instance, ShapeSet& shapes)
 
 }  // namespace
 
-Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& records)
+Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& records, PortTable classes)
 {
     std::vector<CompiledRule> out;
     out.reserve(records.size());
     for (const auto& record : records) {
         CompiledRule rule;
         rule.record = &record;
-        HW_TRY(rule.entries, compile_selector(record.rule, record.resolved()));
-        rule.rank =
-            rank(record.priority(), specificity(rule.entries) + (record.rule.selector.flows ? 1 : 0), record.stable_id);
+        HW_TRY(rule.entries, compile_selector(record.rule, record.resolved(), classes));
+        const auto share = record.rule.selector.flows ? specificity_per_bit : 0;
+        rule.rank = rank(record.priority(), specificity(rule.entries) + share, record.stable_id);
         out.push_back(std::move(rule));
     }
     return out;
@@ -147,15 +147,19 @@ Result<std::uint32_t> settle_filters(const Instance& instance, const FilterChang
     return static_cast<std::uint32_t>(going);
 }
 
-void write_table(hw_shape_table& table, const ShapeSet& shapes, RuleFacts facts, std::uint32_t stale)
+void write_table(hw_shape_table& table, const ShapeSet& shapes, const TableNotes& notes)
 {
     std::vector<hw_shape> sorted;
     for (const auto& [key, shape] : shapes) sorted.push_back(shape);
     std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.max_rank > b.max_rank; });
     table.count = table.directions = 0;
-    table.shares = facts.shares ? 1 : 0;
-    table.transport = facts.flows || std::any_of(sorted.begin(), sorted.end(), looks_at_transport) ? 1 : 0;
-    table.stale = stale;
+    table.shares = notes.shares ? 1 : 0;
+    table.transport = notes.flows || std::any_of(sorted.begin(), sorted.end(), looks_at_transport) ? 1 : 0;
+    table.stale = notes.stale;
+    table.port_classes = notes.port_classes;
+    table.has_classes =
+        std::any_of(sorted.begin(), sorted.end(), [](const auto& shape) { return shape.port_classes != 0; }) ? 1 : 0;
+    table.stale_classes = notes.stale_classes;
     for (const auto& shape : sorted) table.directions |= shape.directions;
     std::copy(sorted.begin(), sorted.end(), table.shapes);
     table.count = static_cast<__u32>(sorted.size());

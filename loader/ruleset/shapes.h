@@ -22,8 +22,9 @@ struct CompiledRule {
     const RuleRecord* record = nullptr;
     std::vector<SelectorEntry> entries;  // with shape ids once put_shape_ids() has run
     std::uint64_t rank = 0;
+    bool stays = false;  // in force before and after: these are the entries that it gets or loses
 };
-Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& records);
+Result<std::vector<CompiledRule>> compile_all(const std::vector<RuleRecord>& records, PortTable classes);
 
 struct ShapeLess {
     bool operator()(const hw_shape& a, const hw_shape& b) const { return std::memcmp(&a, &b, sizeof(a)) < 0; }
@@ -48,11 +49,12 @@ struct FilterChange {
 // little, all filters are made anew. (An entry that goes with this transaction counts once more.)
 Result<std::uint32_t> settle_filters(const Instance& instance, const FilterChange& change, ShapeSet& shapes);
 
-// Facts of a version's rules that no shape has: some rule has a max_share; has flows.
-struct RuleFacts {
+// The rest of a hw_shape_table. `shares`, `flows`: some rule has a max_share; has flows.
+struct TableNotes {
     bool shares = false, flows = false;
+    std::uint32_t stale = 0, stale_classes = 0;
+    std::uint16_t port_classes = 0;
 };
-
-void write_table(hw_shape_table& table, const ShapeSet& shapes, RuleFacts facts, std::uint32_t stale);
+void write_table(hw_shape_table& table, const ShapeSet& shapes, const TableNotes& notes);
 
 }  // namespace headwind

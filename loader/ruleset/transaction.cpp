@@ -13,6 +13,7 @@
 
 #include "ruleset/counters.h"
 #include "ruleset/index.h"
+#include "ruleset/port_classes.h"
 #include "ruleset/shapes.h"
 #include "ruleset/stops.h"
 #include "ruleset/timelines.h"
@@ -22,6 +23,7 @@ namespace headwind {
 class VersionWriter {
 public:
     static hw_control& of(Instance& instance) { return instance.control.writable(); }
+    static hw_port_classes& port_classes(Instance& instance) { return instance.port_classes.writable(); }
 };
 
 namespace {
@@ -94,8 +96,7 @@ void note_hold(Instance& instance, const hw_impairment& impairment)
     std::atomic_ref(longest).store(std::max<std::uint64_t>(longest, longest_hold(impairment)));
 }
 
-Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_t version,
-                  const std::set<std::uint32_t>& leaving)
+Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_t version)
 {
     const auto& record = *compiled.record;
     hw_rule rule{};
@@ -145,9 +146,7 @@ Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_
         lease.until = boottime_ns() + record.lease;
         HW_CHECK(instance.leases.put(record.stable_id, lease));
     }
-    HW_CHECK(instance.rules.put(record.id, rule));
-    for (const auto& entry : compiled.entries) HW_CHECK(add_to_entry(instance, entry.key, compiled, leaving));
-    return {};
+    return instance.rules.put(record.id, rule);
 }
 
 Status mark_dead(const Instance& instance, std::uint32_t id, std::uint64_t version)
@@ -168,15 +167,15 @@ Status erase_state(const Instance& instance, std::uint32_t state)
     return instance.leases.erase(state);
 }
 
-// Of the next version's rules: those that are added, and those that stay.
-RuleFacts facts_of(const std::vector<RuleRecord>& add, const Entries& stay)
+// Notes what the next version's rules have: those that are added, and those that stay.
+void note_rules(const std::vector<RuleRecord>& add, const Entries& stay, TableNotes& notes)
 {
-    RuleFacts out{stay.have(HW_INDEX_SHARE), stay.have(HW_INDEX_FLOWS)};
+    notes.shares = stay.have(HW_INDEX_SHARE);
+    notes.flows = stay.have(HW_INDEX_FLOWS);
     for (const auto& record : add) {
-        out.shares = out.shares || record.rule.max_share;
-        out.flows = out.flows || record.rule.selector.flows;
+        notes.shares = notes.shares || record.rule.max_share;
+        notes.flows = notes.flows || record.rule.selector.flows;
     }
-    return out;
 }
 
 // stable_ids and timelines of rules that go, which other rules have, too, or go on with.
@@ -205,13 +204,19 @@ std::vector<std::size_t> places_of(std::span<const hw_index_entry> index, const 
     return out;
 }
 
-// The rules that the next version adds, and its table of shapes.
+// What the next version adds, and its tables.
 struct NextVersion {
     std::vector<CompiledRule> add;
     ShapeSet shapes;
-    RuleFacts facts;
-    std::uint32_t stale = 0;
+    std::optional<PortClasses> port_classes;  // if they are others
+    TableNotes notes;
 };
+
+Status write_entries(const Instance& instance, const CompiledRule& rule, const std::set<std::uint32_t>& leaving)
+{
+    for (const auto& entry : rule.entries) HW_CHECK(add_to_entry(instance, entry.key, rule, leaving));
+    return {};
+}
 
 // Writes rules and entries of the next version beside those in force, and its table.
 Status write_next_version(Instance& instance, const Transaction& transaction, const NextVersion& to)
@@ -223,12 +228,17 @@ Status write_next_version(Instance& instance, const Transaction& transaction, co
     for (const auto place : places_of(index, transaction.remove)) std::atomic_ref(index[place].died).store(next);
     std::size_t place = 0;
     for (const auto& rule : to.add) {
-        while (index[place].id != 0) ++place;
-        HW_CHECK(write_entry(instance, place, rule, next));
-        HW_CHECK(write_rule(instance, rule, next, leaving));
+        if (!rule.stays) {
+            while (index[place].id != 0) ++place;
+            HW_CHECK(write_entry(instance, place, rule, next));
+            HW_CHECK(write_rule(instance, rule, next));
+        }
+        HW_CHECK(write_entries(instance, rule, leaving));
     }
     for (const auto& record : transaction.remove) HW_CHECK(mark_dead(instance, record.id, next));
-    write_table(table_of(instance, next), to.shapes, to.facts, to.stale);
+    if (to.port_classes)
+        std::ranges::copy(to.port_classes->table(), VersionWriter::port_classes(instance).of[to.notes.port_classes]);
+    write_table(table_of(instance, next), to.shapes, to.notes);
     return {};
 }
 
@@ -279,7 +289,7 @@ Status make_room_in_index(Instance& instance, std::size_t fresh)
     return grow_index(instance, static_cast<std::size_t>(used) + fresh);
 }
 
-// Erases rules that nobody sees any more, but for packets on their way.
+// Erases rules, and entries of others, that nobody sees any more, but for packets on their way.
 Status erase_rules(Instance& instance, const std::vector<RuleRecord>& records, const std::vector<CompiledRule>& rules,
                    const Inherited& inherited)
 {
@@ -287,6 +297,7 @@ Status erase_rules(Instance& instance, const std::vector<RuleRecord>& records, c
     std::set<std::uint32_t> states;  // of rules with a --max-share
     for (const auto& rule : rules) {
         for (const auto& entry : rule.entries) HW_CHECK(remove_from_entry(instance, entry.key, rule.record->id));
+        if (rule.stays) continue;
         HW_CHECK(erase_rule(instance, *rule.record, inherited));
         if (rule.record->rule.max_share && !inherited.states.contains(rule.record->stable_id))
             states.insert(rule.record->stable_id);
@@ -298,21 +309,56 @@ Status erase_rules(Instance& instance, const std::vector<RuleRecord>& records, c
     return {};
 }
 
+// Whether packets of the version in force may look up this entry, for its classes.
+bool has_class_in_force(const hw_key& key, std::span<const hw_shape> shapes, const std::vector<bool>& classes)
+{
+    const auto shape =
+        std::find_if(shapes.begin(), shapes.end(), [&key](const auto& one) { return one.id == key.shape; });
+    if (shape == shapes.end()) return true;
+    if ((shape->port_classes & HW_CLASS_OF_LOCAL_PORT) && !classes[key.local_port]) return false;
+    return !(shape->port_classes & HW_CLASS_OF_REMOTE_PORT) || classes[key.remote_port];
+}
+
+// Erases what is of no rule alive, and of a class that is not in force: its number may become another one's.
+Status repair_entries(const Instance& instance, const std::set<std::uint32_t>& alive)
+{
+    const auto& table = instance.control->tables[instance.control->version & 1];
+    const auto shapes = std::span(table.shapes).first(std::min<std::size_t>(table.count, HW_MAX_SHAPES));
+    std::vector<bool> classes(HW_PORTS);
+    for (const auto number : classes_in_force(instance)) classes[number] = true;
+    for (const auto& key : instance.entries.keys()) {
+        HW_TRY(const auto entry, instance.entries.find(key));
+        if (!entry) continue;
+        const bool in_force = has_class_in_force(key, shapes, classes);
+        for (const auto id : entry->rules)
+            if (id != 0 && (!in_force || !alive.contains(id))) HW_CHECK(remove_from_entry(instance, key, id));
+    }
+    return {};
+}
+
 }  // namespace
 
 Status commit(Instance& instance, const Transaction& transaction)
 {
     HW_CHECK(make_room_in_index(instance, transaction.add.size()));
     NextVersion next;
-    HW_TRY(next.add, compile_all(transaction.add));
-    HW_TRY(auto remove, compile_all(transaction.remove));
     const auto stay = entries_in_force(instance, transaction.remove);
+    HW_TRY(auto ports, change_ports(instance, transaction.add, transaction.remove, stay));
+    const auto old_classes = classes_in_force(instance);
+    HW_TRY(next.add, compile_all(transaction.add, ports.classes ? ports.classes->table() : old_classes));
+    HW_TRY(auto remove, compile_all(transaction.remove, old_classes));
+    next.add.insert(next.add.end(), ports.gain.begin(), ports.gain.end());
+    remove.insert(remove.end(), ports.loss.begin(), ports.loss.end());
     const auto old_shapes = shapes_in_force(instance);
     HW_TRY(next.shapes, shapes_needed(old_shapes, stay, next.add));
     put_shape_ids(next.add, next.shapes);
     put_shape_ids(remove, old_shapes);
-    next.facts = facts_of(transaction.add, stay);
-    HW_TRY(next.stale, settle_filters(instance, {next.add, remove, stay.size()}, next.shapes));
+    note_rules(transaction.add, stay, next.notes);
+    HW_TRY(next.notes.stale, settle_filters(instance, {next.add, remove, stay.size()}, next.shapes));
+    const auto table = table_of(instance, instance.control->version).port_classes;
+    next.notes.port_classes = ports.classes ? 1 - table : table;
+    next.notes.stale_classes = ports.stale;
+    next.port_classes = std::move(ports.classes);
     const auto inherited = inherited_from(transaction.remove, stay, transaction.add);
 
     // Readers of the version before last may still walk the table that is written next.
@@ -341,7 +387,7 @@ Status retire(Instance& instance)
         rule.died = next;
         HW_CHECK(instance.rules.rewrite(id, rule));
     }
-    write_table(table_of(instance, next), {}, {}, 0);
+    write_table(table_of(instance, next), {}, {.port_classes = table_of(instance, next - 1).port_classes});
     set_version(instance, next);
     return {};
 }
@@ -362,12 +408,7 @@ Status repair(Instance& instance)
         HW_TRY(const auto rule, instance.rules.find(id));
         if (rule && alive.contains(id) && rule->died != never) HW_CHECK(unmark_dead(instance, id, *rule));
     }
-    for (const auto& key : instance.entries.keys()) {
-        HW_TRY(const auto entry, instance.entries.find(key));
-        if (!entry) continue;
-        for (const auto id : entry->rules)
-            if (id != 0 && !alive.contains(id)) HW_CHECK(remove_from_entry(instance, key, id));
-    }
+    HW_CHECK(repair_entries(instance, alive));
     for (const auto& key : instance.states.keys())
         if (!states.contains(key.state)) HW_CHECK(erase_state(instance, key.state));
     for (const auto& key : instance.timelines.keys())

@@ -35,7 +35,7 @@ Result<Skeleton> load(const Instance& instance, Xdp mode)
 {
     Skeleton skeleton(front_bpf__open());
     if (!skeleton) return fail_errno(errno, "open the XDP object");
-    const std::array<std::pair<bpf_map*, const char*>, 10> shared{{{skeleton->maps.data_control, "control"},
+    const std::array<std::pair<bpf_map*, const char*>, 11> shared{{{skeleton->maps.data_control, "control"},
                                                                    {skeleton->maps.data_held, "held"},
                                                                    {skeleton->maps.hw_entries, "entries"},
                                                                    {skeleton->maps.hw_rules, "rules"},
@@ -44,6 +44,7 @@ Result<Skeleton> load(const Instance& instance, Xdp mode)
                                                                    {skeleton->maps.hw_states, "states"},
                                                                    {skeleton->maps.hw_locals, "locals"},
                                                                    {skeleton->maps.hw_fragments, "fragments"},
+                                                                   {skeleton->maps.bss, port_classes_pin},
                                                                    {skeleton->maps.hw_texts, "texts"}}};
     for (const auto& [map, name] : shared) HW_CHECK(reuse_pin(map, instance.directory, name));
     HW_CHECK(reuse_pin(skeleton->maps.hw_host, instance.root, host_pin));

@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     REQUIRE(again, stored + "\n" + again.error().message);
     REQUIRE(encode_record(*again) == stored, stored);
     for (const auto& device : record->devices) REQUIRE(device.slot < HW_MAX_DEVICES, stored);
-    const auto entries = compile_selector(record->rule, record->resolved());
+    const auto entries = compile_selector(record->rule, record->resolved(), PortClasses().table());
     if (!entries) fuzz::require_good(entries.error());
     return 0;
 }

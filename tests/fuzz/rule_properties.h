@@ -7,6 +7,7 @@
 #include "fuzz.h"
 #include "rule/rule.h"
 #include "ruleset/compile.h"
+#include "ruleset/port_classes.h"
 
 namespace headwind::fuzz {
 
@@ -17,7 +18,9 @@ inline void require_compiles(const Rule& rule)
     resolved.far = is_at_peer(rule);
     if (!rule.selector.devices.empty()) resolved.device_slots = {1};
     if (!rule.selector.cgroups.empty()) resolved.cgroups = {{"/a", 4711, 1}};
-    const auto entries = compile_selector(rule, resolved);
+    PortClasses classes;
+    for (const auto& ports : port_lists(rule.selector)) REQUIRE(classes.split(ports), describe_rule(rule));
+    const auto entries = compile_selector(rule, resolved, classes.table());
     if (!entries) return require_good(entries.error());
     REQUIRE(!entries->empty() && entries->size() <= max_rule_entries, describe_rule(rule));
     REQUIRE(rank(rule.priority, specificity(*entries), 1) != 0, describe_rule(rule));

@@ -20,9 +20,10 @@ Front::Front(Datapath& datapath, bool fed) : skeleton_(front_bpf__open())
     if (skeleton_ == nullptr) throw std::runtime_error("open the XDP object");
     const auto& theirs = datapath.skeleton().maps;
     const auto& ours = skeleton_->maps;
-    const std::array<std::pair<bpf_map*, const bpf_map*>, 12> shared{{{ours.data_control, theirs.data_control},
+    const std::array<std::pair<bpf_map*, const bpf_map*>, 13> shared{{{ours.data_control, theirs.data_control},
                                                                       {ours.data_held, theirs.data_held},
                                                                       {ours.data_feed, theirs.data_feed},
+                                                                      {ours.bss, theirs.bss},
                                                                       {ours.hw_entries, theirs.hw_entries},
                                                                       {ours.hw_rules, theirs.hw_rules},
                                                                       {ours.hw_leases, theirs.hw_leases},

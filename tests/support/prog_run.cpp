@@ -64,6 +64,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
     out.control = Control(memory_of<hw_control>(skeleton.maps.data_control));
     out.held = memory_of<hw_held>(skeleton.maps.data_held);
+    out.port_classes = PortClassMemory(memory_of<hw_port_classes>(skeleton.maps.bss));
     return out;
 }
 

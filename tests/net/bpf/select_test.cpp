@@ -53,6 +53,23 @@ TEST_F(Select, RemotePort)
     EXPECT_TRUE(passes({Pair::b4, 5001}, {.local_port = 5000}));
 }
 
+RUNS_IN("Select.RangesOfPorts", native | linux_6_12 | linux_6_1);
+
+TEST_F(Select, RangesOfPorts)
+{
+    using Numbers = std::initializer_list<std::uint16_t>;
+    change(a(), "add --name split --partition --remote-port 4000-4999,5001-60000 --local-port 1024-65535");
+    for (const auto port : Numbers{4000, 4999, 5001, 60000}) EXPECT_TRUE(is_blocked({Pair::b4, port})) << port;
+    for (const auto port : Numbers{3999, 5000, 60001}) EXPECT_TRUE(passes({Pair::b6, port})) << port;
+    EXPECT_FALSE(connects(5001));
+    EXPECT_EQ(rule_of(a(), "split")["selector"]["remote_ports"], nlohmann::json::array({"4000-4999", "5001-60000"}));
+    change(a(), "add --name hole --pass --remote-port 5001-5010");
+    EXPECT_TRUE(passes({Pair::b4, 5010})) << "the narrower range";
+    EXPECT_TRUE(is_blocked({Pair::b4, 5011}));
+    change(a(), "del hole");
+    EXPECT_TRUE(is_blocked({Pair::b4, 5010}));
+}
+
 TEST_F(Select, LocalPort)
 {
     change(a(), "add --name split --partition --local-port 6000");

@@ -220,6 +220,14 @@ TEST_F(Pin, AMapOfAnotherShapeIsNotRead)
     }
 }
 
+TEST_F(Pin, ClassesOfPortsOfAnotherSizeAreNotWritten)
+{
+    const Aside moved(pin("port_classes"));
+    const auto map = make_map(BPF_MAP_TYPE_ARRAY, 4, 4096);
+    ASSERT_EQ(bpf_obj_pin(map.get(), pin("port_classes").c_str()), 0);
+    expect_refused(pin("port_classes"), "a map of another shape", false);
+}
+
 TEST_F(Pin, WhatIsNoMapIsNotRead)
 {
     const auto program = make_program(BPF_PROG_TYPE_SCHED_CLS);

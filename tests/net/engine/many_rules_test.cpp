@@ -18,11 +18,17 @@ protected:
     // Makes `count` rules of one shape, named r0, r1, ...
     void make(std::size_t count) const
     {
+        make(count, [](std::size_t i) {
+            return fmt::format("--proto udp --remote 10.{}.{}.{}", 100 + i / 65536, i / 256 % 256, i % 256);
+        });
+    }
+    template <class SelectorOf>
+    void make(std::size_t count, const SelectorOf& selector_of) const
+    {
         const auto file = testing::TempDir() + "headwind-many-rules";
         std::ofstream lines(file);
         for (std::size_t i = 0; i < count; ++i)
-            lines << fmt::format("add --name r{} --dev va --loss 1% --proto udp --remote 10.{}.{}.{}\n", i,
-                                 100 + i / 65536, i / 256 % 256, i % 256);
+            lines << fmt::format("add --name r{} --dev va --loss 1% {}\n", i, selector_of(i));
         lines.close();
         expect_ok(Process(&a(), words(headwind_binary() + " batch --yes " + file)).wait(std::chrono::minutes(10)));
     }
@@ -65,6 +71,28 @@ TEST_F(ManyRules, ACommandCostsWhatItChanges)
         EXPECT_THAT(calls, Not(testing::IsEmpty())) << command;
         EXPECT_THAT(calls, Each(Not(Key("BPF_MAP_LOOKUP_BATCH")))) << command << " reads all of a map";
     }
+}
+
+// Ranges that others have, too, or that overlap with none of theirs, are added without a look at the others.
+TEST_F(ManyRules, ARangeOfPortsCostsWhatItChanges)
+{
+    const auto calls_beside_ranges = [this](std::size_t count) {
+        make(count, [](std::size_t i) {
+            return fmt::format("--remote-port {}-{} --remote 10.100.{}.{}", 20'000 + i / 2 * 20, 20'019 + i / 2 * 20,
+                               i / 256, i % 256);
+        });
+        change(a(), "add --name warm --dev va --loss 1% --remote-port 20000-20019 --remote 10.9.9.8");
+        Calls out;
+        for (const std::string command :
+             {"add --name same --dev va --loss 1% --remote-port 20020-20039 --remote 10.9.9.9",
+              "add --name other --dev va --loss 1% --remote-port 1000-9999 --remote 10.9.9.9",
+              "add --name within --dev va --loss 1% --remote-port 20005-20015 --remote 10.9.9.9",
+              "add --name none --dev va --loss 1% --remote-port 80", "change same --loss 2%", "del other", "del same"})
+            out[command] = calls_of(command);
+        change(a(), "clear");
+        return out;
+    };
+    EXPECT_EQ(calls_beside_ranges(200), calls_beside_ranges(1'000));
 }
 
 // Growing replaces two pins, one after the other.

@@ -14,6 +14,8 @@
 
 #include <headwind/model.h>
 
+#include "ruleset/port_classes.h"
+
 namespace headwind::compile_test {
 namespace {
 
@@ -44,9 +46,18 @@ Rule valid(const RuleSpec& text)
     return rule ? *rule : Rule{};
 }
 
+// As compiled beside no other rule.
+Result<std::vector<SelectorEntry>> compile_alone(const RuleSpec& text, const Resolved& resolved = {})
+{
+    const auto rule = valid(text);
+    PortClasses classes;
+    for (const auto& ports : port_lists(rule.selector)) HW_CHECK(classes.split(ports));
+    return compile_selector(rule, resolved, classes.table());
+}
+
 std::vector<SelectorEntry> entries_of(const RuleSpec& text, const Resolved& resolved = {})
 {
-    const auto entries = compile_selector(valid(text), resolved);
+    const auto entries = compile_alone(text, resolved);
     EXPECT_TRUE(entries) << (entries ? "" : entries.error().message);
     return entries ? *entries : std::vector<SelectorEntry>{};
 }
@@ -58,9 +69,23 @@ SelectorEntry only_entry(const RuleSpec& text, const Resolved& resolved = {})
     return entries.empty() ? SelectorEntry{} : entries.front();
 }
 
-unsigned bits_fixed(const RuleSpec& text, const Resolved& resolved = {})
+unsigned specificity_of(const RuleSpec& text, const Resolved& resolved = {})
 {
     return specificity(entries_of(text, resolved));
+}
+
+unsigned bits_fixed(const RuleSpec& text, const Resolved& resolved = {})
+{
+    const auto fixed = specificity_of(text, resolved);
+    EXPECT_EQ(fixed % specificity_per_bit, 0U);
+    return fixed / specificity_per_bit;
+}
+
+unsigned specificity_of_ports(const std::string& ports)
+{
+    auto text = partition();
+    text.remote_ports = {ports};
+    return specificity_of(text);
 }
 
 unsigned bits_of_remote(const std::string& cidr)
@@ -111,7 +136,8 @@ TEST(Rank, PriorityThenSpecificityThenAge)
     EXPECT_GT(rank(0, 8, 1), rank(0, 8, 2));
     EXPECT_GT(rank(-1000, 0, 0xfffffffe), 0U);
     EXPECT_GT(rank(1000, 0, 1), rank(999, 600, 1));
-    EXPECT_GT(rank(1001, 0, ~0U), rank(1000, 600, 1)) << "protections";
+    EXPECT_GT(rank(1001, 0, ~0U), rank(1000, 1023 * specificity_per_bit, 1)) << "protections";
+    EXPECT_GT(rank(-999, 0, 1), rank(-1000, 1024 * specificity_per_bit - 1, 1));
 }
 
 TEST(Specificity, CountsTheBitsThatTheUserFixed)
@@ -149,6 +175,17 @@ TEST(Specificity, LongIpv6PrefixesAreMoreSpecificThanShortOnes)
     EXPECT_EQ(bits_of_remote("2001:db8::/95"), 95U);
     EXPECT_EQ(bits_of_remote("2001:db8::/96"), 96U);
     EXPECT_EQ(bits_of_remote("2001:db8::1"), 128U);
+}
+
+TEST(Specificity, OfPortsFallsWithTheWidestRange)
+{
+    EXPECT_EQ(specificity_of_ports("80"), 16 * specificity_per_bit);
+    EXPECT_EQ(specificity_of_ports("22,80,443,1000,1002,1004,1006,1008,1010,1012"), 16 * specificity_per_bit);
+    const char* const narrower[] = {"80",          "80-81",       "80-82",       "80-87",      "80-88",  "22,8000-8100",
+                                    "50000-59992", "50000-60000", "40000-65535", "1024-65535", "1-65535"};
+    for (std::size_t i = 1; i < std::size(narrower); ++i)
+        EXPECT_GT(specificity_of_ports(narrower[i - 1]), specificity_of_ports(narrower[i])) << narrower[i];
+    EXPECT_GT(specificity_of_ports("1-65535"), specificity_of(partition())) << "than that of a rule for all packets";
 }
 
 TEST(Specificity, OfAlternativesIsTheLeast)
@@ -201,7 +238,7 @@ TEST(Entries, DevicesAndCgroups)
     ASSERT_EQ(entries.size(), 2U);
     EXPECT_EQ(entries[0].key.device, 1) << "slot 0 must differ from no device";
     EXPECT_EQ(entries[1].key.device, 1024);
-    for (const auto& [shape, key] : entries) {
+    for (const auto& [shape, key, ports] : entries) {
         EXPECT_EQ(shape.default_devices, 0);
         EXPECT_EQ(shape.mask.device, 0xffff);
         EXPECT_EQ(key.cgroup, 0x1234567890U);
@@ -217,7 +254,7 @@ TEST(Entries, PortsInPacketOrderAndOneShape)
     const auto entries = entries_of(text);
     ASSERT_EQ(entries.size(), 4U);
     std::set<unsigned> ports;
-    for (const auto& [shape, key] : entries) {
+    for (const auto& [shape, key, fixed] : entries) {
         ports.insert(ntohs(key.remote_port));
         EXPECT_EQ(std::memcmp(&shape, &entries[0].shape, sizeof(shape)), 0);
     }
@@ -232,10 +269,28 @@ TEST(Entries, EitherEndIsTwoShapes)
     text.ports = {"80-81"};
     const auto entries = entries_of(text);
     ASSERT_EQ(entries.size(), 4U);
-    for (const auto& [shape, key] : entries) {
+    for (const auto& [shape, key, ports] : entries) {
         EXPECT_EQ((key.local_port == 0) + (key.remote_port == 0), 1);
         EXPECT_EQ(shape.mask.local_port, key.local_port == 0 ? 0 : 0xffff);
     }
+}
+
+TEST(Entries, OfManyPortsLookAtTheirClass)
+{
+    auto text = partition();
+    text.remote_ports = {"22,53,50000-60000"};
+    const auto one = only_entry(text);
+    EXPECT_EQ(one.shape.port_classes, HW_CLASS_OF_REMOTE_PORT);
+    EXPECT_EQ(one.shape.mask.remote_port, 0);
+    EXPECT_EQ(one.key.remote_port, 1) << "the first class";
+    text.local_ports = {"1-65535"};
+    EXPECT_EQ(entries_of(text).size(), 2U) << "2 classes of local ports, one of them that of the remote ones";
+    text = partition();
+    text.ports = {"1-65535"};
+    const auto either = entries_of(text);
+    ASSERT_EQ(either.size(), 2U);
+    EXPECT_EQ(either[0].shape.port_classes, HW_CLASS_OF_LOCAL_PORT);
+    EXPECT_EQ(either[1].shape.port_classes, HW_CLASS_OF_REMOTE_PORT);
 }
 
 TEST(Entries, ClassesAndProtocols)
@@ -334,34 +389,49 @@ TEST(Entries, AreTheCrossProduct)
     auto text = partition();
     text.protocols = {"tcp,udp"};
     text.remotes = {"10.0.0.1", "10.0.0.2", "10.1.0.0/16"};
-    text.remote_ports = {"1-10"};
+    text.remote_ports = {"1,3,5,7,9,11,13,15"};
     text.locals = {"10.9.0.1", "10.9.0.2"};
     const auto entries = entries_of(text, {{}, {}});
     std::set<std::string> distinct;
     for (const auto& entry : entries)
         distinct.insert(std::string(reinterpret_cast<const char*>(&entry), sizeof(entry)));
-    EXPECT_EQ(entries.size(), 2U * 3 * 10 * 2);
+    EXPECT_EQ(entries.size(), 2U * 3 * 8 * 2);
     EXPECT_EQ(distinct.size(), entries.size());
 }
 
 TEST(Entries, UpToTheLimit)
 {
     auto text = partition();
-    text.remote_ports = {"1-4096"};
-    text.remotes = addresses(16);
+    text.remote_ports = {"1-8"};
+    text.remotes = addresses(8192);
     EXPECT_EQ(entries_of(text).size(), max_rule_entries);
-    text.remotes = addresses(17);
-    EXPECT_FALSE(compile_selector(valid(text), {}));
+    text.remotes = addresses(8193);
+    EXPECT_FALSE(compile_alone(text));
 }
 
 TEST(Entries, BothEndsOfAPortCount)
 {
     auto text = partition();
-    text.ports = {"1-4096"};
-    text.remotes = addresses(8);
+    text.ports = {"1-8"};
+    text.remotes = addresses(4096);
     EXPECT_EQ(entries_of(text).size(), max_rule_entries);
-    text.remotes = addresses(9);
-    EXPECT_FALSE(compile_selector(valid(text), {})) << "73,728 entries";
+    text.remotes = addresses(4097);
+    EXPECT_FALSE(compile_alone(text)) << "65,552 entries";
+}
+
+TEST(Entries, ThePiecesIntoWhichOtherRulesCutARangeCount)
+{
+    auto text = partition();
+    text.remote_ports = {"1-65535"};
+    text.remotes = addresses(256);
+    PortClasses classes;
+    for (std::uint16_t i = 0; i < 256; ++i)
+        ASSERT_TRUE(classes.split({{1, static_cast<std::uint16_t>(1000 + 10 * i)}}));
+    const auto rule = valid(text);
+    ASSERT_TRUE(classes.split(rule.selector.remote_ports));
+    const auto entries = compile_selector(rule, {}, classes.table());
+    ASSERT_FALSE(entries) << "257 pieces";
+    EXPECT_EQ(entries.error().message.find("r stands for 65792 combinations"), 0U) << entries.error().message;
 }
 
 // ---- impairments ----
