@@ -410,7 +410,7 @@ protected:
     {
         std::vector<std::string> out{std::string(pins) + "/host"};
         for (const char* name : {"control", "held", "entries", "rules", "leases", "stops", "shares", "states", "locals",
-                                 "texts", "timelines", "fragments"})
+                                 "texts", "timelines"})
             out.push_back(pin(name));
         return out;
     }
