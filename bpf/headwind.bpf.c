@@ -139,7 +139,7 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum
 }
 
 /* The fate of an skb that must stay as and where it is: it can be dropped, and nothing else. */
-HW_INLINE int decide_bound(const struct hw_flight *flight, enum hw_exemption why)
+HW_INLINE int decide_bound(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_exemption why)
 {
 	const struct hw_impairment *imp = flight->imp;
 
@@ -151,6 +151,8 @@ HW_INLINE int decide_bound(const struct hw_flight *flight, enum hw_exemption why
 	if (happens(flight, HW_EVENT_LOSS))
 		return drop(flight, HW_CAUSE_LOSS);
 	flight->local->counters.exempt[why] += flight->packets;
+	if (why != HW_EXEMPT_SHARED) /* nothing may be written to that one */
+		mark_done(skb, flight->tc_index);
 	return NEXT;
 }
 
@@ -282,7 +284,7 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	if ((counts_shares(&walk) && has_too_large_a_share(&flight, rule)) || !rule || !board(&flight, rule))
 		return NEXT;
 	if (is_bound(skb, &flight, &why))
-		return decide_bound(&flight, why);
+		return decide_bound(skb, &flight, why);
 	if (side == HW_OUT && hw_needs_time(flight.imp) && !pace_as_fq(skb, &walk.packet, flight.bytes)) {
 		count_match(&flight);
 		return drop(&flight, HW_CAUSE_QUEUE);

@@ -81,7 +81,7 @@ void note_programs(Instance& instance, std::uint64_t programs);
 // Opens the programs that are pinned now, in place of those that `instance` has open.
 Status open_pinned_programs(Instance& instance);
 
-// Whether the kernel has BTF: the programs read its structures at offsets from there (bpf/receiver.h).
+// Whether the kernel has BTF: the programs read its structures at offsets from there (bpf/kernel.h).
 bool kernel_has_btf();
 
 // Sizes the maps for `max_rules` rules; to be called before the skeleton is loaded. A rule takes 240 bytes of kernel

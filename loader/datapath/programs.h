@@ -30,7 +30,7 @@ Result<Skeleton> open_programs(const ProgramConstants& constants);
 Status load_programs(headwind_bpf& skeleton);
 
 // Fails with ErrorKind::unsupported where the kernel is locked down so far that programs may not read its memory, in
-// which they look whether a packet has other owners (is_shared() in bpf/apply.h). Another failure is not told apart
+// which they look whether a packet has other owners (is_shared() in bpf/bound.h). Another failure is not told apart
 // from success.
 Status check_lockdown();
 

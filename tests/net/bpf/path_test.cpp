@@ -6,6 +6,7 @@
 #include <set>
 
 #include "foreign_program.h"
+#include "verify/statistics.h"
 
 namespace headwind::test::path_test {
 namespace {
@@ -158,6 +159,28 @@ TEST_F(Path, WhatCameThroughIpsecStaysOnItsWay)
     change(b(), "clear");
     change_without(HW_CURE_IPSEC, b(), slow);
     EXPECT_EQ(arrive(), 0U);
+}
+
+TEST_F(Path, WhatCameThroughIpsecIsImpairedOnceOnItsWay)
+{
+    constexpr std::size_t count = 400;
+    const Far far(a(), b());
+    const std::string state = fmt::format(
+        "xfrm state add src {} dst {} proto esp spi 1 mode tunnel enc ecb(cipher_null) ''", Pair::a4, Pair::b4);
+    const auto policy = [](const char* direction) {
+        return fmt::format("\nxfrm policy add src 10.84.0.1 dst {} dir {} tmpl src {} dst {} proto esp mode tunnel",
+                           Far::address4, direction, Pair::a4, Pair::b4);
+    };
+    ip(a(), state + policy("out") + "\naddress add 10.84.0.1/32 dev lo\nroute replace " + Far::address4 + " via " +
+                Pair::b4 + " src 10.84.0.1");
+    ip(b(), state + policy("in") + policy("fwd") + "\nroute add 10.84.0.1 via " + Pair::a4);
+    const auto arrive = [&] { return deliver(a(), far.far, {Far::address4, 5000}, {.count = count}); };
+    ASSERT_EQ(arrive(), count);
+    change(b(), "add --name in --dev vb --direction in --proto udp --loss 50%");
+    change(b(), "add --name out --dev vc --direction out --proto udp --loss 50%");
+    EXPECT_GT(statistics::binomial_p_value(arrive(), count, 0.5), alpha);
+    EXPECT_EQ(counters_of(b(), "in", "in").packets, count);
+    EXPECT_EQ(counters_of(b(), "out").packets, 0U);
 }
 
 }  // namespace

@@ -99,9 +99,8 @@ TEST_F(Change, BetweenDelAndAddPacketsSlipThrough)
     UdpSink sink(b(), {Pair::b4, 5000});
     Flood flood(a(), {Pair::b4, 5000}, 1);
     change(a(), "del r");
+    EXPECT_TRUE(eventually([&] { return sink.count() > 0; }));
     change(a(), "add --name r --proto udp --partition");
-    EXPECT_LT(0U, flood.end());
-    EXPECT_GT(sink.finish().size(), 0U);
 }
 
 TEST_F(Change, CountersNeverGoBack)

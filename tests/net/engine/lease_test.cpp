@@ -22,8 +22,7 @@ protected:
     std::unique_ptr<Process> hold(const std::string& options) const
     {
         auto process = std::make_unique<Process>(&a(), words(headwind_binary() + " add --hold " + options));
-        EXPECT_TRUE(eventually([&] { return process->out().find(" sent ") != std::string::npos; }))
-            << process->err();
+        EXPECT_TRUE(eventually([&] { return process->out().find(" sent ") != std::string::npos; })) << process->err();
         return process;
     }
     std::string state(const std::string& name) const { return rule_of(a(), name)["state"]; }
