@@ -106,51 +106,44 @@ HW_INLINE bool is_due_now(const struct hw_rule *rule, struct hw_walk *walk)
 	return true;
 }
 
-/* The packet's fields that the shape looks at. (Ports first: behind the other words the branches cost the stack room
- * that calls of four functions do not have.) */
+/* The packet's fields that the shape looks at. */
 HW_INLINE void mask_key(struct hw_key *to, const struct hw_walk *walk, const struct hw_shape *shape)
 {
 	const struct hw_key *key = &walk->packet.key, *mask = &shape->mask;
 
-	to->local_port = key->local_port & mask->local_port;
-	to->remote_port = key->remote_port & mask->remote_port;
-	if (shape->port_classes) {
-		if (shape->port_classes & HW_CLASS_OF_LOCAL_PORT)
-			to->local_port = walk->local_class;
-		if (shape->port_classes & HW_CLASS_OF_REMOTE_PORT)
-			to->remote_port = walk->remote_class;
-	}
 	to->cgroup = key->cgroup & mask->cgroup;
 	to->local[0] = key->local[0] & mask->local[0];
 	to->local[1] = key->local[1] & mask->local[1];
 	to->remote[0] = key->remote[0] & mask->remote[0];
 	to->remote[1] = key->remote[1] & mask->remote[1];
+	to->local_port =
+	    shape->port_classes & HW_CLASS_OF_LOCAL_PORT ? walk->local_class : key->local_port & mask->local_port;
+	to->remote_port =
+	    shape->port_classes & HW_CLASS_OF_REMOTE_PORT ? walk->remote_class : key->remote_port & mask->remote_port;
 	to->device = key->device & mask->device;
 	to->protocol = key->protocol & mask->protocol;
 }
 
-/* Takes the best live rule of one entry if it beats what the walk has. */
-HW_INLINE void consider(const struct hw_entry *entry, struct hw_walk *walk)
+/* Takes the rule if it is live and beats what the walk has. (Not inlined: the verifier would follow each path through
+ * it into each through the next candidate.) */
+HW_FUNCTION int consider(struct hw_walk *walk, __u32 id)
 {
 	struct hw_rule *rule;
-	__u32 id;
 
-	for (int i = 0; i < HW_MAX_CANDIDATES; i++) {
-		id = entry->rules[i];
-		if (id == 0)
-			continue;
-		rule = bpf_map_lookup_elem(&hw_rules, &id);
-		if (!rule || (walk->best && rule->rank <= walk->best_rank) || !hw_in_version(rule, walk->version))
-			continue;
-		if (rule->flows && hw_flow_number(&walk->packet.key, rule->flow_seed) >= rule->flows)
-			continue;
-		if (!is_due_now(rule, walk)) {
-			walk->passing = true;
-			continue;
-		}
-		walk->best = id;
-		walk->best_rank = rule->rank;
+	if (!walk)
+		return 0;
+	rule = bpf_map_lookup_elem(&hw_rules, &id);
+	if (!rule || (walk->best && rule->rank <= walk->best_rank) || !hw_in_version(rule, walk->version))
+		return 0;
+	if (rule->flows && hw_flow_number(&walk->packet.key, rule->flow_seed) >= rule->flows)
+		return 0;
+	if (!is_due_now(rule, walk)) {
+		walk->passing = true;
+		return 0;
 	}
+	walk->best = id;
+	walk->best_rank = rule->rank;
+	return 0;
 }
 
 #ifdef HW_FRONT
@@ -221,8 +214,11 @@ HW_FUNCTION int visit_shape(hw_context *context, struct hw_walk *walk)
 		return 0;
 	masked.shape = shape->id;
 	entry = bpf_map_lookup_elem(&hw_entries, &masked);
-	if (entry)
-		consider(entry, walk);
+	if (!entry)
+		return 0;
+	for (int i = 0; i < HW_MAX_CANDIDATES; i++)
+		if (entry->rules[i])
+			consider(walk, entry->rules[i]);
 	return 0;
 }
 

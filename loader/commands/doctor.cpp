@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <future>
-#include <map>
 
 #include <bpf/bpf.h>
 #include <fmt/ranges.h>

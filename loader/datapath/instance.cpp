@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <set>
 #include <span>
 
 #include <bpf/libbpf.h>

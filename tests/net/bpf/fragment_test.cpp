@@ -21,7 +21,8 @@ protected:
 
 INSTANTIATE_TEST_SUITE_P(Sides, Fragments, testing::Values(Direction::out, Direction::in), side_name);
 
-RUNS_IN("*/Fragments*", native | linux_6_12 | linux_6_1);
+RUNS_IN("*/Fragments*", native, linux_6_12 | linux_6_1);
+RUNS_IN("*/Fragments.FollowTheFirst/in", native | linux_6_1, linux_6_12);
 
 TEST_P(Fragments, FollowTheFirst)
 {

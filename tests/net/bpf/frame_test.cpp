@@ -137,7 +137,8 @@ protected:
 
 INSTANTIATE_TEST_SUITE_P(Sides, Frames, testing::Values(Direction::out, Direction::in), side_name);
 
-RUNS_IN("*/Frames*", native | linux_6_12 | linux_6_1);
+RUNS_IN("*/Frames*", native, linux_6_12 | linux_6_1);
+RUNS_IN("*/Frames.PassDelay*", linux_6_12, linux_6_1);
 
 TEST_P(Frames, AreTakenByEveryRuleWithoutSelectors)
 {

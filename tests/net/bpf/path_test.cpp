@@ -27,7 +27,6 @@ protected:
 };
 
 RUNS_IN("Path.*", linux_6_12, linux_6_1);
-RUNS_IN("Path.NoPriority*", linux_6_12 | linux_6_1);
 
 std::size_t early(const std::vector<Arrival>& arrivals, std::int64_t delay)
 {

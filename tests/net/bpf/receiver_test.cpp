@@ -165,7 +165,7 @@ TEST_F(Receiver, OnLoopback)
 {
     for (const auto* const address : {"127.0.0.1", "::1"}) {
         const auto sink = sink_in(*web, {address, 5000});
-        partition();
+        partition(" --dev lo");
         UdpSink other(b(), {address, 5001});
         send_udp(b(), {address, 5000}, {.count = packets});
         send_udp(b(), {address, 5001}, {.count = packets});

@@ -156,7 +156,8 @@ private:
     Tap tap_;
 };
 
-RUNS_IN("NetTap.*", native | linux_6_1);
+RUNS_IN("NetTap.*", native, linux_6_1);
+RUNS_IN("NetTap.Delay*", native | linux_6_1);
 
 TEST_F(NetTap, LossDecidesEachWirePacketOfASuperPacket)
 {

@@ -216,7 +216,7 @@ TEST_F(CommandLine, ARuleTooManyIsRefusedWhole)
     expect_refused(add(HW_MAX_ALIKE), 2, "delete one");
     change(a(), "change r0 r1 r2 r3 --priority 1");  // changes all four at once
     // There would be room for most of this rule's selectors.
-    expect_refused("add --name many --partition --remote-port 4990-5010 --direction out", 2, "delete one");
+    expect_refused("add --name many --partition --remote-port 4997-5000 --direction out", 2, "delete one");
     EXPECT_EQ(parse_json(headwind(a(), "list --json"))["rules"].size(), static_cast<std::size_t>(HW_MAX_ALIKE));
     EXPECT_EQ(arrive(), 0U);
     EXPECT_EQ(arrive({}, {Pair::b4, 4999}), packets);

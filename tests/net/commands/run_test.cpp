@@ -73,7 +73,7 @@ private:
 };
 
 RUNS_IN("Run.*", native, sanitized);
-RUNS_IN("Run.ExitCode*", native | linux_6_1, sanitized);
+RUNS_IN("Run.ExitCode*", native, linux_6_1 | sanitized);
 
 TEST_F(Run, ExitCodeIsTheCommands)
 {

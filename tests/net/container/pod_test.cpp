@@ -22,14 +22,16 @@ TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
                       HasSubstr("it sits in its own network namespace")));
     expect_cut("web", many);
     expect_spared("db", many);
-    EXPECT_EQ(shop().ask("web", "127.0.0.1", shop().port_of("db"), 20, true), 0U) << "to its neighbour";
+    EXPECT_EQ(shop().ask("web", "127.0.0.1", shop().port_of("db"), 20), 20U) << "on lo, to its neighbour";
     EXPECT_EQ(shop().ask("db", "127.0.0.1", shop().port_of("db"), 20), 20U);
     EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("db"), 20), 20U);
     EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("web"), 20, true), 0U) << "neither does it hear";
     EXPECT_EQ(back().ask("api", shop().address6(), shop().port_of("web"), 20, true), 0U);
     EXPECT_EQ(counters_of(shop().netns(), "cut", "in").partition, 40U);
     EXPECT_THAT(headwind(host(), "list --pod default/shop").out, HasSubstr("cut"));
-    change(host(), "del cut --pod default/shop");
+    change(host(), "add --name neighbours --pod default/shop/web --remote 127.0.0.1 --partition");
+    EXPECT_EQ(shop().ask("web", "127.0.0.1", shop().port_of("db"), 20, true), 0U);
+    change(host(), "del cut neighbours --pod default/shop");
     expect_spared("web");
     EXPECT_THAT(instances(), IsEmpty());
 }

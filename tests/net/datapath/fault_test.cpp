@@ -48,7 +48,7 @@ private:
     std::string before_;
 };
 
-RUNS_IN("Fault.*", native | linux_6_12 | linux_6_1);
+RUNS_IN("Fault.*", native | linux_6_1, linux_6_12);
 
 TEST_F(Fault, ProgramsTakenOff)
 {

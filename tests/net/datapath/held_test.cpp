@@ -41,7 +41,6 @@ protected:
 };
 
 RUNS_IN("Held.*", linux_6_12, linux_6_1);
-RUNS_IN("Held.WhatIsLost*", linux_6_12 | linux_6_1);
 RUNS_IN("Held.SuperPackets*", nowhere, linux_6_12 | linux_6_1);
 
 TEST_F(Held, WhatIsLostWithTheDeviceIsNotHeld)

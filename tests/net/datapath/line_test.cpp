@@ -103,10 +103,9 @@ TEST_F(Line, ClearRestoresEverySysctl)
     change(a(), "add --name lossy --loss 10%");
     const auto raised = backlog_can_be_raised() ? "100000" : backlog_before;
     EXPECT_EQ(backlog(), raised);
-    if (has_fq()) {
-        change(a(), "add --name slow --delay 20ms");
-        EXPECT_THAT(footprint(a()), AllOf(HasSubstr("route_localnet 1"), HasSubstr("accept_local 1")));
-    }
+    change(a(), "add --name wrong --corrupt 1%");
+    EXPECT_THAT(footprint(a()), AllOf(HasSubstr("route_localnet 1"), HasSubstr("accept_local 1")));
+    if (has_fq()) change(a(), "add --name slow --delay 20ms");
     change(b(), "add --name lossy --loss 10%");
     change(a(), "clear");
     expect_footprint(a(), before);

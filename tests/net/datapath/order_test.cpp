@@ -198,7 +198,7 @@ protected:
     }
 };
 
-RUNS_IN("Order.*", linux_6_12 | linux_6_1);
+RUNS_IN("Order.*", linux_6_12, linux_6_1);
 RUNS_IN("Order.AtATap:Order.AtAPortOfABridge", nowhere, linux_6_12 | linux_6_1);
 
 const std::vector<Sender> two = {{.number = 0}, {.number = 1}};

@@ -49,7 +49,7 @@ Rule rule_for(const RuleSpec& text)
 TEST(SubjectDescription, SaysTheContainerAndThePod)
 {
     EXPECT_EQ(describe_rule(rule_for(text_for(web())), {{"eth0"}, ""}),
-              "packets sent by container web (3f2a1b4c5d6e) of pod default/shop through eth0: loss 1%");
+              "packets sent by container web (3f2a1b4c5d6e) of pod default/shop through eth0, not lo: loss 1%");
     auto text = text_for(web(true));
     text.remote_ports = {"5432"};
     text.devices = {"veth7"};
@@ -65,10 +65,11 @@ TEST(SubjectDescription, SaysAWholePodAndAProcess)
     auto text = text_for({"", "", "default/shop", 0, false});
     text.cgroups.clear();
     text.direction = "in";
-    EXPECT_EQ(describe_rule(rule_for(text), {{"eth0"}, ""}),
-              "all frames but ARP, neighbour discovery and DHCP received by pod default/shop through eth0: loss 1%");
+    EXPECT_EQ(
+        describe_rule(rule_for(text), {{"eth0"}, ""}),
+        "all frames but ARP, neighbour discovery and DHCP received by pod default/shop through eth0, not lo: loss 1%");
     EXPECT_EQ(describe_rule(rule_for(text_for({"", "", "", 4711, false})), {{"eth0"}, ""}),
-              "packets sent by process 4711 and all of its cgroup /kubepods/x through eth0: loss 1%");
+              "packets sent by process 4711 and all of its cgroup /kubepods/x through eth0, not lo: loss 1%");
 }
 
 TEST(SubjectJson, ComesBackAsItWas)

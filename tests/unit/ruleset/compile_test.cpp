@@ -317,10 +317,10 @@ TEST(Entries, EtherTypes)
         auto text = partition();
         text.protocols = {word};
         std::vector<unsigned> compiled;
-        for (const auto& [shape, key] : entries_of(text)) {
-            EXPECT_EQ(shape.classes, bit(HW_FRAME)) << word;
-            EXPECT_EQ(shape.mask.local_port, 0xffff) << word;
-            compiled.push_back(ntohs(key.local_port));
+        for (const auto& entry : entries_of(text)) {
+            EXPECT_EQ(entry.shape.classes, bit(HW_FRAME)) << word;
+            EXPECT_EQ(entry.shape.mask.local_port, 0xffff) << word;
+            compiled.push_back(ntohs(entry.key.local_port));
         }
         EXPECT_EQ(compiled, types) << word;
     }
