@@ -13,8 +13,8 @@
 #include "commands/cli.h"
 #include "commands/print.h"
 #include "datapath/attached.h"
-#include "datapath/reclaim.h"
 #include "host/host.h"
+#include "line/reclaim.h"
 #include "ruleset/compile.h"
 #include "util/output.h"
 

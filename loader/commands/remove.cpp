@@ -5,8 +5,8 @@
 #include <functional>
 
 #include "commands/cli.h"
-#include "datapath/reclaim.h"
 #include "host/host.h"
+#include "line/reclaim.h"
 #include "util/output.h"
 #include "util/text.h"
 

@@ -7,8 +7,8 @@
 #include <unordered_map>
 
 #include "datapath/device_table.h"
-#include "datapath/line.h"
 #include "host/devices.h"
+#include "line/line.h"
 #include "ruleset/stops.h"
 #include "ruleset/transaction.h"
 #include "ruleset/xdp.h"

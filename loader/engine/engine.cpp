@@ -8,7 +8,6 @@
 #include <fmt/ranges.h>
 
 #include "datapath/attached.h"
-#include "datapath/reclaim.h"
 #include "engine/apply.h"
 #include "engine/changed.h"
 #include "engine/panic_state.h"
@@ -18,6 +17,7 @@
 #include "engine/ssh_guard.h"
 #include "engine/view.h"
 #include "engine/write_session.h"
+#include "line/reclaim.h"
 #include "ruleset/leases.h"
 
 namespace headwind {

@@ -9,11 +9,11 @@
 
 #include "container/placement.h"
 #include "datapath/device_table.h"
-#include "datapath/line.h"
 #include "engine/apply.h"
 #include "host/clock.h"
 #include "host/devices.h"
 #include "host/host.h"
+#include "line/line.h"
 #include "ruleset/leases.h"
 #include "ruleset/stops.h"
 

@@ -7,8 +7,8 @@
 #include <set>
 
 #include "datapath/attached.h"
-#include "datapath/reclaim.h"
 #include "engine/changed.h"
+#include "line/reclaim.h"
 #include "ruleset/transaction.h"
 
 namespace headwind {

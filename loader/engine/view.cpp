@@ -8,10 +8,10 @@
 
 #include <headwind/model.h>
 
-#include "datapath/line.h"
 #include "engine/takeover.h"
 #include "engine/write_session.h"
 #include "host/clock.h"
+#include "line/line.h"
 #include "ruleset/counters.h"
 #include "ruleset/stops.h"
 #include "ruleset/xdp.h"

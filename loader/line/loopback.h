@@ -10,7 +10,7 @@
 namespace headwind {
 
 // Makes lo's fq, and has lo receive a flow on one CPU. A root qdisc that is not ours is refused.
-Status hold_on_loopback(Instance& instance, const netlink::FqOptions& options, bool by_flow);
+Status hold_on_loopback(Instance& instance, bool by_flow);
 // Whether that is so, if it has to be.
 Result<bool> is_loopback_intact(const Instance& instance);
 // Takes it away. Packets in it are lost. Without `instance` what a killed command left goes, too.

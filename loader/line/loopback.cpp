@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Makes, checks and removes the fq of lo, by whose handle it is known to be ours.
-#include "datapath/loopback.h"
+#include "line/loopback.h"
 
-#include "datapath/line.h"
 #include "host/backlog.h"
+#include "host/devices.h"
+#include "line/pacer.h"
 
 namespace headwind {
 
@@ -29,7 +30,7 @@ bool is_default(const std::optional<netlink::QdiscStats>& root)
 
 }  // namespace
 
-Status hold_on_loopback(Instance& instance, const netlink::FqOptions& options, bool by_flow)
+Status hold_on_loopback(Instance& instance, bool by_flow)
 {
     auto& control = LoopbackWriter::of(instance.control);
     HW_TRY(const auto root, netlink::root_qdisc_stats(loopback_index));
@@ -39,10 +40,11 @@ Status hold_on_loopback(Instance& instance, const netlink::FqOptions& options, b
                 ErrorKind::unsupported,
                 "lo: a delay or a rate there needs an fq of Headwind's in place of the qdisc '{}': remove that one, or name devices without lo (--dev)",
                 root->kind);
-        auto own = options;
-        own.handle = own_handle;
-        HW_CHECK(note_pacer(instance, loopback_index));
-        HW_CHECK(netlink::set_fq(loopback_index, 1, own));
+        control.loopback_pace = loopback_index;  // before: whoever is killed here leaves nothing that nobody knows of
+        if (auto made = make_pacer(instance, loopback_index, 1, own_handle); !made) {
+            control.loopback_pace = 0;
+            return made;
+        }
     }
     control.loopback_pace = loopback_index;
     if (!by_flow) return {};

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Finds Headwind's programs at devices, and removes all that goes with them.
-#include "datapath/reclaim.h"
+#include "line/reclaim.h"
 
 #include <set>
 
 #include <headwind/abi.h>
 
 #include "datapath/instance.h"
-#include "datapath/line.h"
 #include "datapath/map.h"
 #include "host/backlog.h"
 #include "host/devices.h"
 #include "host/host.h"
+#include "line/line.h"
 
 namespace headwind {
 namespace {

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Makes, checks, drains and removes the devices of the line, and changes the sysctls they need.
-#include "datapath/line.h"
+#include "line/line.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <bit>
 #include <thread>
 
-#include <bpf/bpf.h>
-
 #include "datapath/hooks.h"
-#include "datapath/loopback.h"
 #include "datapath/workarounds.h"
 #include "host/backlog.h"
 #include "host/devices.h"
+#include "line/loopback.h"
+#include "line/pacer.h"
 
 namespace headwind {
 
@@ -107,18 +105,6 @@ bool comes_from_several_cpus()
     return online_cpus() > 1 && is_on(HW_CURE_RPS);
 }
 
-netlink::FqOptions fq_options()
-{
-    netlink::FqOptions options;
-    if (!is_on(HW_CURE_FQ)) {  // fq's own defaults
-        options.limit_packets = 10'000;
-        options.flow_limit_packets = 100;
-        options.horizon_us = 10'000'000;
-        options.timer_slack_ns = 10'000;
-    }
-    return options;
-}
-
 Result<netlink::Link> find_pace()
 {
     HW_TRY(auto links, netlink::list_links());
@@ -154,8 +140,7 @@ Result<bool> is_pacing(const netlink::Link& pace)
 // Makes headwind1 hold packets until their time, and headwind0 receive those of a flow in order.
 Status make_pacing(const Instance& instance, const netlink::Link& pace)
 {
-    HW_CHECK(note_pacer(instance, pace.index));
-    HW_CHECK(netlink::set_fq(pace.index, pace.tx_queues, fq_options()));
+    HW_CHECK(make_pacer(instance, pace.index, pace.tx_queues));
     return comes_from_several_cpus() ? receive_by_flow(return_name, pace.tx_queues) : Status{};
 }
 
@@ -225,26 +210,6 @@ Result<LineStats> read_devices(const hw_control& control)
 
 }  // namespace
 
-Status note_pacer(const Instance& instance, int device)
-{
-    std::array<std::uint8_t, 64> packet{};  // more than an Ethernet header
-    __sk_buff context{};
-    context.ifindex = static_cast<__u32>(device);
-    bpf_test_run_opts run{};
-    run.sz = sizeof(run);
-    run.data_in = packet.data();
-    run.data_size_in = packet.size();
-    run.ctx_in = &context;
-    run.ctx_size_in = sizeof(context);
-    run.repeat = 1;
-    const auto* const what = device == loopback_index ? "lo" : pace_name.c_str();
-    if (bpf_prog_test_run_opts(instance.programs.note_pacer.get(), &run) != 0)
-        return fail_errno(errno, fmt::format("run a program for {}", what));
-    if ((device == loopback_index ? instance.held->loopback : instance.held->pacer) == 0)
-        return fail(ErrorKind::failed, "the datapath did not find {} in the kernel's memory", what);
-    return {};
-}
-
 Status ensure_line(Instance& instance, const LineNeeds& needs)
 {
     auto& control = LineWriter::of(instance.control);
@@ -261,7 +226,7 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
         if (!paces || control.line_pace == 0) HW_CHECK(make_pacing(instance, pace));
         control.line_pace = static_cast<__u32>(pace.index);
     }
-    if (needs.loopback_time) HW_CHECK(hold_on_loopback(instance, fq_options(), comes_from_several_cpus()));
+    if (needs.loopback_time) HW_CHECK(hold_on_loopback(instance, comes_from_several_cpus()));
     if (!needs.loopback_cut || !is_on(HW_CURE_LOOPBACK)) return {};
     if (control.route_localnet.changed == 0) HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
     if (control.accept_local.changed == 0) HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));

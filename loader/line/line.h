@@ -29,9 +29,6 @@ Status ensure_line(Instance& instance, const LineNeeds& needs);
 // Takes away the fq of lo once no rule needs it and it is empty.
 Status trim_line(Instance& instance, bool loopback_time);
 
-// Tells the datapath where the kernel has the device, headwind1 or lo, by running a program as if for a packet of it.
-Status note_pacer(const Instance& instance, int device);
-
 // Whether all of the line is there and as we made it: devices, our programs, fq. True if there is no line.
 Result<bool> is_line_intact(const Instance& instance);
 
