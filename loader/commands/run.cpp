@@ -128,6 +128,7 @@ Result<int> run_in_cgroup(const RunOptions& options)
     AddRequest request;
     auto text = options.text;
     if (text.name.empty()) text.name = fmt::format("run-{}", getpid());
+    text.loopback = text.devices.empty();  // all that the command says
     HW_CHECK(load_trace(text));
     HW_TRY(request.rule, make_rule(text));
     HW_TRY(const auto lease, parse_lease(options.lease));
@@ -169,7 +170,7 @@ void register_run(CLI::App& app, Cli& cli)
     auto* command = app.add_subcommand(
         "run", "run a command whose traffic is impaired, and nothing else's: headwind run [OPTIONS] -- COMMAND...");
     add_rule_flags(command, options->text);
-    command->remove_option(command->get_option("--cgroup"));
+    for (const char* decided : {"--cgroup", "--loopback"}) command->remove_option(command->get_option(decided));
     command->add_option("--name", options->text.name, "what list and stats call the rule (default: run-PID)");
     command->add_option("--user", options->user, "run the command as this user (default: who called sudo)");
     command

@@ -80,9 +80,12 @@ Result<Links> devices_for(const Rule& rule, const Links& links, bool may_wait)
     const auto& names = rule.selector.devices;
     if (!names.empty()) return may_wait ? present_devices(links, names) : named_devices(links, names);
     auto found = default_devices_of(rule, links);
-    if (found.empty())
-        return fail(ErrorKind::not_found, "no device of this network namespace is up: name one with --dev");
-    return found;
+    if (!found.empty()) return found;
+    if (!default_devices(links).empty())
+        return fail(
+            ErrorKind::not_found,
+            "only lo is up here, where rules for containers, pods, processes and cgroups are only with --loopback");
+    return fail(ErrorKind::not_found, "no device of this network namespace is up: name one with --dev");
 }
 
 }  // namespace

@@ -73,10 +73,11 @@ bool is_populated(const fs::path& directory)
     return false;
 }
 
-// Moves every process of the cgroup to its parent and removes it. The caller holds its lock.
+// Moves every process of the cgroup to its parent and removes it. The caller holds its lock. Processes that fork while
+// they are moved, on a busy machine, take several attempts.
 void remove_cgroup(const std::string& directory)
 {
-    for (int attempt = 0; attempt < 10; ++attempt) {
+    for (int attempt = 0; attempt < 100; ++attempt) {
         if (rmdir(directory.c_str()) == 0 || errno == ENOENT) return;
         std::ifstream processes(directory + "/cgroup.procs");
         const auto parent = fs::path(directory).parent_path() / "cgroup.procs";
@@ -216,7 +217,11 @@ void sweep_command_cgroup(const std::string& path)
 {
     const auto mount = cgroup2_mount();
     if (!mount || !is_command_cgroup(path)) return;
-    if (const auto lock = lock_cgroup(*mount + path)) remove_cgroup(*mount + path);
+    const auto directory = *mount + path;
+    for (int attempt = 0; attempt < 10 && access(directory.c_str(), F_OK) == 0; ++attempt) {  // another sweep has it
+        if (const auto lock = lock_cgroup(directory)) return remove_cgroup(directory);
+        usleep(20'000);
+    }
 }
 
 void sweep_command_cgroups(Sweep which)

@@ -27,6 +27,7 @@ std::string format_range(const PortRange& range)
 void say_selector(const Selector& selector, RuleSpec& text)
 {
     text.devices = selector.devices;
+    text.loopback = selector.loopback;
     text.cgroups = selector.cgroups;
     text.protocols = formatted(selector.protocols, format_protocol);
     text.ports = formatted(selector.ports, format_range);

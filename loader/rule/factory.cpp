@@ -237,6 +237,7 @@ Result<Selector> make_selector(const RuleSpec& text)
 {
     Selector selector;
     HW_TRY(selector.devices, parse_list("--dev", text.devices, parse_device));
+    selector.loopback = text.loopback;
     HW_TRY(selector.cgroups, parse_list("--cgroup", text.cgroups, parse_cgroup));
     HW_TRY(selector.protocols, parse_list("--proto", text.protocols, parse_protocol));
     HW_TRY(selector.ports, parse_port_list("--port", text.ports));
@@ -290,9 +291,17 @@ bool can_xdp_decide(const Rule& rule)
 
 Status check_loopback(const Rule& rule)
 {
+    if (rule.selector.loopback && !rule.selector.devices.empty())
+        return fail(ErrorKind::usage,
+                    "--loopback: it adds lo to the devices that a rule without --dev is at: say --dev {},lo",
+                    fmt::join(rule.selector.devices, ","));
+    if (!is_at_peer(rule)) return {};
+    if (rule.selector.loopback)
+        return fail(ErrorKind::usage,
+                    "--loopback: the pod's lo is not at the host's side: use --at pod, not --at host");
     const auto& remotes = rule.selector.remotes;
     const auto found = std::find_if(remotes.begin(), remotes.end(), is_loopback);
-    if (!is_at_peer(rule) || found == remotes.end()) return {};
+    if (found == remotes.end()) return {};
     return refuse("--remote", format_cidr(*found), "what goes there never leaves the pod: use --at pod, not --at host");
 }
 
@@ -325,7 +334,8 @@ bool is_loopback(const Cidr& cidr)
 bool spares_loopback(const Rule& rule)
 {
     const auto& selector = rule.selector;
-    if (!selector.devices.empty() || (!rule.subject && selector.cgroups.empty())) return false;
+    if (selector.loopback || !selector.devices.empty()) return false;
+    if (!rule.subject && selector.cgroups.empty()) return false;
     return std::none_of(selector.remotes.begin(), selector.remotes.end(), is_loopback);
 }
 

@@ -40,8 +40,11 @@ constexpr std::string_view selecting = "verify sends its own traffic: nothing ca
 constexpr Flag rows[] = {
     {.name = "--dev", .aliases = "-i", .member = &RuleSpec::devices, .kind = selector, .group = packets,
      .type = "NAME,...",
-     .help = "through these devices; tap*: all that match, now or later (else: the lowest that are up; lo only where no container, pod, process or cgroup is named)",
+     .help = "through these devices; tap*: all that match, now or later (else: the lowest that are up)",
      .off = "any", .json = "devices", .unmeasured = selecting},
+    {.name = "--loopback", .member = &RuleSpec::loopback, .kind = selector, .group = packets,
+     .help = "through lo, too: else left out for containers, pods, processes and cgroups (without --remote 127.0.0.1)",
+     .json = "loopback", .unmeasured = selecting},
     {.name = "--cgroup", .member = &RuleSpec::cgroups, .kind = selector, .group = packets, .type = "PATH",
      .help = "of sockets in this cgroup or below it", .off = "any", .json = "cgroups", .unmeasured = selecting},
     {.name = "--proto", .member = &RuleSpec::protocols, .kind = selector, .group = packets,

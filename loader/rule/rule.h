@@ -49,6 +49,8 @@ using Protocol = std::uint16_t;
 // match. `ports` matches either end; it excludes local_ports and remote_ports (refused together).
 struct Selector {
     std::vector<std::string> devices;  // as typed, each once; empty: the lowest devices that are up
+    bool loopback = false;  // lo is among the lowest devices in any case: see spares_loopback(); only without
+                            // `devices`
     std::vector<std::string> cgroups;  // paths as typed: absolute, or relative to the cgroup2 mount
     std::vector<Protocol> protocols;
     std::vector<PortRange> ports, local_ports, remote_ports;  // sorted, merged
@@ -183,7 +185,7 @@ bool is_at_peer(const Rule& rule);
 // Whether these are loopback addresses: 127.0.0.0/8 or a part of it, or ::1.
 bool is_loopback(const Cidr& cidr);
 // Whether a rule without --dev leaves lo out: what a container, a pod, a process or a cgroup says to itself or to its
-// neighbours there is its own business, unless --remote names a loopback address.
+// neighbours there is its own business, unless --loopback is said or --remote names a loopback address.
 bool spares_loopback(const Rule& rule);
 
 // Whether XDP can and may decide incoming packets by this rule. XDP knows no cgroup and can only drop or let pass.
@@ -197,7 +199,7 @@ struct RuleSpec {
     std::optional<std::string> delay, jitter, distribution, loss, corrupt, duplicate, reorder, reorder_gap, rate, queue,
         reject, direction, priority, xdp, flows, flow_seed, flap, between, days, ramp, trace, max_share, stop_if;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
-    bool partition = false, pass = false, repeat = false;
+    bool partition = false, pass = false, repeat = false, loopback = false;
     std::optional<Subject> subject;    // found, not typed
     std::optional<Timeline> timeline;  // read from the file that `trace` names (trace.h)
 };
@@ -207,11 +209,11 @@ struct RuleSpec {
 // --pass or --partition with another impairment (--partition --reject is fine), --reject with another impairment but
 // without --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an
 // impairment, ports with a protocol list in which none has ports, EtherTypes with ports or addresses, or all alone with
-// a delay or a rate, --flows 0%, v4 and v6 mixed so that nothing can match, empty text where something was to be
-// selected (--port "" must not mean every port). --reject with --loss answers what loss takes; without --loss it is a
-// partition that answers. --direction defaults to out; with --partition or --pass, also by --reject alone, to both. A
-// name is required. A rule without addresses, ports and protocols takes all frames but ARP, neighbour discovery and
-// DHCP.
+// a delay or a rate, --flows 0%, v4 and v6 mixed so that nothing can match, --loopback with --dev, empty text where
+// something was to be selected (--port "" must not mean every port). --reject with --loss answers what loss takes;
+// without --loss it is a partition that answers. --direction defaults to out; with --partition or --pass, also by
+// --reject alone, to both. A name is required. A rule without addresses, ports and protocols takes all frames but ARP,
+// neighbour discovery and DHCP.
 Result<Rule> make_rule(const RuleSpec& text);
 
 // The RuleSpec that makes this rule, each value with its unit; a trace is without its rows.

@@ -85,6 +85,8 @@ private:
     std::optional<Process> redis_, nginx_;
 };
 
+RUNS_IN("*/GuestLoopback.*/v6", nowhere, virtual_6_12);
+
 TEST_P(GuestLoopback, OneClientOfAServerIsSlowTheOthersAreNot)
 {
     const double bare_redis = redis_ns(), bare_nginx = nginx_ns();

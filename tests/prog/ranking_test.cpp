@@ -171,8 +171,8 @@ TEST_F(Ranking, SameMaskedKeysOfDifferentShapes)
 
 TEST(RankingOfMany, RulesOfOneKindAreOneShape)
 {
-    Datapath datapath({.max_rules = 100'000});
-    std::vector<RuleSpec> rules(100'000);
+    Datapath datapath({.max_rules = 20'000});
+    std::vector<RuleSpec> rules(20'000);
     for (unsigned i = 0; i < rules.size(); ++i) {
         rules[i].name = "r";
         rules[i].remotes = {fmt::format("10.{}.{}.{}", i >> 16, i >> 8 & 255, i & 255)};
@@ -181,9 +181,9 @@ TEST(RankingOfMany, RulesOfOneKindAreOneShape)
     const auto status = datapath.add_all(rules);
     ASSERT_TRUE(status) << status.error().message;
     EXPECT_EQ(datapath.control().tables[datapath.control().version & 1].count, 1U);
-    EXPECT_EQ(datapath.out(frame(ipv4({.destination = "10.1.134.159"}, udp(1, 2)))), stolen) << "the last";
-    EXPECT_EQ(datapath.out(frame(ipv4({.destination = "10.1.134.160"}, udp(1, 2)))), next);
-    EXPECT_EQ(datapath.counters(100'000).packets, 1U);
+    EXPECT_EQ(datapath.out(frame(ipv4({.destination = "10.0.78.31"}, udp(1, 2)))), stolen) << "the last";
+    EXPECT_EQ(datapath.out(frame(ipv4({.destination = "10.0.78.32"}, udp(1, 2)))), next);
+    EXPECT_EQ(datapath.counters(20'000).packets, 1U);
 }
 
 }  // namespace

@@ -20,14 +20,14 @@ HEADWIND = {"HEADWIND": RELEASE + "/headwind", "HEADWIND_TESTING_BIN": RELEASE +
 # name: (what it is, whether it takes long, whether it is a guest)
 PARTS = {
     "unit": ("pure code, no root", False, False),
+    "style": ("clang-format, shellcheck, what may include what", False, False),
+    "guest-6.12": ("the binary on Debian's 6.12, two CPUs", False, True),  # the longest begins first
+    "guest-6.1": ("the binary on Debian's 6.1, two CPUs", False, True),
+    "virtual": ("what is measured in time: Debian's 6.12 in virtual time", False, True),
     "prog": ("the BPF programs alone (BPF_PROG_TEST_RUN)", False, False),
     "net": ("the binary, on this kernel", False, False),
-    "style": ("clang-format, shellcheck, what may include what", False, False),
     "lint": ("clang-tidy", True, False),
     "install": ("what is installed works without the build folder", False, False),
-    "virtual": ("what is measured in time: Debian's 6.12 in virtual time", False, True),
-    "guest-6.12": ("the binary on Debian's 6.12, two CPUs", False, True),
-    "guest-6.1": ("the binary on Debian's 6.1, two CPUs", False, True),
     "verify": ("`headwind verify` on 6.12 and 6.1", True, True),
     "lockdown": ("a kernel that is locked down: 6.12 and 6.1", True, True),
     "bed": ("the guest itself: virtual time is exact and repeats", True, True),
@@ -77,7 +77,8 @@ def unit(options, built):
 
 
 def prog(options, built):
-    return [Job("prog", "prog", [RELEASE + "/tests/prog_tests", *options.arguments("native")], GoogleTest(), after=[built])]
+    return [Job("prog", "prog", [RELEASE + "/tests/prog_tests", *options.arguments("native")], GoogleTest(), cpus=0.6,
+                after=[built])]
 
 
 def shards(part, count, cpus, program, arguments, after, env):
@@ -164,7 +165,7 @@ def guest(kernel):
         env = {**HEADWIND, "HEADWIND_NICS": "2"}  # tests that want NICs fail without them
         command = [GUEST, "--kernel", kernel, "--nics", "--timeout", "2400", *guest_arguments(env), "--",
                    RELEASE + "/tests/net_tests", *options.arguments("linux-" + kernel)]
-        return [Job("guest-" + kernel, "guest-" + kernel, command, GoogleTest(), after=[built], limit=2700)]
+        return [Job("guest-" + kernel, "guest-" + kernel, command, GoogleTest(), cpus=0.8, after=[built], limit=2700)]
     return jobs
 
 

@@ -226,6 +226,8 @@ TEST_F(Loopback, IsNoDefaultDeviceOfACgroup)
     change(a(), "add --name neighbours --cgroup / --remote 127.0.0.0/8,::1 --delay 5ms");
     EXPECT_THAT(devices("neighbours"), Contains("lo"));
     EXPECT_THAT(devices("all"), ElementsAre("va"));
+    change(a(), "add --name too --cgroup / --loopback --remote-port 81 --loss 1%");
+    EXPECT_THAT(devices("too"), ElementsAre("lo", "va"));
     change(a(), "add --name named --cgroup / --dev lo --remote-port 80 --loss 1%");
     EXPECT_THAT(devices("named"), ElementsAre("lo"));
     change(a(), "add --name host --loss 1%");

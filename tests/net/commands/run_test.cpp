@@ -108,6 +108,20 @@ TEST_F(Run, OnlyTheCommandIsImpaired)
     expect_nothing_left();
 }
 
+// Unlike a cgroup that others share, the command has nothing to say that is not meant.
+TEST_F(Run, OnLoopbackToo)
+{
+    const auto received = [this](const std::string& options) {
+        UdpSink sink(a(), {"127.0.0.1", 5000});
+        const auto send = script("for i in 1 2 3; do echo a datagram >/dev/udp/127.0.0.1/5000; done");
+        EXPECT_EQ(run_under(options, send).status, 0);
+        return sink.finish().size();
+    };
+    EXPECT_EQ(received("--pass"), 3U);
+    EXPECT_EQ(received("--partition"), 0U);
+    EXPECT_EQ(received("--partition --dev va"), 3U);
+}
+
 TEST_F(Run, PassesOutputOn)
 {
     const auto output = run_under("--partition", script("echo to stdout; echo to stderr >&2"));

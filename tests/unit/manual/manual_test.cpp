@@ -63,8 +63,9 @@ TEST_F(Manual, ManPage)
         const bool shared = section.find("flags of a rule") != std::string::npos;
         EXPECT_THAT(shared ? section + rules : section, HasSubstr(in_roff(name))) << command;
     });
-    EXPECT_THAT(between(page, ".SS headwind run", "\n.S"),
-                HasSubstr("flags of a rule (see FLAGS OF A RULE), but for \\fB\\-\\-cgroup\\fR."));
+    EXPECT_THAT(
+        between(page, ".SS headwind run", "\n.S"),
+        HasSubstr("flags of a rule (see FLAGS OF A RULE), but for \\fB\\-\\-loopback\\fR, \\fB\\-\\-cgroup\\fR."));
 }
 
 TEST_F(Manual, Bash)

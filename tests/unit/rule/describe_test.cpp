@@ -58,6 +58,7 @@ TEST(Sentence, SaysEverything)
          {}},
         {"--delay 1ms --cgroup a --remote 127.0.0.1",
          "packets sent by cgroup a to 127.0.0.1 through eth0, lo: delay 1 ms", two},
+        {"--delay 1ms --cgroup a --loopback", "packets sent by cgroup a through eth0, lo: delay 1 ms", two},
         {"--delay 1ms --cgroup a --dev eth0", "packets sent by cgroup a through eth0: delay 1 ms", one},
         {"--delay 1ms --proto udp,icmpv6,147", "UDP, ICMPv6 or IP protocol 147 packets sent through eth0: delay 1 ms",
          one},

@@ -37,6 +37,7 @@ TEST(Json, HasUnitsInKeys)
 TEST(Json, RoundTripsKinds)
 {
     for (const std::string line : {"--partition",
+                                   "--loss 1% --cgroup a --loopback",
                                    "--pass --direction in",
                                    "--partition --port 22,80-90",
                                    "--loss 0.01%",

@@ -275,6 +275,7 @@ TEST(MakeRule, RefusesDirectionsAndPriorities)
         {split("--loss 1% --flows 0%"), "--flows 0%", "write a share above 0%"},
         {split("--loss 1% --flows 5"), "--flows 5", "5%"},
         {split("--loss 1% --flows 101%"), "--flows 101%", "100%"},
+        {split("--loss 1% --dev eth0,wlan0 --loopback"), "--loopback", "say --dev eth0,wlan0,lo"},
         {split("--loss 1% --flow-seed 1"), "--flow-seed 1", "only with --flows"},
         {split("--loss 1% --flows 5% --flow-seed 4294967296"), "--flow-seed 4294967296", "from 0 to 4294967295"},
         {split("--loss 1% --flows 5% --flow-seed -1"), "--flow-seed -1", "whole number"},
