@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "commands/cli.h"
+#include "commands/print.h"
 #include "host/host.h"
 #include "line/reclaim.h"
 #include "util/output.h"

@@ -11,6 +11,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "datapath/link.h"
 #include "datapath/programs.h"
 #include "host/backlog.h"
 

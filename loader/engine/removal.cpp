@@ -108,7 +108,7 @@ Result<Removed> clear_by_devices(const Error& why, const Progress& progress, std
     if (const auto removed = remove_instance_pins(); !removed)
         return fail(removed.error().kind, "{}, but of the pins there is left: {}",
                     out.programs.empty() ? "no program of Headwind's is at a device of this network namespace"
-                                         : "programs taken off: " + describe(out.programs),
+                                         : "programs taken off: " + describe(reclaimed->programs),
                     removed.error().message);
     return out;
 }

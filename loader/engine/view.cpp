@@ -11,6 +11,7 @@
 #include "engine/takeover.h"
 #include "engine/write_session.h"
 #include "host/clock.h"
+#include "host/devices.h"
 #include "line/line.h"
 #include "ruleset/counters.h"
 #include "ruleset/stops.h"

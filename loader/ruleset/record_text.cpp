@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "host/devices.h"
 #include "ruleset/records.h"
 #include "util/text.h"
 
