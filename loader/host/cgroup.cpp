@@ -81,7 +81,9 @@ void remove_cgroup(const std::string& directory)
         if (rmdir(directory.c_str()) == 0 || errno == ENOENT) return;
         std::ifstream processes(directory + "/cgroup.procs");
         const auto parent = fs::path(directory).parent_path() / "cgroup.procs";
-        for (std::string pid; std::getline(processes, pid);) std::ofstream(parent) << pid << std::flush;
+        bool any = false;
+        for (std::string pid; std::getline(processes, pid); any = true) std::ofstream(parent) << pid << std::flush;
+        if (!any && attempt >= 10) return;  // it has cgroups below it
         usleep(20'000);
     }
 }

@@ -34,19 +34,19 @@ Status hold_on_loopback(Instance& instance, bool by_flow)
 {
     auto& control = LoopbackWriter::of(instance.control);
     HW_TRY(const auto root, netlink::root_qdisc_stats(loopback_index));
+    if (!is_ours(root) && !is_default(root))
+        return fail(
+            ErrorKind::unsupported,
+            "lo: a delay or a rate there needs an fq of Headwind's in place of the qdisc '{}': remove that one, or name devices without lo (--dev)",
+            root->kind);
+    const auto before = control.loopback_pace;
+    control.loopback_pace = loopback_index;  // first: whoever is killed behind it leaves nothing that nobody knows of
     if (!is_ours(root)) {
-        if (!is_default(root))
-            return fail(
-                ErrorKind::unsupported,
-                "lo: a delay or a rate there needs an fq of Headwind's in place of the qdisc '{}': remove that one, or name devices without lo (--dev)",
-                root->kind);
-        control.loopback_pace = loopback_index;  // before: whoever is killed here leaves nothing that nobody knows of
         if (auto made = make_pacer(instance, loopback_index, 1, own_handle); !made) {
-            control.loopback_pace = 0;
+            control.loopback_pace = before;
             return made;
         }
     }
-    control.loopback_pace = loopback_index;
     if (!by_flow) return {};
     HW_TRY(const bool chosen, is_received_by_choice(loopback_name, 1));
     if (chosen && control.loopback_rps == 0) return {};  // as somebody else likes it

@@ -69,11 +69,11 @@ def rings(loader):
 
 
 def behind_engine(loader):
-    behind, todo = set(), ["engine/engine.h"]
-    while todo:
-        for header in included_by(todo.pop(), loader) - behind:
+    behind, unread = set(), ["engine/engine.h"]
+    while unread:
+        for header in included_by(unread.pop(), loader) - behind:
             behind.add(header)
-            todo.append(header)
+            unread.append(header)
     if len(behind) > MOST_BEHIND_ENGINE:
         yield f"engine.h has {len(behind)} headers behind it, at most {MOST_BEHIND_ENGINE}: {', '.join(sorted(behind))}"
     for header in sorted(behind | {"engine/engine.h"}):
