@@ -68,6 +68,16 @@ HW_INLINE void mark(struct __sk_buff *skb, const struct hw_flight *flight)
 	skb->tc_index = HW_MARK(flight->side, flight->slot);
 }
 
+/* For its way by headwind0, which takes each packet for another host's, and forgets its priority. */
+HW_INLINE void mark_for_return(struct __sk_buff *skb, const struct hw_flight *flight)
+{
+	mark(skb, flight);
+	if (skb->pkt_type == PACKET_HOST)
+		skb->tc_index |= HW_MARK_HOST;
+	if (cured(HW_CURE_PRIORITY))
+		skb->cb[4] = skb->priority;
+}
+
 /* Is it one that this instance sent through its line? */
 HW_INLINE bool is_from_line(const struct __sk_buff *skb)
 {
@@ -178,24 +188,6 @@ HW_INLINE bool stays_on_loopback(const struct hw_flight *flight, enum hw_place p
 	return place == AT_DEVICE && (device->flags & HW_DEVICE_LOOPBACK) && cured(HW_CURE_ROUTE);
 }
 
-/* A copy goes home at once; the packet itself follows. */
-HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
-{
-	__u64 flags;
-	__u32 ifindex;
-
-	mark(skb, flight);
-	number_return(skb, flight);
-	ifindex = way_of(skb, false, &flags);
-	if (stays_on_loopback(flight, place))
-		flags = 0;
-	note_way(skb, flags);
-	if (bpf_clone_redirect(skb, ifindex, flags) == 0)
-		flight->local->counters.duplicated++;
-	skb->cb[1] = 0;
-	skb->tc_index = flight->tc_index;
-}
-
 /* Is a packet of this rule still in the backlog, so that one that went on at once would overtake it? */
 HW_INLINE bool must_follow(const struct hw_flight *flight)
 {
@@ -280,14 +272,9 @@ HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 
 		counters->exempt[HW_EXEMPT_UNSTAMPABLE] += flight->packets;
 		return NEXT;
 	}
-	mark(skb, flight);
-	if (skb->pkt_type == PACKET_HOST)
-		skb->tc_index |= HW_MARK_HOST;
-	if (cured(HW_CURE_PRIORITY)) {
-		/* Before 6.7 fq does not hold TC_PRIO_CONTROL at all; and headwind0 forgets it. */
-		skb->cb[4] = skb->priority;
-		skb->priority = 0;
-	}
+	mark_for_return(skb, flight);
+	if (cured(HW_CURE_PRIORITY))
+		skb->priority = 0; /* before 6.7 fq does not hold TC_PRIO_CONTROL at all */
 	if (cured(HW_CURE_FLOWS))
 		set_flow_of_fq(skb, flight);
 	skb->queue_mapping = 0; /* else headwind1 takes it for the queue it came in on; now the hash names the queue */

@@ -16,7 +16,7 @@
  *            │                     headwind0 egress            cut()
  *            ▼                                  ▼
  *        decide() ─ drop ─► silent
- *                 │ rule without time component ─► go on (from the line: back to D)
+ *                 │ rule without time component ─► go on (from the line: back to D; steered: by headwind0, at once)
  *                 ▼
  *        headwind1 egress: fq holds the packet until skb->tstamp (on lo its own fq does, and lets it go on)
  *                 ▼
@@ -30,6 +30,7 @@
 #include "match.h"
 #include "pacing.h"
 #include "share.h"
+#include "steer.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -215,9 +216,11 @@ HW_INLINE struct hw_rule *find_rule(struct __sk_buff *skb, struct hw_flight *fli
 }
 
 /* The packet has met its fate and goes on. */
-HW_INLINE int go_on(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE int go_on(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
 {
-	if (must_follow(flight))
+	if (is_steered(skb, flight, place))
+		return steer(skb, flight);
+	if (place == BEHIND_CUT || must_follow(flight))
 		return redirect_home(skb, flight);
 	mark_done(skb, flight->tc_index);
 	return NEXT;
@@ -239,7 +242,7 @@ HW_INLINE int follow_front(struct __sk_buff *skb, struct hw_flight *flight)
 {
 	struct hw_rule *rule = bpf_map_lookup_elem(&hw_rules, &flight->rule_id);
 
-	return rule && board(flight, rule) ? go_on(skb, flight) : NEXT;
+	return rule && board(flight, rule) ? go_on(skb, flight, AT_DEVICE) : NEXT;
 }
 
 /* How many wire packets it is, and their bytes. (On lo each packet is one.) */
@@ -294,7 +297,7 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	verdict = decide(skb, &flight, AT_DEVICE);
 	if (verdict != NEXT || (flight.imp->flags & HW_PASS))
 		return verdict;
-	return go_on(skb, &flight);
+	return go_on(skb, &flight, AT_DEVICE);
 }
 
 SEC("tc")
@@ -331,7 +334,7 @@ int headwind_cut(struct __sk_buff *skb)
 		return redirect_marked(skb, false);
 	}
 	verdict = decide(skb, &flight, BEHIND_CUT);
-	return verdict == NEXT ? redirect_home(skb, &flight) : verdict;
+	return verdict == NEXT ? go_on(skb, &flight, BEHIND_CUT) : verdict;
 }
 
 /* At no hook: the loader runs it once for headwind1. */
@@ -348,7 +351,13 @@ int headwind_pace_out(struct __sk_buff *skb)
 {
 	if (!is_from_line(skb))
 		return NEXT;
-	skb->tstamp = 0;
+	if (skb->tc_index & HW_MARK_STEERED) {
+		leave_steering(skb);
+	} else {
+		skb->tstamp = 0;
+		skb->queue_mapping = 0; /* it was headwind1's */
+		bpf_set_hash_invalid(skb);
+	}
 	skb->cb[2] = 0; /* it has no number */
 	if (skb->tc_index & HW_MARK_HOST) {
 		skb->tc_index &= ~HW_MARK_HOST;
@@ -356,7 +365,5 @@ int headwind_pace_out(struct __sk_buff *skb)
 	}
 	if (cured(HW_CURE_PRIORITY))
 		skb->priority = skb->cb[0] = skb->cb[4];
-	bpf_set_hash_invalid(skb);
-	skb->queue_mapping = 0; /* it was headwind1's */
 	return redirect_marked(skb, false);
 }

@@ -13,7 +13,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 12
+#define HW_ABI_VERSION 13
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -31,6 +31,7 @@ enum hw_limits {
 	HW_PORTS = 1 << 16,
 	HW_MAX_STEPS = 1 << 16,  /* of one timeline */
 	HW_FRAGMENTED = 1 << 13, /* datagrams in fragments that are remembered */
+	HW_STEERED = 1 << 12,    /* slots for steered flows, by their hash; a power of two */
 	HW_NORMAL_SAMPLES = 4096,
 	HW_SIGMA_BITS = 13,  /* samples of a law are in 1 / 2^13 standard deviations, as in iproute2's tables */
 	HW_STOP_WORDS = 104, /* bytes */
@@ -354,6 +355,14 @@ struct hw_crossing {
 	__u16 direction; /* hw_direction of the party */
 };
 
+/* A flow that is steered, since packets of it were cut: see steer.h. Plain stores of several CPUs: a lost one costs
+ * what a wrong count does, and that ends with the first pause of HW_STEER_LOST. */
+struct hw_steering {
+	__u64 last; /* CLOCK_MONOTONIC: when a packet of it last went to headwind0 or came from there; 0: not steered */
+	__u32 entered; /* packets that went there */
+	__u32 left;    /* packets that came from there */
+};
+
 /* XDP metadata of a packet that the XDP front let pass: tc does not decide again. The same for all packets of a rule,
  * or GRO would not join them. */
 struct hw_handover {
@@ -483,7 +492,7 @@ struct hw_control {
 	__u64 version;
 	__u32 line_cut;     /* ifindex of headwind2: what is sent there becomes wire packets; 0: no line */
 	__u32 line_pace;    /* ifindex of headwind1: its egress holds packets */
-	__u32 line_return;  /* ifindex of headwind0: the loader's note */
+	__u32 line_return;  /* ifindex of headwind0 */
 	__u32 front_nonce;  /* random; proves that XDP metadata is ours */
 	__u64 max_held;     /* bytes */
 	__u64 netns_cookie; /* whose instance this is: inode numbers are used again */
@@ -497,7 +506,7 @@ struct hw_control {
 	__u64 secret;        /* random: makes marks of HW_MARK_DONE that nobody can guess */
 	__u64 longest_hold;  /* ns that packets wait for delay and rate at most, by all rules that there ever were */
 	__u32 loopback_rps;  /* 1: lo's RPS is ours. The loader's note */
-	__u32 pad;
+	__u32 steers;        /* 1: headwind0 receives a flow on one CPU, whichever sends */
 	struct hw_saved route_localnet;
 	struct hw_saved accept_local;
 	struct hw_shape_table tables[2];
@@ -529,21 +538,23 @@ struct hw_host {
 /* skb->tc_index, which survives everything but a foreign tc filter that ends in TC_ACT_OK, is one of
  * - HW_MARK_LINE: the packet is in the line and belongs to this device slot (10 bits), on this side of it (1 bit).
  *   HW_MARK_HOST: it was to this host (all that is sent is, but for what a bridge forwards), which headwind0 forgets.
+ *   HW_MARK_STEERED: it was not held.
  *   The nonce in cb[3] proves it.
  * - HW_MARK_DONE: it has met its fate at a hook of this instance, and shall meet no other one at the next hook. The
  *   other 15 bits prove it: hw_done_mark() in model.h.
  * - anything else: somebody else's, which is kept.
  * skb->cb[3]: instance nonce (16 bits), the packet's own tc_index (16 bits). Survives fq and the backlog.
- * skb->cb[4]: of a packet that is held, its own priority; of one in the backlog, the rule id. Survives fq and the
- * backlog. skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1 bit); 0: no
- * number. fq overwrites it. skb->cb[1]: of a packet in the backlog, hw_control.front_nonce if hw_device.on_return
- * counts it. fq overwrites it. skb->cb[0]: of a packet in the backlog, its own priority, which the kernel clears on
- * that way. fq overwrites it. */
-#define HW_MARK_LINE 0x5000U
+ * skb->cb[4]: of a packet that is held or steered, its own priority; of one in the backlog, the rule id. Survives fq
+ * and the backlog. skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1
+ * bit); 0: no number. Of one that is steered, its own queue_mapping. fq overwrites it. skb->cb[1]: of a packet in the
+ * backlog, hw_control.front_nonce if hw_device.on_return counts it. fq overwrites it. skb->cb[0]: of a packet in the
+ * backlog, its own priority, which the kernel clears on that way. fq overwrites it. */
+#define HW_MARK_LINE 0x4000U
 #define HW_MARK_HOST 0x0800U
+#define HW_MARK_STEERED 0x1000U
 #define HW_MARK_DONE 0x8000U
 #define HW_MARK(side, slot) (HW_MARK_LINE | (__u32)(side) << 10 | (__u32)(slot))
-#define HW_IS_LINE_MARK(mark) (((__u32)(mark)&0xf000U) == HW_MARK_LINE)
+#define HW_IS_LINE_MARK(mark) (((__u32)(mark)&0xe000U) == HW_MARK_LINE)
 #define HW_MARK_SIDE(mark) ((__u32)(mark) >> 10 & 1)
 #define HW_MARK_SLOT(mark) ((__u32)(mark) & (HW_MAX_DEVICES - 1))
 
@@ -582,6 +593,7 @@ enum hw_cure {
 	HW_CURE_PACING = 1 << 23,    /* a socket that fq paces stays paced */
 	HW_CURE_ROUTE = 1 << 24,     /* what lo holds keeps its route and connection */
 	HW_CURE_FRAGMENTS = 1 << 25, /* later fragments follow the first */
+	HW_CURE_STEER = 1 << 26,     /* what follows packets that were cut stays behind them, whichever CPU sends it */
 	/* The loader's: */
 	HW_CURE_RPS = 1 << 19,     /* headwind0 receives a flow on one CPU */
 	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */

@@ -127,7 +127,8 @@ std::vector<std::pair<bpf_map*, const char*>> pinned_maps(headwind_bpf& skeleton
             {maps.hw_rules, "rules"},         {maps.hw_leases, "leases"},       {maps.hw_states, "states"},
             {maps.hw_locals, "locals"},       {maps.hw_crossings, "crossings"}, {maps.hw_texts, "texts"},
             {maps.hw_timelines, "timelines"}, {maps.hw_stops, "stops"},         {maps.hw_hooks, "hooks"},
-            {maps.hw_shares, "shares"},       {maps.hw_fragments, "fragments"}, {maps.bss, port_classes_pin}};
+            {maps.hw_shares, "shares"},       {maps.hw_fragments, "fragments"}, {maps.hw_steerings, "steerings"},
+            {maps.bss, port_classes_pin}};
 }
 
 std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& skeleton)

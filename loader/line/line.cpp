@@ -28,7 +28,8 @@ const std::string pace_name(line_names[1]);
 const std::string bridge_name(line_names[2]);
 constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
 constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
-constexpr std::chrono::milliseconds late{200};  // a packet may leave the line behind its time, on a busy machine
+constexpr std::chrono::milliseconds late{200};   // a packet may leave the line behind its time, on a busy machine
+constexpr std::chrono::milliseconds softirq{2};  // packets are on their way through headwind0 so long
 // CPUs that send at once shall seldom wait for each other at one qdisc's lock.
 constexpr std::uint32_t most_queues = 16;  // HW_LINE_QUEUES of bpf/held.h
 constexpr std::uint32_t gso_max_bytes = 65536, gso_max_segments = 65535;
@@ -129,19 +130,19 @@ Result<bool> is_whole(const hw_control& control)
     return exist({control.line_cut, control.line_return});
 }
 
-// Whether headwind1 holds packets as we made it to, and headwind0 receives them as it shall.
-Result<bool> is_pacing(const netlink::Link& pace)
+// Whether headwind0 receives the packets of a flow in order, as far as it was made to.
+Result<bool> is_steering(const hw_control& control, const netlink::Link& pace)
 {
-    HW_TRY(const bool fq, netlink::has_fq(pace.index, pace.tx_queues));
-    if (!fq || !comes_from_several_cpus()) return fq;
-    return receives_by_flow(return_name, pace.tx_queues);
+    return control.steers == 0 ? Result<bool>(true) : receives_by_flow(return_name, pace.tx_queues);
 }
 
-// Makes headwind1 hold packets until their time, and headwind0 receive those of a flow in order.
-Status make_pacing(const Instance& instance, const netlink::Link& pace)
+// Makes headwind0 receive the packets of a flow in order. Rules that hold packets cannot do without.
+Status make_steering(hw_control& control, const netlink::Link& pace, bool must)
 {
-    HW_CHECK(make_pacer(instance, pace.index, pace.tx_queues));
-    return comes_from_several_cpus() ? receive_by_flow(return_name, pace.tx_queues) : Status{};
+    if (!comes_from_several_cpus()) return {};
+    const auto status = receive_by_flow(return_name, pace.tx_queues);
+    control.steers = status ? 1 : 0;
+    return must ? status : Status{};
 }
 
 // Forgets a line whose devices somebody removed, or whose removal was cut short by a kill.
@@ -153,7 +154,7 @@ Status forget_lost_line(Instance& instance)
     if (whole) return {};
     for (const auto direction : {HW_OUT, HW_IN})
         HW_CHECK(detach(instance, static_cast<int>(control.line_return), direction));
-    control.line_cut = control.line_return = control.line_pace = 0;
+    control.line_cut = control.line_return = control.line_pace = control.steers = 0;
     return {};
 }
 
@@ -169,7 +170,7 @@ Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
         const auto left = (stats ? stats->backlog_packets : 0) + (loopback ? loopback->backlog_packets : 0);
         const auto now = std::chrono::steady_clock::now();
         if (left == 0 || now >= end) {
-            std::this_thread::sleep_for(2ms);  // packets that have left fq are still on their way through the softirq
+            std::this_thread::sleep_for(softirq);
             return left;
         }
         if (now >= next_word) {
@@ -198,13 +199,10 @@ Result<LineStats> read_devices(const hw_control& control)
     if (control.line_pace != 0) {
         HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
         add(qdisc, out);
-        HW_TRY(const auto pace, netlink::link_stats(static_cast<int>(control.line_pace)));
-        out.dropped_packets += pace.tx_dropped;
     }
-    for (const auto device : {control.line_cut, control.line_return}) {
-        HW_TRY(const auto stats, netlink::link_stats(static_cast<int>(device)));
-        out.dropped_packets += stats.tx_dropped;
-    }
+    HW_TRY(const auto cut, netlink::link_stats(static_cast<int>(control.line_cut)));
+    HW_TRY(const auto back, netlink::link_stats(static_cast<int>(control.line_return)));
+    out.dropped_packets += cut.tx_dropped + back.tx_dropped + back.rx_dropped;
     return out;
 }
 
@@ -220,10 +218,12 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
     }
     if (control.line_cut == 0) HW_CHECK(make_line(instance));
     HW_CHECK(attach_programs(instance));
+    HW_TRY(const auto pace, find_pace());
+    HW_TRY(const bool steering, is_steering(control, pace));
+    if (!steering || control.steers == 0) HW_CHECK(make_steering(control, pace, needs.time));
     if (needs.time) {
-        HW_TRY(const auto pace, find_pace());
-        HW_TRY(const bool paces, is_pacing(pace));
-        if (!paces || control.line_pace == 0) HW_CHECK(make_pacing(instance, pace));
+        HW_TRY(const bool paces, netlink::has_fq(pace.index, pace.tx_queues));
+        if (!paces || control.line_pace == 0) HW_CHECK(make_pacer(instance, pace.index, pace.tx_queues));
         control.line_pace = static_cast<__u32>(pace.index);
     }
     if (needs.loopback_time) HW_CHECK(hold_on_loopback(instance, comes_from_several_cpus()));
@@ -240,10 +240,11 @@ Result<bool> is_line_intact(const Instance& instance)
     HW_TRY(const bool whole, is_whole(control));
     const int device = static_cast<int>(control.line_return);
     if (!whole || !is_attached(instance, device, HW_OUT) || !is_attached(instance, device, HW_IN)) return false;
-    if (control.line_pace == 0) return true;
     const auto pace = find_pace();
     if (!pace) return false;
-    HW_TRY(const bool paces, is_pacing(*pace));
+    HW_TRY(const bool steering, is_steering(control, *pace));
+    if (!steering || control.line_pace == 0) return steering;
+    HW_TRY(const bool paces, netlink::has_fq(pace->index, pace->tx_queues));
     return paces ? is_loopback_intact(instance) : false;
 }
 
@@ -258,7 +259,10 @@ Result<std::uint32_t> drain_line(const Instance& instance, std::chrono::nanoseco
                                  const std::function<void(std::uint32_t left)>& progress)
 {
     const auto& control = *instance.control;
-    if (control.line_pace == 0) return 0U;
+    if (control.line_pace == 0) {
+        if (control.steers != 0) std::this_thread::sleep_for(softirq);
+        return 0U;
+    }
     HW_TRY(const bool there, exist({control.line_pace}));
     if (!there) return 0U;
     const auto last = std::chrono::nanoseconds(control.longest_hold) + late;
@@ -290,7 +294,7 @@ Status remove_line(Instance* instance)
     HW_CHECK(release_loopback(instance));
     if (instance == nullptr) return {};
     auto& control = LineWriter::of(instance->control);
-    control.line_cut = control.line_return = control.line_pace = 0;
+    control.line_cut = control.line_return = control.line_pace = control.steers = 0;
     return restore_sysctls(instance->control);
 }
 

@@ -164,6 +164,33 @@ TEST_F(LowLoss, WhatIsSentArrivesInOrder)
     EXPECT_EQ(seen.late, 0U) << "of " << seen.buffers;
 }
 
+// A sender that moves from CPU to CPU sends each time from another one's backlog (that of the veth behind the device).
+// The event is duplication, since a receiver tells duplicates from late packets.
+class LowLossOut : public LowLoss {
+protected:
+    std::uint64_t late_of_transfer(unsigned without) const
+    {
+        change_without(without, a(), "add --name rare --proto tcp --duplicate 0.1%");
+        const auto before = stack_count(b(), "TcpExtTCPOFOQueue");
+        EXPECT_EQ(transfer_tcp(a(), b(), {Pair::b4, 5001}, scaled(500'000'000, 20'000'000)).error, "");
+        EXPECT_GT(counters_of(a(), "rare").duplicated, scaled(100, 2));
+        change(a(), "clear");
+        return stack_count(b(), "TcpExtTCPOFOQueue") - before;
+    }
+};
+
+TEST_F(LowLossOut, WhatFollowsWhatWasCutDoesNotOvertakeIt)
+{
+    quicken_tcp();
+    std::uint64_t with = 0, without = 0;
+    for (int transfers = 0; transfers < 50 && without < 100; ++transfers) {
+        with += late_of_transfer(0);
+        without += late_of_transfer(HW_CURE_STEER);
+        RecordProperty("late" + std::to_string(transfers), fmt::format("{}, without steering {}", with, without));
+    }
+    EXPECT_LT(with, without / 4);
+}
+
 // Packets that are received, again on one CPU, as a NIC's queue belongs to one. The event is duplication, since a
 // receiver tells duplicates from late packets.
 class LowLossIn : public LowLoss {

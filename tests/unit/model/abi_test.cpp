@@ -35,7 +35,7 @@ struct Struct {
 #define FIELD(offset, size, name) Field{#name, offset, size, offsetof(Type, name), sizeof(Type::name)}
 
 // When this table has to change, raise HW_ABI_VERSION in abi.h and here.
-constexpr int stated_version = 12;
+constexpr int stated_version = 13;
 
 // The size of each struct, and the offset and size of each of its fields, padding included, all in bytes.
 const std::vector<Struct>& layout()
@@ -79,6 +79,10 @@ const std::vector<Struct>& layout()
                FIELD(   12,     1, protocol),
                FIELD(   13,     1, packet_class),
                FIELD(   14,     2, pad)),
+        STRUCT(16, hw_steering,
+               FIELD(    0,     8, last),
+               FIELD(    8,     4, entered),
+               FIELD(   12,     4, left)),
         STRUCT(16, hw_chance,
                FIELD(    0,     8, threshold),
                FIELD(    8,     8, half_life_q24)),
@@ -262,7 +266,7 @@ const std::vector<Struct>& layout()
                FIELD(   72,     8, secret),
                FIELD(   80,     8, longest_hold),
                FIELD(   88,     4, loopback_rps),
-               FIELD(   92,     4, pad),
+               FIELD(   92,     4, steers),
                FIELD(   96,     8, route_localnet),
                FIELD(  104,     8, accept_local),
                FIELD(  112, 12352, tables),
