@@ -221,7 +221,7 @@ HW_INLINE bool is_answerable(struct __sk_buff *skb, const struct hw_packet *pack
 /* Makes the packet the answer to itself. 0: it is of a kind that gets none. */
 HW_FUNCTION int make_answer(struct __sk_buff *skb, __u32 reset)
 {
-	struct hw_packet packet;
+	struct hw_packet packet = {};
 	int made;
 
 	if (!parse_packet(skb, HW_OUT, &packet) || !is_answerable(skb, &packet) || is_icmp_error(skb, &packet))

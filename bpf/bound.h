@@ -9,31 +9,25 @@
 
 /* Somebody else holds this very skb (not a clone of it) and reads it afterwards: pktgen, NC-SI. Nothing may be written
  * to it, and who clones it to redirect it runs into BUG_ON(skb_shared(skb)) in pskb_expand_head(). */
-HW_INLINE bool is_shared(const struct sk_buff *skb)
+HW_INLINE bool is_shared(struct __sk_buff *context)
 {
 	int users = 1;
 
-	bpf_probe_read_kernel(&users, sizeof(users), &skb->users.refs.counter);
+	READ_CONTEXT(&users, struct sk_buff, context, users.refs.counter);
 	return users != 1 && cured(HW_CURE_SHARED);
 }
 
-/* Does IPsec's own note on the packet still matter? To what came in, for the policy check that it will meet; to what
- * goes out, if the device is to encrypt it. A redirect takes the note away. */
-HW_FUNCTION int has_ipsec_note(struct __sk_buff *context, __u32 side)
+/* Is a NIC to encrypt this packet, which has a note of IPsec's? */
+HW_FUNCTION int is_for_ipsec_offload(struct __sk_buff *context)
 {
-	const struct sk_buff *skb = (const void *)context;
 	__u32 id = bpf_core_enum_value(enum skb_ext_id, SKB_EXT_SEC_PATH);
+	const struct sk_buff *skb = (const void *)context;
 	const struct skb_ext *extensions = NULL;
-	__u8 active = 0, offset = 0;
+	__u8 offset = 0;
 	int olen = 0;
 
-	if (!bpf_core_enum_value_exists(enum skb_ext_id, SKB_EXT_SEC_PATH) || id > 7)
+	if (id > 7)
 		return 0;
-	bpf_probe_read_kernel(&active, sizeof(active), &skb->active_extensions);
-	if (!(active >> id & 1))
-		return 0;
-	if (side == HW_IN)
-		return 1;
 	bpf_probe_read_kernel(&extensions, sizeof(extensions), &skb->extensions);
 	bpf_probe_read_kernel(&offset, sizeof(offset), &extensions->offset[id]);
 	bpf_probe_read_kernel(&olen, sizeof(olen),
@@ -41,25 +35,44 @@ HW_FUNCTION int has_ipsec_note(struct __sk_buff *context, __u32 side)
 	return olen > 0;
 }
 
-/* Kernel TLS leaves encryption to the NIC, which needs the socket that a redirect takes away. */
-HW_INLINE bool is_for_ktls(const struct sk_buff *skb)
+/* Does IPsec's own note on the packet still matter? To what came in, for the policy check that it will meet; to what
+ * goes out, if the device is to encrypt it. A redirect takes the note away. */
+HW_INLINE bool has_ipsec_note(struct __sk_buff *context, enum hw_direction side)
 {
-	return bpf_core_field_exists(skb->decrypted) && BPF_CORE_READ_BITFIELD_PROBED(skb, decrypted);
+	__u8 active = 0;
+
+	if (!bpf_core_enum_value_exists(enum skb_ext_id, SKB_EXT_SEC_PATH))
+		return false;
+	READ_CONTEXT(&active, struct sk_buff, context, active_extensions);
+	if (!(active >> bpf_core_enum_value(enum skb_ext_id, SKB_EXT_SEC_PATH) & 1))
+		return false;
+	return side == HW_IN || is_for_ipsec_offload(context);
+}
+
+/* Kernel TLS leaves encryption to the NIC, which needs the socket that a redirect takes away. */
+HW_INLINE bool is_for_ktls(struct __sk_buff *context)
+{
+	const struct sk_buff *skb = (const void *)context;
+
+	if (!bpf_core_field_exists(skb->decrypted))
+		return false;
+	if (!bpf_cast_to_kern_ctx)
+		return BPF_CORE_READ_BITFIELD_PROBED(skb, decrypted);
+	skb = bpf_cast_to_kern_ctx(context);
+	return BPF_CORE_READ_BITFIELD(skb, decrypted);
 }
 
 /* Is the skb bound to stay? `why`: hw_exemption. */
 HW_INLINE bool is_bound(struct __sk_buff *context, const struct hw_flight *flight, enum hw_exemption *why)
 {
-	const struct sk_buff *skb = (const void *)context;
-
 	*why = HW_EXEMPT_SHARED;
-	if (is_shared(skb))
+	if (is_shared(context))
 		return true;
 	*why = HW_EXEMPT_IPSEC;
 	if (has_ipsec_note(context, flight->side) && cured(HW_CURE_IPSEC))
 		return true;
 	*why = HW_EXEMPT_KTLS;
-	return flight->side == HW_OUT && context->sk && is_for_ktls(skb);
+	return flight->side == HW_OUT && context->sk && is_for_ktls(context);
 }
 
 #endif

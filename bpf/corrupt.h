@@ -10,7 +10,7 @@
  * for "none". Of a frame that is not IP any bit behind its EtherType. Returns 1 if it did. */
 HW_FUNCTION int flip_bit(struct __sk_buff *skb, __u32 dice)
 {
-	struct hw_packet packet;
+	struct hw_packet packet = {};
 	__u32 at, bit;
 	__u8 byte;
 

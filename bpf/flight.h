@@ -14,14 +14,14 @@ struct hw_flight {
 	struct hw_state_key key;         /* of the rule's state and local */
 	const struct hw_impairment *imp; /* of the rule */
 	struct hw_local *local;          /* of this CPU */
+	__u64 bytes;                     /* of all wire packets in the skb, frames without FCS */
+	__u32 packets;                   /* those */
 	__u32 rule_id;
-	__u32 slot;                  /* device it was matched on, and to which it goes back */
-	enum hw_direction direction; /* of the party */
-	enum hw_direction side;      /* of the device */
-	__u16 tc_index;              /* the packet's own */
-	__u8 held_shift;             /* of the rule */
-	__u32 packets;               /* wire packets in the skb */
-	__u64 bytes;                 /* of them all, frames without FCS */
+	__u32 slot;      /* device it was matched on, and to which it goes back */
+	__u16 tc_index;  /* the packet's own */
+	__u8 direction;  /* hw_direction of the party */
+	__u8 side;       /* hw_direction of the device */
+	__u8 held_shift; /* of the rule */
 };
 
 HW_INLINE bool panicking(void)

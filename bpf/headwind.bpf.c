@@ -55,23 +55,17 @@ HW_INLINE struct hw_arrival arrival_of(const struct __sk_buff *skb)
 	return arrival;
 }
 
-/* The packet waits for `rate`, then for `delay`; or a copy of it does. (Not inlined: it would be twice on the stack.)
- */
-static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
-                                                 const struct hw_arrival *arrival, bool copy, enum hw_place place)
+/* Waits for rate and reordering together with the rule's other packets. hw_cause, or NEXT: the rule is gone. */
+HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_flight *flight, const struct hw_arrival *arrival,
+                        __u64 delay, struct hw_timing *timing)
 {
 	const struct hw_impairment *imp = flight->imp;
-	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
-	struct hw_timing timing = {};
-	__u64 delay = draw_delay(imp);
-	__u32 dice = imp->reorder ? env_dice() : 0;
 	__u64 busy_q16 = (__u64)skb->len * imp->ns_per_byte_q16; /* 17 and 46 bits (compile.cpp sees to that) */
-	__u64 held = held_now(arrival->now), max = hw_control.max_held;
-	__u32 charge = skb->len + HW_HELD_OVERHEAD;
-	bool crowded = held > max / 8; /* else nobody is in anybody's way */
+	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
+	__u32 dice = imp->reorder ? env_dice() : 0;
 	int cause;
 
-	if (!state || pacer_of(flight, place) == 0)
+	if (!state)
 		return NEXT;
 	/* Where the rate changes while it is sent. (Another CPU's packet that comes between makes its start a little
 	 * wrong.)
@@ -79,15 +73,38 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
 		busy_q16 = time_on_link(flight->rule_id,
 		                        state->next_free > arrival->now ? state->next_free : arrival->now, skb->len);
+	bpf_spin_lock(&state->lock);
+	cause = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, timing);
+	bpf_spin_unlock(&state->lock);
+	return cause;
+}
+
+/* The packet waits for `rate`, then for `delay`; or a copy of it does. (Not inlined: it would be twice on the stack.)
+ */
+static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
+                                                 const struct hw_arrival *arrival, bool copy, enum hw_place place)
+{
+	const struct hw_impairment *imp = flight->imp;
+	struct hw_timing timing = {};
+	__u64 delay = draw_delay(imp);
+	__u64 held = held_now(arrival->now), max = hw_control.max_held;
+	__u32 charge = skb->len + HW_HELD_OVERHEAD;
+	bool crowded = held > max / 8; /* else nobody is in anybody's way */
+	int cause;
+
+	if (pacer_of(flight, place) == 0)
+		return NEXT;
 	if (crowded &&
 	    !hw_may_hold(max, held,
 	                 own_held(flight->key.state, flight->key.direction, flight->held_shift, arrival->now), charge))
 		return drop(flight, HW_CAUSE_HELD);
-	bpf_spin_lock(&state->lock);
-	cause = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, &timing);
-	bpf_spin_unlock(&state->lock);
-	if (cause)
-		return drop(flight, cause);
+	if (hw_needs_state(imp)) {
+		cause = take_turn(skb, flight, arrival, delay, &timing);
+		if (cause)
+			return cause > 0 ? drop(flight, cause) : NEXT;
+	} else {
+		timing.depart = hw_depart(arrival, delay);
+	}
 	if (crowded)
 		note_own_held(flight->key.state, flight->key.direction, timing.depart, charge);
 	flight->local->counters.reordered += timing.reordered;
@@ -203,12 +220,10 @@ HW_INLINE struct hw_rule *find_rule(struct __sk_buff *skb, struct hw_flight *fli
 	walk->device = flight->slot;
 	walk->direction = flight->side;
 	found = match(skb, walk);
-	if (!found && (flags & HW_DEVICE_LOOPBACK)) {
-		walk->direction = HW_IN;
-		found = match(skb, walk);
-	} else if (!found && (flags & HW_DEVICE_FAR)) {
+	if (!found && (flags & (HW_DEVICE_LOOPBACK | HW_DEVICE_FAR))) {
+		__builtin_memset(&walk->packet, 0, sizeof(walk->packet));
+		walk->far = (flags & HW_DEVICE_FAR) != 0;
 		walk->direction = flight->side == HW_OUT ? HW_IN : HW_OUT;
-		walk->far = true;
 		found = match(skb, walk);
 	}
 	flight->direction = walk->direction;
@@ -242,7 +257,7 @@ HW_INLINE int follow_front(struct __sk_buff *skb, struct hw_flight *flight)
 {
 	struct hw_rule *rule = bpf_map_lookup_elem(&hw_rules, &flight->rule_id);
 
-	return rule && board(flight, rule) ? go_on(skb, flight, AT_DEVICE) : NEXT;
+	return rule && !panicking() && board(flight, rule) ? go_on(skb, flight, AT_DEVICE) : NEXT;
 }
 
 /* How many wire packets it is, and their bytes. (On lo each packet is one.) */
@@ -259,45 +274,49 @@ HW_INLINE void weigh(struct __sk_buff *skb, const struct hw_packet *packet, stru
 	flight->bytes = skb->len + (__u64)headers * (flight->packets - 1);
 }
 
-HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
+/* A packet that no hook has met. */
+HW_INLINE int meet(struct __sk_buff *skb, struct hw_flight *flight)
 {
-	struct hw_flight flight = {.side = side};
 	struct hw_walk walk = {};
+	struct hw_rule *rule = find_rule(skb, flight, &walk);
 	enum hw_exemption why;
-	struct hw_rule *rule;
 	int verdict;
 
+	if ((!rule && !walk.shares) || panicking())
+		return NEXT;
+	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
+	if (skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST))
+		return NEXT;
+	weigh(skb, &walk.packet, flight);
+	if ((walk.shares && has_too_large_a_share(flight, rule)) || !rule || !board(flight, rule))
+		return NEXT;
+	if (is_bound(skb, flight, &why))
+		return decide_bound(skb, flight, why);
+	if (flight->side == HW_OUT && hw_needs_time(flight->imp) && !pace_as_fq(skb, &walk.packet, flight->bytes)) {
+		count_match(flight);
+		return drop(flight, HW_CAUSE_QUEUE);
+	}
+	if (needs_cut(skb, flight))
+		return redirect_to_cut(skb, flight);
+	verdict = decide(skb, flight, AT_DEVICE);
+	if (verdict != NEXT || (flight->imp->flags & HW_PASS))
+		return verdict;
+	return go_on(skb, flight, AT_DEVICE);
+}
+
+HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
+{
+	struct hw_flight flight; /* what is known of it is set: most packets match no rule */
+
+	flight.side = flight.direction = side;
 	flight.slot = find_device(skb->ifindex);
 	if (flight.slot >= HW_MAX_DEVICES || is_done(skb, &flight))
 		return NEXT;
-	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
-	if ((skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST)) || panicking())
-		return NEXT;
 	if (stays_on_loopback(&flight, AT_DEVICE))
 		skb->tstamp = 0; /* lo heeds no departure time, unless our fq is there */
-	flight.direction = side;
 	flight.tc_index = own_tc_index(skb);
 	flight.rule_id = side == HW_IN ? handed_over(skb) : 0;
-	if (flight.rule_id)
-		return follow_front(skb, &flight);
-	rule = find_rule(skb, &flight, &walk);
-	if (!rule && !counts_shares(&walk))
-		return NEXT;
-	weigh(skb, &walk.packet, &flight);
-	if ((counts_shares(&walk) && has_too_large_a_share(&flight, rule)) || !rule || !board(&flight, rule))
-		return NEXT;
-	if (is_bound(skb, &flight, &why))
-		return decide_bound(skb, &flight, why);
-	if (side == HW_OUT && hw_needs_time(flight.imp) && !pace_as_fq(skb, &walk.packet, flight.bytes)) {
-		count_match(&flight);
-		return drop(&flight, HW_CAUSE_QUEUE);
-	}
-	if (needs_cut(skb, &flight))
-		return redirect_to_cut(skb, &flight);
-	verdict = decide(skb, &flight, AT_DEVICE);
-	if (verdict != NEXT || (flight.imp->flags & HW_PASS))
-		return verdict;
-	return go_on(skb, &flight, AT_DEVICE);
+	return flight.rule_id ? follow_front(skb, &flight) : meet(skb, &flight);
 }
 
 SEC("tc")

@@ -4,8 +4,24 @@
 #ifndef HEADWIND_BPF_KERNEL_H
 #define HEADWIND_BPF_KERNEL_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+/* Since Linux 6.2: a program's context as the kernel's own structure, which is read like any other memory. Older ones
+ * read it with a helper, at some 90 instructions. */
+extern void *bpf_cast_to_kern_ctx(void *context) __ksym __weak;
+
+/* A field of the kernel's structure that `context` is. */
+#define READ_CONTEXT(to, type, context, field)                                                                         \
+	({                                                                                                             \
+		if (bpf_cast_to_kern_ctx) {                                                                            \
+			*(to) = ((const type *)bpf_cast_to_kern_ctx(context))->field;                                  \
+		} else {                                                                                               \
+			bpf_probe_read_kernel(to, sizeof(*(to)), &((const type *)(context))->field);                   \
+		}                                                                                                      \
+	})
 
 #define RELOCATED __attribute__((preserve_access_index))
 

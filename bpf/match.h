@@ -10,13 +10,23 @@
 #include "receiver.h"
 #endif
 
+/* What tells plain packets apart, which have it at fixed places: IPv4 without a VLAN tag, options or fragments; TCP or
+ * UDP, but not with the ports of DHCP. */
+struct hw_plain {
+	__u64 addresses;
+	__u64 rest; /* ports, protocol, device slot plus 1, direction, far; 0: it is none */
+};
+
 /* What match() found last for packets with this key: most have that of one shortly before. The loader does not know of
  * it; each object has its own. */
 struct hw_memo {
-	struct hw_key key; /* unmasked; without cgroup; `shape`: what else of a packet decides, see memo_of */
+	struct hw_plain plain; /* for plain packets: spares them parse_packet() */
+	struct hw_key key;     /* unmasked; without cgroup; `shape`: what else of a packet decides, see match() */
 	__u64 version;
 	__u32 device_flags;
 	__u32 rule_id; /* 0: none matches */
+	__u32 timed;   /* 1: whether that rule is due depends on the moment */
+	__u32 pad;
 	/* That struct hw_rule, which stays as it is as long as the version is in force. As words, of which the first is
 	 * not used: there may be no lock in here. */
 	__u64 rule[sizeof(struct hw_rule) / sizeof(__u64)];
@@ -24,7 +34,7 @@ struct hw_memo {
 
 #define NO_VERSION (~0ULL) /* of a memo that is good for one packet */
 
-#define MEMOS 64 /* a power of two */
+#define MEMOS 64 /* 1 << the bits of memo_index() */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -39,30 +49,39 @@ struct hw_walk {
 	struct hw_packet packet;
 	__u64 version;
 	__u64 best_rank;
-	__u64 now;         /* CLOCK_BOOTTIME; 0: nobody asked yet */
-	__u32 best;        /* rule id; 0: none yet */
-	__u32 index;       /* of the shape to visit */
-	__u32 memo;        /* where the outcome is */
-	__u32 device;      /* slot */
+	__u64 now;             /* CLOCK_BOOTTIME; 0: nobody asked yet */
+	__u64 receiver;        /* see find_receiver */
+	struct hw_plain plain; /* rest is 0 if it is not plain */
+	__u32 best;            /* rule id; 0: none yet */
+	__u32 memo;            /* where the outcome is */
+	__u32 device;          /* slot */
+	__u32 shares;          /* of the version's hw_shape_table */
+	__u16 local_class;     /* of the ports (hw_port_classes), if a shape looks at them */
+	__u16 remote_class;
+	__u8 index;        /* of the shape to visit */
 	__u8 direction;    /* hw_direction of the party */
 	bool far;          /* the party is at the far end of the device's cable */
 	bool passing;      /* the outcome holds for this packet, or this moment, only: not for a memo */
 	bool has_receiver; /* looked for */
-	__u16 local_class; /* of the ports (hw_port_classes), if a shape looks at them */
-	__u16 remote_class;
-	__u64 receiver; /* see find_receiver */
 };
 
-/* The slot of a device in hw_control.devices; HW_MAX_DEVICES if it is none of ours. */
-HW_FUNCTION __u32 find_device(__u32 ifindex)
+HW_FUNCTION __u32 probe_devices(__u32 ifindex)
 {
-	for (__u32 i = 0; i < HW_DEVICE_PROBES; i++) {
+	for (__u32 i = 1; i < HW_DEVICE_PROBES; i++) {
 		__u32 slot = (ifindex + i) & (HW_MAX_DEVICES - 1);
 
 		if (hw_control.devices[slot].ifindex == ifindex)
 			return slot;
 	}
 	return HW_MAX_DEVICES;
+}
+
+/* The slot of a device in hw_control.devices; HW_MAX_DEVICES if it is none of ours. */
+HW_INLINE __u32 find_device(__u32 ifindex)
+{
+	__u32 slot = ifindex & (HW_MAX_DEVICES - 1);
+
+	return hw_control.devices[slot].ifindex == ifindex ? slot : probe_devices(ifindex);
 }
 
 HW_INLINE const struct hw_device *device_of(__u32 slot)
@@ -76,6 +95,13 @@ HW_INLINE __u64 boottime_of(struct hw_walk *walk)
 	if (!walk->now)
 		walk->now = env_boottime();
 	return walk->now;
+}
+
+/* May is_due_now() be false? */
+HW_INLINE bool is_timed(const struct hw_rule *rule)
+{
+	return rule->start || rule->deadline || rule->flap_period || rule->hours.days || rule->leased ||
+	       rule->stoppable;
 }
 
 /* Of a rule of the version in force: is this its time? */
@@ -173,10 +199,10 @@ HW_INLINE bool find_cgroup(hw_context *context, struct hw_walk *walk, int level)
 }
 #endif
 
-HW_INLINE bool is_default_device(const struct hw_shape *shape, const struct hw_device *device)
+HW_INLINE bool is_default_device(const struct hw_shape *shape, __u32 flags)
 {
-	return (device->flags & HW_DEVICE_DEFAULT) &&
-	       (shape->default_devices != HW_DEFAULTS_NOT_LO || !(device->flags & HW_DEVICE_LOOPBACK));
+	return (flags & HW_DEVICE_DEFAULT) &&
+	       (shape->default_devices != HW_DEFAULTS_NOT_LO || !(flags & HW_DEVICE_LOOPBACK));
 }
 
 /* Visits one shape of the table in force; 1: no later shape can win. */
@@ -198,7 +224,7 @@ HW_FUNCTION int visit_shape(hw_context *context, struct hw_walk *walk)
 		return 1;
 	if (!(shape->directions & (1 << walk->direction)) ||
 	    !(shape->classes & (1 << (walk->packet.packet_class & 7))) || shape->far != walk->far ||
-	    (shape->default_devices && !is_default_device(shape, device_of(walk->device))) ||
+	    (shape->default_devices && !is_default_device(shape, device_of(walk->device)->flags)) ||
 	    (shape->ipv6_only && walk->packet.ipv4))
 		return 0;
 	if (shape->cgroup_level) {
@@ -232,16 +258,57 @@ HW_INLINE bool same_key(const struct hw_key *a, const struct hw_key *b)
 	return differ == 0;
 }
 
-/* Where the outcome for this walk's packet is kept. */
+/* (Multiply-shift, as hw_filter_bit().) */
+HW_INLINE __u32 memo_index(__u64 a, __u64 b)
+{
+	return (a * 0x94d049bb133111ebULL + b * 0x9e3779b97f4a7c15ULL) >> 58;
+}
+
+HW_INLINE struct hw_memo *memo_at(struct hw_walk *walk, __u32 index)
+{
+	walk->memo = index;
+	/* Linux 6.1 takes no map key that lies in the argument of a global function. */
+	return bpf_map_lookup_elem(&hw_memos, &index);
+}
+
+HW_INLINE bool is_plain(hw_context *context, struct hw_walk *walk)
+{
+	const struct ethhdr *ethernet = (void *)(long)context->data;
+	const struct iphdr *ip = (const void *)(ethernet + 1);
+	const struct hw_ports *ports = (const void *)(ip + 1);
+
+	if ((void *)(ports + 1) > (void *)(long)context->data_end || ethernet->h_proto != bpf_htons(ETH_P_IP) ||
+	    *(const __u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(LATER_FRAGMENT_V4 | MORE_FRAGMENTS_V4)) ||
+	    (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP))
+		return false;
+	walk->plain.addresses = ip->saddr | (__u64)ip->daddr << 32;
+	walk->plain.rest = *(const __u32 *)ports | (__u64)ip->protocol << 32 | (__u64)(walk->device + 1) << 40 |
+	                   (__u64)(walk->far << 1 | walk->direction) << 60;
+	return true;
+}
+
+/* Where the outcome for a plain packet is kept. */
+HW_INLINE struct hw_memo *memo_of_plain(struct hw_walk *walk)
+{
+	return memo_at(walk, memo_index(walk->plain.addresses, walk->plain.rest));
+}
+
+/* What is used of it after match(), of a packet that is_plain(). */
+HW_INLINE void fill_plain(struct hw_packet *packet, __u8 protocol)
+{
+	packet->network = ETH_HLEN;
+	packet->transport = ETH_HLEN + sizeof(struct iphdr);
+	packet->key.protocol = protocol;
+	packet->ipv4 = true;
+}
+
+/* Where the outcome for any other packet is kept. */
 HW_INLINE struct hw_memo *memo_of(struct hw_walk *walk)
 {
-	struct hw_key *key = &walk->packet.key;
-	__u32 index; /* Linux 6.1 takes no map key that lies in the argument of a global function */
+	const struct hw_key *key = &walk->packet.key;
 
-	key->shape = walk->packet.packet_class << 3 | walk->packet.ipv4 << 2 | walk->far << 1 | walk->direction;
-	index = (hw_filter_bit(key) ^ key->shape) & (MEMOS - 1);
-	walk->memo = index;
-	return bpf_map_lookup_elem(&hw_memos, &index);
+	return memo_at(walk, memo_index(key->local[1] ^ key->remote[1] << 1,
+	                                (key->local_port | (__u64)key->remote_port << 16) ^ key->shape));
 }
 
 HW_INLINE struct hw_rule *rule_in(struct hw_memo *memo)
@@ -249,22 +316,22 @@ HW_INLINE struct hw_rule *rule_in(struct hw_memo *memo)
 	return memo && memo->rule_id ? (struct hw_rule *)memo->rule : NULL;
 }
 
-/* Is the memo about this packet, and does it still hold? */
+/* Does what the memo says still hold? */
 HW_INLINE bool holds(struct hw_memo *memo, struct hw_walk *walk)
 {
-	if (memo->version != walk->version || !same_key(&memo->key, &walk->packet.key) ||
-	    memo->device_flags != device_of(walk->device)->flags)
+	if (memo->version != walk->version || memo->device_flags != device_of(walk->device)->flags)
 		return false;
-	return memo->rule_id == 0 || is_due_now(rule_in(memo), walk);
+	return !memo->timed || is_due_now((struct hw_rule *)memo->rule, walk);
 }
 
 HW_INLINE void keep(struct hw_memo *memo, const struct hw_walk *walk)
 {
+	const struct hw_ports ports = {walk->packet.key.local_port, walk->packet.key.remote_port};
 	const struct hw_rule *rule;
 	__u32 id = walk->best;
 
 	memo->version = NO_VERSION;
-	memo->rule_id = 0;
+	memo->rule_id = memo->timed = 0;
 	if (id) {
 		rule = bpf_map_lookup_elem(&hw_rules, &id);
 		if (!rule) /* it is being removed */
@@ -272,10 +339,14 @@ HW_INLINE void keep(struct hw_memo *memo, const struct hw_walk *walk)
 		HW_ASSERT(offsetof(struct hw_rule, rank) == sizeof(memo->rule[0]), "the lock is in the first word");
 		__builtin_memcpy(&memo->rule[1], &rule->rank, sizeof(*rule) - sizeof(memo->rule[0]));
 		memo->rule_id = id;
+		memo->timed = is_timed(rule);
 	}
 	if (walk->passing)
 		return;
 	memo->key = walk->packet.key;
+	memo->plain = walk->plain;
+	if (has_dhcp_ports(&ports, true))
+		memo->plain.rest = 0;
 	memo->device_flags = device_of(walk->device)->flags;
 	memo->version = walk->version;
 }
@@ -294,25 +365,41 @@ HW_FUNCTION int find_port_classes(struct hw_walk *walk)
 }
 
 /* Whether a rule wants the packet, for a party that sends or receives it there: matched_rule() is it. The caller has
- * set version, device, direction and far. The version is read once per packet: it sees one rule set, whatever commits
- * meanwhile. */
+ * set version, device, direction and far. The version is
+ * read once per packet: it sees one rule set, whatever commits meanwhile. */
 HW_FUNCTION int match(hw_context *context, struct hw_walk *walk)
 {
 	const struct hw_shape_table *table;
-	struct hw_memo *memo;
+	struct hw_memo *memo = NULL;
+	bool plain;
 
 	if (!walk)
 		return 0;
 	table = &hw_control.tables[walk->version & 1];
-	if (!(table->directions & (1 << walk->direction)) || !parse_packet(context, walk->direction, &walk->packet))
+	walk->shares = table->shares;
+	if (!(table->directions & (1 << walk->direction)))
+		return 0;
+	plain = is_plain(context, walk);
+	if (plain) {
+		memo = memo_of_plain(walk);
+		if (memo && memo->plain.rest == walk->plain.rest && memo->plain.addresses == walk->plain.addresses &&
+		    holds(memo, walk)) {
+			fill_plain(&walk->packet, walk->plain.rest >> 32);
+			return memo->rule_id != 0;
+		}
+	}
+	if (!parse_packet(context, walk->direction, &walk->packet))
 		return 0;
 	if (walk->packet.fragment && table->transport && cured(HW_CURE_FRAGMENTS))
 		follow_first_fragment(&walk->packet, walk->direction);
 	walk->packet.key.device = walk->device + 1;
-	memo = memo_of(walk);
+	walk->packet.key.shape =
+	    walk->packet.packet_class << 3 | walk->packet.ipv4 << 2 | walk->far << 1 | walk->direction;
+	if (!plain)
+		memo = memo_of(walk);
 	if (!memo)
 		return 0;
-	if (!holds(memo, walk)) {
+	if (plain || !same_key(&memo->key, &walk->packet.key) || !holds(memo, walk)) {
 		walk->has_receiver = false;
 		walk->passing = false;
 		if (hw_control.tables[walk->version & 1].has_classes)

@@ -50,8 +50,15 @@ HW_FUNCTION __u64 fq_interval(struct __sk_buff *context, __u64 bytes)
 	__u32 status = 0;
 	__u64 interval;
 
-	bpf_probe_read_kernel(&sock, sizeof(sock), &skb->sk);
-	bpf_probe_read_kernel(&rate, sizeof(rate), &sock->sk_pacing_rate);
+	if (bpf_cast_to_kern_ctx) {
+		sock = ((const struct sk_buff *)bpf_cast_to_kern_ctx(context))->sk;
+		if (!sock)
+			return 0;
+		rate = sock->sk_pacing_rate;
+	} else {
+		bpf_probe_read_kernel(&sock, sizeof(sock), &skb->sk);
+		bpf_probe_read_kernel(&rate, sizeof(rate), &sock->sk_pacing_rate);
+	}
 	if (rate == ~0UL || rate == 0)
 		return 0;
 	bpf_probe_read_kernel(&status, sizeof(status), &sock->sk_pacing_status);

@@ -26,11 +26,6 @@ struct {
 /* Before its minute is over a rule is judged once the hook has had so many packets. */
 #define ENOUGH_PACKETS 1000
 
-HW_INLINE bool counts_shares(const struct hw_walk *walk)
-{
-	return hw_control.tables[walk->version & 1].shares != 0;
-}
-
 /* More than that share, in whole packets: `share` may have been rounded by one in 2^32. */
 HW_INLINE bool is_over(__u32 share, __u64 touched, __u64 packets)
 {

@@ -167,6 +167,22 @@ struct hw_arrival {
 	__u64 edt; /* the earliest departure that its sender asked for, as of TCP's pacing and SO_TXTIME; 0: none */
 };
 
+/* Does hw_schedule() look at the state? If not, hw_depart() says the same. */
+HW_INLINE int hw_needs_state(const struct hw_impairment *imp)
+{
+	return imp->ns_per_byte_q16 != 0 || imp->reorder != 0 || (imp->flags & HW_TIMED_STEPS);
+}
+
+/* When a packet goes that has nothing to wait for but its own edt and its delay. */
+HW_INLINE __u64 hw_depart(const struct hw_arrival *arrival, __u64 delay)
+{
+	__u64 edt = arrival->edt, latest = arrival->now + HW_LONGEST_EDT;
+
+	if (edt > latest)
+		edt = latest;
+	return (edt > arrival->now ? edt : arrival->now) + delay;
+}
+
 /* Rate, queue, delay and reordering for a wire packet that keeps the link busy for `busy_q16` ns (16 fractional bits;
  * at most 63 bits) and would be delayed by `delay`. Returns 0 and the timing, or HW_CAUSE_QUEUE: the packet is dropped
  * and nothing has changed. The caller holds state->lock (which is why there is no call in here: Linux 6.1 allows none

@@ -185,7 +185,7 @@ TEST_F(Delay, WhatThePacerRefusesIsCountedAndNotHeld)
 
 TEST_F(Delay, WithoutALineOrAStatePacketsPass)
 {
-    const auto id = datapath.add("--delay 10ms");
+    const auto id = datapath.add("--delay 10ms --rate 1mbit");
     datapath.control().line_pace = 0;
     EXPECT_EQ(out().verdict, next);
     line.connect(datapath);

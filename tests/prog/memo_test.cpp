@@ -112,6 +112,22 @@ TEST_F(Memo, TellsIpv4FromMappedAddressesInIpv6)
     EXPECT_FALSE(taken(four));
 }
 
+// What a plain packet has at fixed places stands elsewhere in others, or means something else there.
+TEST_F(Memo, TellsPlainPacketsFromOthers)
+{
+    datapath.add("--proto udp --remote-port 2000 --partition");
+    const auto plain = udp(1000, 2000, packets::payload(20));
+    for (unsigned round = 0; round < 2; ++round) {
+        EXPECT_TRUE(taken(frame(ipv4({}, plain))));
+        EXPECT_TRUE(taken(frame(ipv4({.option_words = 2}, plain))));
+        EXPECT_TRUE(taken(frame(packets::vlan(7, ipv4({}, plain)))));
+        EXPECT_FALSE(taken(frame(ipv4({}, packets::tcp(1000, 2000)))));
+        EXPECT_FALSE(taken(frame(ipv4({}, udp(2000, 1000, packets::payload(20))))));
+        EXPECT_FALSE(taken(frame(ipv4({.destination = "10.0.0.3", .fragment_offset = 1}, plain))))
+            << "no header, of whatever the bytes look like";
+    }
+}
+
 // The packets have the same ports and addresses, seen from the subject, on the way in and out.
 TEST_F(Memo, TellsDirectionsApart)
 {

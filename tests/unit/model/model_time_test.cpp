@@ -234,5 +234,33 @@ TEST(Reordering, APacketWithoutDelayStillTakesItsTimeOnTheLink)
     EXPECT_EQ(reorder.state.next_free, start_of_time + 400'000);
 }
 
+// ---- without a state ----
+
+TEST(Departure, IsThatOfTheScheduleWhereThatNeedsNoState)
+{
+    const auto impairment = jittered(20 * ms, 5 * ms);
+    ASSERT_FALSE(hw_needs_state(&impairment));
+    for (const std::uint64_t edt : std::initializer_list<std::uint64_t>{
+             0, start_of_time - 1, start_of_time, start_of_time + 1, start_of_time + 3 * ms,
+             start_of_time + HW_LONGEST_EDT, start_of_time + HW_LONGEST_EDT + 1, ~0ULL}) {
+        for (const std::uint64_t delay : std::initializer_list<std::uint64_t>{0, 1, 20 * ms, 100 * second}) {
+            const hw_arrival paced{start_of_time, edt};
+            hw_state state{};
+            hw_timing timing{};
+            ASSERT_EQ(hw_schedule(&impairment, &state, &paced, 100, delay, 0, &timing), 0);
+            EXPECT_EQ(hw_depart(&paced, delay), timing.depart) << edt << ", " << delay;
+        }
+    }
+}
+
+TEST(Departure, NeedsAStateForRateReorderingAndSteps)
+{
+    hw_impairment rate{}, reorder{}, steps{};
+    rate.ns_per_byte_q16 = 1;
+    reorder.reorder = 1;
+    steps.flags = HW_TIMED_STEPS;
+    for (const auto& impairment : {rate, reorder, steps}) EXPECT_TRUE(hw_needs_state(&impairment));
+}
+
 }  // namespace
 }  // namespace headwind::model_time_test
