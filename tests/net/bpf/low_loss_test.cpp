@@ -164,23 +164,25 @@ TEST_F(LowLoss, WhatIsSentArrivesInOrder)
     EXPECT_EQ(seen.late, 0U) << "of " << seen.buffers;
 }
 
-// A sender that moves from CPU to CPU sends each time from another one's backlog (that of the veth behind the device).
-// The event is duplication, since a receiver tells duplicates from late packets.
+// TCP sends from its caller's CPU and from the one that handles its ACKs, and the veth behind the device has a backlog
+// for each CPU. Nearly all super-packets are cut: others wait in these backlogs as without a rule, and on a busy
+// machine long enough to be overtaken. A receiver tells duplicates from late packets.
 class LowLossOut : public LowLoss {
 protected:
     std::uint64_t late_of_transfer(unsigned without) const
     {
-        change_without(without, a(), "add --name rare --proto tcp --duplicate 0.1%");
+        change_without(without, a(), "add --name often --proto tcp --duplicate 20%");
         const auto before = stack_count(b(), "TcpExtTCPOFOQueue");
-        EXPECT_EQ(transfer_tcp(a(), b(), {Pair::b4, 5001}, scaled(500'000'000, 20'000'000)).error, "");
-        EXPECT_GT(counters_of(a(), "rare").duplicated, scaled(100, 2));
+        EXPECT_EQ(transfer_tcp(a(), b(), {Pair::b4, 5001}, scaled(100'000'000, 20'000'000)).error, "");
+        EXPECT_GT(counters_of(a(), "often").duplicated, 1000U);
         change(a(), "clear");
         return stack_count(b(), "TcpExtTCPOFOQueue") - before;
     }
 };
 
-TEST_F(LowLossOut, WhatFollowsWhatWasCutDoesNotOvertakeIt)
+TEST_F(LowLossOut, WhatIsCutArrivesInOrderWhicheverCpuSendsIt)
 {
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2) GTEST_SKIP() << "one CPU";
     quicken_tcp();
     std::uint64_t with = 0, without = 0;
     for (int transfers = 0; transfers < 50 && without < 100; ++transfers) {
