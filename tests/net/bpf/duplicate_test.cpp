@@ -174,10 +174,13 @@ TEST_F(DuplicateOut, OfTcpIsDiscardedByTheReceiver)
 {
     for (const auto& to : {Pair::b4, Pair::b6}) {
         change(a(), "add --name twice --replace --duplicate 5% --proto tcp");
+        const auto before = stack_count(b(), "TcpRetransSegs");
         const auto result = transfer_tcp(a(), b(), {to, 5001}, scaled(30'000'000, 2'000'000));
         EXPECT_EQ(result.error, "");
         const auto counters = counters_of(a(), "twice");
-        EXPECT_EQ(counters.packets, result.segments_out);
+        // On a busy machine the receiver sends its FIN again, and TIME_WAIT, which is no socket any more, answers.
+        EXPECT_GE(counters.packets, result.segments_out);
+        EXPECT_LE(counters.packets, result.segments_out + stack_count(b(), "TcpRetransSegs") - before);
         expect_share(counters.duplicated, counters.packets, 0.05);
     }
 }
