@@ -20,7 +20,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr unsigned packets = 400, bytes = 22;  // of payload: 64-byte frames
+constexpr unsigned packets = 200, bytes = 22;  // of payload: 64-byte frames
 // A packet that was held for 20 ms leaves in the middle between two others: work that comes together costs less, or, if
 // it wakes a kernel thread, much more.
 constexpr std::int64_t period_ns = 20'000'000 * 2 / 205;
@@ -112,10 +112,14 @@ public:
     // Instructions for each packet, from its sender until it waits at its receiver.
     double cost(Idle& idle) const
     {
-        send(50);
-        const double out = idle.busy_ns([this] { send(packets); });
-        EXPECT_EQ(take(), packets + 50);
-        return out / packets;
+        double least = 0;  // what else the kernel does in this time comes on top
+        for (unsigned i = 0; i < 5; ++i) {
+            send(50);
+            const double busy = idle.busy_ns([this] { send(packets); });
+            EXPECT_EQ(take(), packets + 50);
+            if (i == 0 || busy < least) least = busy;
+        }
+        return least / packets;
     }
 
 private:
@@ -183,7 +187,7 @@ TEST_F(GuestCost, OfOneRule)
     expect("loss that hits none", added(pair.a, stream, {"--dev va --proto udp --loss 0.0000001%"}), 1'000,
            added_by_netem(pair.a, stream, "loss 0.0001%"));
     const double unmatched = added(pair.a, stream, {"--dev va --proto tcp --delay 20ms"});
-    expect("a rule that does not match", unmatched, 450);
+    expect("a rule that does not match", unmatched, 480);
     std::vector<std::string> shapes{"--dev va --proto tcp --delay 20ms"};
     for (int length = 9; length < 17; ++length)
         shapes.push_back("--dev va --proto tcp --delay 20ms --remote 10.0.0.0/" + std::to_string(length));
@@ -195,7 +199,7 @@ TEST_F(GuestCost, OfAForwardedPacket)
     const Far far(pair.a, pair.b);
     settle();
     const Stream stream(pair.a, far.far, Far::address4);
-    expect("delay 20 ms, forwarded", added(pair.b, stream, {"--dev vc --proto udp --delay 20ms"}), 6'000);
+    expect("delay 20 ms, forwarded", added(pair.b, stream, {"--dev vc --proto udp --delay 20ms"}), 6'200);
 }
 
 }  // namespace
