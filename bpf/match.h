@@ -365,8 +365,8 @@ HW_FUNCTION int find_port_classes(struct hw_walk *walk)
 }
 
 /* Whether a rule wants the packet, for a party that sends or receives it there: matched_rule() is it. The caller has
- * set version, device, direction and far. The version is
- * read once per packet: it sees one rule set, whatever commits meanwhile. */
+ * set version, device, direction and far. The version is read once per packet: it sees one rule set, whatever commits
+ * meanwhile. */
 HW_FUNCTION int match(hw_context *context, struct hw_walk *walk)
 {
 	const struct hw_shape_table *table;
