@@ -3,7 +3,7 @@
 #ifndef HEADWIND_BPF_APPLY_H
 #define HEADWIND_BPF_APPLY_H
 
-#include "flight.h"
+#include "hit.h"
 #include "packet.h"
 
 /* TCX_NEXT, and TC_ACT_UNSPEC: go on with the next program. Never TC_ACT_OK: on tcx it ends the chain and skips the
@@ -16,7 +16,7 @@
 #define PACKET_LOOPBACK 5
 
 /* Where a packet's fate is decided: at the hook that matched it, or once it is a wire packet. */
-enum hw_place { AT_DEVICE, BEHIND_CUT };
+enum hw_place { AT_DEVICE, BEHIND_SEGMENTER };
 
 /* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */
 HW_INLINE __u32 wire_packets(struct __sk_buff *skb, __u32 headers)
@@ -46,42 +46,42 @@ HW_INLINE __u32 header_bytes(struct __sk_buff *skb, const struct hw_packet *pack
  * knows no TC_ACT_STOLEN, but redirecting to device 0, which does not exist, frees the packet and reports success. */
 HW_INLINE int end_silently(void)
 {
-	if (!cured(HW_CURE_SILENT))
+	if (!works_around(HW_WORKAROUND_SILENT))
 		return TC_ACT_SHOT;
 	return hw_tcx ? bpf_redirect(0, 0) : TC_ACT_STOLEN;
 }
 
-HW_INLINE int drop(const struct hw_flight *flight, enum hw_cause cause)
+HW_INLINE int drop(const struct hw_hit *hit, enum hw_drop_reason cause)
 {
-	count_drop(flight, cause);
+	count_drop(hit, cause);
 	/* what has come in has no sender here to tell: the cheapest way */
-	return flight->side == HW_IN ? TC_ACT_SHOT : end_silently();
+	return hit->side == HW_IN ? TC_ACT_SHOT : end_silently();
 }
 
 /* For its way through the line. */
-HW_INLINE void mark(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE void mark(struct __sk_buff *skb, const struct hw_hit *hit)
 {
 	skb->cb[0] = skb->priority;
 	skb->cb[2] = 0;
-	skb->cb[3] = (__u32)hw_nonce << 16 | flight->tc_index;
-	skb->cb[4] = flight->rule_id;
-	skb->tc_index = HW_MARK(flight->side, flight->slot);
+	skb->cb[3] = (__u32)hw_nonce << 16 | hit->tc_index;
+	skb->cb[4] = hit->rule_id;
+	skb->tc_index = HW_MARK(hit->side, hit->slot);
 }
 
 /* For its way by headwind0, which takes each packet for another host's, and forgets its priority. */
-HW_INLINE void mark_for_return(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE void mark_for_return(struct __sk_buff *skb, const struct hw_hit *hit)
 {
-	mark(skb, flight);
+	mark(skb, hit);
 	if (skb->pkt_type == PACKET_HOST)
 		skb->tc_index |= HW_MARK_HOST;
-	if (cured(HW_CURE_PRIORITY))
+	if (works_around(HW_WORKAROUND_PRIORITY))
 		skb->cb[4] = skb->priority;
 }
 
 /* Is it one that this instance sent through its line? */
 HW_INLINE bool is_from_line(const struct __sk_buff *skb)
 {
-	return HW_IS_LINE_MARK(skb->tc_index) && (skb->cb[3] >> 16 == hw_nonce || !cured(HW_CURE_NONCE));
+	return HW_IS_LINE_MARK(skb->tc_index) && (skb->cb[3] >> 16 == hw_nonce || !works_around(HW_WORKAROUND_NONCE));
 }
 
 /* The packet's own tc_index: a mark that says "done" and does not hold here is another instance's, or forged. */
@@ -97,14 +97,14 @@ HW_INLINE void mark_done(struct __sk_buff *skb, __u16 tc_index)
 }
 
 /* Has it met its fate at another hook of this instance, not long ago? */
-HW_INLINE bool is_marked_done(const struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE bool is_marked_done(const struct __sk_buff *skb, const struct hw_hit *hit)
 {
 	__u64 epoch;
 
 	if (!(skb->tc_index & HW_MARK_DONE))
 		return false;
-	if (flight->side == HW_IN &&
-	    (hw_control.devices[flight->slot & (HW_MAX_DEVICES - 1)].flags & HW_DEVICE_BORDER) && cured(HW_CURE_BORDER))
+	if (hit->side == HW_IN && (hw_control.devices[hit->slot & (HW_MAX_DEVICES - 1)].flags & HW_DEVICE_BORDER) &&
+	    works_around(HW_WORKAROUND_BORDER))
 		return false;
 	epoch = env_epoch();
 	return skb->tc_index == hw_done_mark(hw_control.secret, epoch) ||
@@ -113,7 +113,7 @@ HW_INLINE bool is_marked_done(const struct __sk_buff *skb, const struct hw_fligh
 
 /* Where a marked packet goes: to the device it belongs to, on its way or, `back`, against it. With bpf_redirect's
  * flags. What came from lo has passed its egress: it enters at ingress. */
-HW_INLINE __u32 way_of(const struct __sk_buff *skb, bool back, __u64 *flags)
+HW_INLINE __u32 return_path(const struct __sk_buff *skb, bool back, __u64 *flags)
 {
 	const struct hw_device *device = &hw_control.devices[HW_MARK_SLOT(skb->tc_index)];
 	bool inwards = (HW_MARK_SIDE(skb->tc_index) == HW_IN) != back;
@@ -123,23 +123,23 @@ HW_INLINE __u32 way_of(const struct __sk_buff *skb, bool back, __u64 *flags)
 }
 
 /* Generic XDP sees what is injected at ingress as if it had come in. There is no telling it apart, so as long as any is
- * on its way, the front decides nothing. (If one is lost, never again: tc does.) */
-HW_INLINE void note_injection(struct __sk_buff *skb, __u64 flags)
+ * on its way, XDP decides nothing. (If one is lost, never again: tc does.) */
+HW_INLINE void inject_begin(struct __sk_buff *skb, __u64 flags)
 {
 	struct hw_device *device = &hw_control.devices[HW_MARK_SLOT(skb->tc_index)];
 	__u32 counted = 0;
 
-	if ((flags & BPF_F_INGRESS) && (device->flags & HW_DEVICE_GENERIC) && cured(HW_CURE_INJECTED)) {
-		counted = hw_control.front_nonce;
+	if ((flags & BPF_F_INGRESS) && (device->flags & HW_DEVICE_GENERIC) && works_around(HW_WORKAROUND_INJECTED)) {
+		counted = hw_control.xdp_nonce;
 		__sync_fetch_and_add(&device->on_return, 1);
 	}
 	skb->cb[1] = counted;
 }
 
 /* At ingress, of a packet from the line. */
-HW_INLINE void note_arrival(struct __sk_buff *skb, __u32 slot)
+HW_INLINE void inject_end(struct __sk_buff *skb, __u32 slot)
 {
-	if (skb->cb[1] != hw_control.front_nonce)
+	if (skb->cb[1] != hw_control.xdp_nonce)
 		return;
 	skb->cb[1] = 0;
 	__sync_fetch_and_add(&hw_control.devices[slot & (HW_MAX_DEVICES - 1)].on_return, -1);
@@ -150,57 +150,57 @@ HW_INLINE void note_way(struct __sk_buff *skb, __u64 flags)
 {
 	__u32 hooks = hw_control.devices[HW_MARK_SLOT(skb->tc_index)].flags;
 
-	note_injection(skb, flags);
+	inject_begin(skb, flags);
 	if (!(hooks & (flags & BPF_F_INGRESS ? HW_DEVICE_INGRESS : HW_DEVICE_EGRESS)))
 		mark_done(skb, skb->cb[3] & 0xffff);
 }
 
 /* Injected at ingress, a packet waits in this CPU's backlog: it gets a number. */
-HW_INLINE void number_return(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE void ticket_take(struct __sk_buff *skb, const struct hw_hit *hit)
 {
-	if (flight->side != HW_IN)
+	if (hit->side != HW_IN)
 		return;
-	flight->local->returns = (flight->local->returns + 1) & 0x7fffffff;
-	skb->cb[2] = flight->local->returns << 1 | flight->direction;
+	hit->cpu->returns = (hit->cpu->returns + 1) & 0x7fffffff;
+	skb->cb[2] = hit->cpu->returns << 1 | hit->direction;
 }
 
 HW_INLINE int redirect_marked(struct __sk_buff *skb, bool back)
 {
 	__u64 flags;
-	__u32 ifindex = way_of(skb, back, &flags);
+	__u32 ifindex = return_path(skb, back, &flags);
 
 	note_way(skb, flags);
 	return bpf_redirect(ifindex, flags);
 }
 
-HW_INLINE int redirect_home(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE int return_to_device(struct __sk_buff *skb, const struct hw_hit *hit)
 {
-	mark(skb, flight);
-	number_return(skb, flight);
+	mark(skb, hit);
+	ticket_take(skb, hit);
 	return redirect_marked(skb, false);
 }
 
 /* A packet on lo that has not left it, and so has its route and its connection, stays there. */
-HW_INLINE bool stays_on_loopback(const struct hw_flight *flight, enum hw_place place)
+HW_INLINE bool stays_on_loopback(const struct hw_hit *hit, enum hw_place place)
 {
-	const struct hw_device *device = &hw_control.devices[flight->slot & (HW_MAX_DEVICES - 1)];
+	const struct hw_device *device = &hw_control.devices[hit->slot & (HW_MAX_DEVICES - 1)];
 
-	return place == AT_DEVICE && (device->flags & HW_DEVICE_LOOPBACK) && cured(HW_CURE_ROUTE);
+	return place == AT_DEVICE && (device->flags & HW_DEVICE_LOOPBACK) && works_around(HW_WORKAROUND_ROUTE);
 }
 
 /* Is a packet of this rule still in the backlog, so that one that went on at once would overtake it? */
-HW_INLINE bool must_follow(const struct hw_flight *flight)
+HW_INLINE bool must_queue_behind(const struct hw_hit *hit)
 {
-	return flight->side == HW_IN && flight->local->returned != flight->local->returns && cured(HW_CURE_ORDER);
+	return hit->side == HW_IN && hit->cpu->returned != hit->cpu->returns && works_around(HW_WORKAROUND_ORDER);
 }
 
 /* A packet that is back from the backlog. */
-HW_INLINE void note_return(const struct __sk_buff *skb)
+HW_INLINE void ticket_return(const struct __sk_buff *skb)
 {
 	struct hw_state_key key = {.direction = skb->cb[2] & 1};
 	__u32 rule_id = skb->cb[4];
 	struct hw_rule *rule;
-	struct hw_local *local;
+	struct hw_cpu_state *cpu;
 
 	if (skb->cb[2] == 0)
 		return;
@@ -208,86 +208,86 @@ HW_INLINE void note_return(const struct __sk_buff *skb)
 	if (!rule)
 		return;
 	key.state = rule->state;
-	local = bpf_map_lookup_elem(&hw_locals, &key);
-	if (local)
-		local->returned = skb->cb[2] >> 1;
+	cpu = bpf_map_lookup_elem(&hw_cpu_states, &key);
+	if (cpu)
+		cpu->returned = skb->cb[2] >> 1;
 }
 
-HW_INLINE struct hw_crossing *crossing(void)
+HW_INLINE struct hw_segment_ctx *segment_ctx(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&hw_crossings, &zero);
+	return bpf_map_lookup_elem(&hw_segment_ctxs, &zero);
 }
 
-/* Through headwind2, whose offloads are off: cut() gets wire packets with real checksums, before this call is over, so
- * that order is kept. A packet that will wait must not count against its socket (TCP Small Queues would throttle it to
- * nothing): a clone has no owner. */
-HW_INLINE int redirect_to_cut(struct __sk_buff *skb, const struct hw_flight *flight)
+/* Through headwind2, whose offloads are off: segment() gets wire packets with real checksums, before this call is over,
+ * so that order is kept. A packet that will wait must not count against its socket (TCP Small Queues would throttle it
+ * to nothing): a clone has no owner. */
+HW_INLINE int redirect_to_segmenter(struct __sk_buff *skb, const struct hw_hit *hit)
 {
-	struct hw_crossing *over = crossing();
-	__u32 line = hw_control.line_cut;
+	struct hw_segment_ctx *over = segment_ctx();
+	__u32 line = hw_control.line_segment;
 
 	if (line == 0 || !over)
 		return NEXT;
-	mark(skb, flight);
-	over->rule = flight->rule_id;
-	over->tc_index = flight->tc_index;
-	over->direction = flight->direction;
-	if (!hw_needs_time(flight->imp) || !skb->sk || !cured(HW_CURE_CLONE))
+	mark(skb, hit);
+	over->rule = hit->rule_id;
+	over->tc_index = hit->tc_index;
+	over->direction = hit->direction;
+	if (!hw_needs_time(hit->imp) || !skb->sk || !works_around(HW_WORKAROUND_CLONE))
 		return bpf_redirect(line, 0);
 	if (bpf_clone_redirect(skb, line, 0) != 0) {
-		count_match(flight); /* cut, which counts otherwise, will not see it */
-		return drop(flight, HW_CAUSE_LINE);
+		count_match(hit); /* segment(), which counts otherwise, will not see it */
+		return drop(hit, HW_DROP_LINE);
 	}
 	return end_silently();
 }
 
 /* fq waits for the earliest packet of a flow it once throttled, and its flows are symmetric: rules and directions that
  * shared one would delay each other, and so would packets of a rule that may let a later one go first. */
-HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_hit *hit)
 {
-	__u32 hash =
-	    hw_may_reorder(flight->imp) && cured(HW_CURE_SPREAD) ? bpf_get_prandom_u32() : bpf_get_hash_recalc(skb);
+	__u32 hash = hw_may_reorder(hit->imp) && works_around(HW_WORKAROUND_SPREAD) ? bpf_get_prandom_u32()
+	                                                                            : bpf_get_hash_recalc(skb);
 
-	hash ^= flight->rule_id * 0x9e3779b1U + (flight->slot << 1 | flight->side) * 0x85ebca77U;
+	hash ^= hit->rule_id * 0x9e3779b1U + (hit->slot << 1 | hit->side) * 0x85ebca77U;
 	hash *= 0xc2b2ae35U;
 	bpf_set_hash(skb, hash ^ hash >> 15);
 }
 
 /* The device whose fq holds the packet: headwind1, or lo itself. 0: none, the packet can't be held. */
-HW_INLINE __u32 pacer_of(const struct hw_flight *flight, enum hw_place place)
+HW_INLINE __u32 pacer_of(const struct hw_hit *hit, enum hw_place place)
 {
-	return stays_on_loopback(flight, place) ? hw_control.loopback_pace : hw_control.line_pace;
+	return stays_on_loopback(hit, place) ? hw_control.loopback_pace : hw_control.line_pace;
 }
 
 /* Has fq hold the packet, or a copy of it, until `depart`. Of a packet with a socket a clone is sent: it leaves the
  * socket alone. On lo a clone, too, passes this hook again. NEXT: the packet can't be held. */
-HW_INLINE int pace(struct __sk_buff *skb, const struct hw_flight *flight, __u64 depart, bool copy, enum hw_place place)
+HW_INLINE int pace(struct __sk_buff *skb, const struct hw_hit *hit, __u64 depart, bool copy, enum hw_place place)
 {
-	struct hw_counters *counters = &flight->local->counters;
-	__u32 pacer = pacer_of(flight, place);
+	struct hw_counters *counters = &hit->cpu->counters;
+	__u32 pacer = pacer_of(hit, place);
 
 	if (bpf_skb_set_tstamp(skb, depart, TSTAMP_MONOTONIC) != 0) {
-		counters->exempt[HW_EXEMPT_UNSTAMPABLE] += flight->packets;
+		counters->exempt[HW_EXEMPT_UNSTAMPABLE] += hit->packets;
 		return NEXT;
 	}
-	mark_for_return(skb, flight);
-	if (cured(HW_CURE_PRIORITY))
+	mark_for_return(skb, hit);
+	if (works_around(HW_WORKAROUND_PRIORITY))
 		skb->priority = 0; /* before 6.7 fq does not hold TC_PRIO_CONTROL at all */
-	if (cured(HW_CURE_FLOWS))
-		set_flow_of_fq(skb, flight);
+	if (works_around(HW_WORKAROUND_FLOWS))
+		set_flow_of_fq(skb, hit);
 	skb->queue_mapping = 0; /* else headwind1 takes it for the queue it came in on; now the hash names the queue */
-	if (!copy && (!skb->sk || !cured(HW_CURE_CLONE))) {
-		counters->delayed += flight->packets;
+	if (!copy && (!skb->sk || !works_around(HW_WORKAROUND_CLONE))) {
+		counters->delayed += hit->packets;
 		return bpf_redirect(pacer, 0);
 	}
 	if (bpf_clone_redirect(skb, pacer, 0) == 0) {
-		counters->delayed += flight->packets;
+		counters->delayed += hit->packets;
 	} else {
-		counters->dropped[HW_CAUSE_LINE] += flight->packets;
+		counters->dropped[HW_DROP_LINE] += hit->packets;
 	}
-	if (copy && cured(HW_CURE_PRIORITY))
+	if (copy && works_around(HW_WORKAROUND_PRIORITY))
 		skb->priority = skb->cb[4]; /* it will be sent, too */
 	return end_silently();
 }

@@ -4,7 +4,7 @@
 #ifndef HEADWIND_BPF_BOUND_H
 #define HEADWIND_BPF_BOUND_H
 
-#include "flight.h"
+#include "hit.h"
 #include "packet.h"
 
 /* Somebody else holds this very skb (not a clone of it) and reads it afterwards: pktgen, NC-SI. Nothing may be written
@@ -14,7 +14,7 @@ HW_INLINE bool is_shared(struct __sk_buff *context)
 	int users = 1;
 
 	READ_CONTEXT(&users, struct sk_buff, context, users.refs.counter);
-	return users != 1 && cured(HW_CURE_SHARED);
+	return users != 1 && works_around(HW_WORKAROUND_SHARED);
 }
 
 /* Is a NIC to encrypt this packet, which has a note of IPsec's? */
@@ -63,16 +63,16 @@ HW_INLINE bool is_for_ktls(struct __sk_buff *context)
 }
 
 /* Is the skb bound to stay? `why`: hw_exemption. */
-HW_INLINE bool is_bound(struct __sk_buff *context, const struct hw_flight *flight, enum hw_exemption *why)
+HW_INLINE bool is_bound(struct __sk_buff *context, const struct hw_hit *hit, enum hw_exemption *why)
 {
 	*why = HW_EXEMPT_SHARED;
 	if (is_shared(context))
 		return true;
 	*why = HW_EXEMPT_IPSEC;
-	if (has_ipsec_note(context, flight->side) && cured(HW_CURE_IPSEC))
+	if (has_ipsec_note(context, hit->side) && works_around(HW_WORKAROUND_IPSEC))
 		return true;
 	*why = HW_EXEMPT_KTLS;
-	return flight->side == HW_OUT && context->sk && is_for_ktls(context);
+	return hit->side == HW_OUT && context->sk && is_for_ktls(context);
 }
 
 #endif

@@ -33,7 +33,7 @@ HW_FUNCTION int flip_bit(struct __sk_buff *skb, __u32 dice)
 	byte ^= 1 << bit;
 	if (bpf_skb_store_bytes(skb, at, &byte, sizeof(byte), BPF_F_RECOMPUTE_CSUM) != 0)
 		return 0;
-	if (cured(HW_CURE_VERIFIED)) /* what a NIC has verified would be trusted still */
+	if (works_around(HW_WORKAROUND_VERIFIED)) /* what a NIC has verified would be trusted still */
 		bpf_csum_level(skb, BPF_CSUM_LEVEL_RESET);
 	return 1;
 }

@@ -5,7 +5,7 @@
  *
  *            device D, egress or ingress                    egress() ingress()
  *                 │ came back from the line, or was impaired at another hook ─► go on
- *                 │ decided in XDP, which let it pass (front.bpf.c) ──────────► go on
+ *                 │ decided in XDP, which let it pass (xdp.bpf.c) ──────────► go on
  *                 │ no live rule matches ─────────────────────────────────────► go on
  *                 ▼
  *        rule decides per wire packet, packet may be a super-packet?
@@ -13,16 +13,16 @@
  *            │                                  ▼
  *            │                     headwind2, a bridge with its offloads off: the kernel segments
  *            │                                  ▼
- *            │                     headwind0 egress            cut()
+ *            │                     headwind0 egress            segment()
  *            ▼                                  ▼
  *        decide() ─ drop ─► silent
- *                 │ rule without time component ─► go on (from the line: back to D; steered: by headwind0, at once)
+ *                 │ rule without time component ─► pass_on() (from the line: back to D; steered: by headwind0, at once)
  *                 ▼
  *        headwind1 egress: fq holds the packet until skb->tstamp (on lo its own fq does, and lets it go on)
  *                 ▼
  *        headwind0 ingress                                   pace_out(): back to D
  */
-#include "answer.h"
+#include "reject.h"
 #include "apply.h"
 #include "bound.h"
 #include "corrupt.h"
@@ -50,18 +50,18 @@ HW_INLINE struct hw_arrival arrival_of(const struct __sk_buff *skb)
 {
 	struct hw_arrival arrival = {.now = env_monotonic()};
 
-	if (skb->tstamp_type == TSTAMP_MONOTONIC || !cured(HW_CURE_TSTAMP))
+	if (skb->tstamp_type == TSTAMP_MONOTONIC || !works_around(HW_WORKAROUND_TSTAMP))
 		arrival.edt = skb->tstamp;
 	return arrival;
 }
 
-/* Waits for rate and reordering together with the rule's other packets. hw_cause, or NEXT: the rule is gone. */
-HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_flight *flight, const struct hw_arrival *arrival,
-                        __u64 delay, struct hw_timing *timing)
+/* Waits for rate and reordering together with the rule's other packets. hw_drop_reason, or NEXT: the rule is gone. */
+HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const struct hw_arrival *arrival, __u64 delay,
+                        struct hw_timing *timing)
 {
-	const struct hw_impairment *imp = flight->imp;
+	const struct hw_impairment *imp = hit->imp;
 	__u64 busy_q16 = (__u64)skb->len * imp->ns_per_byte_q16; /* 17 and 46 bits (compile.cpp sees to that) */
-	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &flight->key);
+	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &hit->key);
 	__u32 dice = imp->reorder ? env_dice() : 0;
 	int cause;
 
@@ -71,8 +71,8 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_flight *flight, c
 	 * wrong.)
 	 */
 	if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
-		busy_q16 = time_on_link(flight->rule_id,
-		                        state->next_free > arrival->now ? state->next_free : arrival->now, skb->len);
+		busy_q16 = time_on_link(hit->rule_id, state->next_free > arrival->now ? state->next_free : arrival->now,
+		                        skb->len);
 	bpf_spin_lock(&state->lock);
 	cause = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, timing);
 	bpf_spin_unlock(&state->lock);
@@ -81,10 +81,10 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_flight *flight, c
 
 /* The packet waits for `rate`, then for `delay`; or a copy of it does. (Not inlined: it would be twice on the stack.)
  */
-static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const struct hw_flight *flight,
+static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const struct hw_hit *hit,
                                                  const struct hw_arrival *arrival, bool copy, enum hw_place place)
 {
-	const struct hw_impairment *imp = flight->imp;
+	const struct hw_impairment *imp = hit->imp;
 	struct hw_timing timing = {};
 	__u64 delay = draw_delay(imp);
 	__u64 held = held_now(arrival->now), max = hw_control.max_held;
@@ -92,231 +92,234 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	bool crowded = held > max / 8; /* else nobody is in anybody's way */
 	int cause;
 
-	if (pacer_of(flight, place) == 0)
+	if (pacer_of(hit, place) == 0)
 		return NEXT;
 	if (crowded &&
-	    !hw_may_hold(max, held,
-	                 own_held(flight->key.state, flight->key.direction, flight->held_shift, arrival->now), charge))
-		return drop(flight, HW_CAUSE_HELD);
+	    !hw_may_hold(max, held, own_held(hit->key.state, hit->key.direction, hit->held_shift, arrival->now),
+	                 charge))
+		return drop(hit, HW_DROP_HELD);
 	if (hw_needs_state(imp)) {
-		cause = take_turn(skb, flight, arrival, delay, &timing);
+		cause = take_turn(skb, hit, arrival, delay, &timing);
 		if (cause)
-			return cause > 0 ? drop(flight, cause) : NEXT;
+			return cause > 0 ? drop(hit, cause) : NEXT;
 	} else {
 		timing.depart = hw_depart(arrival, delay);
 	}
 	if (crowded)
-		note_own_held(flight->key.state, flight->key.direction, timing.depart, charge);
-	flight->local->counters.reordered += timing.reordered;
-	return pace(skb, flight, timing.depart, copy, place);
+		note_own_held(hit->key.state, hit->key.direction, timing.depart, charge);
+	hit->cpu->counters.reordered += timing.reordered;
+	return pace(skb, hit, timing.depart, copy, place);
 }
 
-/* What loss or partition takes: nobody is told, unless the rule says so (needs_cut sees to it that it is BEHIND_CUT).
+/* What loss or partition takes: nobody is told, unless the rule says so (needs_segmenting() sees to it that it is
+ * BEHIND_SEGMENTER).
  */
-HW_INLINE int take(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place, enum hw_cause cause)
+HW_INLINE int drop_or_reject(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_place place,
+                             enum hw_drop_reason cause)
 {
-	if (place == AT_DEVICE || !(flight->imp->flags & HW_REJECT))
-		return drop(flight, cause);
-	count_drop(flight, HW_CAUSE_REJECT);
-	if (!make_answer(skb, flight->imp->flags & HW_REJECT_RST))
+	if (place == AT_DEVICE || !(hit->imp->flags & HW_REJECT))
+		return drop(hit, cause);
+	count_drop(hit, HW_DROP_REJECT);
+	if (!make_reject(skb, hit->imp->flags & HW_REJECT_RST))
 		return end_silently();
-	mark(skb, flight);
+	mark(skb, hit);
 	return redirect_marked(skb, true);
 }
 
-/* The fate of a wire packet, or of a super-packet that needs no cutting. NEXT: it goes on. */
-HW_INLINE int decide(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
+/* The fate of a wire packet, or of a super-packet that needs no segmenting. NEXT: it goes on. */
+HW_INLINE int decide(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_place place)
 {
-	const struct hw_impairment *imp = flight->imp;
+	const struct hw_impairment *imp = hit->imp;
 	struct hw_arrival arrival;
 	int copies = 1;
 
-	count_match(flight);
+	count_match(hit);
 	if (imp->flags & HW_PASS)
 		return NEXT;
 	if (imp->flags & HW_PARTITION)
-		return take(skb, flight, place, HW_CAUSE_PARTITION);
-	if (happens(flight, HW_EVENT_LOSS))
-		return take(skb, flight, place, HW_CAUSE_LOSS);
-	if (happens(flight, HW_EVENT_CORRUPT))
-		flight->local->counters.corrupted += flip_bit(skb, env_dice());
-	if (happens(flight, HW_EVENT_DUPLICATE))
+		return drop_or_reject(skb, hit, place, HW_DROP_PARTITION);
+	if (happens(hit, HW_EVENT_LOSS))
+		return drop_or_reject(skb, hit, place, HW_DROP_LOSS);
+	if (happens(hit, HW_EVENT_CORRUPT))
+		hit->cpu->counters.corrupted += flip_bit(skb, env_dice());
+	if (happens(hit, HW_EVENT_DUPLICATE))
 		copies = 2;
 	if (!hw_needs_time(imp)) {
 		if (copies == 2)
-			send_copy(skb, flight, place);
+			send_copy(skb, hit, place);
 		return NEXT;
 	}
 	arrival = arrival_of(skb); /* before a copy is stamped */
 	if (copies == 2) {
-		if (decide_time(skb, flight, &arrival, true, place) == NEXT)
+		if (decide_time(skb, hit, &arrival, true, place) == NEXT)
 			return NEXT;
-		flight->local->counters.duplicated++;
+		hit->cpu->counters.duplicated++;
 	}
-	return decide_time(skb, flight, &arrival, false, place);
+	return decide_time(skb, hit, &arrival, false, place);
 }
 
 /* The fate of an skb that must stay as and where it is: it can be dropped, and nothing else. */
-HW_INLINE int decide_bound(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_exemption why)
+HW_INLINE int decide_bound(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_exemption why)
 {
-	const struct hw_impairment *imp = flight->imp;
+	const struct hw_impairment *imp = hit->imp;
 
-	count_match(flight);
+	count_match(hit);
 	if (imp->flags & HW_PASS)
 		return NEXT;
 	if (imp->flags & HW_PARTITION)
-		return drop(flight, HW_CAUSE_PARTITION);
-	if (happens(flight, HW_EVENT_LOSS))
-		return drop(flight, HW_CAUSE_LOSS);
-	flight->local->counters.exempt[why] += flight->packets;
+		return drop(hit, HW_DROP_PARTITION);
+	if (happens(hit, HW_EVENT_LOSS))
+		return drop(hit, HW_DROP_LOSS);
+	hit->cpu->counters.exempt[why] += hit->packets;
 	if (why != HW_EXEMPT_SHARED) /* nothing may be written to that one */
-		mark_done(skb, flight->tc_index);
+		mark_done(skb, hit->tc_index);
 	return NEXT;
 }
 
 /* Must this packet go through headwind2 first? What is decided per wire packet and is none yet, and what needs a real
  * checksum. */
-HW_INLINE bool needs_cut(const struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE bool needs_segmenting(const struct __sk_buff *skb, const struct hw_hit *hit)
 {
-	const struct hw_impairment *imp = flight->imp;
+	const struct hw_impairment *imp = hit->imp;
 
-	if ((imp->flags & HW_PASS) || !cured(HW_CURE_CUT))
+	if ((imp->flags & HW_PASS) || !works_around(HW_WORKAROUND_SEGMENT))
 		return false;
 	if (imp->flags & HW_PARTITION)
 		return imp->flags & HW_REJECT;
-	/* Nobody cuts what lo carries: what is sent in one piece arrives in one. A bit is flipped in wire packets only.
+	/* Nobody segments what lo carries: what is sent in one piece arrives in one. A bit is flipped in wire packets
+	 * only.
 	 */
-	if (stays_on_loopback(flight, AT_DEVICE))
-		return is_due(flight, HW_EVENT_CORRUPT) || (is_due(flight, HW_EVENT_LOSS) && (imp->flags & HW_REJECT));
-	if (is_due(flight, HW_EVENT_CORRUPT) && (cured(HW_CURE_REAL_CSUM) || skb->gso_size))
+	if (stays_on_loopback(hit, AT_DEVICE))
+		return is_due(hit, HW_EVENT_CORRUPT) || (is_due(hit, HW_EVENT_LOSS) && (imp->flags & HW_REJECT));
+	if (is_due(hit, HW_EVENT_CORRUPT) && (works_around(HW_WORKAROUND_REAL_CSUM) || skb->gso_size))
 		return true;
-	if (is_due(flight, HW_EVENT_LOSS) && (skb->gso_size || (imp->flags & HW_REJECT)))
+	if (is_due(hit, HW_EVENT_LOSS) && (skb->gso_size || (imp->flags & HW_REJECT)))
 		return true;
-	return skb->gso_size && (hw_needs_wire(imp) || is_due(flight, HW_EVENT_DUPLICATE));
+	return skb->gso_size && (hw_needs_wire(imp) || is_due(hit, HW_EVENT_DUPLICATE));
 }
 
 /* Back from the line, or impaired at another of our hooks? What the line changed of a packet is given back. */
-HW_INLINE bool is_done(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE bool already_impaired(struct __sk_buff *skb, const struct hw_hit *hit)
 {
 	if (!is_from_line(skb))
-		return is_marked_done(skb, flight);
-	if (flight->side == HW_IN) {
-		note_arrival(skb, flight->slot);
-		note_return(skb);
-		if (cured(HW_CURE_PRIORITY))
+		return is_marked_done(skb, hit);
+	if (hit->side == HW_IN) {
+		inject_end(skb, hit->slot);
+		ticket_return(skb);
+		if (works_around(HW_WORKAROUND_PRIORITY))
 			skb->priority = skb->cb[0];
 	}
 	mark_done(skb, skb->cb[3] & 0xffff);
 	return true;
 }
 
-/* The packet's rule: for a party here; on lo also for the receiver; then for one at the far end. */
-HW_INLINE struct hw_rule *find_rule(struct __sk_buff *skb, struct hw_flight *flight, struct hw_walk *walk)
+/* The packet's rule: for a subject here; on lo also for the receiver; then for one at the device's peer. */
+HW_INLINE struct hw_rule *find_rule(struct __sk_buff *skb, struct hw_hit *hit, struct hw_lookup *lookup)
 {
-	__u32 flags = device_of(flight->slot)->flags;
+	__u32 flags = device_of(hit->slot)->flags;
 	int found;
 
-	walk->version = *(volatile __u64 *)&hw_control.version;
-	walk->device = flight->slot;
-	walk->direction = flight->side;
-	found = match(skb, walk);
-	if (!found && (flags & (HW_DEVICE_LOOPBACK | HW_DEVICE_FAR))) {
-		__builtin_memset(&walk->packet, 0, sizeof(walk->packet));
-		walk->far = (flags & HW_DEVICE_FAR) != 0;
-		walk->direction = flight->side == HW_OUT ? HW_IN : HW_OUT;
-		found = match(skb, walk);
+	lookup->version = *(volatile __u64 *)&hw_control.version;
+	lookup->device = hit->slot;
+	lookup->direction = hit->side;
+	found = match(skb, lookup);
+	if (!found && (flags & (HW_DEVICE_LOOPBACK | HW_DEVICE_PEER))) {
+		__builtin_memset(&lookup->packet, 0, sizeof(lookup->packet));
+		lookup->peer = (flags & HW_DEVICE_PEER) != 0;
+		lookup->direction = hit->side == HW_OUT ? HW_IN : HW_OUT;
+		found = match(skb, lookup);
 	}
-	flight->direction = walk->direction;
-	return found ? matched_rule(walk, &flight->rule_id) : NULL;
+	hit->direction = lookup->direction;
+	return found ? matched_rule(lookup, &hit->rule_id) : NULL;
 }
 
 /* The packet has met its fate and goes on. */
-HW_INLINE int go_on(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
+HW_INLINE int pass_on(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_place place)
 {
-	if (is_steered(skb, flight, place))
-		return steer(skb, flight);
-	if (place == BEHIND_CUT || must_follow(flight))
-		return redirect_home(skb, flight);
-	mark_done(skb, flight->tc_index);
+	if (is_steered(skb, hit, place))
+		return steer(skb, hit);
+	if (place == BEHIND_SEGMENTER || must_queue_behind(hit))
+		return return_to_device(skb, hit);
+	mark_done(skb, hit->tc_index);
 	return NEXT;
 }
 
 /* Id of the rule by which XDP let the packet pass; 0: XDP has decided nothing. */
-HW_INLINE __u32 handed_over(const struct __sk_buff *skb)
+HW_INLINE __u32 passed_by_xdp(const struct __sk_buff *skb)
 {
-	const struct hw_handover *over = (void *)(long)skb->data_meta;
+	const struct hw_xdp_meta *over = (void *)(long)skb->data_meta;
 
-	if ((void *)(over + 1) > (void *)(long)skb->data || over->nonce != hw_control.front_nonce ||
-	    !cured(HW_CURE_HANDOVER))
+	if ((void *)(over + 1) > (void *)(long)skb->data || over->nonce != hw_control.xdp_nonce ||
+	    !works_around(HW_WORKAROUND_XDP_META))
 		return 0;
 	return over->rule;
 }
 
 /* XDP has decided: nothing is left but to keep the order. */
-HW_INLINE int follow_front(struct __sk_buff *skb, struct hw_flight *flight)
+HW_INLINE int follow_xdp(struct __sk_buff *skb, struct hw_hit *hit)
 {
-	struct hw_rule *rule = bpf_map_lookup_elem(&hw_rules, &flight->rule_id);
+	struct hw_rule *rule = bpf_map_lookup_elem(&hw_rules, &hit->rule_id);
 
-	return rule && !panicking() && board(flight, rule) ? go_on(skb, flight, AT_DEVICE) : NEXT;
+	return rule && !panicking() && find_hit(hit, rule) ? pass_on(skb, hit, AT_DEVICE) : NEXT;
 }
 
 /* How many wire packets it is, and their bytes. (On lo each packet is one.) */
-HW_INLINE void weigh(struct __sk_buff *skb, const struct hw_packet *packet, struct hw_flight *flight)
+HW_INLINE void weigh(struct __sk_buff *skb, const struct hw_packet *packet, struct hw_hit *hit)
 {
 	__u32 headers = skb->gso_size ? header_bytes(skb, packet) : 0;
 
-	if (stays_on_loopback(flight, AT_DEVICE)) {
-		flight->packets = 1;
-		flight->bytes = skb->len;
+	if (stays_on_loopback(hit, AT_DEVICE)) {
+		hit->packets = 1;
+		hit->bytes = skb->len;
 		return;
 	}
-	flight->packets = wire_packets(skb, headers);
-	flight->bytes = skb->len + (__u64)headers * (flight->packets - 1);
+	hit->packets = wire_packets(skb, headers);
+	hit->bytes = skb->len + (__u64)headers * (hit->packets - 1);
 }
 
 /* A packet that no hook has met. */
-HW_INLINE int meet(struct __sk_buff *skb, struct hw_flight *flight)
+HW_INLINE int meet(struct __sk_buff *skb, struct hw_hit *hit)
 {
-	struct hw_walk walk = {};
-	struct hw_rule *rule = find_rule(skb, flight, &walk);
+	struct hw_lookup lookup = {};
+	struct hw_rule *rule = find_rule(skb, hit, &lookup);
 	enum hw_exemption why;
 	int verdict;
 
-	if ((!rule && !walk.shares) || panicking())
+	if ((!rule && !lookup.shares) || panicking())
 		return NEXT;
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
-	if (skb->pkt_type == PACKET_LOOPBACK && cured(HW_CURE_MULTICAST))
+	if (skb->pkt_type == PACKET_LOOPBACK && works_around(HW_WORKAROUND_MULTICAST))
 		return NEXT;
-	weigh(skb, &walk.packet, flight);
-	if ((walk.shares && has_too_large_a_share(flight, rule)) || !rule || !board(flight, rule))
+	weigh(skb, &lookup.packet, hit);
+	if ((lookup.shares && has_too_large_a_share(hit, rule)) || !rule || !find_hit(hit, rule))
 		return NEXT;
-	if (is_bound(skb, flight, &why))
-		return decide_bound(skb, flight, why);
-	if (flight->side == HW_OUT && hw_needs_time(flight->imp) && !pace_as_fq(skb, &walk.packet, flight->bytes)) {
-		count_match(flight);
-		return drop(flight, HW_CAUSE_QUEUE);
+	if (is_bound(skb, hit, &why))
+		return decide_bound(skb, hit, why);
+	if (hit->side == HW_OUT && hw_needs_time(hit->imp) && !pace_as_fq(skb, &lookup.packet, hit->bytes)) {
+		count_match(hit);
+		return drop(hit, HW_DROP_QUEUE);
 	}
-	if (needs_cut(skb, flight))
-		return redirect_to_cut(skb, flight);
-	verdict = decide(skb, flight, AT_DEVICE);
-	if (verdict != NEXT || (flight->imp->flags & HW_PASS))
+	if (needs_segmenting(skb, hit))
+		return redirect_to_segmenter(skb, hit);
+	verdict = decide(skb, hit, AT_DEVICE);
+	if (verdict != NEXT || (hit->imp->flags & HW_PASS))
 		return verdict;
-	return go_on(skb, flight, AT_DEVICE);
+	return pass_on(skb, hit, AT_DEVICE);
 }
 
 HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 {
-	struct hw_flight flight; /* what is known of it is set: most packets match no rule */
+	struct hw_hit hit; /* what is known of it is set: most packets match no rule */
 
-	flight.side = flight.direction = side;
-	flight.slot = find_device(skb->ifindex);
-	if (flight.slot >= HW_MAX_DEVICES || is_done(skb, &flight))
+	hit.side = hit.direction = side;
+	hit.slot = find_device(skb->ifindex);
+	if (hit.slot >= HW_MAX_DEVICES || already_impaired(skb, &hit))
 		return NEXT;
-	if (stays_on_loopback(&flight, AT_DEVICE))
+	if (stays_on_loopback(&hit, AT_DEVICE))
 		skb->tstamp = 0; /* lo heeds no departure time, unless our fq is there */
-	flight.tc_index = own_tc_index(skb);
-	flight.rule_id = side == HW_IN ? handed_over(skb) : 0;
-	return flight.rule_id ? follow_front(skb, &flight) : meet(skb, &flight);
+	hit.tc_index = own_tc_index(skb);
+	hit.rule_id = side == HW_IN ? passed_by_xdp(skb) : 0;
+	return hit.rule_id ? follow_xdp(skb, &hit) : meet(skb, &hit);
 }
 
 SEC("tc")
@@ -333,27 +336,27 @@ int headwind_ingress(struct __sk_buff *skb)
 
 /* headwind0 egress: what comes from headwind2, as wire packets. */
 SEC("tc")
-int headwind_cut(struct __sk_buff *skb)
+int headwind_segment(struct __sk_buff *skb)
 {
-	struct hw_flight flight = {.packets = 1, .bytes = skb->len};
-	struct hw_crossing *over = crossing();
+	struct hw_hit hit = {.packets = 1, .bytes = skb->len};
+	struct hw_segment_ctx *over = segment_ctx();
 	struct hw_rule *rule;
 	int verdict;
 
 	if (!HW_IS_LINE_MARK(skb->tc_index) || !over)
 		return NEXT;
-	flight.side = HW_MARK_SIDE(skb->tc_index);
-	flight.direction = over->direction;
-	flight.slot = HW_MARK_SLOT(skb->tc_index);
-	flight.rule_id = over->rule;
-	flight.tc_index = over->tc_index;
-	rule = bpf_map_lookup_elem(&hw_rules, &flight.rule_id);
-	if (!rule || !board(&flight, rule)) {
-		mark(skb, &flight);
+	hit.side = HW_MARK_SIDE(skb->tc_index);
+	hit.direction = over->direction;
+	hit.slot = HW_MARK_SLOT(skb->tc_index);
+	hit.rule_id = over->rule;
+	hit.tc_index = over->tc_index;
+	rule = bpf_map_lookup_elem(&hw_rules, &hit.rule_id);
+	if (!rule || !find_hit(&hit, rule)) {
+		mark(skb, &hit);
 		return redirect_marked(skb, false);
 	}
-	verdict = decide(skb, &flight, BEHIND_CUT);
-	return verdict == NEXT ? go_on(skb, &flight, BEHIND_CUT) : verdict;
+	verdict = decide(skb, &hit, BEHIND_SEGMENTER);
+	return verdict == NEXT ? pass_on(skb, &hit, BEHIND_SEGMENTER) : verdict;
 }
 
 /* At no hook: the loader runs it once for headwind1. */
@@ -382,7 +385,7 @@ int headwind_pace_out(struct __sk_buff *skb)
 		skb->tc_index &= ~HW_MARK_HOST;
 		bpf_skb_change_type(skb, PACKET_HOST);
 	}
-	if (cured(HW_CURE_PRIORITY))
+	if (works_around(HW_WORKAROUND_PRIORITY))
 		skb->priority = skb->cb[0] = skb->cb[4];
 	return redirect_marked(skb, false);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * How much the line holds: asked of its own qdiscs, since what is counted beside them drifts with each packet that is
- * lost or cut between fq and headwind0. */
+ * lost or segmented between fq and headwind0. */
 #ifndef HEADWIND_BPF_HELD_H
 #define HEADWIND_BPF_HELD_H
 
-#include "flight.h"
+#include "hit.h"
 #include "packet.h"
 
 #define HW_LINE_QUEUES 16  /* at most: line.cpp */

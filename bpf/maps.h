@@ -10,7 +10,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include <headwind/abi.h>
+#include <headwind/marks.h>
 #include <headwind/model.h>
+#include <headwind/testing.h>
 
 /* A function that is not inlined and that the verifier looks at once, not once for each way that leads to it. */
 #define HW_FUNCTION __attribute__((noinline))
@@ -63,15 +65,15 @@ struct {
 	__uint(max_entries, (HW_DEFAULT_RULES) * (HW_DIRECTIONS));
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct hw_state_key);
-	__type(value, struct hw_local);
-} hw_locals SEC(".maps");
+	__type(value, struct hw_cpu_state);
+} hw_cpu_states SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct hw_crossing);
-} hw_crossings SEC(".maps");
+	__type(value, struct hw_segment_ctx);
+} hw_segment_ctxs SEC(".maps");
 
 /* The loader's own: rule descriptions. */
 struct {
@@ -99,12 +101,12 @@ struct hw_port_classes hw_port_classes; /* alone in .bss: the object file is spa
 /* Fixed when the programs are loaded. */
 const volatile __u16 hw_nonce = 0;                      /* random, in skb->cb[3] */
 const volatile __u8 hw_tcx = 1;                         /* attached with tcx, else clsact */
-const volatile __u32 hw_without = 0;                    /* tests: cures taken out (hw_cure) */
+const volatile __u32 hw_workarounds_off = 0;            /* tests: those taken out (hw_workaround) */
 const volatile __s16 hw_normal[HW_NORMAL_SAMPLES] = {}; /* the normal law: its quantiles, in 1 / 2^HW_SIGMA_BITS */
 
-HW_INLINE bool cured(enum hw_cure cure)
+HW_INLINE bool works_around(enum hw_workaround trap)
 {
-	return !(hw_without & cure);
+	return !(hw_workarounds_off & trap);
 }
 
 #endif

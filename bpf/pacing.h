@@ -75,7 +75,7 @@ HW_INLINE bool pace_as_fq(struct __sk_buff *skb, const struct hw_packet *packet,
 	struct hw_pacing *pacing;
 	__u64 interval, now, wait, depart;
 
-	if (!sk || packet->key.protocol == IPPROTO_TCP || !cured(HW_CURE_PACING))
+	if (!sk || packet->key.protocol == IPPROTO_TCP || !works_around(HW_WORKAROUND_PACING))
 		return true;
 	interval = fq_interval(skb, bytes);
 	if (interval == 0 || skb->tstamp_type == TSTAMP_MONOTONIC)

@@ -17,9 +17,9 @@
 #include "kernel.h"
 #include "maps.h"
 
-/* What a program is given: at tc, or in the XDP front (front.bpf.c). VLAN_TAGS: how many tags may be in the frame; the
+/* What a program is given: at tc, or in XDP (xdp.bpf.c). VLAN_TAGS: how many tags may be in the frame; the
  * kernel takes the outermost one out of it between the two. */
-#ifdef HW_FRONT
+#ifdef HW_XDP
 typedef struct xdp_md hw_context;
 #define load_far bpf_xdp_load_bytes
 #define VLAN_TAGS 3

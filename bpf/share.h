@@ -4,7 +4,7 @@
 #ifndef HEADWIND_BPF_SHARE_H
 #define HEADWIND_BPF_SHARE_H
 
-#include "flight.h"
+#include "hit.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -110,9 +110,9 @@ HW_FUNCTION int is_over_share(__u32 hook_key, __u32 wire_packets, __u32 state, _
 }
 
 /* The same for a packet on its way; rule: NULL if none matched. */
-HW_INLINE bool has_too_large_a_share(const struct hw_flight *flight, const struct hw_rule *rule)
+HW_INLINE bool has_too_large_a_share(const struct hw_hit *hit, const struct hw_rule *rule)
 {
-	return is_over_share(flight->slot << 1 | flight->side, flight->packets, rule ? rule->state : 0,
+	return is_over_share(hit->slot << 1 | hit->side, hit->packets, rule ? rule->state : 0,
 	                     rule ? rule->max_share : 0);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Order in flows whose super-packets are cut. What is cut takes longer on its way than a super-packet that stays whole,
- * and a flow may send from several CPUs: the wire packets wait in one CPU's backlog behind the device (a veth's) while
- * the flow's next super-packet passes them, and TCP takes that for loss. So they go by headwind0's ingress, where RPS
- * has one CPU send on all that a flow sends, and what follows them goes there, too, until the flow pauses. */
+ * Order in flows whose super-packets are segmented. What is segmented takes longer on its way than a super-packet that
+ * stays whole, and a flow may send from several CPUs: the wire packets wait in one CPU's backlog behind the device (a
+ * veth's) while the flow's next super-packet passes them, and TCP takes that for loss. So they go by headwind0's
+ * ingress, where RPS has one CPU send on all that a flow sends, and what follows them goes there, too, until the flow
+ * pauses. */
 #ifndef HEADWIND_BPF_STEER_H
 #define HEADWIND_BPF_STEER_H
 
@@ -28,15 +29,15 @@ HW_INLINE struct hw_steering *steering_of(struct __sk_buff *skb)
 }
 
 /* Does the packet, which is not held, go home by way of headwind0? */
-HW_INLINE bool is_steered(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
+HW_INLINE bool is_steered(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_place place)
 {
 	struct hw_steering *steering;
 	__s64 rest; /* < 0: another CPU's clock is a little ahead */
 
-	if (!hw_control.steers || flight->side == HW_IN || (device_of(flight->slot)->flags & HW_DEVICE_LOOPBACK) ||
-	    !cured(HW_CURE_STEER))
+	if (!hw_control.steers || hit->side == HW_IN || (device_of(hit->slot)->flags & HW_DEVICE_LOOPBACK) ||
+	    !works_around(HW_WORKAROUND_STEER))
 		return false;
-	if (place == BEHIND_CUT)
+	if (place == BEHIND_SEGMENTER)
 		return true;
 	steering = steering_of(skb);
 	if (!steering || steering->last == 0)
@@ -49,11 +50,11 @@ HW_INLINE bool is_steered(struct __sk_buff *skb, const struct hw_flight *flight,
 	return false;
 }
 
-HW_INLINE void enter_steering(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE void enter_steering(struct __sk_buff *skb, const struct hw_hit *hit)
 {
 	struct hw_steering *steering = steering_of(skb);
 
-	mark_for_return(skb, flight);
+	mark_for_return(skb, hit);
 	skb->tc_index |= HW_MARK_STEERED;
 	skb->cb[2] = skb->queue_mapping;
 	skb->queue_mapping = 0; /* else it names the queue of headwind0 that it came in on */
@@ -75,31 +76,31 @@ HW_INLINE void leave_steering(struct __sk_buff *skb)
 }
 
 /* A copy goes home at once; the packet itself follows. */
-HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_flight *flight, enum hw_place place)
+HW_INLINE void send_copy(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_place place)
 {
 	__u32 queue = skb->queue_mapping, ifindex = hw_control.line_return;
 	__u64 flags = BPF_F_INGRESS;
 
-	if (is_steered(skb, flight, place)) {
-		enter_steering(skb, flight);
+	if (is_steered(skb, hit, place)) {
+		enter_steering(skb, hit);
 	} else {
-		mark(skb, flight);
-		number_return(skb, flight);
-		ifindex = way_of(skb, false, &flags);
-		if (stays_on_loopback(flight, place))
+		mark(skb, hit);
+		ticket_take(skb, hit);
+		ifindex = return_path(skb, false, &flags);
+		if (stays_on_loopback(hit, place))
 			flags = 0;
 		note_way(skb, flags);
 	}
 	if (bpf_clone_redirect(skb, ifindex, flags) == 0)
-		flight->local->counters.duplicated++;
+		hit->cpu->counters.duplicated++;
 	skb->cb[1] = 0;
-	skb->tc_index = flight->tc_index;
+	skb->tc_index = hit->tc_index;
 	skb->queue_mapping = queue;
 }
 
-HW_INLINE int steer(struct __sk_buff *skb, const struct hw_flight *flight)
+HW_INLINE int steer(struct __sk_buff *skb, const struct hw_hit *hit)
 {
-	enter_steering(skb, flight);
+	enter_steering(skb, hit);
 	return bpf_redirect(hw_control.line_return, BPF_F_INGRESS);
 }
 

@@ -10,10 +10,16 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
+#ifdef __cplusplus
+#define HW_ASSERT static_assert
+#else
+#define HW_ASSERT _Static_assert
+#endif
+
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 13
+#define HW_ABI_VERSION 14
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -42,9 +48,9 @@ enum hw_limits {
 	HW_WEEK = 7 * HW_DAY,
 };
 
-/* Seen from the selected party; also the two sides of a device: egress and ingress. They differ on a device whose
- * selected party is at the far end (HW_DEVICE_FAR), and on lo, where a packet is decided once, at egress: for its
- * sender, and if no rule wants it then, for its receiver. */
+/* Seen from the rule's subject (a container, a cgroup, this namespace); also the two sides of a device: egress and
+ * ingress. They differ on a device whose subject is at the peer (HW_DEVICE_PEER), and on lo, where a packet is decided
+ * once, at egress: for its sender, and if no rule wants it then, for its receiver. */
 enum hw_direction { HW_OUT = 0, HW_IN = 1, HW_DIRECTIONS = 2 };
 
 /* ---- matching -------------------------------------------------------------------------------------------------- */
@@ -107,14 +113,14 @@ struct hw_port_classes {
 /* One set of fields to look at. The program visits the shapes in use in order of max_rank, one lookup each. */
 struct hw_shape {
 	struct hw_key mask;   /* mask.shape is 0 */
-	__u64 max_rank;       /* highest rank of any rule in this shape: a better match ends the walk */
+	__u64 max_rank;       /* highest rank of any rule in this shape: a better match ends the lookup */
 	__u8 id;              /* goes into hw_key.shape; stable while an entry uses it */
 	__u8 directions;      /* bit 1 << hw_direction */
 	__u8 classes;         /* bit 1 << hw_class of each that it takes */
 	__u8 cgroup_level;    /* level of the ancestor plus 1; 0: the cgroup is not looked at */
 	__u8 default_devices; /* hw_default_devices */
 	__u8 ipv6_only;       /* 1: no IPv4 packet, whose mapped addresses a short IPv6 prefix would cover */
-	__u8 far;             /* 1: the party is at the far end of the device's cable (a pod, from its host) */
+	__u8 peer;            /* 1: the subject is at the device's peer (a pod, from its host) */
 	__u8 port_classes;    /* hw_class_of: of these ports it looks at the class, whatever the mask says */
 	/* Bit hw_filter_bit(key) is set for each entry of the shape: where it is not, the lookup is saved. */
 	__u64 filter[HW_FILTER_BITS / 64];
@@ -218,7 +224,7 @@ struct hw_rule {
 	__u64 flap_period; /* ns; 0: in force all the time. Else of each period from `since` on, */
 	__u64 flap_up;     /* ns: no match so long, then in force until it ends */
 	__u64 period;      /* ns: the timeline starts over; 0: never */
-	__u32 state;       /* key of hw_state and hw_local: survives a change of the rule */
+	__u32 state;       /* key of hw_state and hw_cpu_state: survives a change of the rule */
 	__u32 steps; /* of the timeline; behind them stands one that is never in force, its `sent` that of a period */
 	__u16 held_shift; /* of its hw_ring */
 	__u16 stoppable;  /* 1: live only without an element in the stops map under `state` */
@@ -302,14 +308,14 @@ struct hw_state {
 };
 
 /* Why a wire packet was dropped. */
-enum hw_cause {
-	HW_CAUSE_LOSS = 0,
-	HW_CAUSE_PARTITION = 1,
-	HW_CAUSE_QUEUE = 2,  /* the queue in front of `rate` was full */
-	HW_CAUSE_HELD = 3,   /* the instance holds --max-held bytes already */
-	HW_CAUSE_LINE = 4,   /* the pacer's qdisc refused it */
-	HW_CAUSE_REJECT = 5, /* answered (--reject) */
-	HW_CAUSES = 6,
+enum hw_drop_reason {
+	HW_DROP_LOSS = 0,
+	HW_DROP_PARTITION = 1,
+	HW_DROP_QUEUE = 2,  /* the queue in front of `rate` was full */
+	HW_DROP_HELD = 3,   /* the instance holds --max-held bytes already */
+	HW_DROP_LINE = 4,   /* the pacer's qdisc refused it */
+	HW_DROP_REJECT = 5, /* answered (--reject) */
+	HW_DROP_REASONS = 6,
 };
 
 /* Why a packet passed that the rule should have changed, copied or held. All but the first kind are subject to loss and
@@ -326,7 +332,7 @@ enum hw_exemption {
 struct hw_counters {
 	__u64 packets; /* matched */
 	__u64 bytes;
-	__u64 dropped[HW_CAUSES];
+	__u64 dropped[HW_DROP_REASONS];
 	__u64 corrupted;  /* a bit was flipped */
 	__u64 duplicated; /* copies made */
 	__u64 delayed;    /* handed to the pacer */
@@ -336,37 +342,37 @@ struct hw_counters {
 
 /* What one rule has on one CPU in one direction. tc programs run with bottom halves off and never interrupt each other
  * on a CPU: plain additions are exact. */
-struct hw_local {
+struct hw_cpu_state {
 	struct hw_counters counters;
-	__u64 until[HW_EVENTS]; /* the n-th wire packet from now meets the event; 0: not drawn yet */
-	__u32 rule;             /* whose chances `until` was drawn by: a changed rule draws anew */
-	/* What was received and cut comes back through this CPU's backlog. As long as the last one has not, what
+	__u64 next_event[HW_EVENTS]; /* the n-th wire packet from now meets the event; 0: not drawn yet */
+	__u32 rule;                  /* whose chances `next_event` was drawn by: a changed rule draws anew */
+	/* What was received and segmented comes back through this CPU's backlog. As long as the last one has not, what
 	 * follows goes that way too, or it would overtake. */
 	__u32 returns;  /* number of the last one, 31 bits */
 	__u32 returned; /* number of the one that came back last */
-	__u32 step;     /* of the timeline, that `until` was drawn in */
+	__u32 step;     /* of the timeline, that `next_event` was drawn in */
 };
 
 /* A packet on its way through headwind2, which clears skb->cb and hands on every segment in the same call: one per CPU
  * will do. */
-struct hw_crossing {
+struct hw_segment_ctx {
 	__u32 rule;
 	__u16 tc_index;  /* the packet's own */
-	__u16 direction; /* hw_direction of the party */
+	__u16 direction; /* hw_direction of the subject */
 };
 
-/* A flow that is steered, since packets of it were cut: see steer.h. Plain stores of several CPUs: a lost one costs
- * what a wrong count does, and that ends with the first pause of HW_STEER_LOST. */
+/* A flow that is steered, since packets of it were segmented: see steer.h. Plain stores of several CPUs: a lost one
+ * costs what a wrong count does, and that ends with the first pause of HW_STEER_LOST. */
 struct hw_steering {
 	__u64 last; /* CLOCK_MONOTONIC: when a packet of it last went to headwind0 or came from there; 0: not steered */
 	__u32 entered; /* packets that went there */
 	__u32 left;    /* packets that came from there */
 };
 
-/* XDP metadata of a packet that the XDP front let pass: tc does not decide again. The same for all packets of a rule,
+/* XDP metadata of a packet that XDP let pass: tc does not decide again. The same for all packets of a rule,
  * or GRO would not join them. */
-struct hw_handover {
-	__u32 nonce; /* hw_control.front_nonce */
+struct hw_xdp_meta {
+	__u32 nonce; /* hw_control.xdp_nonce */
 	__u32 rule;
 };
 
@@ -380,89 +386,29 @@ struct hw_text {
 	char bytes[HW_TEXT_CHUNK - 2];
 };
 
-/* Facts of a rule that the loader finds without reading its description. */
-enum hw_index_flags {
-	HW_INDEX_FORMER = 1 << 0,     /* of a change that waits: as the rule was before, which `pending` brings back */
-	HW_INDEX_PENDING = 1 << 1,    /* of a change that waits, before or after: `pending` */
-	HW_INDEX_SSH = 1 << 2,        /* leaves an SSH connection alone */
-	HW_INDEX_PROTECT = 1 << 3,    /* leaves alone what --protect names */
-	HW_INDEX_EVERYWHERE = 1 << 4, /* at every device that any rule is at */
-	HW_INDEX_NAMED = 1 << 5,      /* has --dev; without this and the one above: at the default devices */
-	HW_INDEX_WAITING = 1 << 6,    /* for a device of its --dev, which may be a pattern */
-	HW_INDEX_SLOTS = 1 << 7,      /* is at more than two: hw_index_rest.slots */
-	HW_INDEX_SUBJECT = 1 << 8,    /* for a container, a pod or a process */
-	HW_INDEX_CGROUP = 1 << 9,     /* hw_index_rest.cgroup */
-	HW_INDEX_CGROUPS = 1 << 10,   /* and others */
-	HW_INDEX_HOURS = 1 << 11,
-	HW_INDEX_LEASED = 1 << 12,
-	HW_INDEX_CHECKED = 1 << 13, /* has --stop-if */
-	HW_INDEX_SHARE = 1 << 14,   /* has --max-share */
-	HW_INDEX_TIME = 1 << 15,    /* needs the pacer */
-	HW_INDEX_LINE = 1 << 16,    /* needs the line */
-	HW_INDEX_XDP = 1 << 17,     /* XDP may decide: as `xdp` says */
-	HW_INDEX_PORT = 1 << 18,    /* names some local port by itself: it may mean an SSH connection */
-	HW_INDEX_TIMELINE = 1 << 19,
-	HW_INDEX_FLOWS = 1 << 20,   /* has --flows */
-	HW_INDEX_NOT_LO = 1 << 21,  /* without --dev, and lo is not meant */
-	HW_INDEX_LO_TIME = 1 << 22, /* at lo, with a delay or a rate */
-	HW_INDEX_LO_CUT = 1 << 23,  /* at lo, and sends packets through headwind2 */
-	HW_INDEX_RANGES = 1 << 24,  /* looks at classes of ports: hw_index_rest.ports */
-};
-
-/* The index of rules: two arrays of the loader's, which maps them, and replaces them by larger ones when they are full.
- * Known to no BPF program. This one is walked by each command, one cache line a rule. In force like its hw_rule: born
- * <= version < died. */
-struct hw_index_entry {
-	__u32 id; /* of the rule; 0: free */
-	__u32 flags;
-	__u64 born, died;
-	__u64 rank;
-	__u64 shapes;      /* bit 1 << hw_shape.id of each that it has an entry in */
-	__u64 deadline;    /* CLOCK_BOOTTIME; 0: none */
-	__u32 name_hash;   /* FNV-1a */
-	__u32 state;       /* as in its hw_rule */
-	__u16 slots[2];    /* plus 1, of hw_control.devices; 0: none */
-	__u8 device_flags; /* hw_device_flags of the devices it is at */
-	__u8 xdp;          /* the loader's Xdp */
-	__u16 pad;
-};
-
-/* The rest, at the same place: read where flags say so, and where names may be equal. */
-struct hw_index_rest {
-	__u64 owner_hash;
-	__u64 pending;  /* CLOCK_BOOTTIME: until then */
-	__u64 cgroup;   /* id of the first */
-	__u32 timeline; /* as in its hw_rule */
-	__u32 clock;    /* a hash of the host's local clock, as its hours were written for */
-	char name[HW_NAME_BYTES];
-	__u64 slots[HW_MAX_DEVICES / 64]; /* bit: is at that one */
-	__u16 ports[2];                   /* first and last of those whose class it looks at, at either end */
-	__u32 pad;
-};
-
 /* ---- the instance ---------------------------------------------------------------------------------------------- */
 
 enum hw_device_flags {
 	HW_DEVICE_DEFAULT = 1 << 0,  /* rules without --dev apply here */
 	HW_DEVICE_LOOPBACK = 1 << 1, /* decided at egress only, and held there: packets keep their route */
-	HW_DEVICE_FAR = 1 << 5,      /* there are rules for a party at the far end */
+	HW_DEVICE_PEER = 1 << 5,     /* there are rules for a subject at the peer */
 	/* What comes in there was in another network namespace before (a veth, say), where anyone may write marks. */
 	HW_DEVICE_BORDER = 1 << 8,
 	/* The loader's notes: */
 	HW_DEVICE_EGRESS = 1 << 2, /* our program is, or is about to be, attached there */
 	HW_DEVICE_INGRESS = 1 << 3,
 	HW_DEVICE_CLSACT = 1 << 4,  /* the clsact qdisc is ours */
-	HW_DEVICE_XDP = 1 << 6,     /* the XDP front is, or is about to be, attached there */
-	HW_DEVICE_GENERIC = 1 << 7, /* in generic mode: super-packets come, too (the front reads this) */
+	HW_DEVICE_XDP = 1 << 6,     /* the XDP program is, or is about to be, attached there */
+	HW_DEVICE_GENERIC = 1 << 7, /* in generic mode: super-packets come, too (XDP reads this) */
 };
 
 /* One device with our programs on it. Found by probing HW_DEVICE_PROBES slots from ifindex % HW_MAX_DEVICES on. */
 struct hw_device {
 	__u32 ifindex; /* 0: free slot */
 	__u32 flags;
-	__s32 far_netns; /* id, in the device's network namespace, of the one at the far end; for HW_DEVICE_FAR */
-	__s32 on_return; /* with HW_DEVICE_GENERIC: packets on the way back to its ingress; a lost one stays counted */
-	char name[16];   /* when it was attached: rules with --dev follow names. The loader's note */
+	__s32 peer_netns; /* id, in the device's network namespace, of the one with its peer; for HW_DEVICE_PEER */
+	__s32 on_return;  /* with HW_DEVICE_GENERIC: packets on the way back to its ingress; a lost one stays counted */
+	char name[16];    /* when it was attached: rules with --dev follow names. The loader's note */
 };
 
 struct hw_shape_table {
@@ -490,10 +436,10 @@ struct hw_control {
 	__u32 abi;       /* HW_ABI_VERSION, written last: 0 is an instance that was never finished */
 	__u32 next_rule; /* id that the next rule gets */
 	__u64 version;
-	__u32 line_cut;     /* ifindex of headwind2: what is sent there becomes wire packets; 0: no line */
+	__u32 line_segment; /* ifindex of headwind2: what is sent there becomes wire packets; 0: no line */
 	__u32 line_pace;    /* ifindex of headwind1: its egress holds packets */
 	__u32 line_return;  /* ifindex of headwind0 */
-	__u32 front_nonce;  /* random; proves that XDP metadata is ours */
+	__u32 xdp_nonce;    /* random; proves that XDP metadata is ours */
 	__u64 max_held;     /* bytes */
 	__u64 netns_cookie; /* whose instance this is: inode numbers are used again */
 	__u32 dirty;        /* 1: a transaction began; if no one is at it, clean up after it */
@@ -533,86 +479,9 @@ struct hw_host {
 /* A held packet costs the kernel its bytes and about this much more (struct sk_buff, shared info, rounding). */
 #define HW_HELD_OVERHEAD 1024
 
-/* ---- marks on packets ------------------------------------------------------------------------------------------- */
-
-/* skb->tc_index, which survives everything but a foreign tc filter that ends in TC_ACT_OK, is one of
- * - HW_MARK_LINE: the packet is in the line and belongs to this device slot (10 bits), on this side of it (1 bit).
- *   HW_MARK_HOST: it was to this host (all that is sent is, but for what a bridge forwards), which headwind0 forgets.
- *   HW_MARK_STEERED: it was not held.
- *   The nonce in cb[3] proves it.
- * - HW_MARK_DONE: it has met its fate at a hook of this instance, and shall meet no other one at the next hook. The
- *   other 15 bits prove it: hw_done_mark() in model.h.
- * - anything else: somebody else's, which is kept.
- * skb->cb[3]: instance nonce (16 bits), the packet's own tc_index (16 bits). Survives fq and the backlog.
- * skb->cb[4]: of a packet that is held or steered, its own priority; of one in the backlog, the rule id. Survives fq
- * and the backlog. skb->cb[2]: of a packet in the backlog, hw_local.returns (31 bits) and the party's direction (1
- * bit); 0: no number. Of one that is steered, its own queue_mapping. fq overwrites it. skb->cb[1]: of a packet in the
- * backlog, hw_control.front_nonce if hw_device.on_return counts it. fq overwrites it. skb->cb[0]: of a packet in the
- * backlog, its own priority, which the kernel clears on that way. fq overwrites it. */
-#define HW_MARK_LINE 0x4000U
-#define HW_MARK_HOST 0x0800U
-#define HW_MARK_STEERED 0x1000U
-#define HW_MARK_DONE 0x8000U
-#define HW_MARK(side, slot) (HW_MARK_LINE | (__u32)(side) << 10 | (__u32)(slot))
-#define HW_IS_LINE_MARK(mark) (((__u32)(mark)&0xe000U) == HW_MARK_LINE)
-#define HW_MARK_SIDE(mark) ((__u32)(mark) >> 10 & 1)
-#define HW_MARK_SLOT(mark) ((__u32)(mark) & (HW_MAX_DEVICES - 1))
-
-/* ---- fed clock and dice (tests) -------------------------------------------------------------------------------- */
-
-/* Used instead of the kernel's clock and random numbers when the object was loaded with hw_fed = true. */
-struct hw_feed {
-	__u64 monotonic;
-	__u64 boottime;
-	__u64 tai;
-	__u64 dice; /* number of dice thrown so far: the n-th is hw_dice(seed, n) */
-	__u64 seed;
-};
-
-/* Answers to traps of the kernel that tests can take out, to show that they notice (hw_without). Never set otherwise.
- */
-enum hw_cure {
-	HW_CURE_CLONE = 1 << 0,      /* held packets have no owner: TCP Small Queues */
-	HW_CURE_SILENT = 1 << 1,     /* drops are not reported to the sender */
-	HW_CURE_CUT = 1 << 2,        /* super-packets are cut before a decision */
-	HW_CURE_FLOWS = 1 << 3,      /* rules and directions do not share a flow of fq */
-	HW_CURE_TSTAMP = 1 << 4,     /* only a monotonic skb->tstamp is a departure time */
-	HW_CURE_NONCE = 1 << 5,      /* tc_index alone does not prove that a packet is back */
-	HW_CURE_MULTICAST = 1 << 6,  /* PACKET_LOOPBACK copies pass */
-	HW_CURE_VERIFIED = 1 << 11,  /* a flipped bit is no longer verified by the NIC */
-	HW_CURE_REAL_CSUM = 1 << 12, /* a bit is flipped only after the checksum is real */
-	HW_CURE_ORDER = 1 << 13,     /* what follows a packet that comes back through the backlog does, too */
-	HW_CURE_SPREAD = 1 << 14,    /* packets that may overtake do not share a flow of fq */
-	HW_CURE_HANDOVER = 1 << 15,  /* what XDP let pass meets no second fate at tc */
-	HW_CURE_WHOLE = 1 << 16,     /* XDP in generic mode leaves super-packets to tc */
-	HW_CURE_INJECTED = 1 << 17,  /* and what we inject at ingress ourselves */
-	HW_CURE_SHARED = 1 << 18,    /* an skb with another owner is not touched */
-	HW_CURE_PRIORITY = 1 << 20,  /* fq does not see a packet's priority, and what comes after the line does */
-	HW_CURE_IPSEC = 1 << 21,     /* what came through IPsec stays on its way */
-	HW_CURE_BORDER = 1 << 22,    /* marks from other network namespaces prove nothing */
-	HW_CURE_PACING = 1 << 23,    /* a socket that fq paces stays paced */
-	HW_CURE_ROUTE = 1 << 24,     /* what lo holds keeps its route and connection */
-	HW_CURE_FRAGMENTS = 1 << 25, /* later fragments follow the first */
-	HW_CURE_STEER = 1 << 26,     /* what follows packets that were cut stays behind them, whichever CPU sends it */
-	/* The loader's: */
-	HW_CURE_RPS = 1 << 19,     /* headwind0 receives a flow on one CPU */
-	HW_CURE_FQ = 1 << 7,       /* fq's limits and horizon */
-	HW_CURE_BACKLOG = 1 << 8,  /* netdev_max_backlog */
-	HW_CURE_LOOPBACK = 1 << 9, /* route_localnet and accept_local, for what lo sends through the line */
-	HW_CURE_MTU = 1 << 10,     /* the line takes every size */
-};
-
-#ifdef __cplusplus
-#define HW_ASSERT static_assert
-#else
-#define HW_ASSERT _Static_assert
-#endif
 HW_ASSERT(sizeof(struct hw_key) == 48, "hashed as a whole: no padding, or equal keys would differ");
 HW_ASSERT(sizeof(struct hw_shape) == 64 + HW_FILTER_BITS / 8,
-          "two cache lines per shape of the walk: one of them filter");
+          "two cache lines per shape of the lookup: one of them filter");
 HW_ASSERT(sizeof(struct hw_text) == HW_TEXT_CHUNK, "no hidden padding goes to the kernel");
-HW_ASSERT(HW_MAX_DEVICES == 1 << 10, "HW_MARK has 10 bits for the slot");
-HW_ASSERT(sizeof(struct hw_index_entry) == 64, "a cache line");
-HW_ASSERT(HW_SHAPE_IDS <= 64, "hw_index_entry.shapes has a bit for each");
 
 #endif

@@ -7,6 +7,7 @@
 #define HEADWIND_MODEL_H
 
 #include "abi.h"
+#include "marks.h"
 
 #define HW_INLINE static inline __attribute__((always_inline))
 
@@ -98,22 +99,22 @@ HW_INLINE __u64 hw_draw_gap(const struct hw_chance *chance, __u32 dice)
 	return 1 + ((log * whole + (log * fraction >> 24)) >> 24);
 }
 
-/* Would an event come within the next `packets` wire packets? The caller has drawn `until`. */
-HW_INLINE int hw_event_within(const struct hw_chance *chance, __u64 until, __u32 packets)
+/* Would an event come within the next `packets` wire packets? The caller has drawn `next_event`. */
+HW_INLINE int hw_event_within(const struct hw_chance *chance, __u64 next_event, __u32 packets)
 {
-	return chance->threshold != 0 && until <= packets;
+	return chance->threshold != 0 && next_event <= packets;
 }
 
 /* Counts `packets` wire packets, of which only the last may meet the event. Does it? */
-HW_INLINE int hw_event_happens(const struct hw_chance *chance, __u64 *until, __u32 packets)
+HW_INLINE int hw_event_happens(const struct hw_chance *chance, __u64 *next_event, __u32 packets)
 {
 	if (chance->threshold == 0)
 		return 0;
-	if (*until > packets) {
-		*until -= packets;
+	if (*next_event > packets) {
+		*next_event -= packets;
 		return 0;
 	}
-	*until = 0; /* to be drawn */
+	*next_event = 0; /* to be drawn */
 	return 1;
 }
 
@@ -184,7 +185,7 @@ HW_INLINE __u64 hw_depart(const struct hw_arrival *arrival, __u64 delay)
 }
 
 /* Rate, queue, delay and reordering for a wire packet that keeps the link busy for `busy_q16` ns (16 fractional bits;
- * at most 63 bits) and would be delayed by `delay`. Returns 0 and the timing, or HW_CAUSE_QUEUE: the packet is dropped
+ * at most 63 bits) and would be delayed by `delay`. Returns 0 and the timing, or HW_DROP_QUEUE: the packet is dropped
  * and nothing has changed. The caller holds state->lock (which is why there is no call in here: Linux 6.1 allows none
  * under a lock).
  *
@@ -201,7 +202,7 @@ HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state 
 	if (imp->ns_per_byte_q16) {
 		if (state->next_free > passed) {
 			if (state->next_free - passed + (busy_q16 >> 16) > imp->queue)
-				return HW_CAUSE_QUEUE;
+				return HW_DROP_QUEUE;
 			passed = state->next_free;
 			busy_q16 += state->fraction_q16;
 		}

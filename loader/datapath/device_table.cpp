@@ -58,7 +58,7 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
     auto& device = DeviceWriter::devices(instance)[slot];
     if (link.flags & IFF_LOOPBACK)
         flags = (flags & ~static_cast<__u32>(HW_DEVICE_INGRESS)) | HW_DEVICE_LOOPBACK | HW_DEVICE_EGRESS;
-    if (flags & HW_DEVICE_FAR) device.far_netns = link.peer_netns;
+    if (flags & HW_DEVICE_PEER) device.peer_netns = link.peer_netns;
     device.flags |= flags & ~static_cast<__u32>(HW_DEVICE_CLSACT);
     note_border(device, link);
     if (device.ifindex == 0) set_name(device, link.name);

@@ -71,7 +71,7 @@ const Fd& program_at(const Instance& instance, int ifindex, hw_direction directi
 {
     const auto& programs = instance.programs;
     if (static_cast<__u32>(ifindex) == instance.control->line_return)
-        return direction == HW_OUT ? programs.cut : programs.pace_out;
+        return direction == HW_OUT ? programs.segment : programs.pace_out;
     return direction == HW_OUT ? programs.egress : programs.ingress;
 }
 

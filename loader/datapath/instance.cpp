@@ -11,6 +11,8 @@
 
 #include <bpf/libbpf.h>
 
+#include <headwind/index.h>
+
 #include "datapath/link.h"
 #include "datapath/programs.h"
 #include "host/backlog.h"
@@ -85,8 +87,8 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     HW_CHECK(open_map(instance.states, directory, "states", access));
     HW_CHECK(open_map(instance.texts, directory, "texts", access));
     HW_CHECK(open_map(instance.timelines, directory, "timelines", access, BPF_MAP_TYPE_HASH_OF_MAPS));
-    const MapShape local{BPF_MAP_TYPE_PERCPU_HASH, sizeof(hw_state_key), sizeof(hw_local)};
-    HW_TRY(instance.locals, open_map_pin(directory, "locals", local, access));
+    const MapShape cpu_state{BPF_MAP_TYPE_PERCPU_HASH, sizeof(hw_state_key), sizeof(hw_cpu_state)};
+    HW_TRY(instance.cpu_states, open_map_pin(directory, "cpu_states", cpu_state, access));
     HW_TRY(instance.host, open_global<hw_host>(root, host_pin, access));
     HW_TRY(auto control, open_global<hw_control>(directory, control_pin, access));
     instance.control = Control(std::move(control));
@@ -127,7 +129,7 @@ Status open_pinned_programs(Instance& instance)
     const auto& directory = instance.directory;
     HW_TRY(instance.programs.egress, open_program_pin(directory, "egress"));
     HW_TRY(instance.programs.ingress, open_program_pin(directory, "ingress"));
-    HW_TRY(instance.programs.cut, open_program_pin(directory, "cut"));
+    HW_TRY(instance.programs.segment, open_program_pin(directory, "segment"));
     HW_TRY(instance.programs.note_pacer, open_program_pin(directory, "note_pacer"));
     HW_TRY(instance.programs.pace_out, open_program_pin(directory, "pace_out"));
     return {};
@@ -221,7 +223,7 @@ void make_room(headwind_bpf& skeleton, std::uint32_t max_rules)
     bpf_map__set_max_entries(skeleton.maps.hw_stops, max_rules);
     bpf_map__set_max_entries(skeleton.maps.hw_shares, max_rules * HW_DIRECTIONS);
     bpf_map__set_max_entries(skeleton.maps.hw_states, max_rules * HW_DIRECTIONS);
-    bpf_map__set_max_entries(skeleton.maps.hw_locals, max_rules * HW_DIRECTIONS);
+    bpf_map__set_max_entries(skeleton.maps.hw_cpu_states, max_rules * HW_DIRECTIONS);
     bpf_map__set_max_entries(skeleton.maps.hw_texts, max_rules * HW_TEXTS_PER_RULE);
     bpf_map__set_max_entries(skeleton.maps.hw_timelines, max_rules);
 }
@@ -252,7 +254,7 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     auto& control = skeleton->data_control->hw_control;
     control.next_rule = 1;
     control.max_held = max_held;
-    if (getrandom(&control.front_nonce, sizeof(control.front_nonce), 0) != sizeof(control.front_nonce))
+    if (getrandom(&control.xdp_nonce, sizeof(control.xdp_nonce), 0) != sizeof(control.xdp_nonce))
         return fail_errno(errno, "get a random number");
     if (getrandom(&control.secret, sizeof(control.secret), 0) != sizeof(control.secret))
         return fail_errno(errno, "get a random number");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <headwind/abi.h>
+#include <headwind/index.h>
 
 #include "datapath/control.h"
 #include "datapath/instance_pins.h"
@@ -26,7 +27,7 @@ namespace headwind {
 constexpr std::uint64_t default_max_held = 256ULL << 20;
 
 struct Programs {
-    Fd egress, ingress, cut, note_pacer, pace_out;
+    Fd egress, ingress, segment, note_pacer, pace_out;
 };
 
 // The memory of the index of rules (ruleset/index.h). It stays where it is when the Instance is moved.
@@ -46,7 +47,7 @@ public:
     Map<__u32, hw_stop> stops;
     Map<hw_share_key, hw_share> shares;
     Map<hw_state_key, hw_state> states;
-    Fd locals;  // per CPU: see counters.h
+    Fd cpu_states;  // per CPU: see counters.h
     Map<hw_text_key, hw_text> texts;
     Map<__u32, __u32> timelines;         // a map of maps: see timelines.h
     std::unique_ptr<IndexMemory> index;  // only with Access::change

@@ -11,11 +11,13 @@
 
 #include <bpf/bpf.h>
 
+#include <headwind/testing.h>
 #include "datapath/distribution.h"
 #include "datapath/instance_pins.h"
 #include "datapath/workarounds.h"
-#include "front.skel.h"
 #include "util/fd.h"
+
+#include "xdp.skel.h"
 
 namespace headwind {
 namespace {
@@ -73,7 +75,7 @@ Result<Skeleton> open_programs(const ProgramConstants& constants)
     if (!skeleton) return fail_libbpf(errno, "open the BPF object");
     skeleton->rodata->hw_nonce = constants.nonce;
     skeleton->rodata->hw_tcx = constants.tcx ? 1 : 0;
-    skeleton->rodata->hw_without = workarounds_off();
+    skeleton->rodata->hw_workarounds_off = workarounds_off();
     std::ranges::copy(normal_samples(), skeleton->rodata->hw_normal);
     return skeleton;
 }
@@ -111,7 +113,7 @@ std::uint64_t own_programs()
         std::size_t size = 0;
         const void* tc = headwind_bpf__elf_bytes(&size);
         hash = hashed(hash, tc, size);
-        const void* xdp = front_bpf__elf_bytes(&size);
+        const void* xdp = xdp_bpf__elf_bytes(&size);
         hash = hashed(hash, xdp, size);
         const auto& distribution = normal_samples();
         hash = hashed(hash, distribution.data(), sizeof(distribution));
@@ -123,12 +125,14 @@ std::uint64_t own_programs()
 std::vector<std::pair<bpf_map*, const char*>> pinned_maps(headwind_bpf& skeleton)
 {
     const auto& maps = skeleton.maps;
-    return {{maps.data_control, "control"},   {maps.data_held, "held"},         {maps.hw_entries, "entries"},
-            {maps.hw_rules, "rules"},         {maps.hw_leases, "leases"},       {maps.hw_states, "states"},
-            {maps.hw_locals, "locals"},       {maps.hw_crossings, "crossings"}, {maps.hw_texts, "texts"},
-            {maps.hw_timelines, "timelines"}, {maps.hw_stops, "stops"},         {maps.hw_hooks, "hooks"},
-            {maps.hw_shares, "shares"},       {maps.hw_fragments, "fragments"}, {maps.hw_steerings, "steerings"},
-            {maps.bss, port_classes_pin}};
+    return {{maps.data_control, "control"},     {maps.data_held, "held"},
+            {maps.hw_entries, "entries"},       {maps.hw_rules, "rules"},
+            {maps.hw_leases, "leases"},         {maps.hw_states, "states"},
+            {maps.hw_cpu_states, "cpu_states"}, {maps.hw_segment_ctxs, "segment_ctxs"},
+            {maps.hw_texts, "texts"},           {maps.hw_timelines, "timelines"},
+            {maps.hw_stops, "stops"},           {maps.hw_hooks, "hooks"},
+            {maps.hw_shares, "shares"},         {maps.hw_fragments, "fragments"},
+            {maps.hw_steerings, "steerings"},   {maps.bss, port_classes_pin}};
 }
 
 std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& skeleton)
@@ -136,7 +140,7 @@ std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& 
     const auto& programs = skeleton.progs;
     return {{programs.headwind_egress, "egress"},
             {programs.headwind_ingress, "ingress"},
-            {programs.headwind_cut, "cut"},
+            {programs.headwind_segment, "segment"},
             {programs.headwind_note_pacer, "note_pacer"},
             {programs.headwind_pace_out, "pace_out"}};
 }

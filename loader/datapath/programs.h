@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <headwind/abi.h>
+#include <headwind/testing.h>
 
 #include "headwind.skel.h"
 #include "util/result.h"

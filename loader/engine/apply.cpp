@@ -6,6 +6,8 @@
 #include <map>
 #include <unordered_map>
 
+#include <headwind/index.h>
+
 #include "datapath/device_table.h"
 #include "host/devices.h"
 #include "line/line.h"
@@ -42,7 +44,7 @@ LineNeeds line_needs(const Entries& rules)
     LineNeeds out;
     out.time = rules.have(HW_INDEX_TIME);
     out.loopback_time = rules.have(HW_INDEX_LO_TIME);
-    out.loopback_cut = rules.have(HW_INDEX_LO_CUT);
+    out.loopback_segment = rules.have(HW_INDEX_LO_SEGMENT);
     return out;
 }
 
@@ -59,7 +61,7 @@ Status prepare_line_for(Instance& instance, const Entries& rules, const Plan& pl
     for (std::size_t i = 0; i < plan.add.size(); ++i) {
         if (!has_loopback(devices[i])) continue;
         needs.loopback_time = needs.loopback_time || needs_time(plan.add[i].rule.impairment);
-        needs.loopback_cut = needs.loopback_cut || needs_cut(plan.add[i].rule.impairment);
+        needs.loopback_segment = needs.loopback_segment || needs_segmenting(plan.add[i].rule.impairment);
     }
     return ensure_line(instance, needs);
 }

@@ -7,6 +7,8 @@
 
 #include <fmt/ranges.h>
 
+#include <headwind/index.h>
+
 #include "datapath/attached.h"
 #include "engine/apply.h"
 #include "engine/changed.h"

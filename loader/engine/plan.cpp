@@ -7,6 +7,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include <headwind/index.h>
+
 #include "host/agent_claim.h"
 #include "host/clock.h"
 #include "host/netlink.h"

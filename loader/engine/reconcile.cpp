@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <set>
 
+#include <headwind/index.h>
+
 #include "container/placement.h"
 #include "datapath/device_table.h"
 #include "engine/apply.h"
@@ -145,8 +147,8 @@ public:
         if (clock_ && (rule->flags & HW_INDEX_HOURS) && rule.rest().clock != *clock_) return true;
         if (rule->flags & HW_INDEX_WAITING) return true;
         if (slots_.any && (rule->flags & HW_INDEX_NAMED)) {
-            const bool far = rule->device_flags & HW_DEVICE_FAR;  // its device is known by ifindex, not by name
-            if (is_at_any(rule, far ? slots_.lost : slots_.changed)) return true;
+            const bool at_peer = rule->device_flags & HW_DEVICE_PEER;  // its device is known by ifindex, not by name
+            if (is_at_any(rule, at_peer ? slots_.lost : slots_.changed)) return true;
         }
         if (rule->flags & HW_INDEX_SUBJECT) return false;
         return cgroups_.any_of(rule);

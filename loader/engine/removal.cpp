@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include <headwind/index.h>
+
 #include "datapath/attached.h"
 #include "engine/changed.h"
 #include "line/reclaim.h"

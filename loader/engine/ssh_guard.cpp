@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include <headwind/index.h>
+
 #include "host/host.h"
 
 namespace headwind {

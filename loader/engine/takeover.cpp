@@ -67,12 +67,12 @@ Status replace_on_line(const Instance& instance, std::vector<std::string>& names
     const auto device = static_cast<int>(instance.control->line_return);
     if (device == 0) return {};
     HW_TRY(const bool out, replace(instance, device, HW_IN, instance.programs.pace_out));
-    HW_TRY(const bool cut, replace(instance, device, HW_OUT, instance.programs.cut));
-    if (out || cut) names.push_back(name_of(instance.control->line_return));
+    HW_TRY(const bool segment, replace(instance, device, HW_OUT, instance.programs.segment));
+    if (out || segment) names.push_back(name_of(instance.control->line_return));
     return {};
 }
 
-// Replaces programs against the way of a packet, as bpf/headwind.bpf.c draws it: pace_out, cut, the devices' hooks,
+// Replaces programs against the way of a packet, as bpf/headwind.bpf.c draws it: pace_out, segment, the devices' hooks,
 // XDP. So new programs always read what a new one writes on a packet or into a map. New ones also read what old ones
 // wrote: the ABI says so, and packets on their way need it in any order.
 Status replace_hooks(Instance& instance, std::vector<std::string>& names)
@@ -84,8 +84,8 @@ Status replace_hooks(Instance& instance, std::vector<std::string>& names)
         if (device.ifindex == 0) continue;
         HW_TRY(bool replaced, replace_at(instance, device.ifindex, device.flags));
         if (device.flags & HW_DEVICE_XDP) {
-            HW_TRY(const bool front, replace_xdp(instance, slot));
-            replaced = replaced || front;
+            HW_TRY(const bool xdp, replace_xdp(instance, slot));
+            replaced = replaced || xdp;
         }
         if (replaced) names.push_back(name_of(device.ifindex));
     }

@@ -54,7 +54,7 @@ struct Opening {
     std::uint32_t second_of_week = 0;  // local time, since Monday 00:00
 };
 
-// The reasons why a wire packet was dropped (abi.h, hw_cause).
+// The reasons why a wire packet was dropped (abi.h, hw_drop_reason).
 enum class DropReason { loss, partition, queue, held, line, reject };
 constexpr std::size_t drop_reasons = 6;
 // The reasons why a packet passed that a rule should have changed or held (abi.h, hw_exemption).

@@ -93,12 +93,12 @@ void look_at_hours(const RuleRecord& record, RuleView& out)
     out.opening = {wall_seconds() + static_cast<std::int64_t>(next - now_s), hw_second_of_week(&hours, next)};
 }
 
-static_assert(HW_CAUSES == drop_reasons && HW_CAUSE_LOSS == static_cast<int>(DropReason::loss) &&
-              HW_CAUSE_PARTITION == static_cast<int>(DropReason::partition) &&
-              HW_CAUSE_QUEUE == static_cast<int>(DropReason::queue) &&
-              HW_CAUSE_HELD == static_cast<int>(DropReason::held) &&
-              HW_CAUSE_LINE == static_cast<int>(DropReason::line) &&
-              HW_CAUSE_REJECT == static_cast<int>(DropReason::reject));
+static_assert(HW_DROP_REASONS == drop_reasons && HW_DROP_LOSS == static_cast<int>(DropReason::loss) &&
+              HW_DROP_PARTITION == static_cast<int>(DropReason::partition) &&
+              HW_DROP_QUEUE == static_cast<int>(DropReason::queue) &&
+              HW_DROP_HELD == static_cast<int>(DropReason::held) &&
+              HW_DROP_LINE == static_cast<int>(DropReason::line) &&
+              HW_DROP_REJECT == static_cast<int>(DropReason::reject));
 
 static_assert(HW_EXEMPTIONS == exemptions && HW_EXEMPT_UNSTAMPABLE == static_cast<int>(Exemption::unstampable) &&
               HW_EXEMPT_SHARED == static_cast<int>(Exemption::shared) &&

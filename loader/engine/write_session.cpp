@@ -8,6 +8,8 @@
 #include <array>
 #include <atomic>
 
+#include <headwind/index.h>
+
 #include "datapath/attached.h"
 #include "datapath/device_table.h"
 #include "datapath/hooks.h"
@@ -89,7 +91,7 @@ private:
     {
         if (!(rule->flags & HW_INDEX_SUBJECT)) return false;
         if (rule->flags & HW_INDEX_CGROUP) return cgroups_.all_of(rule);
-        if (!(rule->device_flags & HW_DEVICE_FAR)) return false;
+        if (!(rule->device_flags & HW_DEVICE_PEER)) return false;
         return is_within(rule, lost_);
     }
 
@@ -223,7 +225,7 @@ Result<WriteSession> open_for_change(Sweep sweep)
 Status trim_hooks(Instance& instance, const Entries& rules)
 {
     bool default_in_use = false, loopback_in_use = false;  // lo as a default device
-    Slots named{}, far{};
+    Slots named{}, at_peer{};
     for (const auto& rule : rules) {
         if (is_at_default_devices(rule)) {
             default_in_use = true;
@@ -231,14 +233,14 @@ Status trim_hooks(Instance& instance, const Entries& rules)
         }
         if (!(rule->flags & HW_INDEX_NAMED)) continue;
         add_slots(rule, named);
-        if (rule->device_flags & HW_DEVICE_FAR) add_slots(rule, far);
+        if (rule->device_flags & HW_DEVICE_PEER) add_slots(rule, at_peer);
     }
     HW_CHECK(settle_xdp(instance, rules));
     HW_TRY(const auto line, line_stats(instance));
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         const auto& device = instance.control->devices[slot];
         if (device.ifindex == 0) continue;
-        if (!has(far, slot)) clear_device_flags(instance, slot, HW_DEVICE_FAR);
+        if (!has(at_peer, slot)) clear_device_flags(instance, slot, HW_DEVICE_PEER);
         if (!(device.flags & HW_DEVICE_LOOPBACK ? loopback_in_use : default_in_use))
             clear_device_flags(instance, slot, HW_DEVICE_DEFAULT);
         if (has(named, slot) || (device.flags & HW_DEVICE_DEFAULT)) continue;

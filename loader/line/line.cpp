@@ -7,6 +7,8 @@
 #include <bit>
 #include <thread>
 
+#include <headwind/testing.h>
+
 #include "datapath/hooks.h"
 #include "datapath/workarounds.h"
 #include "host/backlog.h"
@@ -23,7 +25,7 @@ public:
 
 namespace {
 
-const std::string return_name(line_names[0]);  // cut() at its egress, pace_out() at its ingress
+const std::string return_name(line_names[0]);  // segment() at its egress, pace_out() at its ingress
 const std::string pace_name(line_names[1]);
 const std::string bridge_name(line_names[2]);
 constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
@@ -80,14 +82,14 @@ Status make_line(Instance& instance)
     options.name1 = pace_name;
     options.alias = line_alias;
     options.queues = std::min(std::bit_floor(online_cpus()), most_queues);
-    if (!is_on(HW_CURE_MTU)) options.mtu = 1500;
+    if (!is_on(HW_WORKAROUND_MTU)) options.mtu = 1500;
     HW_TRY(const auto veth, netlink::create_veth(options));
     HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
     HW_TRY(const int bridge, netlink::create_bridge(bridge_name, line_alias, veth.index0));
     HW_CHECK(netlink::disable_transmit_offloads(bridge_name));
     auto& control = LineWriter::of(instance.control);
     control.line_return = static_cast<__u32>(veth.index0);
-    control.line_cut = static_cast<__u32>(bridge);
+    control.line_segment = static_cast<__u32>(bridge);
     return {};
 }
 
@@ -96,14 +98,14 @@ Status attach_programs(const Instance& instance)
 {
     const int device = static_cast<int>(instance.control->line_return);
     if (instance.control->tcx == 0) HW_CHECK(netlink::create_clsact(device));
-    HW_CHECK(attach(instance, device, HW_OUT, instance.programs.cut));
+    HW_CHECK(attach(instance, device, HW_OUT, instance.programs.segment));
     return attach(instance, device, HW_IN, instance.programs.pace_out);
 }
 
 // Whether packets come to headwind0 from several CPUs.
 bool comes_from_several_cpus()
 {
-    return online_cpus() > 1 && is_on(HW_CURE_RPS);
+    return online_cpus() > 1 && is_on(HW_WORKAROUND_RPS);
 }
 
 Result<netlink::Link> find_pace()
@@ -127,7 +129,7 @@ Result<bool> exist(std::initializer_list<std::uint32_t> devices)
 // Whether all devices of the line exist; headwind1 goes with headwind0.
 Result<bool> is_whole(const hw_control& control)
 {
-    return exist({control.line_cut, control.line_return});
+    return exist({control.line_segment, control.line_return});
 }
 
 // Whether headwind0 receives the packets of a flow in order, as far as it was made to.
@@ -149,12 +151,12 @@ Status make_steering(hw_control& control, const netlink::Link& pace, bool must)
 Status forget_lost_line(Instance& instance)
 {
     auto& control = LineWriter::of(instance.control);
-    if (control.line_cut == 0) return {};
+    if (control.line_segment == 0) return {};
     HW_TRY(const bool whole, is_whole(control));
     if (whole) return {};
     for (const auto direction : {HW_OUT, HW_IN})
         HW_CHECK(detach(instance, static_cast<int>(control.line_return), direction));
-    control.line_cut = control.line_return = control.line_pace = control.steers = 0;
+    control.line_segment = control.line_return = control.line_pace = control.steers = 0;
     return {};
 }
 
@@ -200,7 +202,7 @@ Result<LineStats> read_devices(const hw_control& control)
         HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
         add(qdisc, out);
     }
-    HW_TRY(const auto cut, netlink::link_stats(static_cast<int>(control.line_cut)));
+    HW_TRY(const auto cut, netlink::link_stats(static_cast<int>(control.line_segment)));
     HW_TRY(const auto back, netlink::link_stats(static_cast<int>(control.line_return)));
     out.dropped_packets += cut.tx_dropped + back.tx_dropped + back.rx_dropped;
     return out;
@@ -212,11 +214,11 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
 {
     auto& control = LineWriter::of(instance.control);
     HW_CHECK(forget_lost_line(instance));
-    if (is_on(HW_CURE_BACKLOG) && instance.host->backlog_changed == 0) {
+    if (is_on(HW_WORKAROUND_BACKLOG) && instance.host->backlog_changed == 0) {
         HW_TRY(const auto lock, lock_host());
         raise_backlog(*instance.host);
     }
-    if (control.line_cut == 0) HW_CHECK(make_line(instance));
+    if (control.line_segment == 0) HW_CHECK(make_line(instance));
     HW_CHECK(attach_programs(instance));
     HW_TRY(const auto pace, find_pace());
     HW_TRY(const bool steering, is_steering(control, pace));
@@ -227,7 +229,7 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
         control.line_pace = static_cast<__u32>(pace.index);
     }
     if (needs.loopback_time) HW_CHECK(hold_on_loopback(instance, comes_from_several_cpus()));
-    if (!needs.loopback_cut || !is_on(HW_CURE_LOOPBACK)) return {};
+    if (!needs.loopback_segment || !is_on(HW_WORKAROUND_LOOPBACK)) return {};
     if (control.route_localnet.changed == 0) HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
     if (control.accept_local.changed == 0) HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));
     return {};
@@ -236,7 +238,7 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
 Result<bool> is_line_intact(const Instance& instance)
 {
     const auto& control = *instance.control;
-    if (control.line_cut == 0) return true;
+    if (control.line_segment == 0) return true;
     HW_TRY(const bool whole, is_whole(control));
     const int device = static_cast<int>(control.line_return);
     if (!whole || !is_attached(instance, device, HW_OUT) || !is_attached(instance, device, HW_IN)) return false;
@@ -294,14 +296,14 @@ Status remove_line(Instance* instance)
     HW_CHECK(release_loopback(instance));
     if (instance == nullptr) return {};
     auto& control = LineWriter::of(instance->control);
-    control.line_cut = control.line_return = control.line_pace = control.steers = 0;
+    control.line_segment = control.line_return = control.line_pace = control.steers = 0;
     return restore_sysctls(instance->control);
 }
 
 Result<LineStats> line_stats(const Instance& instance)
 {
     const auto& control = *instance.control;
-    if (control.line_cut == 0) return LineStats{};
+    if (control.line_segment == 0) return LineStats{};
     HW_TRY(const bool whole, is_whole(control));
     if (!whole) return LineStats{};
     auto out = read_devices(control);

@@ -16,10 +16,10 @@
 namespace headwind {
 
 struct LineNeeds {
-    bool time = false;           // rules have a delay or a rate: fq
-    bool loopback_time = false;  // and are at lo: an fq there
-    bool loopback_cut = false;   // rules at lo send packets through headwind2: without route_localnet and accept_local
-                                 // what comes back, without its route, is martian
+    bool time = false;              // rules have a delay or a rate: fq
+    bool loopback_time = false;     // and are at lo: an fq there
+    bool loopback_segment = false;  // rules at lo send packets through headwind2: without route_localnet and
+                                    // accept_local what comes back, without its route, is martian
 };
 
 // Makes the parts of the line that are missing, also if somebody took them away. A foreign device with one of the

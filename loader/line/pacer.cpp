@@ -6,6 +6,8 @@
 
 #include <bpf/bpf.h>
 
+#include <headwind/testing.h>
+
 #include "datapath/workarounds.h"
 #include "host/devices.h"
 #include "host/netlink.h"
@@ -17,7 +19,7 @@ namespace {
 netlink::FqOptions fq_options()
 {
     netlink::FqOptions options;
-    if (!is_on(HW_CURE_FQ)) {  // fq's own defaults
+    if (!is_on(HW_WORKAROUND_FQ)) {  // fq's own defaults
         options.limit_packets = 10'000;
         options.flow_limit_packets = 100;
         options.horizon_us = 10'000'000;

@@ -336,13 +336,13 @@ Result<std::vector<SelectorEntry>> compile_selector(const Rule& rule, const Reso
     for (auto& entry : out) {
         if (entry.shape.classes == 0) entry.shape.classes = ordinary_classes(entry.shape);
         entry.shape.directions = static_cast<__u8>(directions);
-        entry.shape.far = resolved.far ? 1 : 0;
+        entry.shape.peer = resolved.peer ? 1 : 0;
     }
     if (!resolved.everywhere) return out;
     const auto near = out.size();
     for (std::size_t i = 0; i < near; ++i) {
         out.push_back(out[i]);
-        out.back().shape.far = 1;
+        out.back().shape.peer = 1;
     }
     return out;
 }
@@ -364,7 +364,7 @@ bool looks_at_transport(const hw_shape& shape)
 {
     const bool ports = (shape.classes & class_bit(HW_ORDINARY)) &&
                        (shape.mask.local_port | shape.mask.remote_port | shape.port_classes) != 0;
-    const bool receivers = shape.cgroup_level != 0 && (shape.directions & 1U << HW_IN || shape.far != 0);
+    const bool receivers = shape.cgroup_level != 0 && (shape.directions & 1U << HW_IN || shape.peer != 0);
     return ports || receivers || (shape.classes & class_bit(HW_DHCP));
 }
 
@@ -407,11 +407,11 @@ std::uint64_t next_opening(const hw_hours& hours, std::uint64_t now)
 
 __u32 attach_flags(const Rule& rule)
 {
-    const bool far = is_at_peer(rule);
+    const bool at_peer = is_at_peer(rule);
     __u32 flags = rule.selector.devices.empty() ? HW_DEVICE_DEFAULT : 0;
-    if (far) flags |= HW_DEVICE_FAR;
-    if (rule.direction != (far ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
-    if (rule.direction != (far ? Direction::in : Direction::out)) flags |= HW_DEVICE_INGRESS;
+    if (at_peer) flags |= HW_DEVICE_PEER;
+    if (rule.direction != (at_peer ? Direction::out : Direction::in)) flags |= HW_DEVICE_EGRESS;
+    if (rule.direction != (at_peer ? Direction::in : Direction::out)) flags |= HW_DEVICE_INGRESS;
     return flags;
 }
 
@@ -426,7 +426,7 @@ bool needs_line(const Impairment& impairment)
            impairment.reject != Reject::no;
 }
 
-bool needs_cut(const Impairment& impairment)
+bool needs_segmenting(const Impairment& impairment)
 {
     return impairment.corrupt || impairment.reject != Reject::no;
 }

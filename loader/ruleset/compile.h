@@ -23,7 +23,7 @@ constexpr std::size_t max_rule_entries = 65536;
 struct Resolved {
     std::vector<std::uint16_t> device_slots;  // of hw_control.devices; empty: the default devices
     std::vector<Cgroup> cgroups;              // one for each of the rule's
-    bool far = false;                         // the rule's subject is at the devices' peers: see hw_shape.far
+    bool peer = false;                        // the rule's subject is at the devices' peers: see hw_shape.peer
     bool everywhere = false;                  // at every device that any rule is at, for a subject on either side
     bool not_loopback = false;                // the default devices, but lo
 };
@@ -62,7 +62,7 @@ bool needs_time(const Impairment& impairment);
 bool needs_line(const Impairment& impairment);
 // Whether some packets on lo do, which are not cut there: those in which a bit is to be flipped, and those whose sender
 // gets an answer.
-bool needs_cut(const Impairment& impairment);
+bool needs_segmenting(const Impairment& impairment);
 
 hw_impairment compile_impairment(const Impairment& impairment);
 

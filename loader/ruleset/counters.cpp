@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sums, makes and removes the per-CPU elements of the locals map.
+// Sums, makes and removes the per-CPU elements of the cpu_states map.
 #include "ruleset/counters.h"
 
 #include <algorithm>
@@ -15,10 +15,10 @@ Result<hw_counters> read_counters(const Instance& instance, hw_state_key key)
 {
     const int cpus = libbpf_num_possible_cpus();
     if (cpus <= 0) return fail_errno(-cpus, "count the CPUs");
-    static_assert(sizeof(hw_local) % 8 == 0, "per-CPU values lie 8 bytes aligned");
-    std::vector<hw_local> values(static_cast<std::size_t>(cpus));
+    static_assert(sizeof(hw_cpu_state) % 8 == 0, "per-CPU values lie 8 bytes aligned");
+    std::vector<hw_cpu_state> values(static_cast<std::size_t>(cpus));
     hw_counters sum{};
-    if (bpf_map_lookup_elem(instance.locals.get(), &key, values.data()) != 0) {
+    if (bpf_map_lookup_elem(instance.cpu_states.get(), &key, values.data()) != 0) {
         if (errno == ENOENT) return sum;
         return fail_errno(errno, "read counters");
     }
@@ -26,7 +26,7 @@ Result<hw_counters> read_counters(const Instance& instance, hw_state_key key)
         const auto& value = local.counters;
         sum.packets += value.packets;
         sum.bytes += value.bytes;
-        for (int cause = 0; cause < HW_CAUSES; ++cause) sum.dropped[cause] += value.dropped[cause];
+        for (int cause = 0; cause < HW_DROP_REASONS; ++cause) sum.dropped[cause] += value.dropped[cause];
         sum.corrupted += value.corrupted;
         sum.duplicated += value.duplicated;
         sum.delayed += value.delayed;
@@ -38,15 +38,15 @@ Result<hw_counters> read_counters(const Instance& instance, hw_state_key key)
 
 Status make_local(const Instance& instance, hw_state_key key)
 {
-    const std::vector<hw_local> zero(static_cast<std::size_t>(std::max(1, libbpf_num_possible_cpus())));
-    if (update_element(instance.locals.get(), &key, zero.data(), BPF_NOEXIST) != 0 && errno != EEXIST)
+    const std::vector<hw_cpu_state> zero(static_cast<std::size_t>(std::max(1, libbpf_num_possible_cpus())));
+    if (update_element(instance.cpu_states.get(), &key, zero.data(), BPF_NOEXIST) != 0 && errno != EEXIST)
         return fail_errno(errno, "make counters");
     return {};
 }
 
 Status remove_local(const Instance& instance, hw_state_key key)
 {
-    if (bpf_map_delete_elem(instance.locals.get(), &key) != 0 && errno != ENOENT)
+    if (bpf_map_delete_elem(instance.cpu_states.get(), &key) != 0 && errno != ENOENT)
         return fail_errno(errno, "remove counters");
     return {};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The counters that each CPU keeps of a rule (hw_local), as the loader sees them.
+// The counters that each CPU keeps of a rule (hw_cpu_state), as the loader sees them.
 #pragma once
 
 #include "datapath/instance.h"

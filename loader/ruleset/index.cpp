@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include <headwind/index.h>
+
 #include "host/devices.h"
 #include "ruleset/compile.h"
 
@@ -62,7 +64,7 @@ __u32 flags_of(const RuleRecord& record)
         {rule.selector.flows.has_value(), HW_INDEX_FLOWS},
         {record.is_at_default_devices() && spares_loopback(rule), HW_INDEX_NOT_LO},
         {record.is_at_loopback() && needs_time(rule.impairment), HW_INDEX_LO_TIME},
-        {record.is_at_loopback() && needs_cut(rule.impairment), HW_INDEX_LO_CUT},
+        {record.is_at_loopback() && needs_segmenting(rule.impairment), HW_INDEX_LO_SEGMENT},
         {has_classes(rule.selector), HW_INDEX_RANGES},
     };
     __u32 out = 0;

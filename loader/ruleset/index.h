@@ -11,6 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include <headwind/index.h>
+
 #include "datapath/instance.h"
 #include "ruleset/records.h"
 #include "util/result.h"

@@ -2,6 +2,8 @@
 // Moves the end of a lease, and reads when leases end.
 #include "ruleset/leases.h"
 
+#include <headwind/index.h>
+
 #include "host/clock.h"
 
 namespace headwind {

@@ -7,6 +7,8 @@
 #include <iterator>
 #include <utility>
 
+#include <headwind/index.h>
+
 namespace headwind {
 namespace {
 

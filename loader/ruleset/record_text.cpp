@@ -101,7 +101,7 @@ Resolved RuleRecord::resolved() const
         if (devices.empty()) out.device_slots.push_back(HW_MAX_DEVICES);  // a slot that no device ever has
     }
     out.cgroups = cgroups;
-    out.far = is_at_peer(rule);
+    out.peer = is_at_peer(rule);
     out.everywhere = everywhere;
     out.not_loopback = spares_loopback(rule);
     return out;

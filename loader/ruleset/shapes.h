@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <headwind/abi.h>
+#include <headwind/index.h>
 
 #include "datapath/instance.h"
 #include "ruleset/compile.h"

@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include <headwind/index.h>
 #include <headwind/model.h>
 
 #include "ruleset/counters.h"

@@ -12,10 +12,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <headwind/index.h>
+#include <headwind/testing.h>
+
 #include "datapath/device_table.h"
 #include "datapath/link.h"
 #include "datapath/workarounds.h"
-#include "front.skel.h"
+#include "xdp.skel.h"
 
 namespace headwind {
 namespace {
@@ -23,17 +26,17 @@ namespace {
 using netlink::Link;
 
 struct SkeletonDelete {
-    void operator()(front_bpf* skeleton) const { front_bpf__destroy(skeleton); }
+    void operator()(xdp_bpf* skeleton) const { xdp_bpf__destroy(skeleton); }
 };
 
-using Skeleton = std::unique_ptr<front_bpf, SkeletonDelete>;
+using Skeleton = std::unique_ptr<xdp_bpf, SkeletonDelete>;
 
 // Loads the XDP program over the instance's maps. Native mode takes frames in several buffers (jumbo). Generic mode
 // must not: for a program that does, Linux (6.18) copies the packet and forgets skb->mac_len, and tc finds no Ethernet
 // header. For one that does not, it makes the packet linear.
 Result<Skeleton> load(const Instance& instance, Xdp mode)
 {
-    Skeleton skeleton(front_bpf__open());
+    Skeleton skeleton(xdp_bpf__open());
     if (!skeleton) return fail_errno(errno, "open the XDP object");
     const std::array<std::pair<bpf_map*, const char*>, 11> shared{{{skeleton->maps.data_control, "control"},
                                                                    {skeleton->maps.data_held, "held"},
@@ -42,17 +45,16 @@ Result<Skeleton> load(const Instance& instance, Xdp mode)
                                                                    {skeleton->maps.hw_leases, "leases"},
                                                                    {skeleton->maps.hw_stops, "stops"},
                                                                    {skeleton->maps.hw_states, "states"},
-                                                                   {skeleton->maps.hw_locals, "locals"},
+                                                                   {skeleton->maps.hw_cpu_states, "cpu_states"},
                                                                    {skeleton->maps.hw_fragments, "fragments"},
                                                                    {skeleton->maps.bss, port_classes_pin},
                                                                    {skeleton->maps.hw_texts, "texts"}}};
     for (const auto& [map, name] : shared) HW_CHECK(reuse_pin(map, instance.directory, name));
     HW_CHECK(reuse_pin(skeleton->maps.hw_host, instance.root, host_pin));
-    bpf_map__set_autocreate(skeleton->maps.hw_crossings, false);
-    bpf_program__set_flags(skeleton->progs.headwind_front, mode == Xdp::native ? BPF_F_XDP_HAS_FRAGS : 0);
-    skeleton->rodata->hw_without = workarounds_off();
-    if (const int error = front_bpf__load(skeleton.get()); error != 0)
-        return fail_errno(-error, "load the XDP program");
+    bpf_map__set_autocreate(skeleton->maps.hw_segment_ctxs, false);
+    bpf_program__set_flags(skeleton->progs.headwind_xdp, mode == Xdp::native ? BPF_F_XDP_HAS_FRAGS : 0);
+    skeleton->rodata->hw_workarounds_off = workarounds_off();
+    if (const int error = xdp_bpf__load(skeleton.get()); error != 0) return fail_errno(-error, "load the XDP program");
     return skeleton;
 }
 
@@ -124,7 +126,7 @@ Status attach_xdp(Instance& instance, std::uint16_t slot, const Link& link, Xdp 
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = mode == Xdp::generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
-    const Fd made(bpf_link_create(bpf_program__fd(skeleton->progs.headwind_front), link.index, BPF_XDP, &options));
+    const Fd made(bpf_link_create(bpf_program__fd(skeleton->progs.headwind_xdp), link.index, BPF_XDP, &options));
     if (!made)
         return fail_errno(errno,
                           fmt::format("--xdp {}: attach to {} (--xdp off decides at tc)", format_xdp(mode), link.name));
@@ -201,7 +203,7 @@ Result<bool> replace_xdp(Instance& instance, std::uint16_t slot)
     if (mode == Xdp::off) return false;
     HW_TRY(const auto skeleton, load(instance, mode));
     const auto name = link_name(static_cast<int>(instance.control->devices[slot].ifindex), "xdp");
-    return replace_link(instance.links, name, bpf_program__fd(skeleton->progs.headwind_front));
+    return replace_link(instance.links, name, bpf_program__fd(skeleton->progs.headwind_xdp));
 }
 
 Xdp xdp_mode_at(const Instance& instance, std::uint16_t slot)

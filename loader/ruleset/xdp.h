@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The XDP program (bpf/front.bpf.c): attached to the devices where the rules in force want it.
+// The XDP program (bpf/xdp.bpf.c): attached to the devices where the rules in force want it.
 #pragma once
 
 #include <string_view>

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <headwind/testing.h>
+
 #include "measure.h"
 
 namespace headwind::test::fragment_test {
@@ -70,9 +72,9 @@ TEST_P(GuestFragments, ShareTheRate)
     EXPECT_NEAR(rate_of_flood(), 2e6, 0.01 * 2e6);
 }
 
-TEST_P(GuestFragments, WithoutTheCurePassTheRate)
+TEST_P(GuestFragments, WithoutTheWorkaroundPassTheRate)
 {
-    change_without(HW_CURE_FRAGMENTS, pair_.a, "add --name r --dev va --remote-port 7000 --rate 2mbit");
+    change_without(HW_WORKAROUND_FRAGMENTS, pair_.a, "add --name r --dev va --remote-port 7000 --rate 2mbit");
     EXPECT_GT(rate_of_flood(), 4e6);
 }
 

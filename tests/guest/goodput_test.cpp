@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <headwind/abi.h>
+#include <headwind/testing.h>
 
 #include "measure.h"
 
@@ -100,10 +101,10 @@ TEST(GuestGoodput, OfDelayLossAndRateIsNearThatOfADeviceWithoutOffloads)
 TEST(GuestGoodput, NeedsPacketsWithoutOwner)
 {
     const Pair pair;
-    const double sick = through_headwind(pair, "--delay 20ms", 4 << 20, HW_CURE_CLONE);
-    const double cured = through_headwind(pair, "--delay 20ms", 4 << 20);
-    std::printf("20ms, 4 MiB: %.1f Mbit/s without owner, %.1f Mbit/s with\n", cured, sick);
-    EXPECT_LT(sick * 3, cured);
+    const double sick = through_headwind(pair, "--delay 20ms", 4 << 20, HW_WORKAROUND_CLONE);
+    const double with = through_headwind(pair, "--delay 20ms", 4 << 20);
+    std::printf("20ms, 4 MiB: %.1f Mbit/s without owner, %.1f Mbit/s with\n", with, sick);
+    EXPECT_LT(sick * 3, with);
 }
 
 }  // namespace

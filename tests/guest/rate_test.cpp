@@ -12,6 +12,8 @@
 
 #include <gtest/gtest.h>
 
+#include <headwind/testing.h>
+
 #include "measure.h"
 
 namespace headwind::test::rate_test {
@@ -252,9 +254,10 @@ TEST(GuestPacing, ASocketThatFqPacesStaysPaced)
     const auto held = send();
     const auto counters = counters_of(pair.a, "slow");
     expect_ok(headwind(pair.a, "clear"));
-    expect_ok(headwind_without(HW_CURE_PACING, pair.a, "add --name slow --dev va --proto udp --delay 50ms"));
+    expect_ok(headwind_without(HW_WORKAROUND_PACING, pair.a, "add --name slow --dev va --proto udp --delay 50ms"));
     const auto unpaced = send();
-    std::printf("[  FIGURES ] bare %.0f bytes/s, under a rule %.0f, without the cure %.0f\n", bare, held, unpaced);
+    std::printf("[  FIGURES ] bare %.0f bytes/s, under a rule %.0f, without the workaround %.0f\n", bare, held,
+                unpaced);
     EXPECT_NEAR(bare / pace, 1, 0.01);
     EXPECT_NEAR(held / pace, 1, 0.01);
     EXPECT_GT(unpaced / pace, 1.9);

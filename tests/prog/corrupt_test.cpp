@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <headwind/model.h>
+#include <headwind/testing.h>
 
 #include "packets.h"
 #include "prog_run.h"
@@ -101,7 +102,7 @@ TEST(Corrupt, ExactlyOneBitOfWhatTheTransportChecksumCovers)
         const auto expected = expected_hits(one);
         std::vector<std::uint64_t> hits(expected.size());
         for (unsigned n = 0; n < runs; ++n) {
-            const auto outcome = datapath.run(Hook::cut, one.packet, datapath.marked(id));
+            const auto outcome = datapath.run(Hook::segment, one.packet, datapath.marked(id));
             ASSERT_EQ(outcome.verdict, redirected) << one.what;
             const auto bits = flipped(one, outcome.packet);
             ASSERT_EQ(bits.size(), 1U) << one.what;
@@ -119,7 +120,7 @@ TEST(Corrupt, PacketsWithoutAnythingBehindTheHeadersStayAsTheyAre)
     const auto id = datapath.add("--corrupt 100%");
     auto padded = frame(ipv4({}, packets::raw(200, {})));
     padded.resize(60);
-    const auto outcome = datapath.run(Hook::cut, padded, datapath.marked(id));
+    const auto outcome = datapath.run(Hook::segment, padded, datapath.marked(id));
     EXPECT_EQ(outcome.verdict, redirected);
     EXPECT_EQ(outcome.packet, padded);
     EXPECT_EQ(datapath.counters(id).corrupted, 0U);
@@ -132,7 +133,7 @@ TEST(Corrupt, WhatIsDueTakesTheDetourAndIsCorruptedBehindIt)
     constexpr std::uint64_t seed = 5;
     const auto packet = frame(ipv4({}, udp(1000, 2000, payload(40))));
     Datapath datapath;
-    datapath.control().line_cut = 99'998;
+    datapath.control().line_segment = 99'998;
     const auto id = datapath.add("--corrupt 10%");
     datapath.feed().seed = seed;
     Replay replay(datapath.instance().rules.find(id)->value().impairment.events[HW_EVENT_CORRUPT], seed, 2);
@@ -145,7 +146,7 @@ TEST(Corrupt, WhatIsDueTakesTheDetourAndIsCorruptedBehindIt)
         if (!due) continue;
         auto arrival = datapath.marked(id);
         arrival.cb[2] = outcome.after.cb[2];
-        const auto behind = datapath.run(Hook::cut, packet, arrival);
+        const auto behind = datapath.run(Hook::segment, packet, arrival);
         ASSERT_NE(behind.packet, packet);
         ASSERT_EQ(datapath.counters(id).corrupted, ++corrupted);
     }
@@ -153,11 +154,11 @@ TEST(Corrupt, WhatIsDueTakesTheDetourAndIsCorruptedBehindIt)
     EXPECT_EQ(datapath.counters(id).packets, runs);
 }
 
-TEST(Corrupt, WithoutTheCureItHappensAtTheDevice)
+TEST(Corrupt, WithoutTheWorkaroundItHappensAtTheDevice)
 {
     const auto packet = frame(ipv4({}, udp(1000, 2000, payload(40))));
-    Datapath sick({.without = HW_CURE_REAL_CSUM});
-    sick.control().line_cut = 99'998;
+    Datapath sick({.without = HW_WORKAROUND_REAL_CSUM});
+    sick.control().line_segment = 99'998;
     sick.add("--corrupt 100%");
     const auto outcome = sick.run(Hook::egress, packet);
     EXPECT_EQ(outcome.verdict, next);
@@ -168,7 +169,7 @@ TEST(Corrupt, WhatIsLostIsNotCorrupted)
 {
     Datapath datapath;
     const auto id = datapath.add("--corrupt 100% --loss 100%");
-    EXPECT_EQ(datapath.run(Hook::cut, frame(ipv4({}, udp(1, 2))), datapath.marked(id)).verdict, stolen);
+    EXPECT_EQ(datapath.run(Hook::segment, frame(ipv4({}, udp(1, 2))), datapath.marked(id)).verdict, stolen);
     EXPECT_EQ(datapath.counters(id).corrupted, 0U);
 }
 

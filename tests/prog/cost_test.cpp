@@ -12,8 +12,8 @@
 
 #include "lane.h"
 #include "packets.h"
-#include "prog_front.h"
 #include "prog_run.h"
+#include "prog_xdp.h"
 
 namespace headwind::prog::cost_test {
 namespace {
@@ -96,12 +96,12 @@ TEST(Cost, OfAPacketWithoutAnyRule)
 double cost_of_front(const char* what, const packets::Bytes& packet, int at_xdp, int at_tc)
 {
     Datapath datapath({.fed = false});
-    const Front front(datapath, false);
+    const XdpProgram xdp(datapath, false);
     datapath.add("--direction in --partition --local-port 2000");
     std::vector<unsigned> early, late;
     std::vector<double> ratios;
     for (unsigned i = 0; i < rounds; ++i) {
-        early.push_back(nanoseconds_of(front.program(), packet, at_xdp));
+        early.push_back(nanoseconds_of(xdp.program(), packet, at_xdp));
         late.push_back(nanoseconds_of(datapath.program(Hook::ingress), packet, at_tc));
         ratios.push_back(static_cast<double>(early.back()) / late.back());
     }

@@ -5,6 +5,9 @@
 // tstamp_type; the prelude does it with bpf_skb_set_tstamp.)
 #include <gtest/gtest.h>
 
+#include <headwind/marks.h>
+#include <headwind/testing.h>
+
 #include "packets.h"
 #include "prog_run.h"
 
@@ -81,9 +84,9 @@ TEST_F(Delay, AWallClockStampIsNoDepartureTime)
     EXPECT_EQ(out(received).after.tstamp, now + 10 * ms);
 }
 
-TEST_F(Delay, WithoutTheCureAWallClockStampHurts)
+TEST_F(Delay, WithoutTheWorkaroundAWallClockStampHurts)
 {
-    Datapath sick({.without = HW_CURE_TSTAMP});
+    Datapath sick({.without = HW_WORKAROUND_TSTAMP});
     line.connect(sick);
     sick.feed().monotonic = now;
     sick.add("--delay 10ms");
@@ -144,7 +147,7 @@ TEST_F(Delay, NoMoreIsHeldThanAllowed)
     datapath.held().bytes = limit + 1;
     EXPECT_EQ(out().verdict, stolen);
     EXPECT_EQ(datapath.counters(id).delayed, 1U);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_HELD], 1U);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_HELD], 1U);
     EXPECT_EQ(line.sent_to_pace(), 1U);
 }
 
@@ -179,7 +182,7 @@ TEST_F(Delay, WhatThePacerRefusesIsCountedAndNotHeld)
     EXPECT_EQ(out().verdict, stolen);
     const auto counters = datapath.counters(id);
     EXPECT_EQ(counters.packets, 1U);
-    EXPECT_EQ(counters.dropped[HW_CAUSE_LINE], 1U);
+    EXPECT_EQ(counters.dropped[HW_DROP_LINE], 1U);
     EXPECT_EQ(counters.delayed, 0U);
 }
 

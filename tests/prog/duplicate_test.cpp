@@ -114,7 +114,7 @@ TEST_F(Duplicate, BothTakeTheirTimeOnTheLinkAndInTheQueue)
     EXPECT_EQ(stamps.take(), (std::vector{now + ms + 100'000, now + ms + 200'000, now + ms + 300'000}));
     const auto counters = datapath.counters(id);
     EXPECT_EQ(counters.delayed, 3U);
-    EXPECT_EQ(counters.dropped[HW_CAUSE_QUEUE], 1U) << "the fourth";
+    EXPECT_EQ(counters.dropped[HW_DROP_QUEUE], 1U) << "the fourth";
     EXPECT_EQ(counters.duplicated, 2U);
 }
 
@@ -185,7 +185,7 @@ TEST_F(DuplicateAtOnce, AsPredicted)
 TEST_F(DuplicateAtOnce, BehindTheCutBothGoHome)
 {
     const auto id = datapath.add("--duplicate 100%");
-    EXPECT_EQ(datapath.run(Hook::cut, usual_packet(), datapath.marked(id, HW_OUT, slot)).verdict, redirected);
+    EXPECT_EQ(datapath.run(Hook::segment, usual_packet(), datapath.marked(id, HW_OUT, slot)).verdict, redirected);
     EXPECT_EQ(line.sent_to_pace(), 1U);
     EXPECT_EQ(datapath.counters(id).duplicated, 1U);
 }

@@ -5,10 +5,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <headwind/testing.h>
+
 #include "headwind.skel.h"
 #include "packets.h"
-#include "prog_front.h"
 #include "prog_run.h"
+#include "prog_xdp.h"
 
 namespace headwind::prog::fragment_test {
 namespace {
@@ -223,13 +225,13 @@ TEST_P(Fragments, OfEachProtocolOfIpv4AreApart)
 // XDP and tc share what they remember: a packet that XDP leaves undecided, or decides, is seen by one of them only.
 TEST_P(Fragments, FollowWhatXdpSaw)
 {
-    const Front front(datapath);
+    const XdpProgram xdp(datapath);
     datapath.add("--local-port 2000 --partition --direction in");
-    EXPECT_EQ(front.run(datagram().first()).verdict, XDP_DROP);
+    EXPECT_EQ(xdp.run(datagram().first()).verdict, XDP_DROP);
     EXPECT_TRUE(taken_in(datagram().last()));
     EXPECT_TRUE(taken_in(datagram(2000, 8).first()));
-    EXPECT_EQ(front.run(datagram(2000, 8).last()).verdict, XDP_DROP);
-    EXPECT_EQ(front.run(datagram(2000, 9).last()).verdict, XDP_PASS);
+    EXPECT_EQ(xdp.run(datagram(2000, 8).last()).verdict, XDP_DROP);
+    EXPECT_EQ(xdp.run(datagram(2000, 9).last()).verdict, XDP_PASS);
 }
 
 TEST(Fragments6, HaveTheirProtocolFromTheFirst)
@@ -255,14 +257,14 @@ TEST(Fragments6, OfAFirstWithoutItsTransportHeaderAreOfNoProtocol)
     EXPECT_EQ(datapath.counters(all).packets, 2U);
 }
 
-class WithoutTheCure : public Fragments {
+class WithoutTheWorkaround : public Fragments {
 protected:
-    WithoutTheCure() : Fragments({.without = HW_CURE_FRAGMENTS}) {}
+    WithoutTheWorkaround() : Fragments({.without = HW_WORKAROUND_FRAGMENTS}) {}
 };
 
-INSTANTIATE_TEST_SUITE_P(All, WithoutTheCure, testing::Bool(), family_name);
+INSTANTIATE_TEST_SUITE_P(All, WithoutTheWorkaround, testing::Bool(), family_name);
 
-TEST_P(WithoutTheCure, LaterFragmentsPass)
+TEST_P(WithoutTheWorkaround, LaterFragmentsPass)
 {
     datapath.add("--remote-port 2000 --partition");
     EXPECT_TRUE(taken(datagram().first()));

@@ -48,7 +48,10 @@ protected:
         EXPECT_EQ(out, in) << layer.number;
         return out;
     }
-    Outcome cut(std::uint32_t id, const Bytes& packet) { return datapath.run(Hook::cut, packet, datapath.marked(id)); }
+    Outcome cut(std::uint32_t id, const Bytes& packet)
+    {
+        return datapath.run(Hook::segment, packet, datapath.marked(id));
+    }
 
     Datapath datapath;
 };
@@ -126,7 +129,7 @@ TEST_F(Frame, IsLostAndDoubled)
     for (unsigned n = 0; n < 1000; ++n) lost += datapath.out(frame(packets::lldp())) == stolen;
     EXPECT_GT(lost, 400U);
     EXPECT_LT(lost, 600U);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LOSS], lost);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], lost);
     EXPECT_EQ(datapath.counters(id).bytes, 1000 * frame(packets::lldp()).size());
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <headwind/model.h>
+#include <headwind/testing.h>
 
 #include "packets.h"
 #include "prog_run.h"
@@ -51,7 +52,7 @@ TEST_P(Loss, OfAMillionPacketsIsAsPredictedAndAsAskedFor)
         std::uint64_t predicted = 0;
         for (unsigned n = 0; n < million; ++n) predicted += replay.next();
         const auto counters = datapath.counters(id);
-        const auto lost = counters.dropped[HW_CAUSE_LOSS];
+        const auto lost = counters.dropped[HW_DROP_LOSS];
         EXPECT_EQ(counters.packets, million);
         EXPECT_EQ(counters.bytes, million * usual_packet().size());
         EXPECT_EQ(datapath.feed().dice, replay.gaps()) << "one die from one loss to the next";
@@ -72,7 +73,7 @@ TEST(LossByKernel, DiceOfTheKernelAreOfTheSameLaw)
          {Case{"0.01%", 0.0001}, Case{"1%", 0.01}, Case{"50%", 0.5}, Case{"100%", 1}}) {
         const auto id = datapath.add(std::string("--loss ") + text);
         datapath.run(Hook::egress, usual_packet(), a_million_times());
-        const auto lost = datapath.counters(id).dropped[HW_CAUSE_LOSS];
+        const auto lost = datapath.counters(id).dropped[HW_DROP_LOSS];
         EXPECT_GT(statistics::binomial_p_value(lost, million, probability), alpha) << text << ": " << lost;
         datapath.remove(id);
     }
@@ -95,7 +96,7 @@ TEST(LossByPacket, EachMeetsItsFate)
         if (lost) gaps.push_back(std::exchange(gap, 0));
     }
     EXPECT_GT(statistics::geometric_p_value(gaps, probability), alpha);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LOSS], gaps.size());
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], gaps.size());
 }
 
 TEST(LossByPacket, NoneAtZeroPercent)
@@ -105,7 +106,7 @@ TEST(LossByPacket, NoneAtZeroPercent)
     const auto outcome = datapath.run(Hook::egress, usual_packet(), a_million_times());
     EXPECT_EQ(outcome.verdict, next);
     EXPECT_EQ(datapath.counters(id).packets, million);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LOSS], 0U);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], 0U);
     EXPECT_EQ(datapath.feed().dice, 0U);
 }
 
@@ -127,8 +128,8 @@ TEST(LossByPacket, DirectionsAreCountedApart)
     datapath.out(usual_packet());
     datapath.in(usual_packet());
     datapath.in(usual_packet());
-    EXPECT_EQ(datapath.counters(id, HW_OUT).dropped[HW_CAUSE_LOSS], 1U);
-    EXPECT_EQ(datapath.counters(id, HW_IN).dropped[HW_CAUSE_LOSS], 2U);
+    EXPECT_EQ(datapath.counters(id, HW_OUT).dropped[HW_DROP_LOSS], 1U);
+    EXPECT_EQ(datapath.counters(id, HW_IN).dropped[HW_DROP_LOSS], 2U);
 }
 
 TEST(Partition, DropsEveryPacketWithoutDice)
@@ -136,14 +137,14 @@ TEST(Partition, DropsEveryPacketWithoutDice)
     Datapath datapath;
     const auto id = datapath.add("--partition");
     EXPECT_EQ(datapath.run(Hook::egress, usual_packet(), a_million_times()).verdict, stolen);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_PARTITION], million);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_PARTITION], million);
     EXPECT_EQ(datapath.feed().dice, 0U);
 }
 
 TEST(Drops, AreSilentInEachWayOfAttaching)
 {
     for (const auto& [tcx, without, verdict] :
-         {std::tuple(false, 0U, stolen), {true, 0U, redirected}, {true, unsigned{HW_CURE_SILENT}, shot}}) {
+         {std::tuple(false, 0U, stolen), {true, 0U, redirected}, {true, unsigned{HW_WORKAROUND_SILENT}, shot}}) {
         Datapath datapath({.tcx = tcx, .without = without});
         datapath.add("--partition");
         EXPECT_EQ(datapath.out(usual_packet()), verdict);

@@ -34,7 +34,7 @@ protected:
     // The time in ns until the packet leaves.
     std::uint64_t delay(Hook hook, std::uint32_t id)
     {
-        const auto arrival = hook == Hook::cut ? datapath.marked(id) : Arrival{};
+        const auto arrival = hook == Hook::segment ? datapath.marked(id) : Arrival{};
         const auto outcome = datapath.run(hook, frame(ipv4({}, udp(1000, 2000, payload(58)))), arrival);
         EXPECT_EQ(outcome.verdict, stolen);
         return outcome.after.tstamp - now;
@@ -67,7 +67,7 @@ TEST_F(Order, JitterIsUniform)
 
 TEST_F(Order, JitterIsNormalByTheTableInTheKernel)
 {
-    for (const auto hook : {Hook::egress, Hook::cut}) {
+    for (const auto hook : {Hook::egress, Hook::segment}) {
         const auto id = datapath.add("--delay 100ms --jitter 10ms --distribution normal");
         const auto distance = statistics::ks_distance(
             delays(hook, id), [](double x) { return 0.5 * std::erfc(-(x - 100e6) / 10e6 / std::sqrt(2.0)); });

@@ -15,8 +15,8 @@
 #include <gtest/gtest.h>
 
 #include "packets.h"
-#include "prog_front.h"
 #include "prog_run.h"
+#include "prog_xdp.h"
 #include "rule_text.h"
 #include "ruleset/port_classes.h"
 #include "ruleset/shapes.h"
@@ -123,12 +123,12 @@ TEST_F(Ports, PacketsWithoutPortsAreInNoRange)
 
 TEST_F(Ports, AtXdp)
 {
-    const Front front(datapath);
+    const XdpProgram xdp(datapath);
     datapath.add("--remote-port 50000-60000 --partition --direction in");
     datapath.add("--local-port 55000 --partition --direction in");
     for (const auto& [port, verdict] :
          {std::pair(49999, XDP_PASS), {50000, XDP_DROP}, {60000, XDP_DROP}, {60001, XDP_PASS}})
-        EXPECT_EQ(front.run(packet_between(static_cast<unsigned>(port), 1)).verdict, static_cast<int>(verdict)) << port;
+        EXPECT_EQ(xdp.run(packet_between(static_cast<unsigned>(port), 1)).verdict, static_cast<int>(verdict)) << port;
 }
 
 TEST_F(Ports, TheNarrowerRangeWinsAndPriorityBeatsIt)
@@ -164,7 +164,7 @@ TEST_F(Ports, ARangeHasOneRate)
     for (const std::uint16_t port : std::initializer_list<std::uint16_t>{50000, 55555, 60000})
         datapath.out(frame(ipv4({}, udp(1000, port, payload(1472)))));  // 12.1 ms each
     EXPECT_EQ(datapath.counters(id).packets, 3U);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_QUEUE], 1U) << "the third would end after 36.3 ms";
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_QUEUE], 1U) << "the third would end after 36.3 ms";
 }
 
 // ---- rules beside each other ----

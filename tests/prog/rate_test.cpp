@@ -42,7 +42,7 @@ protected:
     }
     Outcome cut(std::uint32_t id, std::size_t bytes = full_frame)
     {
-        return datapath.run(Hook::cut, packet_of(bytes), datapath.marked(id));
+        return datapath.run(Hook::segment, packet_of(bytes), datapath.marked(id));
     }
 
     Line line;
@@ -63,14 +63,14 @@ TEST_F(Cut, OnlySuperPacketsOfRateRulesGoThroughTheCutFirst)
     EXPECT_EQ(outcome.verdict, stolen);
     EXPECT_EQ(outcome.after.cb[4], id);
     EXPECT_EQ(line.sent_to_pace(), 2U);
-    EXPECT_EQ(datapath.counters(id).packets - datapath.counters(id).dropped[HW_CAUSE_LINE], 2U)
+    EXPECT_EQ(datapath.counters(id).packets - datapath.counters(id).dropped[HW_DROP_LINE], 2U)
         << "counted where it is decided";
 }
 
 TEST_F(Cut, WithoutALinePacketsPass)
 {
     datapath.add("--rate 1mbit");
-    datapath.control().line_cut = datapath.control().line_pace = 0;
+    datapath.control().line_segment = datapath.control().line_pace = 0;
     EXPECT_EQ(datapath.out(packet_of(100)), next);
     EXPECT_EQ(datapath.run(Hook::egress, packet_of(1000), super_of(10)).verdict, next);
 }
@@ -142,7 +142,7 @@ TEST_F(Cut, ThePacketsOwnDepartureTimeMovesItAndNoOther)
     paced.departure = true;
     for (const auto& [ahead, kept] : {std::pair(second, second), {3600 * second, 10 * second}}) {
         paced.tstamp = now + ahead;
-        EXPECT_EQ(datapath.run(Hook::cut, packet_of(100), paced).after.tstamp, now + kept + 5 * ms);
+        EXPECT_EQ(datapath.run(Hook::segment, packet_of(100), paced).after.tstamp, now + kept + 5 * ms);
     }
     EXPECT_EQ(cut(id, 100).after.tstamp, now + 300'000 + 5 * ms) << "it takes its turn on the link, and no more";
 }
@@ -161,7 +161,7 @@ TEST_F(Cut, AFullQueueDrops)
     const auto counters = datapath.counters(id);
     EXPECT_EQ(counters.packets, 5U);
     EXPECT_EQ(counters.delayed, 4U);
-    EXPECT_EQ(counters.dropped[HW_CAUSE_QUEUE], 1U);
+    EXPECT_EQ(counters.dropped[HW_DROP_QUEUE], 1U);
     EXPECT_EQ(line.sent_to_pace(), 4U);
 }
 
@@ -169,7 +169,7 @@ TEST_F(Cut, LostPacketsTakeNoTimeOnTheLink)
 {
     const auto id = datapath.add("--loss 100% --rate 8mbit");
     for (int i = 0; i < 10; ++i) EXPECT_EQ(cut(id, 100).verdict, stolen);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LOSS], 10U);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], 10U);
     EXPECT_EQ(datapath.instance().states.find({id, HW_OUT})->value().next_free, 0U);
 }
 
@@ -190,7 +190,7 @@ TEST_F(Cut, WhatIsNotLostGoesHome)
         ASSERT_EQ(outcome.after.cb[3] >> 16, Datapath::nonce);
         ASSERT_EQ(outcome.after.cb[4], id);
     }
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LOSS], 1000 - home);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], 1000 - home);
     EXPECT_EQ(datapath.counters(id).packets, 1000U);
 }
 
@@ -200,7 +200,7 @@ TEST_F(Cut, ThePacketsOwnTcIndexTravelsAlong)
     auto arrival = datapath.marked(id);
     arrival.cb[3] |= 0x123;
     datapath.feed().seed = 1;
-    const auto outcome = datapath.run(Hook::cut, packet_of(100), arrival);
+    const auto outcome = datapath.run(Hook::segment, packet_of(100), arrival);
     ASSERT_EQ(outcome.verdict, redirected);
     EXPECT_EQ(outcome.after.cb[3], static_cast<unsigned>(Datapath::nonce) << 16 | 0x123);
 }
@@ -215,7 +215,7 @@ TEST_F(Cut, ARuleThatIsGoneMeanwhileImpairsNothing)
 TEST_F(Cut, StrangersInTheLinePass)
 {
     const auto id = datapath.add("--loss 100%");
-    for (const auto hook : {Hook::cut, Hook::pace_out}) {
+    for (const auto hook : {Hook::segment, Hook::pace_out}) {
         EXPECT_EQ(datapath.run(hook, packet_of(100)).verdict, next);
         auto forged = datapath.marked(id);
         forged.tc_index = 0x0401;

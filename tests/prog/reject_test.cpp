@@ -96,7 +96,10 @@ Layer segment(std::uint8_t flags, std::size_t data = 0, unsigned option_words = 
 
 class RejectTest : public testing::Test {
 protected:
-    Outcome cut(std::uint32_t id, const Bytes& packet) { return datapath.run(Hook::cut, packet, datapath.marked(id)); }
+    Outcome cut(std::uint32_t id, const Bytes& packet)
+    {
+        return datapath.run(Hook::segment, packet, datapath.marked(id));
+    }
     void expect_reset(std::uint32_t id, const Bytes& packet, std::uint8_t flags, std::uint32_t seq,
                       std::uint32_t ack_seq)
     {
@@ -131,9 +134,9 @@ protected:
     }
     void expect_nothing(std::uint32_t id, const Bytes& packet, const char* what)
     {
-        const auto before = datapath.counters(id).dropped[HW_CAUSE_REJECT];
+        const auto before = datapath.counters(id).dropped[HW_DROP_REJECT];
         EXPECT_EQ(cut(id, packet).verdict, stolen) << what;
-        EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_REJECT] - before, 1U) << what;
+        EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_REJECT] - before, 1U) << what;
     }
 
     Datapath datapath;
@@ -161,9 +164,9 @@ TEST_F(RejectTest, TcpIsReset)
     both(segment(ack | fin, 1), rst, acknowledged, 0);
     both(segment(syn | ack), rst, acknowledged, 0);
     const auto counters = datapath.counters(id);
-    EXPECT_EQ(counters.dropped[HW_CAUSE_REJECT], 40U);
+    EXPECT_EQ(counters.dropped[HW_DROP_REJECT], 40U);
     EXPECT_EQ(counters.packets, 40U);
-    EXPECT_EQ(counters.dropped[HW_CAUSE_PARTITION], 0U);
+    EXPECT_EQ(counters.dropped[HW_DROP_PARTITION], 0U);
 }
 
 TEST_F(RejectTest, TheRestIsProhibited)
@@ -225,12 +228,12 @@ TEST_F(RejectTest, AnAnswerThatWouldBeWrongIsNotGiven)
     damaged[ethernet + 20 + 12] = 0xf0;
     expect_nothing(id, damaged, "a TCP header longer than its packet");
     auto partition = datapath.counters(id);
-    EXPECT_EQ(partition.dropped[HW_CAUSE_PARTITION] + partition.dropped[HW_CAUSE_LOSS], 0U);
+    EXPECT_EQ(partition.dropped[HW_DROP_PARTITION] + partition.dropped[HW_DROP_LOSS], 0U);
 }
 
 TEST_F(RejectTest, AtTheDeviceOnlyWhatIsToBeAnsweredIsCutFirst)
 {
-    datapath.control().line_cut = 99'998;
+    datapath.control().line_segment = 99'998;
     const auto packet = frame(ipv4({}, segment(syn)));
     const auto all = datapath.add("--reject rst");
     EXPECT_EQ(datapath.out(packet), redirected);
@@ -250,15 +253,15 @@ TEST_F(RejectTest, AtTheDeviceOnlyWhatIsToBeAnsweredIsCutFirst)
         ASSERT_EQ(outcome.verdict, redirected);
         auto arrival = datapath.marked(some);
         arrival.cb[2] = outcome.after.cb[2];
-        const auto behind = datapath.run(Hook::cut, packet, arrival);
+        const auto behind = datapath.run(Hook::segment, packet, arrival);
         EXPECT_EQ(behind.verdict, redirected);
         EXPECT_NE(behind.packet, packet);
         ++answered;
     }
     EXPECT_NEAR(answered, 200, 62) << "alpha 1e-6";
     EXPECT_EQ(datapath.counters(some).packets, 1000U);
-    EXPECT_EQ(datapath.counters(some).dropped[HW_CAUSE_REJECT], answered);
-    EXPECT_EQ(datapath.counters(some).dropped[HW_CAUSE_LOSS], 0U);
+    EXPECT_EQ(datapath.counters(some).dropped[HW_DROP_REJECT], answered);
+    EXPECT_EQ(datapath.counters(some).dropped[HW_DROP_LOSS], 0U);
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 // Steering: what is cut goes home by headwind0, and so does what its flow sends after it, until it pauses.
 #include <gtest/gtest.h>
 
+#include <headwind/marks.h>
+#include <headwind/testing.h>
+
 #include "packets.h"
 #include "prog_run.h"
 
@@ -27,7 +30,7 @@ protected:
     explicit Steer(const Options& options = {}) : datapath(options)
     {
         auto& control = datapath.control();
-        control.line_cut = control.line_return = control.line_pace = 99'998;
+        control.line_segment = control.line_return = control.line_pace = 99'998;
         control.steers = 1;
         datapath.feed().seed = 3;
         datapath.feed().monotonic = 1'000 * ms;
@@ -42,7 +45,7 @@ protected:
     // A wire packet of the flow comes out of headwind2.
     Outcome cut(std::uint32_t id, hw_direction direction = HW_OUT)
     {
-        return datapath.run(Hook::cut, from(port), datapath.marked(id, direction));
+        return datapath.run(Hook::segment, from(port), datapath.marked(id, direction));
     }
     bool sends(std::uint16_t source = port) { return is_steered(datapath.run(Hook::egress, from(source))); }
     Outcome leave(unsigned packets = 1)
@@ -159,10 +162,10 @@ TEST_F(Steer, NotWhereOneCpuReceivesAnyway)
 
 class SteerNot : public Steer {
 protected:
-    SteerNot() : Steer({.without = HW_CURE_STEER}) {}
+    SteerNot() : Steer({.without = HW_WORKAROUND_STEER}) {}
 };
 
-TEST_F(SteerNot, ItOvertakesWithoutTheCure)
+TEST_F(SteerNot, ItOvertakesWithoutTheWorkaround)
 {
     const auto id = datapath.add(hardly_ever);
     cut(id);

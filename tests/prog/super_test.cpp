@@ -2,6 +2,8 @@
 // Super-packets (GSO) are counted as the wire packets they stand for, and cut before anything is decided for each.
 #include <gtest/gtest.h>
 
+#include <headwind/testing.h>
+
 #include "packets.h"
 #include "prog_run.h"
 
@@ -84,7 +86,7 @@ TEST_P(SuperPackets, PassedAsWhatTheyStandFor)
 TEST_P(SuperPackets, DroppedByAPartition)
 {
     for_each(datapath.add("--partition"), stolen, [](const auto& before, const auto& after, std::uint64_t packets) {
-        EXPECT_EQ(after.dropped[HW_CAUSE_PARTITION] - before.dropped[HW_CAUSE_PARTITION], packets);
+        EXPECT_EQ(after.dropped[HW_DROP_PARTITION] - before.dropped[HW_DROP_PARTITION], packets);
     });
 }
 
@@ -92,7 +94,7 @@ TEST_P(SuperPackets, DroppedByAPartition)
 // asks for: each is refused, and counted as the wire packets it stands for.
 TEST_P(SuperPackets, DelayedWhole)
 {
-    datapath.control().line_cut = 99'998;
+    datapath.control().line_segment = 99'998;
     datapath.control().line_pace = 99'999;
     const auto id = datapath.add("--delay 10ms");
     datapath.feed().monotonic = 1'000;
@@ -105,13 +107,13 @@ TEST_P(SuperPackets, DelayedWhole)
         const auto after = datapath.counters(id);
         const auto packets = (super.data + segment - 1) / segment;
         EXPECT_EQ(after.packets - before.packets, packets) << super.what;
-        EXPECT_EQ(after.dropped[HW_CAUSE_LINE] - before.dropped[HW_CAUSE_LINE], packets) << super.what;
+        EXPECT_EQ(after.dropped[HW_DROP_LINE] - before.dropped[HW_DROP_LINE], packets) << super.what;
     }
 }
 
 TEST_P(SuperPackets, CutBeforeLossIsDecided)
 {
-    datapath.control().line_cut = 99'998;
+    datapath.control().line_segment = 99'998;
     const auto id = datapath.add("--loss 100%");
     for (const auto& super : supers()) {
         const auto outcome = datapath.run(Hook::egress, frame(super.layer), as_super(super, GetParam()));
@@ -122,12 +124,12 @@ TEST_P(SuperPackets, CutBeforeLossIsDecided)
     EXPECT_EQ(datapath.feed().dice, 1U) << "it waits for its packet";
 }
 
-TEST_P(SuperPackets, WithoutTheCureOneDieIsThrownForAll)
+TEST_P(SuperPackets, WithoutTheWorkaroundOneDieIsThrownForAll)
 {
-    Datapath sick({.without = HW_CURE_CUT});
+    Datapath sick({.without = HW_WORKAROUND_SEGMENT});
     const auto id = sick.add("--loss 100%");
     EXPECT_EQ(sick.run(Hook::egress, frame(supers()[0].layer), as_super(supers()[0], GetParam())).verdict, stolen);
-    EXPECT_EQ(sick.counters(id).dropped[HW_CAUSE_LOSS], 10U);
+    EXPECT_EQ(sick.counters(id).dropped[HW_DROP_LOSS], 10U);
     EXPECT_EQ(sick.feed().dice, 1U);
 }
 
@@ -151,7 +153,7 @@ TEST(SuperPacket, ADamagedTcpHeaderDoesNotUpsetTheCount)
 TEST(SuperPacket, OfOneSegmentIsStillCut)
 {
     Datapath datapath;
-    datapath.control().line_cut = 99'998;
+    datapath.control().line_segment = 99'998;
     datapath.add("--loss 100%");
     Arrival arrival;
     arrival.gso_size = 1000;
@@ -163,7 +165,7 @@ TEST(SuperPacket, OfOneSegmentIsStillCut)
 TEST(SuperPacket, WhatTheLineRefusesIsCounted)
 {
     Datapath datapath;
-    datapath.control().line_cut = 99'998;  // no such device
+    datapath.control().line_segment = 99'998;  // no such device
     datapath.control().line_pace = 99'999;
     const auto id = datapath.add("--rate 1mbit");
     Arrival arrival;
@@ -172,7 +174,7 @@ TEST(SuperPacket, WhatTheLineRefusesIsCounted)
     const auto packet = frame(ipv4({}, udp(1, 2, payload(500))));
     EXPECT_EQ(datapath.run(Hook::egress, packet, arrival).verdict, stolen);
     EXPECT_EQ(datapath.counters(id).packets, 5U);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LINE], 5U);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_LINE], 5U);
 }
 
 }  // namespace

@@ -153,7 +153,7 @@ TEST_F(Timelines, TheLossOfEachStepIsItsOwn)
     for (const auto& [at, p] : {std::pair{0U, 1e-6}, {1U, 0.5}, {2U, 0.01}, {3U, 0.0}, {4U, 0.05}}) {
         datapath.feed().boottime = since + at * second;
         datapath.run(Hook::egress, packets::usual_packet(), many);
-        const auto lost = datapath.counters(id).dropped[HW_CAUSE_LOSS];
+        const auto lost = datapath.counters(id).dropped[HW_DROP_LOSS];
         if (p == 0)
             EXPECT_EQ(lost, before);
         else
@@ -196,7 +196,7 @@ TEST_F(Timelines, TheRateIsThatOfTheMomentAPacketIsSent)
     const double first = link.sent_until(5 * ms + 1);
     const auto packet = packets::frame(packets::ipv4({}, packets::udp(1000, 2000, packets::payload(frame_bytes - 42))));
     for (unsigned i = 0; i < 3000; ++i) {
-        const auto outcome = datapath.run(Hook::cut, packet, datapath.marked(id));
+        const auto outcome = datapath.run(Hook::segment, packet, datapath.marked(id));
         const auto when = outcome.after.tstamp - now + 5 * ms + 1;
         const double sent = static_cast<double>(when / period) * whole + link.sent_until(when % period) - first;
         ASSERT_NEAR(sent, (i + 1) * static_cast<double>(frame_bytes), 2 + i * 0.05) << "packet " << i;

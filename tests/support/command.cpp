@@ -185,11 +185,11 @@ Output headwind(const Namespace& where, const std::string& arguments)
     return run(&where, command);
 }
 
-Output headwind_without(unsigned cures, const Namespace& where, const std::string& arguments)
+Output headwind_without(unsigned workarounds, const Namespace& where, const std::string& arguments)
 {
     auto command = words(arguments);
     command.insert(command.begin(), headwind_testing_binary());
-    return run(&where, command, {"HEADWIND_WITHOUT=" + std::to_string(cures)});
+    return run(&where, command, {"HEADWIND_WITHOUT=" + std::to_string(workarounds)});
 }
 
 TestCgroup::TestCgroup(const std::string& name)

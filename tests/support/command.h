@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <headwind/testing.h>
+
 #include "namespace.h"
 
 namespace headwind::test {
@@ -56,14 +58,14 @@ Output run(const Namespace* where, const Arguments& command, const std::vector<s
 // stderr without the lines of the audit, which go there if there is no journal.
 std::string without_audit(const std::string& err);
 
-// The binary under test ($HEADWIND), and the one whose cures can be taken out ($HEADWIND_TESTING_BIN).
+// The binary under test ($HEADWIND), and the one whose workarounds can be taken out ($HEADWIND_TESTING_BIN).
 std::string headwind_binary();
 std::string headwind_testing_binary();
 
 // Runs `headwind ARGUMENTS` in the namespace.
 Output headwind(const Namespace& where, const std::string& arguments);
-// Runs the same without some cures (hw_cure bits).
-Output headwind_without(unsigned cures, const Namespace& where, const std::string& arguments);
+// Runs the same without some workarounds (hw_workaround bits).
+Output headwind_without(unsigned workarounds, const Namespace& where, const std::string& arguments);
 
 // A cgroup of this test process's own, below the root of the cgroup2 mount. Processes left in it move to the root.
 class TestCgroup {

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <headwind/abi.h>
+#include <headwind/testing.h>
 
 #include "command.h"
 #include "host/netlink.h"
@@ -88,9 +89,9 @@ inline Output change(const Namespace& where, const std::string& arguments)
     return output;
 }
 
-inline Output change_without(unsigned cures, const Namespace& where, const std::string& arguments)
+inline Output change_without(unsigned workarounds, const Namespace& where, const std::string& arguments)
 {
-    auto output = headwind_without(cures, where, arguments);
+    auto output = headwind_without(workarounds, where, arguments);
     expect_ok(output, "headwind_testing " + arguments);
     return output;
 }
@@ -178,11 +179,11 @@ protected:
         where_ = &where;
         change(where, fmt::format("add {} --direction {}", words, format_direction(GetParam())));
     }
-    // The same without some cures (hw_cure bits).
-    void impair_without(unsigned cures, const std::string& words)
+    // The same without some workarounds (hw_workaround bits).
+    void impair_without(unsigned workarounds, const std::string& words)
     {
         where_ = GetParam() == Direction::out ? &a() : &b();
-        change_without(cures, *where_, fmt::format("add {} --direction {}", words, format_direction(GetParam())));
+        change_without(workarounds, *where_, fmt::format("add {} --direction {}", words, format_direction(GetParam())));
     }
     Counters counters(const std::string& name) const
     {

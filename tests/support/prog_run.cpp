@@ -10,6 +10,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <headwind/index.h>
+#include <headwind/marks.h>
+#include <headwind/testing.h>
+
 #include "datapath/distribution.h"
 #include "headwind.skel.h"
 #include "host/netlink.h"
@@ -49,7 +53,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     Instance out;
     out.programs.egress = duplicate(bpf_program__fd(skeleton.progs.headwind_egress));
     out.programs.ingress = duplicate(bpf_program__fd(skeleton.progs.headwind_ingress));
-    out.programs.cut = duplicate(bpf_program__fd(skeleton.progs.headwind_cut));
+    out.programs.segment = duplicate(bpf_program__fd(skeleton.progs.headwind_segment));
     out.programs.note_pacer = duplicate(bpf_program__fd(skeleton.progs.headwind_note_pacer));
     out.programs.pace_out = duplicate(bpf_program__fd(skeleton.progs.headwind_pace_out));
     out.entries = map_of<hw_key, hw_entry>(skeleton.maps.hw_entries);
@@ -60,7 +64,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.states = map_of<hw_state_key, hw_state>(skeleton.maps.hw_states);
     out.texts = map_of<hw_text_key, hw_text>(skeleton.maps.hw_texts);
     out.timelines = map_of<__u32, __u32>(skeleton.maps.hw_timelines);
-    out.locals = duplicate(bpf_map__fd(skeleton.maps.hw_locals));
+    out.cpu_states = duplicate(bpf_map__fd(skeleton.maps.hw_cpu_states));
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
     out.control = Control(memory_of<hw_control>(skeleton.maps.data_control));
     out.held = memory_of<hw_held>(skeleton.maps.data_held);
@@ -112,7 +116,7 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     if (options.one_cpu) cpu_.emplace();
     skeleton_->rodata->hw_fed = options.fed;
     skeleton_->rodata->hw_tcx = options.tcx;
-    skeleton_->rodata->hw_without = options.without;
+    skeleton_->rodata->hw_workarounds_off = options.without;
     skeleton_->rodata->hw_nonce = nonce;
     std::ranges::copy(normal_samples(), skeleton_->rodata->hw_normal);
     make_room(*skeleton_, options.max_rules);
@@ -127,10 +131,10 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     control().abi = HW_ABI_VERSION;
     control().next_rule = 1;
     control().max_held = default_max_held;
-    control().front_nonce = front_nonce;
+    control().xdp_nonce = xdp_nonce;
     control().secret = 0xfeedbeefcafe;
     programs_ = Fd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "programs", 4, 4, 4, nullptr));
-    for (const auto hook : {Hook::egress, Hook::ingress, Hook::cut, Hook::pace_out}) {
+    for (const auto hook : {Hook::egress, Hook::ingress, Hook::segment, Hook::pace_out}) {
         const int key = static_cast<int>(hook), fd = program(hook);
         require(bpf_map_update_elem(programs_.get(), &key, &fd, BPF_ANY) == 0, "fill the program array");
     }
@@ -226,7 +230,7 @@ std::uint32_t Datapath::alter(std::uint32_t id, const std::string& line)
 
 int Datapath::program(Hook hook) const
 {
-    const Fd* const programs[] = {&instance_.programs.egress, &instance_.programs.ingress, &instance_.programs.cut,
+    const Fd* const programs[] = {&instance_.programs.egress, &instance_.programs.ingress, &instance_.programs.segment,
                                   &instance_.programs.pace_out};
     return programs[static_cast<int>(hook)]->get();
 }
@@ -248,9 +252,9 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
     before.tstamp = arrival.tstamp;
     before.mark = arrival.mark;
     before.priority = arrival.priority;
-    for (std::size_t i = 0; i < arrival.cb.size() && hook != Hook::cut; ++i) before.cb[i] = arrival.cb[i];
+    for (std::size_t i = 0; i < arrival.cb.size() && hook != Hook::segment; ++i) before.cb[i] = arrival.cb[i];
 
-    if (hook == Hook::cut) cross(arrival);
+    if (hook == Hook::segment) cross(arrival);
     constexpr std::size_t room = 256;  // for what a program adds
     Outcome outcome;
     outcome.packet.resize(packet.size() + room);
@@ -277,12 +281,12 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
 
 void Datapath::cross(const Arrival& arrival) const
 {
-    const hw_crossing one{arrival.cb[4], static_cast<__u16>(arrival.cb[3]),
-                          static_cast<__u16>(HW_MARK_SIDE(arrival.tc_index.value_or(0)))};
+    const hw_segment_ctx one{arrival.cb[4], static_cast<__u16>(arrival.cb[3]),
+                             static_cast<__u16>(HW_MARK_SIDE(arrival.tc_index.value_or(0)))};
     const std::vector all(static_cast<std::size_t>(libbpf_num_possible_cpus()), one);
     const __u32 zero = 0;
-    require(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.hw_crossings), &zero, all.data(), BPF_ANY) == 0,
-            "write the crossing");
+    require(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.hw_segment_ctxs), &zero, all.data(), BPF_ANY) == 0,
+            "write the segment_ctx");
 }
 
 Arrival Datapath::marked(std::uint32_t id, hw_direction direction, std::uint16_t slot) const
@@ -343,7 +347,7 @@ std::uint64_t Line::sent_to_pace() const
 
 void Line::connect(Datapath& datapath) const
 {
-    datapath.control().line_cut = static_cast<__u32>(cut);
+    datapath.control().line_segment = static_cast<__u32>(cut);
     datapath.control().line_pace = static_cast<__u32>(pace);
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <headwind/abi.h>
+#include <headwind/testing.h>
 
 #include "datapath/instance.h"
 #include "packets.h"
@@ -29,7 +30,7 @@ namespace headwind::prog {
 // The verdicts that a program may return.
 constexpr int next = -1, shot = 2, stolen = 4, redirected = 7;
 
-enum class Hook { egress, ingress, cut, pace_out };
+enum class Hook { egress, ingress, segment, pace_out };
 
 // The verdict of a drop at a device's hook: a sender must not hear of it; at ingress there is nobody to tell.
 constexpr int dropped_at(Hook hook)
@@ -40,7 +41,7 @@ constexpr int dropped_at(Hook hook)
 struct Options {
     bool fed = true;
     bool tcx = false;      // false: drops return `stolen` and can be told from redirections
-    unsigned without = 0;  // cures taken out (hw_cure)
+    unsigned without = 0;  // workarounds taken out (hw_workaround)
     std::uint32_t max_rules = HW_DEFAULT_RULES;
     bool one_cpu = true;  // rules remember per CPU which events are to come
 };
@@ -108,8 +109,8 @@ public:
     Outcome run(Hook hook, const packets::Bytes& packet, const Arrival& arrival = {});
     int out(const packets::Bytes& packet) { return run(Hook::egress, packet).verdict; }
     int in(const packets::Bytes& packet) { return run(Hook::ingress, packet).verdict; }
-    // A packet that a hook marked, as cut (to which cb comes as a crossing) and pace_out meet it. It goes out, at lo,
-    // unless other values are given.
+    // A packet that a hook marked, as segment (to which cb comes as a segment_ctx) and pace_out meet it. It goes out,
+    // at lo, unless other values are given.
     Arrival marked(std::uint32_t id, hw_direction direction = HW_OUT, std::uint16_t slot = 1) const;
 
     hw_counters counters(std::uint32_t id, hw_direction direction = HW_OUT) const;
@@ -122,7 +123,7 @@ public:
     int program(Hook hook) const;
 
     static constexpr std::uint16_t nonce = 0xbeef;
-    static constexpr std::uint32_t front_nonce = 0xfeedbeef;
+    static constexpr std::uint32_t xdp_nonce = 0xfeedbeef;
 
 private:
     Result<RuleRecord> record_of(RuleSpec text, const RuleExtra& extra);

@@ -8,6 +8,8 @@
 
 #include <cstring>
 
+#include <headwind/testing.h>
+
 #include "foreign_program.h"
 #include "verify/statistics.h"
 
@@ -190,7 +192,7 @@ TEST_P(Corrupt, OnLoopbackToo)
 }
 
 // Only the first fragments are corrupted, then only the later ones: flips in two fragments of a datagram may cancel out
-// in the checksum, as on a real path. Without the cure a port tells them apart.
+// in the checksum, as on a real path. Without the workaround a port tells them apart.
 TEST_P(Corrupt, OfFragmentsToo)
 {
     const std::size_t count = scaled(2'000, 1'000), longest = 2800;  // two fragments
@@ -205,10 +207,10 @@ TEST_P(Corrupt, OfFragmentsToo)
         expect_share(count_of, 0.2);
     };
     for (const auto& [to, counter] : {std::pair{Pair::b4, "UdpInCsumErrors"}, {Pair::b6, "Udp6InCsumErrors"}}) {
-        impair_without(HW_CURE_FRAGMENTS, "--name bits --corrupt 20% --proto udp --port 5000");
+        impair_without(HW_WORKAROUND_FRAGMENTS, "--name bits --corrupt 20% --proto udp --port 5000");
         expect_exact(to, counter);
-        impair_without(HW_CURE_FRAGMENTS, "--name bits --replace --corrupt 20% --proto udp");
-        impair_without(HW_CURE_FRAGMENTS, "--name first --pass --proto udp --port 5000");
+        impair_without(HW_WORKAROUND_FRAGMENTS, "--name bits --replace --corrupt 20% --proto udp");
+        impair_without(HW_WORKAROUND_FRAGMENTS, "--name first --pass --proto udp --port 5000");
         expect_exact(to, counter);
         clear();
     }
@@ -224,7 +226,7 @@ class CorruptTrap : public PairTest {};
 TEST_F(CorruptTrap, WithoutRealChecksumsApplicationsReadWrongBytes)
 {
     const std::size_t count = scaled(5'000, 2'000);
-    change_without(HW_CURE_REAL_CSUM, a(), "add --name bits --corrupt 10% --proto udp");
+    change_without(HW_WORKAROUND_REAL_CSUM, a(), "add --name bits --corrupt 10% --proto udp");
     const auto received = exchange(a(), b(), {Pair::b4, 5000}, count);
     EXPECT_GT(received.wrong, count / 20);
 }
@@ -272,11 +274,11 @@ TEST_F(CorruptVerified, IsNoticedAllTheSame)
     }
 }
 
-TEST_F(CorruptVerified, IsTrustedWithoutTheCure)
+TEST_F(CorruptVerified, IsTrustedWithoutTheWorkaround)
 {
     const std::size_t count = scaled(5'000, 2'000);
     for (const auto& to : {Far::address4, Far::address6}) {
-        change_without(HW_CURE_VERIFIED, b(), "add --name bits --replace --corrupt 10% --proto udp --dev vc");
+        change_without(HW_WORKAROUND_VERIFIED, b(), "add --name bits --replace --corrupt 10% --proto udp --dev vc");
         const auto received = exchange_with_far(to, count);
         EXPECT_GT(received.wrong, count / 20) << to;
         change(b(), "clear");

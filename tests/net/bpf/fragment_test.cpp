@@ -2,6 +2,8 @@
 // Tests rules with ports on datagrams that IP sends in fragments: all of a datagram gets what its first fragment gets.
 #include <arpa/inet.h>
 
+#include <headwind/testing.h>
+
 #include "net_test.h"
 #include "verify/statistics.h"
 
@@ -36,9 +38,9 @@ TEST_P(Fragments, FollowTheFirst)
     }
 }
 
-TEST_P(Fragments, WithoutTheCureOnlyTheFirstIsMatched)
+TEST_P(Fragments, WithoutTheWorkaroundOnlyTheFirstIsMatched)
 {
-    impair_without(HW_CURE_FRAGMENTS, "--name split --partition " + port());
+    impair_without(HW_WORKAROUND_FRAGMENTS, "--name split --partition " + port());
     EXPECT_EQ(arrive_of(50, Pair::b4), 0U);
     EXPECT_EQ(counters("split").partition, 50U);
 }

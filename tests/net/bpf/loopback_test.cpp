@@ -7,6 +7,8 @@
 #include <net/if.h>
 #include <poll.h>
 
+#include <headwind/testing.h>
+
 #include "host/backlog.h"
 
 namespace headwind::test::loopback_test {
@@ -76,7 +78,7 @@ TEST_F(Loopback, WhatIsHeldKeepsItsRoute)
     EXPECT_EQ(counters_of(a(), "slow").delayed, 100U);
     EXPECT_EQ(read_sysctl_of(a(), "net/ipv4/conf/lo/route_localnet"), "0");
     change(a(), "clear");
-    change_without(HW_CURE_ROUTE, a(), slow);
+    change_without(HW_WORKAROUND_ROUTE, a(), slow);
     EXPECT_EQ(send_bound(Pair::a4, true).size(), 0U);
 }
 
@@ -147,7 +149,7 @@ TEST_F(LoopbackCut, WithoutItsSysctlsAllIsLost)
     change(a(), corrupt);
     EXPECT_EQ(received(), 20U);
     change(a(), "clear");
-    change_without(HW_CURE_LOOPBACK, a(), corrupt);
+    change_without(HW_WORKAROUND_LOOPBACK, a(), corrupt);
     EXPECT_EQ(received(), 0U);
 }
 

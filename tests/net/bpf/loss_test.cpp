@@ -2,6 +2,8 @@
 // Loss and partition hit wire packets at both hooks, and senders notice them as on a real path.
 #include "net_test.h"
 
+#include <headwind/testing.h>
+
 namespace headwind::test::loss_test {
 namespace {
 
@@ -48,7 +50,7 @@ TEST_F(Loss, SendingIntoAPartitionNeverFails)
 
 TEST_F(Loss, WithoutSilentDropsSendingFails)
 {
-    change_without(HW_CURE_SILENT, a(), "add --name lossy --loss 50%");
+    change_without(HW_WORKAROUND_SILENT, a(), "add --name lossy --loss 50%");
     EXPECT_GT(send_udp(a(), {Pair::b4, 5000}, {.count = 1000}).failed, 300U);
 }
 
@@ -81,7 +83,7 @@ TEST_F(Loss, WithoutSilentDropsTcpInAPartitionHearsOfThem)
 {
     quicken_tcp();
     const auto connection = connect_tcp(a(), b(), {Pair::b4, 5001});
-    change_without(HW_CURE_SILENT, a(), "add --name split --partition --proto tcp");
+    change_without(HW_WORKAROUND_SILENT, a(), "add --name split --partition --proto tcp");
     const auto state = state_after_sending(connection);
     EXPECT_EQ(state.tcpi_ca_state, TCP_CA_CWR);
     EXPECT_EQ(state.tcpi_total_retrans, 0U);

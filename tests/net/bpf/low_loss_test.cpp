@@ -11,6 +11,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <headwind/testing.h>
+
 #include "verify/statistics.h"
 
 namespace headwind::test::low_loss_test {
@@ -186,7 +188,7 @@ TEST_F(LowLossOut, WhatIsCutArrivesInOrderWhicheverCpuSendsIt)
     std::uint64_t with = 0, without = 0;
     for (int transfers = 0; transfers < 50 && without < 100; ++transfers) {
         with += late_of_transfer(0);
-        without += late_of_transfer(HW_CURE_STEER);
+        without += late_of_transfer(HW_WORKAROUND_STEER);
         RecordProperty("late" + std::to_string(transfers), fmt::format("{}, without steering {}", with, without));
     }
     EXPECT_LT(with, without / 4);
@@ -218,7 +220,7 @@ TEST_F(LowLossIn, WhatIsReceivedKeepsItsOrder)
 TEST_F(LowLossIn, WithoutFollowingWhatWasCutItDoesNot)
 {
     bool late = false;
-    for (int transfers = 0; transfers < 50 && !late; ++transfers) late = late_of_transfer(HW_CURE_ORDER) > 0;
+    for (int transfers = 0; transfers < 50 && !late; ++transfers) late = late_of_transfer(HW_WORKAROUND_ORDER) > 0;
     EXPECT_TRUE(late);
 }
 

@@ -5,6 +5,8 @@
 #include <regex>
 #include <set>
 
+#include <headwind/testing.h>
+
 #include "foreign_program.h"
 #include "verify/statistics.h"
 
@@ -45,7 +47,7 @@ TEST_F(Path, NoPriorityEscapesADelay)
         EXPECT_EQ(early(arrivals, 20 * ms), 0U) << priority;
     }
     change(a(), "clear");
-    change_without(HW_CURE_PRIORITY, a(), "add --name slow --proto udp --delay 20ms");
+    change_without(HW_WORKAROUND_PRIORITY, a(), "add --name slow --proto udp --delay 20ms");
     const bool escapes = !kernel_has_tcx();  // since 6.6
     EXPECT_EQ(early(send_with(7), 20 * ms), escapes ? 50U : 0U);
 }
@@ -75,7 +77,7 @@ TEST_F(Path, TheVlansPriorityIsThatOfTheSocket)
     change(a(), "add --name slow --dev va.5 --proto udp --delay 5ms --duplicate 100%");
     EXPECT_EQ(tags(), as_asked);
     change(a(), "clear");
-    change_without(HW_CURE_PRIORITY, a(), "add --name slow --dev va.5 --proto udp --delay 5ms");
+    change_without(HW_WORKAROUND_PRIORITY, a(), "add --name slow --dev va.5 --proto udp --delay 5ms");
     EXPECT_EQ(tags(), std::set<std::uint32_t>{1U << 13 | 5});
 }
 
@@ -120,7 +122,7 @@ TEST_P(PathQdisc, TheClassIsThatOfThePriority)
     change(a(), "add --name slow --dev m0 --proto udp --delay 5ms");
     EXPECT_EQ(std::pair(classes_of(6), classes_of(2)), bare);
     change(a(), "clear");
-    change_without(HW_CURE_PRIORITY, a(), "add --name slow --dev m0 --proto udp --delay 5ms");
+    change_without(HW_WORKAROUND_PRIORITY, a(), "add --name slow --dev m0 --proto udp --delay 5ms");
     EXPECT_EQ(classes_of(6), classes_of(2));
 }
 
@@ -156,7 +158,7 @@ TEST_F(Path, WhatCameThroughIpsecStaysOnItsWay)
     change(b(), "add --name split --direction in --proto udp --local-port 5000 --partition");
     EXPECT_EQ(arrive(), 0U);
     change(b(), "clear");
-    change_without(HW_CURE_IPSEC, b(), slow);
+    change_without(HW_WORKAROUND_IPSEC, b(), slow);
     EXPECT_EQ(arrive(), 0U);
 }
 

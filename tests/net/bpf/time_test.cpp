@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Rules with a time component: nothing is lost, early or out of order, and the cures are needed.
+// Rules with a time component: nothing is lost, early or out of order, and the workarounds are needed.
 //
 // These rules need fq, so this kernel may skip the tests; a guest has it. The guest tests measure in virtual time how
 // exact delays are.
 #include "net_test.h"
 
 #include <algorithm>
+
+#include <headwind/testing.h>
 
 namespace headwind::test::time_test {
 namespace {
@@ -116,7 +118,7 @@ TEST_F(Time, LargeMtu)
 TEST_F(Time, WithoutALargeMtuOfTheLineLargePacketsAreLost)
 {
     make_pair({.mtu = 9000});
-    change_without(HW_CURE_MTU, a(), "add --name slow --delay 20ms --proto udp");
+    change_without(HW_WORKAROUND_MTU, a(), "add --name slow --delay 20ms --proto udp");
     EXPECT_EQ(arrive({.count = 20}), 20U);
     EXPECT_EQ(exchange(a(), b(), {Pair::b4, 5000}, {.count = 20, .size = 8'900}).size(), 0U);
     EXPECT_EQ(exchange(a(), a(), {"127.0.0.1", 5000}, {.count = 20, .size = 65'507}).size(), 0U);
@@ -135,21 +137,21 @@ TEST_F(Time, ManyPacketsInFlight)
 
 TEST_F(Time, WithTheDefaultsOfFqAFlowOf100PacketsIsFull)
 {
-    change_without(HW_CURE_FQ, a(), "add --name slow --delay 2s --proto udp");
+    change_without(HW_WORKAROUND_FQ, a(), "add --name slow --delay 2s --proto udp");
     const auto arrivals = exchange(a(), b(), {Pair::b4, 5000}, {.count = 1000}, std::chrono::seconds(4));
     EXPECT_LE(arrivals.size(), 200U);
 }
 
-// By default fq drops packets with a delay beyond 10 s. Both ends are tested at once: a with the cure, b without.
+// By default fq drops packets with a delay beyond 10 s. Both ends are tested at once: a with the workaround, b without.
 TEST_F(Time, DelayBeyondTheHorizon)
 {
     change(a(), "add --name slow --delay 11s --proto udp");
-    change_without(HW_CURE_FQ, b(), "add --name slow --delay 11s --proto udp");
-    UdpSink cured(b(), {Pair::b4, 5000}), uncured(a(), {Pair::a4, 5000});
+    change_without(HW_WORKAROUND_FQ, b(), "add --name slow --delay 11s --proto udp");
+    UdpSink with(b(), {Pair::b4, 5000}), without(a(), {Pair::a4, 5000});
     send_udp(a(), {Pair::b4, 5000}, {.count = 10});
     send_udp(b(), {Pair::a4, 5000}, {.count = 10});
-    EXPECT_EQ(cured.finish(std::chrono::seconds(15), 10).size(), 10U);
-    EXPECT_EQ(uncured.finish(std::chrono::milliseconds(500)).size(), 0U);
+    EXPECT_EQ(with.finish(std::chrono::seconds(15), 10).size(), 10U);
+    EXPECT_EQ(without.finish(std::chrono::milliseconds(500)).size(), 0U);
 }
 
 TEST_F(Time, RulesThatShareAFlowHashKeepTheirOwnDelays)
@@ -175,7 +177,7 @@ TEST_F(Time, RulesThatShareAFlowHashKeepTheirOwnDelays)
     EXPECT_GE(shorter, 10 * ms);
     EXPECT_GE(longer, 500 * ms);
     change(a(), "clear");
-    add(HW_CURE_FLOWS);
+    add(HW_WORKAROUND_FLOWS);
     EXPECT_GT(medians().first, 100 * ms) << "without flows of their own";
 }
 

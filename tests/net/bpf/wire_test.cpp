@@ -2,6 +2,8 @@
 // Super-packets are decided and counted as the packets that they would be on the wire. And loss at ingress.
 #include "net_test.h"
 
+#include <headwind/testing.h>
+
 #include "verify/statistics.h"
 
 namespace headwind::test::wire_test {
@@ -64,7 +66,7 @@ TEST_F(Wire, LossHitsEachPacketOfASuperPacketByItself)
 TEST_F(Wire, WithoutCuttingWholeSuperPacketsAreLost)
 {
     const std::size_t count = scaled(20'000, 10'000);
-    change_without(HW_CURE_CUT, a(), "add --name lossy --loss 20% --proto udp");
+    change_without(HW_WORKAROUND_SEGMENT, a(), "add --name lossy --loss 20% --proto udp");
     const auto losses = losses_of(send_super_packets(count), count);
     EXPECT_LT(statistics::binomial_p_value(losses.lost, count, 0.2), alpha) << "one event would take all of them";
     for (const auto run : losses.runs) EXPECT_EQ(run % segments, 0U);

@@ -2,6 +2,8 @@
 // `headwind verify` on this kernel finds impairments right, and notices those that are broken on purpose.
 #include <filesystem>
 
+#include <headwind/testing.h>
+
 #include "net_test.h"
 
 namespace headwind::test::verify_test {
@@ -81,7 +83,7 @@ TEST_F(Verify, ItsOwnTrafficOnly)
 // A sender that is told of its drops is not on a lossy path.
 TEST_F(Verify, NoticesDropsThatAreNotSilent)
 {
-    const auto output = headwind_without(HW_CURE_SILENT, where(), "verify --loss 10%");
+    const auto output = headwind_without(HW_WORKAROUND_SILENT, where(), "verify --loss 10%");
     EXPECT_EQ(output.status, 1);
     EXPECT_THAT(output.out, HasSubstr("send() failed"));
     EXPECT_FALSE(pins_left());
@@ -127,7 +129,7 @@ TEST_F(Verify, DelayLossAndRateAreAsAsked)
 TEST_F(Verify, NoticesTheLimitsOfFq)
 {
     SKIP_WITHOUT_FQ();
-    const auto output = headwind_without(HW_CURE_FQ, where(), "verify --delay 500ms");
+    const auto output = headwind_without(HW_WORKAROUND_FQ, where(), "verify --delay 500ms");
     EXPECT_EQ(output.status, 1);
     EXPECT_THAT(output.out, HasSubstr("NO"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The line drains, goes without a trace and does not throttle TCP; and the cures of the traps around it.
+// The line drains, goes without a trace and does not throttle TCP; and the workarounds of the traps around it.
 #include "net_test.h"
 
 #include <fcntl.h>
@@ -7,6 +7,9 @@
 #include <sys/socket.h>
 
 #include <fstream>
+
+#include <headwind/marks.h>
+#include <headwind/testing.h>
 
 #include "foreign_program.h"
 
@@ -146,13 +149,13 @@ TEST_F(Line, HeldTcpDoesNotThrottleItsSender)
         return transfer_tcp(a(), b(), {Pair::b4, 5001}, 1'000'000, std::chrono::seconds(60));
     };
     change(a(), "add --name slow --delay 50ms --proto tcp");
-    const auto cured = transfer();
-    EXPECT_EQ(cured.error, "");
-    EXPECT_EQ(cured.retransmits, 0U);
+    const auto with = transfer();
+    EXPECT_EQ(with.error, "");
+    EXPECT_EQ(with.retransmits, 0U);
     change(a(), "clear");
-    change_without(HW_CURE_CLONE, a(), "add --name slow --delay 50ms --proto tcp");
-    const auto uncured = transfer();
-    EXPECT_GT(uncured.seconds, 2 * cured.seconds) << cured.seconds << " s with owners taken off";
+    change_without(HW_WORKAROUND_CLONE, a(), "add --name slow --delay 50ms --proto tcp");
+    const auto without = transfer();
+    EXPECT_GT(without.seconds, 2 * with.seconds) << with.seconds << " s with owners taken off";
 }
 
 // A super-packet that is cut on its way in comes back as many packets at once, here as more than the backlog takes.
@@ -171,7 +174,7 @@ TEST_F(Line, WhatComesBackFromTheLineFitsTheBacklog)
         return arrived + lost;
     };
     EXPECT_EQ(whole(0), count);
-    EXPECT_LT(whole(HW_CURE_BACKLOG), count);
+    EXPECT_LT(whole(HW_WORKAROUND_BACKLOG), count);
 }
 
 // Receive timestamps are wall-clock time, and must not be taken for departure times.
@@ -216,7 +219,7 @@ TEST_F(Line, WithoutTheNonceAForeignTcIndexPassesAsReturned)
     change(b(), "add --name split --partition --proto udp --direction in");
     EXPECT_EQ(smuggled(), 0U);
     change(b(), "clear");
-    change_without(HW_CURE_NONCE, b(), "add --name split --partition --proto udp --direction in");
+    change_without(HW_WORKAROUND_NONCE, b(), "add --name split --partition --proto udp --direction in");
     EXPECT_GT(smuggled(), 0U);
 }
 

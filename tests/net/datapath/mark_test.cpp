@@ -3,6 +3,8 @@
 // others write there takes a packet past a rule.
 #include "net_test.h"
 
+#include <headwind/testing.h>
+
 #include "datapath/instance.h"
 #include "foreign_program.h"
 #include "verify/statistics.h"
@@ -56,7 +58,7 @@ TEST_F(Mark, APodThatTriesAllValuesPassesNoPartition)
     change(b(), "add --name split --partition --proto udp --direction in");
     EXPECT_EQ(try_all_values(), 0U);
     change(b(), "clear");
-    change_without(HW_CURE_BORDER, b(), "add --name split --partition --proto udp --direction in");
+    change_without(HW_WORKAROUND_BORDER, b(), "add --name split --partition --proto udp --direction in");
     const auto passed = try_all_values();
     EXPECT_GE(passed, 1U);
     EXPECT_LE(passed, 8U) << "a mark is good for seconds, and two are good at once";
@@ -72,7 +74,7 @@ TEST_F(Mark, AnotherInstancesIsNoneOfOurs)
     EXPECT_EQ(counters_of(a(), "mine").packets, 100U);
     EXPECT_EQ(counters_of(b(), "split", "in").partition, 100U);
     change(b(), "clear");
-    change_without(HW_CURE_BORDER, b(), split);
+    change_without(HW_WORKAROUND_BORDER, b(), split);
     share_secret(a(), b());
     EXPECT_EQ(arrive(), 100U);
 }

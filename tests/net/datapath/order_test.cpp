@@ -5,6 +5,8 @@
 #include <cstring>
 #include <map>
 
+#include <headwind/testing.h>
+
 #include "net_test.h"
 #include "packets.h"
 #include "tap.h"
@@ -248,7 +250,7 @@ TEST_F(Order, AtAPortOfABridge)
 TEST_F(Order, WithoutOneCpuForAFlowPacketsOvertake)
 {
     Sockets road(a(), b(), {Pair::b4, 5000});
-    change_without(HW_CURE_RPS, a(), "add --name x --dev va --delay 20ms");
+    change_without(HW_WORKAROUND_RPS, a(), "add --name x --dev va --delay 20ms");
     std::size_t late = 0;
     for (int tries = 0; tries < 20 && late == 0; ++tries) late = exchange(road, two).late;
     EXPECT_GT(late, 0U);

@@ -103,7 +103,7 @@ protected:
     Loaded loaded() const
     {
         Loaded out;
-        for (const char* name : {"egress", "ingress", "cut", "pace_out"}) {
+        for (const char* name : {"egress", "ingress", "segment", "pace_out"}) {
             const auto one = pinned(name);
             out.programs.insert(one.id);
             out.maps.insert(one.maps.begin(), one.maps.end());

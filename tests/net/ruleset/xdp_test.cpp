@@ -9,6 +9,8 @@
 #include <memory>
 #include <thread>
 
+#include <headwind/testing.h>
+
 #include "foreign_program.h"
 #include "net_test.h"
 #include "nic_test.h"
@@ -19,7 +21,7 @@ namespace {
 
 using testing::HasSubstr;
 
-class FrontBase : public PairTest {
+class XdpBase : public PairTest {
 protected:
     void add(const std::string& mode, const std::string& rule, unsigned without = 0) const
     {
@@ -49,36 +51,36 @@ struct Setting {
     friend void PrintTo(const Setting& setting, std::ostream* out) { *out << setting.name; }
 };
 
-class Front : public FrontBase, public testing::WithParamInterface<Setting> {
+class Xdp : public XdpBase, public testing::WithParamInterface<Setting> {
 protected:
     void SetUp() override
     {
         const auto found = GetParam().nic ? Nics::find() : std::vector<std::string>();
         if (GetParam().nic && found.empty()) GTEST_SKIP() << no_nics;
-        FrontBase::SetUp();
+        XdpBase::SetUp();
         if (!IsSkipped() && !HasFatalFailure() && GetParam().nic) nics_ = std::make_unique<Nics>(found, a(), b());
     }
     void TearDown() override
     {
         if (nics_) headwind(b(), "clear");
         nics_.reset();
-        FrontBase::TearDown();
+        XdpBase::TearDown();
     }
-    void add(const std::string& rule, unsigned without = 0) const { FrontBase::add(GetParam().mode, rule, without); }
+    void add(const std::string& rule, unsigned without = 0) const { XdpBase::add(GetParam().mode, rule, without); }
     static std::string hook() { return GetParam().hook; }
 
 private:
     std::unique_ptr<Nics> nics_;
 };
 
-class FrontOnVeth : public Front {};
+class XdpOnVeth : public Xdp {};
 
 // Only the guests have the NICs.
 RUNS_IN("Nics/*/nic_auto", linux_6_12, linux_6_1);
 RUNS_IN("Nics/*/nic_generic", nowhere, linux_6_12 | linux_6_1);
-RUNS_IN("Veth/Front.EachPacket*", native, linux_6_12 | linux_6_1);
+RUNS_IN("Veth/Xdp.EachPacket*", native, linux_6_12 | linux_6_1);
 
-TEST_P(Front, EachPacketMeetsOneFate)
+TEST_P(Xdp, EachPacketMeetsOneFate)
 {
     add("--name lossy --loss 30% --proto udp");
     EXPECT_EQ(hook_of("lossy"), hook());
@@ -94,15 +96,15 @@ TEST_P(Front, EachPacketMeetsOneFate)
     expect_distribution(counters, 0.3);
 }
 
-TEST_P(Front, WithoutMetadataAPacketMeetsTwo)
+TEST_P(Xdp, WithoutMetadataAPacketMeetsTwo)
 {
-    add("--name lossy --loss 30% --proto udp", HW_CURE_HANDOVER);
+    add("--name lossy --loss 30% --proto udp", HW_WORKAROUND_XDP_META);
     const auto arrived = arrive({.count = 2000});
     EXPECT_LT(arrived, 2000U * 6 / 10) << "49% are left";
     EXPECT_GT(counters_of(b(), "lossy", "in").packets, 3000U);
 }
 
-TEST_P(Front, WirePacketsOfSuperPacketsAreDecidedOneByOne)
+TEST_P(Xdp, WirePacketsOfSuperPacketsAreDecidedOneByOne)
 {
     if (GetParam().nic && !kernel_has_tcx())
         GTEST_SKIP() << "UDP_SEGMENT wants a device that checksums, before Linux 6.11";
@@ -119,7 +121,7 @@ TEST_P(Front, WirePacketsOfSuperPacketsAreDecidedOneByOne)
     expect_distribution(counters, 0.05);
 }
 
-TEST_P(Front, TcpToo)
+TEST_P(Xdp, TcpToo)
 {
     quicken_tcp();
     add("--name lossy --loss 1% --proto tcp");
@@ -133,7 +135,7 @@ TEST_P(Front, TcpToo)
     expect_distribution(counters, 0.01);
 }
 
-TEST_P(Front, OtherRulesAreDecidedAtTc)
+TEST_P(Xdp, OtherRulesAreDecidedAtTc)
 {
     const TestCgroup cgroup("spared");
     add("--name gone --loss 100% --proto udp");
@@ -162,7 +164,7 @@ TEST_P(Front, OtherRulesAreDecidedAtTc)
     EXPECT_EQ(counters_of(b(), "mine", "in").packets, 100U);
 }
 
-TEST_P(Front, PartitionInBothDirections)
+TEST_P(Xdp, PartitionInBothDirections)
 {
     change(b(), std::string("add --yes --name split --dev vb --partition --proto udp --xdp ") + GetParam().mode);
     EXPECT_EQ(arrive({}), 0U);
@@ -171,7 +173,7 @@ TEST_P(Front, PartitionInBothDirections)
     EXPECT_EQ(counters_of(b(), "split", "out").partition, 100U);
 }
 
-TEST_P(FrontOnVeth, ComesAndGoesWithTheRulesThatWantIt)
+TEST_P(XdpOnVeth, ComesAndGoesWithTheRulesThatWantIt)
 {
     const auto before = footprint(b());
     change(b(), "add --name tc --loss 100% --direction in --dev vb --local-port 5000");
@@ -197,7 +199,7 @@ TEST_P(FrontOnVeth, ComesAndGoesWithTheRulesThatWantIt)
     expect_footprint(b(), before);
 }
 
-TEST_P(FrontOnVeth, GoesWithItsDevice)
+TEST_P(XdpOnVeth, GoesWithItsDevice)
 {
     add("--name lossy --loss 50%");
     ip(b(), "link del vb");
@@ -214,25 +216,25 @@ std::string name_of(const testing::TestParamInfo<Setting>& setting)
 {
     return setting.param.name;
 }
-INSTANTIATE_TEST_SUITE_P(Veth, Front, testing::ValuesIn(on_veth), name_of);
-INSTANTIATE_TEST_SUITE_P(Nics, Front, testing::ValuesIn(on_nics), name_of);
-INSTANTIATE_TEST_SUITE_P(Veth, FrontOnVeth, testing::ValuesIn(on_veth), name_of);
+INSTANTIATE_TEST_SUITE_P(Veth, Xdp, testing::ValuesIn(on_veth), name_of);
+INSTANTIATE_TEST_SUITE_P(Nics, Xdp, testing::ValuesIn(on_nics), name_of);
+INSTANTIATE_TEST_SUITE_P(Veth, XdpOnVeth, testing::ValuesIn(on_veth), name_of);
 
-using FrontAlone = FrontBase;
+using XdpAlone = XdpBase;
 
-TEST_F(FrontAlone, WithoutLookingGenericModeTakesSuperPacketsWhole)
+TEST_F(XdpAlone, WithoutLookingGenericModeTakesSuperPacketsWhole)
 {
-    add("generic", "--name lossy --loss 5% --proto udp", HW_CURE_WHOLE);
+    add("generic", "--name lossy --loss 5% --proto udp", HW_WORKAROUND_WHOLE);
     arrive({.count = 2000, .size = 1000, .segments = 20});
     EXPECT_EQ(counters_of(b(), "lossy", "in").packets, 100U);
 }
 
 // A super-packet that was cut comes back through the backlog and so through generic XDP again, and so do the packets
-// after it. How many are decided twice depends on the machine: with the cure none is (Front.TcpToo).
-TEST_F(FrontAlone, WithoutHeedingThatGenericModeDecidesTwice)
+// after it. How many are decided twice depends on the machine: with the workaround none is (Xdp.TcpToo).
+TEST_F(XdpAlone, WithoutHeedingThatGenericModeDecidesTwice)
 {
     quicken_tcp();
-    add("generic", "--name lossy --loss 1% --proto tcp", HW_CURE_INJECTED);
+    add("generic", "--name lossy --loss 1% --proto tcp", HW_WORKAROUND_INJECTED);
     const auto connection = connect_tcp(a(), b(), {Pair::b4, 5001});
     const auto decided = [this] { return counters_of(b(), "lossy", "in").packets; };
     const auto before = decided();
@@ -242,7 +244,7 @@ TEST_F(FrontAlone, WithoutHeedingThatGenericModeDecidesTwice)
     EXPECT_GT(decided() - before, sent);
 }
 
-TEST_F(FrontAlone, ChangesModeWithoutLettingAPacketPass)
+TEST_F(XdpAlone, ChangesModeWithoutLettingAPacketPass)
 {
     add("generic", "--name split --partition --proto udp");
     UdpSink sink(b(), {Pair::b4, 5000});
@@ -260,7 +262,7 @@ TEST_F(FrontAlone, ChangesModeWithoutLettingAPacketPass)
     EXPECT_EQ(hook_of("split"), "xdp-generic");
 }
 
-TEST_F(FrontAlone, LeavesAnothersXdpProgramWhereItIs)
+TEST_F(XdpAlone, LeavesAnothersXdpProgramWhereItIs)
 {
     const bpf_insn code[] = {{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
     LIBBPF_OPTS(bpf_prog_load_opts, load);
@@ -295,7 +297,7 @@ TEST_F(FrontAlone, LeavesAnothersXdpProgramWhereItIs)
     EXPECT_EQ(arrive({}), 0U);
 }
 
-TEST_F(FrontAlone, RefusesWhatCannotBe)
+TEST_F(XdpAlone, RefusesWhatCannotBe)
 {
     for (const auto& [arguments, words] :
          {std::pair{"--dev vb --direction in --delay 1ms --xdp native", "--xdp native: XDP decides only"},

@@ -18,7 +18,7 @@ TEST(Control, IsReadOnlyButForTheOwnersOfItsParts)
     using Words = decltype((std::declval<Instance&>().control->version));
     using Devices = decltype((std::declval<Instance&>().control->devices[0]));
     using Tables = decltype((std::declval<Instance&>().control->tables[0]));
-    using Line = decltype((std::declval<Instance&>().control->line_cut));
+    using Line = decltype((std::declval<Instance&>().control->line_segment));
     using Whole = decltype(*std::declval<Instance&>().control);
     static_assert(is_read_only<Words> && is_read_only<Devices> && is_read_only<Tables> && is_read_only<Line> &&
                   is_read_only<Whole>);

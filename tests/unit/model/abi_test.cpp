@@ -11,6 +11,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <headwind/index.h>
+#include <headwind/testing.h>
 
 #include "headwind/abi.h"
 #include "pod.h"
@@ -35,7 +37,7 @@ struct Struct {
 #define FIELD(offset, size, name) Field{#name, offset, size, offsetof(Type, name), sizeof(Type::name)}
 
 // When this table has to change, raise HW_ABI_VERSION in abi.h and here.
-constexpr int stated_version = 13;
+constexpr int stated_version = 14;
 
 // The size of each struct, and the offset and size of each of its fields, padding included, all in bytes.
 const std::vector<Struct>& layout()
@@ -59,7 +61,7 @@ const std::vector<Struct>& layout()
                FIELD(   59,     1, cgroup_level),
                FIELD(   60,     1, default_devices),
                FIELD(   61,     1, ipv6_only),
-               FIELD(   62,     1, far),
+               FIELD(   62,     1, peer),
                FIELD(   63,     1, port_classes),
                FIELD(   64,   128, filter)),
         STRUCT(262144, hw_port_classes,
@@ -184,18 +186,18 @@ const std::vector<Struct>& layout()
                FIELD(   80,     8, delayed),
                FIELD(   88,     8, reordered),
                FIELD(   96,    32, exempt)),
-        STRUCT(168, hw_local,
+        STRUCT(168, hw_cpu_state,
                FIELD(    0,   128, counters),
-               FIELD(  128,    24, until),
+               FIELD(  128,    24, next_event),
                FIELD(  152,     4, rule),
                FIELD(  156,     4, returns),
                FIELD(  160,     4, returned),
                FIELD(  164,     4, step)),
-        STRUCT(8, hw_crossing,
+        STRUCT(8, hw_segment_ctx,
                FIELD(    0,     4, rule),
                FIELD(    4,     2, tc_index),
                FIELD(    6,     2, direction)),
-        STRUCT(8, hw_handover,
+        STRUCT(8, hw_xdp_meta,
                FIELD(    0,     4, nonce),
                FIELD(    4,     4, rule)),
         STRUCT(8, hw_text_key,
@@ -231,7 +233,7 @@ const std::vector<Struct>& layout()
         STRUCT(32, hw_device,
                FIELD(    0,     4, ifindex),
                FIELD(    4,     4, flags),
-               FIELD(    8,     4, far_netns),
+               FIELD(    8,     4, peer_netns),
                FIELD(   12,     4, on_return),
                FIELD(   16,    16, name)),
         STRUCT(6176, hw_shape_table,
@@ -252,10 +254,10 @@ const std::vector<Struct>& layout()
                FIELD(    0,     4, abi),
                FIELD(    4,     4, next_rule),
                FIELD(    8,     8, version),
-               FIELD(   16,     4, line_cut),
+               FIELD(   16,     4, line_segment),
                FIELD(   20,     4, line_pace),
                FIELD(   24,     4, line_return),
-               FIELD(   28,     4, front_nonce),
+               FIELD(   28,     4, xdp_nonce),
                FIELD(   32,     8, max_held),
                FIELD(   40,     8, netns_cookie),
                FIELD(   48,     4, dirty),
@@ -328,13 +330,15 @@ TEST(Abi, EveryByteIsAField)
 
 TEST(Abi, EveryStructIsStated)
 {
-    std::ifstream header(test::repository_file("include/headwind/abi.h"));
-    ASSERT_TRUE(header);
     std::set<std::string> there, stated;
-    for (std::string line; std::getline(header, line);) {
-        std::istringstream words(line);
-        std::string first, name, brace;
-        if (line.starts_with("struct ") && words >> first >> name >> brace && brace == "{") there.insert(name);
+    for (const char* file : {"abi.h", "index.h", "testing.h"}) {
+        std::ifstream header(test::repository_file(std::string("include/headwind/") + file));
+        ASSERT_TRUE(header) << file;
+        for (std::string line; std::getline(header, line);) {
+            std::istringstream words(line);
+            std::string first, name, brace;
+            if (line.starts_with("struct ") && words >> first >> name >> brace && brace == "{") there.insert(name);
+        }
     }
     for (const auto& one : layout()) stated.insert(one.name);
     EXPECT_THAT(stated, testing::ContainerEq(there));

@@ -40,7 +40,7 @@ struct Link {
         const hw_arrival arrival{now, edt};
         const int cause = hw_schedule(&impairment, &state, &arrival, length, impairment.delay, 0, &timing);
         if (cause == 0) return timing.depart;
-        EXPECT_EQ(cause, HW_CAUSE_QUEUE);
+        EXPECT_EQ(cause, HW_DROP_QUEUE);
         EXPECT_EQ(timing.depart, 0U) << "a dropped packet has no departure";
         return std::nullopt;
     }

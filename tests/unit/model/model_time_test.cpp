@@ -213,7 +213,7 @@ TEST(Reordering, AQueueDropChangesNothing)
     ASSERT_EQ(send(), 0);
     const auto before = reorder.state;
     EXPECT_EQ(before.since_reorder, 1U);
-    EXPECT_EQ(send(), HW_CAUSE_QUEUE);
+    EXPECT_EQ(send(), HW_DROP_QUEUE);
     EXPECT_EQ(timing.depart, 0U);
     EXPECT_EQ(timing.reordered, 0);
     EXPECT_EQ(reorder.state.since_reorder, before.since_reorder);

@@ -122,7 +122,7 @@ TEST(Everywhere, IsAtNoDeviceInParticularAndForPartiesAtBothEnds)
         EXPECT_EQ(entry.shape.mask.device, 0);
         EXPECT_EQ(entry.key.remote_port, htons(22));
     }
-    EXPECT_NE(entries[0].shape.far, entries[1].shape.far);
+    EXPECT_NE(entries[0].shape.peer, entries[1].shape.peer);
     EXPECT_EQ(only_entry(text).shape.default_devices, 1);
 }
 

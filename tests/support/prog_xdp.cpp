@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Loads the XDP program with the maps of a Datapath, and runs it on packets.
-#include "prog_front.h"
+#include "prog_xdp.h"
 
 #include <array>
 #include <cstring>
@@ -10,12 +10,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "front.skel.h"
+#include <headwind/testing.h>
+
 #include "headwind.skel.h"
+#include "xdp.skel.h"
 
 namespace headwind::prog {
 
-Front::Front(Datapath& datapath, bool fed) : skeleton_(front_bpf__open())
+XdpProgram::XdpProgram(Datapath& datapath, bool fed) : skeleton_(xdp_bpf__open())
 {
     if (skeleton_ == nullptr) throw std::runtime_error("open the XDP object");
     const auto& theirs = datapath.skeleton().maps;
@@ -29,32 +31,32 @@ Front::Front(Datapath& datapath, bool fed) : skeleton_(front_bpf__open())
                                                                       {ours.hw_leases, theirs.hw_leases},
                                                                       {ours.hw_stops, theirs.hw_stops},
                                                                       {ours.hw_states, theirs.hw_states},
-                                                                      {ours.hw_locals, theirs.hw_locals},
+                                                                      {ours.hw_cpu_states, theirs.hw_cpu_states},
                                                                       {ours.hw_fragments, theirs.hw_fragments},
                                                                       {ours.hw_texts, theirs.hw_texts},
                                                                       {ours.hw_host, theirs.hw_host}}};
     for (const auto& [map, shares] : shared)
         if (bpf_map__reuse_fd(map, bpf_map__fd(shares)) != 0) throw std::runtime_error("share a map");
-    bpf_map__set_autocreate(ours.hw_crossings, false);
+    bpf_map__set_autocreate(ours.hw_segment_ctxs, false);
     skeleton_->rodata->hw_fed = fed;
-    bpf_program__set_flags(skeleton_->progs.headwind_front, BPF_F_XDP_HAS_FRAGS);
-    if (front_bpf__load(skeleton_) != 0) throw std::runtime_error("load the XDP program (root?)");
+    bpf_program__set_flags(skeleton_->progs.headwind_xdp, BPF_F_XDP_HAS_FRAGS);
+    if (xdp_bpf__load(skeleton_) != 0) throw std::runtime_error("load the XDP program (root?)");
 }
 
-Front::~Front()
+XdpProgram::~XdpProgram()
 {
-    front_bpf__destroy(skeleton_);
+    xdp_bpf__destroy(skeleton_);
 }
 
-int Front::program() const
+int XdpProgram::program() const
 {
-    return bpf_program__fd(skeleton_->progs.headwind_front);
+    return bpf_program__fd(skeleton_->progs.headwind_xdp);
 }
 
-Front::Outcome Front::run(const packets::Bytes& packet, unsigned repeat) const
+XdpProgram::Outcome XdpProgram::run(const packets::Bytes& packet, unsigned repeat) const
 {
     Outcome outcome;
-    outcome.packet.resize(packet.size() + sizeof(hw_handover));
+    outcome.packet.resize(packet.size() + sizeof(hw_xdp_meta));
     xdp_md before{}, after{};
     before.data_end = static_cast<__u32>(packet.size());
     bpf_test_run_opts options{};
@@ -74,9 +76,9 @@ Front::Outcome Front::run(const packets::Bytes& packet, unsigned repeat) const
     outcome.nanoseconds = options.duration;
     outcome.packet.resize(options.data_size_out);
     if (const auto metadata = after.data - after.data_meta; metadata != 0) {
-        if (metadata != sizeof(hw_handover)) throw std::runtime_error("metadata of another size");
-        std::memcpy(&outcome.over.emplace(), outcome.packet.data(), sizeof(hw_handover));
-        outcome.packet.erase(outcome.packet.begin(), outcome.packet.begin() + sizeof(hw_handover));
+        if (metadata != sizeof(hw_xdp_meta)) throw std::runtime_error("metadata of another size");
+        std::memcpy(&outcome.over.emplace(), outcome.packet.data(), sizeof(hw_xdp_meta));
+        outcome.packet.erase(outcome.packet.begin(), outcome.packet.begin() + sizeof(hw_xdp_meta));
     }
     return outcome;
 }

@@ -2,11 +2,11 @@
 // The XDP program decides what is certain there, as tc would, with tc's dice and counters, and leaves the rest to tc.
 #include <gtest/gtest.h>
 
-#include "prog_front.h"
+#include "prog_xdp.h"
 #include "replay.h"
 #include "verify/statistics.h"
 
-namespace headwind::prog::front_test {
+namespace headwind::prog::xdp_test {
 namespace {
 
 using packets::arp;
@@ -20,13 +20,13 @@ using packets::udp;
 using packets::usual_packet;
 using packets::vlan;
 
-class FrontTest : public testing::Test {
+class XdpTest : public testing::Test {
 protected:
-    bool dropped(const packets::Bytes& packet = usual_packet()) const { return front.run(packet).verdict == XDP_DROP; }
+    bool dropped(const packets::Bytes& packet = usual_packet()) const { return xdp.run(packet).verdict == XDP_DROP; }
     // Expects that the packet passes without a trace, so that tc decides.
     void expect_undecided(const packets::Bytes& packet = usual_packet())
     {
-        const auto outcome = front.run(packet);
+        const auto outcome = xdp.run(packet);
         EXPECT_EQ(outcome.verdict, XDP_PASS);
         EXPECT_FALSE(outcome.over);
         EXPECT_EQ(outcome.packet, packet);
@@ -34,36 +34,36 @@ protected:
     std::uint64_t matched(std::uint32_t id) const { return datapath.counters(id, HW_IN).packets; }
 
     Datapath datapath;
-    Front front{datapath};
+    XdpProgram xdp{datapath};
 };
 
-TEST_F(FrontTest, TakesAndCountsByCause)
+TEST_F(XdpTest, TakesAndCountsByCause)
 {
     const auto split = datapath.add("--partition --remote-port 1000");
     EXPECT_TRUE(dropped());
-    EXPECT_EQ(datapath.counters(split, HW_IN).dropped[HW_CAUSE_PARTITION], 1U);
+    EXPECT_EQ(datapath.counters(split, HW_IN).dropped[HW_DROP_PARTITION], 1U);
     EXPECT_EQ(datapath.counters(split, HW_IN).bytes, usual_packet().size());
     datapath.remove(split);
     const auto lossy = datapath.add("--loss 100% --direction in");
     EXPECT_TRUE(dropped());
-    EXPECT_EQ(datapath.counters(lossy, HW_IN).dropped[HW_CAUSE_LOSS], 1U);
+    EXPECT_EQ(datapath.counters(lossy, HW_IN).dropped[HW_DROP_LOSS], 1U);
     EXPECT_EQ(datapath.counters(lossy, HW_IN).packets, 1U);
 }
 
-TEST_F(FrontTest, HandsOverWhatItLetsPass)
+TEST_F(XdpTest, HandsOverWhatItLetsPass)
 {
     const auto id = datapath.add("--loss 0.0001% --direction in");
-    const auto outcome = front.run(usual_packet());
+    const auto outcome = xdp.run(usual_packet());
     EXPECT_EQ(outcome.verdict, XDP_PASS);
     ASSERT_TRUE(outcome.over);
-    EXPECT_EQ(outcome.over->nonce, Datapath::front_nonce);
+    EXPECT_EQ(outcome.over->nonce, Datapath::xdp_nonce);
     EXPECT_EQ(outcome.over->rule, id);
     EXPECT_EQ(outcome.packet, usual_packet());
     EXPECT_EQ(matched(id), 1U);
 }
 
 // There is one chain of events, whichever hook the next packet comes to.
-TEST_F(FrontTest, SharesDiceAndCountersWithTc)
+TEST_F(XdpTest, SharesDiceAndCountersWithTc)
 {
     const auto id = datapath.add("--loss 30% --direction in");
     Replay replay(datapath.instance().rules.find(id)->value().impairment.events[HW_EVENT_LOSS], datapath.feed().seed);
@@ -75,11 +75,11 @@ TEST_F(FrontTest, SharesDiceAndCountersWithTc)
         lost += taken;
     }
     EXPECT_EQ(matched(id), count);
-    EXPECT_EQ(datapath.counters(id, HW_IN).dropped[HW_CAUSE_LOSS], lost);
+    EXPECT_EQ(datapath.counters(id, HW_IN).dropped[HW_DROP_LOSS], lost);
     EXPECT_GT(statistics::binomial_p_value(lost, count, 0.3), 1e-6);
 }
 
-TEST_F(FrontTest, LeavesTcWhatItCannotDo)
+TEST_F(XdpTest, LeavesTcWhatItCannotDo)
 {
     for (const char* rule :
          {"--direction in --loss 100% --corrupt 1%", "--direction in --loss 100% --duplicate 1%",
@@ -92,7 +92,7 @@ TEST_F(FrontTest, LeavesTcWhatItCannotDo)
     }
 }
 
-TEST_F(FrontTest, RespectsExclusionsAndPriorities)
+TEST_F(XdpTest, RespectsExclusionsAndPriorities)
 {
     datapath.add("--direction in --loss 100%");
     datapath.add("--direction in --pass --local-port 2000");
@@ -104,7 +104,7 @@ TEST_F(FrontTest, RespectsExclusionsAndPriorities)
 }
 
 // XDP does not know the cgroup: it is certain only where a rule of higher rank wins.
-TEST_F(FrontTest, LeavesTcWhatARuleOfACgroupMayWin)
+TEST_F(XdpTest, LeavesTcWhatARuleOfACgroupMayWin)
 {
     const auto id = datapath.add("--direction in --loss 100%");
     datapath.add("--direction in --pass --cgroup /a --local-port 2000", {.cgroups = {{"/a", 7, 1}}});
@@ -114,7 +114,7 @@ TEST_F(FrontTest, LeavesTcWhatARuleOfACgroupMayWin)
     EXPECT_TRUE(dropped());
 }
 
-TEST_F(FrontTest, ParsesAsTcDoes)
+TEST_F(XdpTest, ParsesAsTcDoes)
 {
     const auto six = datapath.add("--direction in --loss 100% --local 2001:db8::2 --local-port 53");
     const auto query = udp(4000, 53, payload(20));
@@ -130,7 +130,7 @@ TEST_F(FrontTest, ParsesAsTcDoes)
     EXPECT_EQ(matched(six), 4U);
 }
 
-TEST_F(FrontTest, TakesWhatIsNotIp)
+TEST_F(XdpTest, TakesWhatIsNotIp)
 {
     const auto id = datapath.add("--direction in --partition");
     for (const auto& layer : {packets::lldp(), packets::llc(), packets::raw(0x8847, packets::Bytes(60)),
@@ -146,7 +146,7 @@ TEST_F(FrontTest, TakesWhatIsNotIp)
 }
 
 // Headers that are not in the linear part of a frame in several buffers are found, too.
-TEST_F(FrontTest, SeesAllOfAFrameInSeveralBuffers)
+TEST_F(XdpTest, SeesAllOfAFrameInSeveralBuffers)
 {
     const auto id = datapath.add("--direction in --loss 100%");
     const auto jumbo = frame(ipv4({}, udp(1000, 2000, payload(8000))));
@@ -155,7 +155,7 @@ TEST_F(FrontTest, SeesAllOfAFrameInSeveralBuffers)
 }
 
 // tc counts a tagged frame without the tag that the kernel takes out of it.
-TEST_F(FrontTest, CountsBytesAsTcDoes)
+TEST_F(XdpTest, CountsBytesAsTcDoes)
 {
     const auto id = datapath.add("--direction in --loss 100%");
     const auto inner = ipv4({}, udp(1000, 2000, payload(100)));
@@ -165,7 +165,7 @@ TEST_F(FrontTest, CountsBytesAsTcDoes)
     EXPECT_EQ(datapath.counters(id, HW_IN).bytes, frame(inner).size() + frame(packets::lldp()).size());
 }
 
-TEST_F(FrontTest, DropsNothingByRulesThatAreNotLive)
+TEST_F(XdpTest, DropsNothingByRulesThatAreNotLive)
 {
     datapath.feed().boottime = 1000;
     datapath.add("--direction in --loss 100%", {.deadline = 1000});
@@ -182,4 +182,4 @@ TEST_F(FrontTest, DropsNothingByRulesThatAreNotLive)
 }
 
 }  // namespace
-}  // namespace headwind::prog::front_test
+}  // namespace headwind::prog::xdp_test

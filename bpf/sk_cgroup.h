@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The cgroup of the socket that a packet is for. At tc no helper tells it, so the kernel's own structures are read. */
-#ifndef HEADWIND_BPF_RECEIVER_H
-#define HEADWIND_BPF_RECEIVER_H
+#ifndef HEADWIND_BPF_SK_CGROUP_H
+#define HEADWIND_BPF_SK_CGROUP_H
 
 #include "packet.h"
 
@@ -28,7 +28,7 @@ HW_INLINE bool is_for_this_host(struct __sk_buff *skb, const struct hw_packet *p
 /* struct cgroup * of the TCP or UDP socket that the packet is for, as a number; 0: there is none. The packet's local
  * end is the receiver. Of a connection under way that is the listening socket; TIME_WAIT has none. `netns`: id of the
  * receiver's network namespace as seen from the device's, or BPF_F_CURRENT_NETNS. */
-HW_FUNCTION __u64 find_receiver(struct __sk_buff *skb, const struct hw_packet *packet, __s32 netns)
+HW_FUNCTION __u64 find_socket_cgroup(struct __sk_buff *skb, const struct hw_packet *packet, __s32 netns)
 {
 	struct bpf_sock_tuple tuple = {};
 	__u32 size = sizeof(tuple.ipv6);

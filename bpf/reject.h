@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Answers to packets that are rejected: the packet itself becomes a TCP RST or an ICMP error and goes back. Made of
  * wire packets that headwind2 made only: their checksums are real. */
-#ifndef HEADWIND_BPF_ANSWER_H
-#define HEADWIND_BPF_ANSWER_H
+#ifndef HEADWIND_BPF_REJECT_H
+#define HEADWIND_BPF_REJECT_H
 
 #include "packet.h"
 
@@ -219,7 +219,7 @@ HW_INLINE bool is_answerable(struct __sk_buff *skb, const struct hw_packet *pack
 }
 
 /* Makes the packet the answer to itself. 0: it is of a kind that gets none. */
-HW_FUNCTION int make_answer(struct __sk_buff *skb, __u32 reset)
+HW_FUNCTION int make_reject(struct __sk_buff *skb, __u32 reset)
 {
 	struct hw_packet packet = {};
 	int made;

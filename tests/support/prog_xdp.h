@@ -8,20 +8,20 @@
 #include "packets.h"
 #include "prog_run.h"
 
-struct front_bpf;
+struct xdp_bpf;
 
 namespace headwind::prog {
 
-class Front {
+class XdpProgram {
 public:
-    explicit Front(Datapath& datapath, bool fed = true);
-    Front(const Front&) = delete;
-    Front& operator=(const Front&) = delete;
-    ~Front();
+    explicit XdpProgram(Datapath& datapath, bool fed = true);
+    XdpProgram(const XdpProgram&) = delete;
+    XdpProgram& operator=(const XdpProgram&) = delete;
+    ~XdpProgram();
 
     struct Outcome {
         int verdict = 0;                  // XDP_PASS, XDP_DROP
-        std::optional<hw_handover> over;  // the metadata; nullopt: none
+        std::optional<hw_xdp_meta> over;  // the metadata; nullopt: none
         packets::Bytes packet;            // as the program left it
         unsigned nanoseconds = 0;         // mean of a run
     };
@@ -29,7 +29,7 @@ public:
     int program() const;
 
 private:
-    front_bpf* skeleton_;
+    xdp_bpf* skeleton_;
 };
 
 }  // namespace headwind::prog

@@ -2,11 +2,13 @@
 // The way through headwind2: the super-packets that take it, and that nothing overtakes what comes back at ingress.
 #include <gtest/gtest.h>
 
+#include <headwind/testing.h>
+
 #include "packets.h"
 #include "prog_run.h"
 #include "replay.h"
 
-namespace headwind::prog::crossing_test {
+namespace headwind::prog::segment_test {
 namespace {
 
 using packets::frame;
@@ -22,11 +24,11 @@ packets::Bytes wire_packet()
     return frame(ipv4({}, tcp(1000, 2000, payload(100))));
 }
 
-class Crossing : public testing::Test {
+class Segment : public testing::Test {
 protected:
-    Crossing()
+    Segment()
     {
-        datapath.control().line_cut = datapath.control().line_pace = 99'998;
+        datapath.control().line_segment = datapath.control().line_pace = 99'998;
         on_device.ifindex = device;
     }
     static Arrival arrival_of(unsigned of)
@@ -44,7 +46,7 @@ protected:
     // Runs the cut on a wire packet as it comes out of headwind2.
     Outcome cross(std::uint32_t id, hw_direction direction = HW_OUT)
     {
-        return datapath.run(Hook::cut, wire_packet(), datapath.marked(id, direction, slot));
+        return datapath.run(Hook::segment, wire_packet(), datapath.marked(id, direction, slot));
     }
     // The number of a packet that is sent back through the backlog; nullopt if the packet goes on at once.
     static std::optional<std::uint32_t> number(const Outcome& outcome)
@@ -69,7 +71,7 @@ protected:
     Arrival on_device;
 };
 
-TEST_F(Crossing, SuperPacketsWithoutAnEventStayWhole)
+TEST_F(Segment, SuperPacketsWithoutAnEventStayWhole)
 {
     constexpr std::uint64_t seed = 4;
     const auto id = datapath.add("--loss 2%");
@@ -92,10 +94,10 @@ TEST_F(Crossing, SuperPacketsWithoutAnEventStayWhole)
     }
     EXPECT_GT(whole, 1000U);
     EXPECT_GT(cut, 1000U);
-    EXPECT_EQ(datapath.counters(id).dropped[HW_CAUSE_LOSS], lost);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], lost);
 }
 
-TEST_F(Crossing, WirePacketsAreDecidedAtOnce)
+TEST_F(Segment, WirePacketsAreDecidedAtOnce)
 {
     const auto id = datapath.add("--loss 100%");
     EXPECT_EQ(datapath.out(wire_packet()), stolen);
@@ -106,7 +108,7 @@ TEST_F(Crossing, WirePacketsAreDecidedAtOnce)
     EXPECT_EQ(datapath.out(wire_packet()), stolen) << "what was sent is there already: nothing to follow";
 }
 
-TEST_F(Crossing, WhatIsReceivedAfterACutPacketFollowsIt)
+TEST_F(Segment, WhatIsReceivedAfterASegmentedPacketFollowsIt)
 {
     const auto id = datapath.add("--direction in --loss 0.0000001%");
     datapath.feed().seed = 3;
@@ -125,7 +127,7 @@ TEST_F(Crossing, WhatIsReceivedAfterACutPacketFollowsIt)
     EXPECT_EQ(datapath.counters(id, HW_IN).packets, 7U) << "what comes back is not counted again";
 }
 
-TEST_F(Crossing, WhatIsLostInTheBacklogIsNotWaitedForForEver)
+TEST_F(Segment, WhatIsLostInTheBacklogIsNotWaitedForForEver)
 {
     const auto id = datapath.add("--direction in --loss 0.0000001%");
     EXPECT_EQ(number(cross(id, HW_IN)), 1U);
@@ -134,14 +136,14 @@ TEST_F(Crossing, WhatIsLostInTheBacklogIsNotWaitedForForEver)
     EXPECT_FALSE(receive());
 }
 
-TEST_F(Crossing, DuplicatesAreFollowedToo)
+TEST_F(Segment, DuplicatesAreFollowedToo)
 {
     const auto id = datapath.add("--direction in --duplicate 100%");
     EXPECT_EQ(receive(), 2U) << "behind its copy";
     come_back(id, 2);
 }
 
-TEST_F(Crossing, DirectionsAndRulesDoNotShareIt)
+TEST_F(Segment, DirectionsAndRulesDoNotShareIt)
 {
     const auto id = datapath.add("--remote-port 1000 --loss 0.0000001% --direction both");
     datapath.add("--remote-port 1001 --loss 0.0000001% --direction both");
@@ -152,16 +154,16 @@ TEST_F(Crossing, DirectionsAndRulesDoNotShareIt)
     EXPECT_EQ(receive(), 2U);
 }
 
-TEST_F(Crossing, WithoutTheCureWhatFollowsOvertakes)
+TEST_F(Segment, WithoutTheWorkaroundWhatFollowsOvertakes)
 {
-    Datapath sick({.without = HW_CURE_ORDER});
+    Datapath sick({.without = HW_WORKAROUND_ORDER});
     const auto at = sick.add_device("headwind1", device, HW_DEVICE_DEFAULT);
     const auto id = sick.add("--direction in --loss 0.0000001%");
-    EXPECT_EQ(number(sick.run(Hook::cut, wire_packet(), sick.marked(id, HW_IN, at))), 1U);
+    EXPECT_EQ(number(sick.run(Hook::segment, wire_packet(), sick.marked(id, HW_IN, at))), 1U);
     EXPECT_EQ(sick.run(Hook::ingress, wire_packet(), on_device).verdict, next);
 }
 
-TEST_F(Crossing, OfARuleThatIsGoneGoesHome)
+TEST_F(Segment, OfARuleThatIsGoneGoesHome)
 {
     const auto id = datapath.add("--loss 100%");
     datapath.remove(id);
@@ -170,7 +172,7 @@ TEST_F(Crossing, OfARuleThatIsGoneGoesHome)
     EXPECT_EQ(outcome.after.cb[3], static_cast<unsigned>(Datapath::nonce) << 16);
 }
 
-TEST_F(Crossing, SuperPacketsTakeItForWhatIsDecidedOnEach)
+TEST_F(Segment, SuperPacketsTakeItForWhatIsDecidedOnEach)
 {
     line.connect(datapath);
     for (const char* const words : {"--rate 1gbit", "--delay 10ms --jitter 1ms", "--delay 10ms --reorder 1%",
@@ -189,7 +191,7 @@ TEST_F(Crossing, SuperPacketsTakeItForWhatIsDecidedOnEach)
 
 // ---- changed rules ----
 
-TEST_F(Crossing, AChangedRuleDrawsItsGapsAnew)
+TEST_F(Segment, AChangedRuleDrawsItsGapsAnew)
 {
     const auto id = datapath.add("--loss 0.0000001%");
     datapath.feed().seed = 3;
@@ -200,7 +202,7 @@ TEST_F(Crossing, AChangedRuleDrawsItsGapsAnew)
     EXPECT_EQ(datapath.counters(id).packets, 2U) << "the counters live on";
 }
 
-TEST_F(Crossing, AChangeDoesNotLetPacketsOvertake)
+TEST_F(Segment, AChangeDoesNotLetPacketsOvertake)
 {
     const auto id = datapath.add("--direction in --loss 0.0000001%");
     EXPECT_EQ(number(cross(id, HW_IN)), 1U);
@@ -213,4 +215,4 @@ TEST_F(Crossing, AChangeDoesNotLetPacketsOvertake)
 }
 
 }  // namespace
-}  // namespace headwind::prog::crossing_test
+}  // namespace headwind::prog::segment_test

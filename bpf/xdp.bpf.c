@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0-only)
 /*
- * Headwind's XDP front, at the ingress of devices where it is wanted: loss and partition, before the kernel has built
- * anything around the packet. tc's ingress() is always attached behind it and gets what the front leaves undecided:
+ * Headwind's XDP program, at the ingress of devices where it is wanted: loss and partition, before the kernel has built
+ * anything around the packet. tc's ingress() is always attached behind it and gets what it leaves undecided:
  *
- *        device D ─► front()  the rule that wins is certain, and loss or partition is all it does?
- *                      │ yes                            │ no: XDP_PASS, as if there were no front
+ *        device D ─► xdp()    the rule that wins is certain, and loss or partition is all it does?
+ *                      │ yes                            │ no: XDP_PASS, as if it were not there
  *                      │ taken ─► XDP_DROP              │
  *                      ▼                                ▼
  *                    XDP_PASS, with metadata          ingress() decides
  *                      ▼
- *                    ingress() sees hw_handover: goes on
+ *                    ingress() sees hw_xdp_meta: goes on
  */
-#define HW_FRONT
-#include "flight.h"
+#define HW_XDP
+#include "hit.h"
 #include "match.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -29,7 +29,7 @@ HW_INLINE bool is_super_packet(struct xdp_md *context)
 	__u32 size = 0;
 	unsigned short gso_size = 1;
 
-	if (!cured(HW_CURE_WHOLE))
+	if (!works_around(HW_WORKAROUND_WHOLE))
 		return false;
 	/* The verifier lets no one compute with the context's address: its copy is a number. */
 	bpf_probe_read_kernel(&buffer, sizeof(buffer), &context);
@@ -41,16 +41,16 @@ HW_INLINE bool is_super_packet(struct xdp_md *context)
 }
 
 /* False: this driver has no metadata. */
-HW_INLINE bool hand_over(struct xdp_md *context, __u32 rule)
+HW_INLINE bool write_xdp_meta(struct xdp_md *context, __u32 rule)
 {
-	struct hw_handover *over;
+	struct hw_xdp_meta *over;
 
 	if (bpf_xdp_adjust_meta(context, -(int)sizeof(*over)) != 0)
 		return false;
 	over = (void *)(long)context->data_meta;
 	if ((void *)(over + 1) > (void *)(long)context->data)
 		return false;
-	over->nonce = hw_control.front_nonce;
+	over->nonce = hw_control.xdp_nonce;
 	over->rule = rule;
 	return true;
 }
@@ -61,40 +61,40 @@ HW_INLINE __u64 frame_bytes(struct xdp_md *context, const struct hw_packet *pack
 	return bpf_xdp_get_buff_len(context) - (packet->network > ETH_HLEN ? sizeof(struct hw_vlan) : 0);
 }
 
-HW_INLINE int drop(const struct hw_flight *flight, enum hw_cause cause)
+HW_INLINE int drop(const struct hw_hit *hit, enum hw_drop_reason cause)
 {
-	count_drop(flight, cause);
+	count_drop(hit, cause);
 	return XDP_DROP;
 }
 
 /* The loader adds BPF_F_XDP_HAS_FRAGS where that works. */
 SEC("xdp")
-int headwind_front(struct xdp_md *context)
+int headwind_xdp(struct xdp_md *context)
 {
-	struct hw_flight flight = {.side = HW_IN, .direction = HW_IN, .packets = 1};
-	struct hw_walk walk = {.direction = HW_IN};
+	struct hw_hit hit = {.side = HW_IN, .direction = HW_IN, .packets = 1};
+	struct hw_lookup lookup = {.direction = HW_IN};
 	const struct hw_device *device;
 	struct hw_rule *rule;
 
-	flight.slot = find_device(context->ingress_ifindex);
-	if (flight.slot >= HW_MAX_DEVICES || panicking())
+	hit.slot = find_device(context->ingress_ifindex);
+	if (hit.slot >= HW_MAX_DEVICES || panicking())
 		return XDP_PASS;
-	device = device_of(flight.slot);
+	device = device_of(hit.slot);
 	if ((device->flags & HW_DEVICE_GENERIC) && (device->on_return != 0 || is_super_packet(context)))
 		return XDP_PASS;
-	walk.version = *(volatile __u64 *)&hw_control.version;
-	walk.device = flight.slot;
-	rule = match(context, &walk) ? matched_rule(&walk, &flight.rule_id) : NULL;
-	if (!rule || !(rule->impairment.flags & HW_AT_XDP) || !board(&flight, rule))
+	lookup.version = *(volatile __u64 *)&hw_control.version;
+	lookup.device = hit.slot;
+	rule = match(context, &lookup) ? matched_rule(&lookup, &hit.rule_id) : NULL;
+	if (!rule || !(rule->impairment.flags & HW_AT_XDP) || !find_hit(&hit, rule))
 		return XDP_PASS;
-	flight.bytes = frame_bytes(context, &walk.packet);
-	if (flight.imp->flags & HW_PARTITION) {
-		count_match(&flight);
-		return drop(&flight, HW_CAUSE_PARTITION);
+	hit.bytes = frame_bytes(context, &lookup.packet);
+	if (hit.imp->flags & HW_PARTITION) {
+		count_match(&hit);
+		return drop(&hit, HW_DROP_PARTITION);
 	}
 	/* First, since it may fail: then nothing has been counted, and tc decides. */
-	if (!is_due(&flight, HW_EVENT_LOSS) && !hand_over(context, flight.rule_id))
+	if (!is_due(&hit, HW_EVENT_LOSS) && !write_xdp_meta(context, hit.rule_id))
 		return XDP_PASS;
-	count_match(&flight);
-	return happens(&flight, HW_EVENT_LOSS) ? drop(&flight, HW_CAUSE_LOSS) : XDP_PASS;
+	count_match(&hit);
+	return happens(&hit, HW_EVENT_LOSS) ? drop(&hit, HW_DROP_LOSS) : XDP_PASS;
 }

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ * A matched packet on its way: its rule, what the rule has on this CPU, and what chance does to it. For tc and XDP
+ * alike: they share counters and dice. */
+#ifndef HEADWIND_BPF_HIT_H
+#define HEADWIND_BPF_HIT_H
+
+#include "env.h"
+#ifndef HW_XDP
+#include "timeline.h"
+#endif
+
+/* A matched packet on its way. */
+struct hw_hit {
+	struct hw_state_key key;         /* of the rule's state and CPU states */
+	const struct hw_impairment *imp; /* of the rule */
+	struct hw_cpu_state *cpu;        /* of this CPU */
+	__u64 bytes;                     /* of all wire packets in the skb, frames without FCS */
+	__u32 packets;                   /* those */
+	__u32 rule_id;
+	__u32 slot;      /* device it was matched on, and to which it goes back */
+	__u16 tc_index;  /* the packet's own */
+	__u8 direction;  /* hw_direction of the subject */
+	__u8 side;       /* hw_direction of the device */
+	__u8 held_shift; /* of the rule */
+};
+
+HW_INLINE bool panicking(void)
+{
+	__u32 zero = 0;
+	struct hw_host *host = bpf_map_lookup_elem(&hw_host, &zero);
+
+	return host && host->panic;
+}
+
+HW_INLINE void count_match(const struct hw_hit *hit)
+{
+	hit->cpu->counters.packets += hit->packets;
+	hit->cpu->counters.bytes += hit->bytes;
+}
+
+HW_INLINE void count_drop(const struct hw_hit *hit, enum hw_drop_reason cause)
+{
+	hit->cpu->counters.dropped[cause] += hit->packets;
+}
+
+/* What the rule has on this CPU. NULL: the rule is being removed. */
+HW_INLINE struct hw_cpu_state *find_cpu_state(const struct hw_hit *hit)
+{
+	struct hw_cpu_state *cpu = bpf_map_lookup_elem(&hw_cpu_states, &hit->key);
+
+	if (cpu && cpu->rule != hit->rule_id) {
+		__builtin_memset(cpu->next_event, 0, sizeof(cpu->next_event));
+		cpu->rule = hit->rule_id;
+	}
+	return cpu;
+}
+
+#ifndef HW_XDP
+/* The impairment is that of this moment. What chance drew in another step is drawn anew: its law has no memory. */
+HW_INLINE bool enter_step(struct hw_hit *hit, const struct hw_rule *rule)
+{
+	struct hw_cpu_state *cpu = hit->cpu;
+	__u32 index = cpu->step;
+	const struct hw_step *step = step_now(rule, &index);
+
+	if (!step)
+		return false;
+	if (index != cpu->step) {
+		__builtin_memset(cpu->next_event, 0, sizeof(cpu->next_event));
+		cpu->step = index;
+	}
+	hit->imp = &step->impairment;
+	return true;
+}
+#endif
+
+/* False: the rule is gone. */
+HW_INLINE bool find_hit(struct hw_hit *hit, struct hw_rule *rule)
+{
+	hit->imp = &rule->impairment;
+	hit->held_shift = rule->held_shift;
+	hit->key.state = rule->state;
+	hit->key.direction = hit->direction;
+	hit->cpu = find_cpu_state(hit);
+#ifndef HW_XDP /* XDP gets no rules with a timeline */
+	if (hit->cpu && rule->timeline)
+		return enter_step(hit, rule);
+#endif
+	return hit->cpu;
+}
+
+/* Out of line: the verifier looks at it once. */
+HW_FUNCTION __u64 draw_gap(__u64 threshold, __u64 half_life_q24)
+{
+	struct hw_chance chance = {.threshold = threshold, .half_life_q24 = half_life_q24};
+
+	return hw_draw_gap(&chance, env_dice());
+}
+
+/* Would this event befall one of the skb's wire packets? */
+HW_INLINE bool is_due(const struct hw_hit *hit, enum hw_event event)
+{
+	const struct hw_chance *chance = &hit->imp->events[event];
+	__u64 *next_event = &hit->cpu->next_event[event];
+
+	if (chance->threshold != 0 && *next_event == 0)
+		*next_event = draw_gap(chance->threshold, chance->half_life_q24);
+	return hw_event_within(chance, *next_event, hit->packets);
+}
+
+/* Does it befall this wire packet, or this super-packet that holds none it befalls? */
+HW_INLINE bool happens(const struct hw_hit *hit, enum hw_event event)
+{
+	is_due(hit, event); /* draws */
+	return hw_event_happens(&hit->imp->events[event], &hit->cpu->next_event[event], hit->packets);
+}
+
+#endif
