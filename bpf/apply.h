@@ -18,28 +18,26 @@
 /* Where a packet's fate is decided: at the hook that matched it, or once it is a wire packet. */
 enum hw_place { AT_DEVICE, BEHIND_SEGMENTER };
 
-/* Wire packets in this skb. gso_segs may be 0 on super-packets (tap, virtio), hence the division where it is. */
+/* Wire packets in this super-packet. gso_segs may be 0 (tap, virtio), hence the division where it is. */
 HW_INLINE __u32 wire_packets(struct __sk_buff *skb, __u32 headers)
 {
-	if (skb->gso_size == 0)
-		return 1;
 	if (skb->gso_segs != 0)
 		return skb->gso_segs;
 	return skb->len > headers ? (skb->len - headers + skb->gso_size - 1) / skb->gso_size : 1;
 }
 
 /* Bytes of headers that each wire packet of this skb carries. */
-HW_INLINE __u32 header_bytes(struct __sk_buff *skb, const struct hw_packet *packet)
+HW_INLINE __u32 header_bytes(struct __sk_buff *skb, const struct hw_hit *hit)
 {
 	__u8 data_offset;
 
-	if (packet->packet_class == HW_FRAME) /* what is in it is not known */
-		return packet->transport;
-	if (packet->key.protocol != IPPROTO_TCP)
-		return packet->transport + 8; /* UDP */
-	if (!load_bytes(skb, packet->transport + 12, &data_offset, sizeof(data_offset)))
-		return packet->transport + sizeof(struct tcphdr);
-	return packet->transport + (data_offset >> 4) * 4;
+	if (hit->protocol == IPPROTO_UDP)
+		return hit->transport + sizeof(struct udphdr);
+	if (hit->protocol != IPPROTO_TCP) /* what is in it is not known */
+		return hit->transport;
+	if (!load_bytes(skb, hit->transport + 12, &data_offset, sizeof(data_offset)))
+		return hit->transport + sizeof(struct tcphdr);
+	return hit->transport + (data_offset >> 4) * 4;
 }
 
 /* Ends the packet without telling the sender. TC_ACT_SHOT at egress would make TCP enter CWR without any loss; tcx
@@ -103,8 +101,7 @@ HW_INLINE bool is_marked_done(const struct __sk_buff *skb, const struct hw_hit *
 
 	if (!(skb->tc_index & HW_MARK_DONE))
 		return false;
-	if (hit->side == HW_IN && (hw_control.devices[hit->slot & (HW_MAX_DEVICES - 1)].flags & HW_DEVICE_BORDER) &&
-	    works_around(HW_WORKAROUND_BORDER))
+	if (hit->side == HW_IN && (hit->device_flags & HW_DEVICE_BORDER) && works_around(HW_WORKAROUND_BORDER))
 		return false;
 	epoch = env_epoch();
 	return skb->tc_index == hw_done_mark(hw_control.secret, epoch) ||
@@ -183,9 +180,7 @@ HW_INLINE int return_to_device(struct __sk_buff *skb, const struct hw_hit *hit)
 /* A packet on lo that has not left it, and so has its route and its connection, stays there. */
 HW_INLINE bool stays_on_loopback(const struct hw_hit *hit, enum hw_place place)
 {
-	const struct hw_device *device = &hw_control.devices[hit->slot & (HW_MAX_DEVICES - 1)];
-
-	return place == AT_DEVICE && (device->flags & HW_DEVICE_LOOPBACK) && works_around(HW_WORKAROUND_ROUTE);
+	return place == AT_DEVICE && (hit->device_flags & HW_DEVICE_LOOPBACK) && works_around(HW_WORKAROUND_ROUTE);
 }
 
 /* Is a packet of this rule still in the backlog, so that one that went on at once would overtake it? */
@@ -232,6 +227,7 @@ HW_INLINE int redirect_to_segmenter(struct __sk_buff *skb, const struct hw_hit *
 		return NEXT;
 	mark(skb, hit);
 	over->rule = hit->rule_id;
+	over->flow = hit->flow;
 	over->tc_index = hit->tc_index;
 	over->direction = hit->direction;
 	if (!hw_needs_time(hit->imp) || !skb->sk || !works_around(HW_WORKAROUND_CLONE))
@@ -247,9 +243,12 @@ HW_INLINE int redirect_to_segmenter(struct __sk_buff *skb, const struct hw_hit *
  * shared one would delay each other, and so would packets of a rule that may let a later one go first. */
 HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_hit *hit)
 {
-	__u32 hash = hw_may_reorder(hit->imp) && works_around(HW_WORKAROUND_SPREAD) ? bpf_get_prandom_u32()
-	                                                                            : bpf_get_hash_recalc(skb);
+	__u32 hash = hit->flow;
 
+	if (hw_may_reorder(hit->imp) && works_around(HW_WORKAROUND_SPREAD))
+		hash = bpf_get_prandom_u32();
+	else if (!hash)
+		hash = bpf_get_hash_recalc(skb); /* a forwarded packet has none yet: some 600 instructions */
 	hash ^= hit->rule_id * 0x9e3779b1U + (hit->slot << 1 | hit->side) * 0x85ebca77U;
 	hash *= 0xc2b2ae35U;
 	bpf_set_hash(skb, hash ^ hash >> 15);

@@ -182,6 +182,8 @@ HW_INLINE bool needs_segmenting(const struct __sk_buff *skb, const struct hw_hit
 {
 	const struct hw_impairment *imp = hit->imp;
 
+	if (!skb->gso_size && !imp->events[HW_EVENT_CORRUPT].threshold && !(imp->flags & HW_REJECT))
+		return false; /* the usual case */
 	if ((imp->flags & HW_PASS) || !works_around(HW_WORKAROUND_SEGMENT))
 		return false;
 	if (imp->flags & HW_PARTITION)
@@ -214,23 +216,37 @@ HW_INLINE bool already_impaired(struct __sk_buff *skb, const struct hw_hit *hit)
 }
 
 /* The packet's rule: for a subject here; on lo also for the receiver; then for one at the device's peer. */
-HW_INLINE struct hw_rule *find_rule(struct __sk_buff *skb, struct hw_hit *hit, struct hw_lookup *lookup)
+HW_INLINE struct hw_rule *look_up_rule(struct __sk_buff *skb, struct hw_hit *hit, const struct hw_plain *plain,
+                                       __u64 version)
 {
-	__u32 flags = device_of(hit->slot)->flags;
-	int found;
+	struct hw_lookup lookup = {.version = version, .device = hit->slot, .direction = hit->side, .plain = *plain};
+	int found = match(skb, &lookup);
 
-	lookup->version = *(volatile __u64 *)&hw_control.version;
-	lookup->device = hit->slot;
-	lookup->direction = hit->side;
-	found = match(skb, lookup);
-	if (!found && (flags & (HW_DEVICE_LOOPBACK | HW_DEVICE_PEER))) {
-		__builtin_memset(&lookup->packet, 0, sizeof(lookup->packet));
-		lookup->peer = (flags & HW_DEVICE_PEER) != 0;
-		lookup->direction = hit->side == HW_OUT ? HW_IN : HW_OUT;
-		found = match(skb, lookup);
+	if (!found && (hit->device_flags & (HW_DEVICE_LOOPBACK | HW_DEVICE_PEER))) {
+		__builtin_memset(&lookup.packet, 0, sizeof(lookup.packet));
+		lookup.peer = (hit->device_flags & HW_DEVICE_PEER) != 0;
+		lookup.direction = hit->side == HW_OUT ? HW_IN : HW_OUT;
+		lookup.plain = plain_of(skb, hit->slot, lookup.direction, lookup.peer);
+		found = match(skb, &lookup);
 	}
-	hit->direction = lookup->direction;
-	return found ? matched_rule(lookup, &hit->rule_id) : NULL;
+	hit->direction = lookup.direction;
+	hit->transport = lookup.packet.transport;
+	hit->protocol = lookup.packet.key.protocol;
+	return found ? matched_rule(&lookup, &hit->rule_id) : NULL;
+}
+
+/* The same for most packets, of which it is known. */
+HW_INLINE struct hw_rule *find_rule(struct __sk_buff *skb, struct hw_hit *hit, const struct hw_plain *plain,
+                                    __u64 version)
+{
+	struct hw_memo *memo = known_outcome(plain, version, hit->device_flags);
+
+	if (!memo)
+		return look_up_rule(skb, hit, plain, version);
+	hit->transport = PLAIN_TRANSPORT;
+	hit->protocol = plain->rest >> 32;
+	hit->rule_id = memo->rule_id;
+	return rule_in(memo);
 }
 
 /* The packet has met its fate and goes on. */
@@ -264,38 +280,40 @@ HW_INLINE int follow_xdp(struct __sk_buff *skb, struct hw_hit *hit)
 }
 
 /* How many wire packets it is, and their bytes. (On lo each packet is one.) */
-HW_INLINE void weigh(struct __sk_buff *skb, const struct hw_packet *packet, struct hw_hit *hit)
+HW_INLINE void weigh(struct __sk_buff *skb, struct hw_hit *hit)
 {
-	__u32 headers = skb->gso_size ? header_bytes(skb, packet) : 0;
+	__u32 headers;
 
-	if (stays_on_loopback(hit, AT_DEVICE)) {
-		hit->packets = 1;
-		hit->bytes = skb->len;
+	hit->packets = 1;
+	hit->bytes = skb->len;
+	if (!skb->gso_size || stays_on_loopback(hit, AT_DEVICE))
 		return;
-	}
+	headers = header_bytes(skb, hit);
 	hit->packets = wire_packets(skb, headers);
-	hit->bytes = skb->len + (__u64)headers * (hit->packets - 1);
+	hit->bytes += (__u64)headers * (hit->packets - 1);
 }
 
 /* A packet that no hook has met. */
-HW_INLINE int meet(struct __sk_buff *skb, struct hw_hit *hit)
+HW_INLINE int meet(struct __sk_buff *skb, struct hw_hit *hit, __u64 version)
 {
-	struct hw_lookup lookup = {};
-	struct hw_rule *rule = find_rule(skb, hit, &lookup);
+	struct hw_plain plain = plain_of(skb, hit->slot, hit->side, false);
+	struct hw_rule *rule = find_rule(skb, hit, &plain, version);
+	__u32 shares = hw_control.tables[version & 1].shares;
 	enum hw_exemption why;
 	int verdict;
 
-	if ((!rule && !lookup.shares) || panicking())
+	if ((!rule && !shares) || panicking())
 		return NEXT;
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
 	if (skb->pkt_type == PACKET_LOOPBACK && works_around(HW_WORKAROUND_MULTICAST))
 		return NEXT;
-	weigh(skb, &lookup.packet, hit);
-	if ((lookup.shares && has_too_large_a_share(hit, rule)) || !rule || !find_hit(hit, rule))
+	weigh(skb, hit);
+	hit->flow = flow_of(&plain);
+	if ((shares && has_too_large_a_share(hit, rule)) || !rule || !find_hit(hit, rule))
 		return NEXT;
 	if (is_bound(skb, hit, &why))
 		return decide_bound(skb, hit, why);
-	if (hit->side == HW_OUT && hw_needs_time(hit->imp) && !pace_as_fq(skb, &lookup.packet, hit->bytes)) {
+	if (hit->side == HW_OUT && hw_needs_time(hit->imp) && !pace_as_fq(skb, hit)) {
 		count_match(hit);
 		return drop(hit, HW_DROP_QUEUE);
 	}
@@ -310,16 +328,20 @@ HW_INLINE int meet(struct __sk_buff *skb, struct hw_hit *hit)
 HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 {
 	struct hw_hit hit; /* what is known of it is set: most packets match no rule */
+	__u64 version = *(volatile __u64 *)&hw_control.version;
 
 	hit.side = hit.direction = side;
 	hit.slot = find_device(skb->ifindex);
-	if (hit.slot >= HW_MAX_DEVICES || already_impaired(skb, &hit))
+	if (hit.slot >= HW_MAX_DEVICES)
+		return NEXT;
+	hit.device_flags = device_of(hit.slot)->flags;
+	if (already_impaired(skb, &hit))
 		return NEXT;
 	if (stays_on_loopback(&hit, AT_DEVICE))
 		skb->tstamp = 0; /* lo heeds no departure time, unless our fq is there */
 	hit.tc_index = own_tc_index(skb);
 	hit.rule_id = side == HW_IN ? passed_by_xdp(skb) : 0;
-	return hit.rule_id ? follow_xdp(skb, &hit) : meet(skb, &hit);
+	return hit.rule_id ? follow_xdp(skb, &hit) : meet(skb, &hit, version);
 }
 
 SEC("tc")
@@ -348,7 +370,9 @@ int headwind_segment(struct __sk_buff *skb)
 	hit.side = HW_MARK_SIDE(skb->tc_index);
 	hit.direction = over->direction;
 	hit.slot = HW_MARK_SLOT(skb->tc_index);
+	hit.device_flags = device_of(hit.slot)->flags;
 	hit.rule_id = over->rule;
+	hit.flow = over->flow;
 	hit.tc_index = over->tc_index;
 	rule = bpf_map_lookup_elem(&hw_rules, &hit.rule_id);
 	if (!rule || !find_hit(&hit, rule)) {

@@ -17,11 +17,15 @@ struct hw_hit {
 	__u64 bytes;                     /* of all wire packets in the skb, frames without FCS */
 	__u32 packets;                   /* those */
 	__u32 rule_id;
-	__u32 slot;      /* device it was matched on, and to which it goes back */
-	__u16 tc_index;  /* the packet's own */
-	__u8 direction;  /* hw_direction of the subject */
-	__u8 side;       /* hw_direction of the device */
-	__u8 held_shift; /* of the rule */
+	__u32 flow;         /* a hash of its flow; 0: the kernel's has to do */
+	__u32 slot;         /* device it was matched on, and to which it goes back */
+	__u32 device_flags; /* hw_device_flags of that device */
+	__u16 tc_index;     /* the packet's own */
+	__u8 direction;     /* hw_direction of the subject */
+	__u8 side;          /* hw_direction of the device */
+	__u8 held_shift;    /* of the rule */
+	__u8 protocol;      /* hw_key.protocol */
+	__u16 transport;    /* offset of what is behind the headers of Ethernet and IP */
 };
 
 HW_INLINE bool panicking(void)

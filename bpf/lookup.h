@@ -17,6 +17,25 @@ struct hw_plain {
 	__u64 rest; /* ports, protocol, device slot plus 1, direction, peer; 0: it is none */
 };
 
+#define PLAIN_TRANSPORT (ETH_HLEN + sizeof(struct iphdr)) /* where its ports are */
+
+HW_INLINE struct hw_plain plain_of(hw_context *context, __u32 device, enum hw_direction direction, bool peer)
+{
+	const struct ethhdr *ethernet = (void *)(long)context->data;
+	const struct iphdr *ip = (const void *)(ethernet + 1);
+	const struct hw_ports *ports = (const void *)(ip + 1);
+	struct hw_plain plain = {};
+
+	if ((void *)(ports + 1) > (void *)(long)context->data_end || ethernet->h_proto != bpf_htons(ETH_P_IP) ||
+	    *(const __u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(LATER_FRAGMENT_V4 | MORE_FRAGMENTS_V4)) ||
+	    (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP))
+		return plain;
+	plain.addresses = ip->saddr | (__u64)ip->daddr << 32;
+	plain.rest = *(const __u32 *)ports | (__u64)ip->protocol << 32 | (__u64)(device + 1) << 40 |
+	             (__u64)(peer << 1 | direction) << 60;
+	return plain;
+}
+
 /* What is known of it so far. */
 struct hw_lookup {
 	/* Its key has the device, and `shape` as memo_of says; the cgroup changes with the shape's level. */
@@ -29,7 +48,6 @@ struct hw_lookup {
 	__u32 best;            /* rule id; 0: none yet */
 	__u32 memo;            /* where the outcome is */
 	__u32 device;          /* slot */
-	__u32 shares;          /* of the version's hw_shape_table */
 	__u16 local_class;     /* of the ports (hw_port_classes), if a shape looks at them */
 	__u16 remote_class;
 	__u8 index;             /* of the shape to visit */

@@ -20,25 +20,21 @@ HW_FUNCTION int find_port_classes(struct hw_lookup *lookup)
 }
 
 /* Whether a rule wants the packet, for a subject that sends or receives it there: matched_rule() is it. The caller has
- * set version, device, direction and peer. The version is read once per packet: it sees one rule set, whatever commits
- * meanwhile. */
+ * set version, device, direction, peer and plain. The version is read once per packet: it sees one rule set, whatever
+ * commits meanwhile. */
 HW_FUNCTION int match(hw_context *context, struct hw_lookup *lookup)
 {
 	const struct hw_shape_table *table;
 	struct hw_memo *memo = NULL;
-	bool plain;
 
 	if (!lookup)
 		return 0;
 	table = &hw_control.tables[lookup->version & 1];
-	lookup->shares = table->shares;
 	if (!(table->directions & (1 << lookup->direction)))
 		return 0;
-	plain = is_plain(context, lookup);
-	if (plain) {
-		memo = memo_of_plain(lookup);
-		if (memo && memo->plain.rest == lookup->plain.rest &&
-		    memo->plain.addresses == lookup->plain.addresses && holds(memo, lookup)) {
+	if (lookup->plain.rest) {
+		memo = memo_at(lookup, index_of_plain(&lookup->plain));
+		if (memo && is_of_plain(memo, &lookup->plain) && holds(memo, lookup)) {
 			fill_plain(&lookup->packet, lookup->plain.rest >> 32);
 			return memo->rule_id != 0;
 		}
@@ -50,11 +46,11 @@ HW_FUNCTION int match(hw_context *context, struct hw_lookup *lookup)
 	lookup->packet.key.device = lookup->device + 1;
 	lookup->packet.key.shape =
 	    lookup->packet.packet_class << 3 | lookup->packet.ipv4 << 2 | lookup->peer << 1 | lookup->direction;
-	if (!plain)
+	if (!lookup->plain.rest)
 		memo = memo_of(lookup);
 	if (!memo)
 		return 0;
-	if (plain || !same_key(&memo->key, &lookup->packet.key) || !holds(memo, lookup)) {
+	if (lookup->plain.rest || !same_key(&memo->key, &lookup->packet.key) || !holds(memo, lookup)) {
 		lookup->has_socket_cgroup = false;
 		lookup->passing = false;
 		if (hw_control.tables[lookup->version & 1].has_classes)

@@ -54,33 +54,43 @@ HW_INLINE struct hw_memo *memo_at(struct hw_lookup *lookup, __u32 index)
 	return bpf_map_lookup_elem(&hw_memos, &index);
 }
 
-HW_INLINE bool is_plain(hw_context *context, struct hw_lookup *lookup)
-{
-	const struct ethhdr *ethernet = (void *)(long)context->data;
-	const struct iphdr *ip = (const void *)(ethernet + 1);
-	const struct hw_ports *ports = (const void *)(ip + 1);
-
-	if ((void *)(ports + 1) > (void *)(long)context->data_end || ethernet->h_proto != bpf_htons(ETH_P_IP) ||
-	    *(const __u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(LATER_FRAGMENT_V4 | MORE_FRAGMENTS_V4)) ||
-	    (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP))
-		return false;
-	lookup->plain.addresses = ip->saddr | (__u64)ip->daddr << 32;
-	lookup->plain.rest = *(const __u32 *)ports | (__u64)ip->protocol << 32 | (__u64)(lookup->device + 1) << 40 |
-	                     (__u64)(lookup->peer << 1 | lookup->direction) << 60;
-	return true;
-}
-
 /* Where the outcome for a plain packet is kept. */
-HW_INLINE struct hw_memo *memo_of_plain(struct hw_lookup *lookup)
+HW_INLINE __u32 index_of_plain(const struct hw_plain *plain)
 {
-	return memo_at(lookup, memo_index(lookup->plain.addresses, lookup->plain.rest));
+	return memo_index(plain->addresses, plain->rest);
 }
 
-/* What is used of it after match(), of a packet that is_plain(). */
+/* A hash of the packet's flow; 0 if it is not plain. */
+HW_INLINE __u32 flow_of(const struct hw_plain *plain)
+{
+	return (plain->addresses * 0xd6e8feb86659fd93ULL + plain->rest * 0xa0761d6478bd642fULL) >> 32;
+}
+
+HW_INLINE bool is_of_plain(const struct hw_memo *memo, const struct hw_plain *plain)
+{
+	return memo->plain.rest == plain->rest && memo->plain.addresses == plain->addresses;
+}
+
+/* What is known of a plain packet: no rule wants it, or one does that depends on nothing else. NULL: it takes a
+ * match(), for a subject at the peer, too. */
+HW_INLINE struct hw_memo *known_outcome(const struct hw_plain *plain, __u64 version, __u32 device_flags)
+{
+	__u32 index = index_of_plain(plain);
+	struct hw_memo *memo = bpf_map_lookup_elem(&hw_memos, &index);
+
+	if (!memo || !plain->rest || !is_of_plain(memo, plain) || memo->version != version ||
+	    memo->device_flags != device_flags || memo->timed)
+		return NULL;
+	if (!memo->rule_id && (device_flags & (HW_DEVICE_LOOPBACK | HW_DEVICE_PEER)))
+		return NULL;
+	return memo;
+}
+
+/* What is used of it after match(), of a plain packet. */
 HW_INLINE void fill_plain(struct hw_packet *packet, __u8 protocol)
 {
 	packet->network = ETH_HLEN;
-	packet->transport = ETH_HLEN + sizeof(struct iphdr);
+	packet->transport = PLAIN_TRANSPORT;
 	packet->key.protocol = protocol;
 	packet->ipv4 = true;
 }

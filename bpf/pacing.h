@@ -69,15 +69,15 @@ HW_FUNCTION __u64 fq_interval(struct __sk_buff *context, __u64 bytes)
 }
 
 /* Stamps the packet with the departure time that fq would give it. False: fq would drop it. */
-HW_INLINE bool pace_as_fq(struct __sk_buff *skb, const struct hw_packet *packet, __u64 bytes)
+HW_INLINE bool pace_as_fq(struct __sk_buff *skb, const struct hw_hit *hit)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct hw_pacing *pacing;
 	__u64 interval, now, wait, depart;
 
-	if (!sk || packet->key.protocol == IPPROTO_TCP || !works_around(HW_WORKAROUND_PACING))
+	if (!sk || hit->protocol == IPPROTO_TCP || !works_around(HW_WORKAROUND_PACING))
 		return true;
-	interval = fq_interval(skb, bytes);
+	interval = fq_interval(skb, hit->bytes);
 	if (interval == 0 || skb->tstamp_type == TSTAMP_MONOTONIC)
 		return true;
 	sk = bpf_sk_fullsock(sk);

@@ -12,6 +12,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
+#include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 
 #include "kernel.h"
@@ -58,6 +59,7 @@ HW_INLINE bool load_bytes(hw_context *context, __u32 offset, void *to, __u32 len
 	void *data = (void *)(long)context->data;
 	void *data_end = (void *)(long)context->data_end;
 
+	barrier_var(offset); /* Linux 6.12 has to see that what is added is what was compared */
 	if (offset <= 0x3ff && data + offset + length <= data_end) {
 		__builtin_memcpy(to, __builtin_assume_aligned(data + offset, 4), length);
 		return true;

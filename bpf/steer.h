@@ -34,7 +34,7 @@ HW_INLINE bool is_steered(struct __sk_buff *skb, const struct hw_hit *hit, enum 
 	struct hw_steering *steering;
 	__s64 rest; /* < 0: another CPU's clock is a little ahead */
 
-	if (!hw_control.steers || hit->side == HW_IN || (device_of(hit->slot)->flags & HW_DEVICE_LOOPBACK) ||
+	if (!hw_control.steers || hit->side == HW_IN || (hit->device_flags & HW_DEVICE_LOOPBACK) ||
 	    !works_around(HW_WORKAROUND_STEER))
 		return false;
 	if (place == BEHIND_SEGMENTER)

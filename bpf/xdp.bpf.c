@@ -84,6 +84,7 @@ int headwind_xdp(struct xdp_md *context)
 		return XDP_PASS;
 	lookup.version = *(volatile __u64 *)&hw_control.version;
 	lookup.device = hit.slot;
+	lookup.plain = plain_of(context, hit.slot, HW_IN, false);
 	rule = match(context, &lookup) ? matched_rule(&lookup, &hit.rule_id) : NULL;
 	if (!rule || !(rule->impairment.flags & HW_AT_XDP) || !find_hit(&hit, rule))
 		return XDP_PASS;

@@ -359,6 +359,8 @@ struct hw_segment_ctx {
 	__u32 rule;
 	__u16 tc_index;  /* the packet's own */
 	__u16 direction; /* hw_direction of the subject */
+	__u32 flow;      /* a hash of it, as its packets that are not segmented have; 0: the kernel's */
+	__u32 pad;
 };
 
 /* A flow that is steered, since packets of it were segmented: see steer.h. Plain stores of several CPUs: a lost one

@@ -282,7 +282,7 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
 void Datapath::cross(const Arrival& arrival) const
 {
     const hw_segment_ctx one{arrival.cb[4], static_cast<__u16>(arrival.cb[3]),
-                             static_cast<__u16>(HW_MARK_SIDE(arrival.tc_index.value_or(0)))};
+                             static_cast<__u16>(HW_MARK_SIDE(arrival.tc_index.value_or(0))), 0, 0};
     const std::vector all(static_cast<std::size_t>(libbpf_num_possible_cpus()), one);
     const __u32 zero = 0;
     require(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.hw_segment_ctxs), &zero, all.data(), BPF_ANY) == 0,

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # In tools/profile's guest: sends PACKETS through the rule, and prints the kernel's symbols while the rule is there.
-# guest.sh BUILD PACKETS bare|netem WORD...|RULE...
+# guest.sh BUILD PACKETS sent|forwarded bare|netem WORD...|RULE...
 set -eu
-build=$1 packets=$2
-shift 2
+build=$1 packets=$2 way=$3
+shift 3
 ip netns add a
 ip netns add b
 ip link add va netns a type veth peer name vb netns b
@@ -12,15 +12,28 @@ ip -n a addr add 10.77.0.1/24 dev va
 ip -n b addr add 10.77.0.2/24 dev vb
 ip -n a link set va up
 ip -n b link set vb up
+at=a device=va to=b address=10.77.0.2
+if [ "$way" = forwarded ]; then # by b, to c
+  ip netns add c
+  ip link add vc netns b type veth peer name vd netns c
+  ip -n b addr add 10.79.0.1/24 dev vc
+  ip -n c addr add 10.79.0.2/24 dev vd
+  ip -n b link set vc up
+  ip -n c link set vd up
+  ip -n a route add default via 10.77.0.2
+  ip -n c route add default via 10.79.0.1
+  ip netns exec b sysctl -qw net.ipv4.ip_forward=1
+  at=b device=vc to=c address=10.79.0.2
+fi
 sleep 3 # until the kernel has nothing left to do for them
 case $1 in
   bare) ;;
-  netem) ip netns exec a tc qdisc add dev va root "$@" limit 100000 ;;
-  *) "$build/headwind" add --netns a --name profiled --dev va "$@" >&2 ;;
+  netem) ip netns exec $at tc qdisc add dev $device root "$@" limit 100000 ;;
+  *) "$build/headwind" add --netns $at --name profiled --dev $device "$@" >&2 ;;
 esac
 cat /proc/kallsyms
-ip netns exec b "$build/probe/udp_probe" receive 10.77.0.2 7000 --count "$packets" --ready /tmp/ready >/dev/null &
+ip netns exec $to "$build/probe/udp_probe" receive $address 7000 --count "$packets" --ready /tmp/ready >/dev/null &
 until [ -e /tmp/ready ]; do sleep 0.1; done
 # Not in step with a delay of some ms: work that comes together costs less, or, if it wakes a kernel thread, more.
-ip netns exec a "$build/probe/udp_probe" send 10.77.0.2 7000 --count "$packets" --interval-us 195 --size 64 >/dev/null
+ip netns exec a "$build/probe/udp_probe" send $address 7000 --count "$packets" --interval-us 195 --size 64 >/dev/null
 wait
