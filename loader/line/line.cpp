@@ -132,16 +132,18 @@ Result<bool> is_whole(const hw_control& control)
     return exist({control.line_segment, control.line_return});
 }
 
-// Whether headwind0 receives the packets of a flow in order, as far as it was made to.
+// Whether headwind0 receives the packets of a flow in order, as far as it was made to. (Where only one CPU was online it
+// was not. Rules that hold no packets do without where it could not be.)
 Result<bool> is_steering(const hw_control& control, const netlink::Link& pace)
 {
-    return control.steers == 0 ? Result<bool>(true) : receives_by_flow(return_name, pace.tx_queues);
+    if (control.steers == 0) return control.line_pace == 0 || !comes_from_several_cpus();
+    return receives_by_flow(return_name, pace.tx_queues);
 }
 
 // Makes headwind0 receive the packets of a flow in order. Rules that hold packets cannot do without.
 Status make_steering(hw_control& control, const netlink::Link& pace, bool must)
 {
-    if (!comes_from_several_cpus()) return {};
+    if (control.steers == 0 && !comes_from_several_cpus()) return {};
     const auto status = receive_by_flow(return_name, pace.tx_queues);
     control.steers = status ? 1 : 0;
     return must ? status : Status{};

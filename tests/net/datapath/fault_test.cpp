@@ -2,6 +2,8 @@
 // Tests damage by others: `list` reports it, traffic stays healthy, the agent or the next change mends it.
 //
 // A rule is listed as without effect meanwhile, and nothing is left in the end.
+#include <fstream>
+
 #include "agent_test.h"
 #include "datapath/link.h"
 
@@ -10,6 +12,8 @@ namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::MatchesRegex;
+using testing::Not;
 
 class Fault : public Agent {
 protected:
@@ -108,24 +112,98 @@ TEST_F(Fault, TheLinesQdiscReplaced)
     EXPECT_THAT(agent.all("trouble"), IsEmpty());
 }
 
-TEST_F(Fault, TheLinesFlowsOnTheSendersCpu)
-{
-    SKIP_WITHOUT_FQ();
-    if (sysconf(_SC_NPROCESSORS_ONLN) == 1) GTEST_SKIP() << "one CPU";
-    const auto rps = [this](const std::string& command) {
+// RPS of headwind0.
+class FaultOfCpus : public Fault {
+protected:
+    void SetUp() override
+    {
+        Fault::SetUp();
+        if (!IsSkipped() && sysconf(_SC_NPROCESSORS_ONLN) == 1) GTEST_SKIP() << "one CPU";
+    }
+    void TearDown() override
+    {
+        if (gone_) set_online(true);
+        Fault::TearDown();
+    }
+    // Of the last CPU.
+    void set_online(bool online)
+    {
+        gone_ = !online;
+        std::ofstream file(fmt::format("/sys/devices/system/cpu/cpu{}/online", sysconf(_SC_NPROCESSORS_CONF) - 1));
+        file << (online ? "1" : "0") << std::flush;
+        ASSERT_TRUE(file) << "cannot set a CPU online or offline";
+    }
+    std::string rps(const std::string& command) const
+    {
         const auto done = run(&a(), {"unshare", "-m", "sh", "-c",
                                      "mount -t sysfs none /mnt && cd /mnt/class/net/headwind0/queues && " + command});
         expect_ok(done);
         return done.out;
-    };
+    }
+    std::string masks() const { return rps("cat rx-*/rps_cpus"); }
+    void expect_mended(const std::string& rule)
+    {
+        RunningAgent agent(home());
+        agent.heard("mended");
+        EXPECT_EQ(state_of(a(), rule), "live");
+    }
+
+private:
+    bool gone_ = false;
+};
+
+RUNS_IN("FaultOfCpus.*", linux_6_1, linux_6_12);
+RUNS_IN("FaultOfCpus.TheLinesFlowsOnTheSendersCpu*", native | linux_6_1, linux_6_12);
+
+TEST_F(FaultOfCpus, TheLinesFlowsOnTheSendersCpu)
+{
+    SKIP_WITHOUT_FQ();
     change(a(), "add --name slow --dev va --delay 100ms --proto udp");
-    const auto before = rps("cat rx-0/rps_cpus rx-1/rps_cpus");
+    const auto before = masks();
     rps("echo 0 > rx-1/rps_cpus");
     expect_not_effective("slow", "took the line apart");
-    RunningAgent agent(home());
-    agent.heard("mended");
-    EXPECT_EQ(state_of(a(), "slow"), "live");
-    EXPECT_EQ(rps("cat rx-0/rps_cpus rx-1/rps_cpus"), before);
+    expect_mended("slow");
+    EXPECT_EQ(masks(), before);
+}
+
+TEST_F(FaultOfCpus, TheLinesFlowsOnTheSendersCpuUnderLoss)
+{
+    change(a(), "add --name lossy --dev va --loss 1% --proto udp");
+    const auto before = masks();
+    EXPECT_THAT(before, Not(MatchesRegex("[0,\n]*")));
+    rps("echo 0 > rx-0/rps_cpus");
+    expect_not_effective("lossy", "took the line apart");
+    change(a(), "change lossy --loss 0.1%");
+    EXPECT_EQ(masks(), before) << "the next command mends it, too";
+    EXPECT_EQ(state_of(a(), "lossy"), "live");
+}
+
+TEST_F(FaultOfCpus, OneGoesOffline)
+{
+    change(a(), "add --name slow --dev va --delay 100ms --proto udp");
+    const auto before = masks();
+    set_online(false);
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+    EXPECT_EQ(counters_of(a(), "slow").delayed, 20U);
+    expect_mended("slow");
+    EXPECT_NE(masks(), before);
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+    set_online(true);
+    EXPECT_EQ(state_of(a(), "slow"), "live") << "flows have a CPU each, of those that were online";
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+    EXPECT_EQ(counters_of(a(), "slow").delayed, 60U);
+}
+
+TEST_F(FaultOfCpus, AnotherComesOnline)
+{
+    set_online(false);
+    change(a(), "add --name slow --dev va --delay 100ms --proto udp");
+    EXPECT_THAT(masks(), MatchesRegex("[0,\n]*")) << "one CPU needs none";
+    set_online(true);
+    expect_mended("slow");
+    EXPECT_THAT(masks(), Not(MatchesRegex("[0,\n]*")));
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+    EXPECT_EQ(counters_of(a(), "slow").delayed, 20U);
 }
 
 // Somebody replaces the root qdisc of the device itself: the line does not care.
