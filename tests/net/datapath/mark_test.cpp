@@ -158,11 +158,16 @@ TEST_F(Mark, ThroughAPartitionOfManyNamespacesNothingPasses)
     ip(bridge, "link add br0 type bridge mcast_snooping 0\nlink set br0 up");
     std::vector<std::unique_ptr<Namespace>> pods;
     const auto address = [](std::size_t pod) { return fmt::format("10.82.{}.{}", pod / 200, pod % 200 + 1); };
+    const auto mac = [](std::size_t pod) { return fmt::format("02:82:00:00:00:{:02x}", pod); };
+    std::string neighbours;  // permanent: of others the host keeps 1,024, for all namespaces together
+    for (std::size_t i = 0; i < count; ++i)
+        neighbours += fmt::format("neighbour add {} lladdr {} dev eth0 nud permanent\n", address(i), mac(i));
     for (std::size_t i = 0; i < count; ++i) {
         auto& pod = *pods.emplace_back(std::make_unique<Namespace>(fmt::format("pod{}", i)));
         ip(bridge, fmt::format("link add p{} type veth peer name eth0 netns {}", i, pod.name()));
         ip(bridge, fmt::format("link set p{0} master br0\nlink set p{0} up", i));
-        ip(pod, fmt::format("address add {}/16 dev eth0\nlink set eth0 up", address(i)));
+        ip(pod,
+           fmt::format("address add {}/16 dev eth0\nlink set eth0 address {} up\n", address(i), mac(i)) + neighbours);
         wait_until_operational(pod, "eth0");
     }
     std::vector<std::unique_ptr<UdpSink>> sinks;
