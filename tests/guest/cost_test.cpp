@@ -148,24 +148,29 @@ private:
 
 class GuestCost : public testing::Test {
 protected:
-    GuestCost() { settle(); }
-    // What the rules add.
-    double added(const Namespace& where, const Stream& stream, const std::vector<std::string>& rules)
+    // Measures the bare path. `where`: the namespace of the rules.
+    void begin(const Namespace& where, const Stream& stream)
     {
-        const double bare = stream.cost(idle);
-        for (std::size_t i = 0; i < rules.size(); ++i)
-            EXPECT_EQ(headwind(where, fmt::format("add --name r{} {}", i, rules[i])).status, 0) << rules[i];
         settle();
-        const double out = stream.cost(idle) - bare;
-        EXPECT_EQ(headwind(where, "clear").status, 0);
+        where_ = &where;
+        stream_ = &stream;
+        bare_ = stream.cost(idle_);
+    }
+    // What the rules add.
+    double added(const std::vector<std::string>& rules)
+    {
+        for (std::size_t i = 0; i < rules.size(); ++i)
+            EXPECT_EQ(headwind(*where_, fmt::format("add --name r{} {}", i, rules[i])).status, 0) << rules[i];
+        settle();
+        const double out = stream_->cost(idle_) - bare_;
+        EXPECT_EQ(headwind(*where_, "clear").status, 0);
         return out;
     }
-    double added_by_netem(const Namespace& where, const Stream& stream, const std::string& words)
+    double added_by_netem(const std::string& device, const std::string& words)
     {
-        const double bare = stream.cost(idle);
-        tc(where, "qdisc add dev va root netem limit 100000 " + words);
-        const double out = stream.cost(idle) - bare;
-        tc(where, "qdisc del dev va root");
+        tc(*where_, "qdisc add dev " + device + " root netem limit 100000 " + words);
+        const double out = stream_->cost(idle_) - bare_;
+        tc(*where_, "qdisc del dev " + device + " root");
         return out;
     }
     static void expect(const char* what, double instructions, double most, double netem = 0)
@@ -176,30 +181,36 @@ protected:
     }
 
     Pair pair;
-    Idle idle;
+
+private:
+    Idle idle_;
+    const Namespace* where_ = nullptr;
+    const Stream* stream_ = nullptr;
+    double bare_ = 0;
 };
 
 TEST_F(GuestCost, OfOneRule)
 {
     const Stream stream(pair.a, pair.b, Pair::b4);
-    expect("delay 20 ms", added(pair.a, stream, {"--dev va --proto udp --delay 20ms"}), 7'000,
-           added_by_netem(pair.a, stream, "delay 20ms"));
-    expect("loss that hits none", added(pair.a, stream, {"--dev va --proto udp --loss 0.0000001%"}), 1'000,
-           added_by_netem(pair.a, stream, "loss 0.0001%"));
-    const double unmatched = added(pair.a, stream, {"--dev va --proto tcp --delay 20ms"});
+    begin(pair.a, stream);
+    expect("delay 20 ms", added({"--dev va --proto udp --delay 20ms"}), 7'000, added_by_netem("va", "delay 20ms"));
+    expect("loss that hits none", added({"--dev va --proto udp --loss 0.0000001%"}), 1'000,
+           added_by_netem("va", "loss 0.0001%"));
+    const double unmatched = added({"--dev va --proto tcp --delay 20ms"});
     expect("a rule that does not match", unmatched, 400);
     std::vector<std::string> shapes{"--dev va --proto tcp --delay 20ms"};
     for (int length = 9; length < 17; ++length)
         shapes.push_back("--dev va --proto tcp --delay 20ms --remote 10.0.0.0/" + std::to_string(length));
-    expect("each further shape", (added(pair.a, stream, shapes) - unmatched) / 8, 100);
+    expect("each further shape", (added(shapes) - unmatched) / 8, 100);
 }
 
 TEST_F(GuestCost, OfAForwardedPacket)
 {
     const Far far(pair.a, pair.b);
-    settle();
     const Stream stream(pair.a, far.far, Far::address4);
-    expect("delay 20 ms, forwarded", added(pair.b, stream, {"--dev vc --proto udp --delay 20ms"}), 5'900);
+    begin(pair.b, stream);
+    expect("delay 20 ms, forwarded", added({"--dev vc --proto udp --delay 20ms"}), 5'900,
+           added_by_netem("vc", "delay 20ms"));
 }
 
 }  // namespace
