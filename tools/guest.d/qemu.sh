@@ -34,7 +34,9 @@ qemu_arguments() {
   else
     # One host thread for all CPUs, in turn: with a thread each, the kernel's patching of an instruction (jump labels) can hit
     # a CPU in the middle of it, which QEMU's emulation does not survive (seen: a panic in inet6_ehashfn in some ten runs).
-    qemu+=(-accel 'tcg,thread=single' -smp "$cpus")
+    local threads=single
+    [[ ! $parallel ]] || threads=multi
+    qemu+=(-accel "tcg,thread=$threads" -smp "$cpus")
   fi
   qemu+=(-kernel "$kernel_folder/vmlinux" -initrd "$run/initrd" -append "$boot")
 }
