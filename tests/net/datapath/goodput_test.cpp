@@ -83,7 +83,8 @@ TEST_F(Goodput, IsThatOfNetem)
             fmt::print("[  FIGURES ] {} flows, {}: median {:.3f}, retransmissions bare {}, netem {}, headwind {}\n",
                        flows, delay, ratios[4], bare, theirs, ours);
             EXPECT_LE(ours, bare + theirs);
-            EXPECT_GE(ratios[4], 0.8) << "a guest's CPUs take turns; for the figures run it with tools/guest --parallel";
+            EXPECT_GE(ratios[4], 0.8)
+                << "a guest's CPUs take turns; for the figures run it with tools/guest --parallel";
         }
     }
 }
