@@ -132,8 +132,8 @@ Result<bool> is_whole(const hw_control& control)
     return exist({control.line_segment, control.line_return});
 }
 
-// Whether headwind0 receives the packets of a flow in order, as far as it was made to. (Where only one CPU was online it
-// was not. Rules that hold no packets do without where it could not be.)
+// Whether headwind0 receives the packets of a flow in order, as far as it was made to. (Where only one CPU was online
+// it was not. Rules that hold no packets do without where it could not be.)
 Result<bool> is_steering(const hw_control& control, const netlink::Link& pace)
 {
     if (control.steers == 0) return control.line_pace == 0 || !comes_from_several_cpus();
