@@ -74,7 +74,8 @@ bool is_populated(const fs::path& directory)
 }
 
 // Moves every process of the cgroup to its parent and removes it. The caller holds its lock. Processes that fork while
-// they are moved, on a busy machine, take several attempts.
+// they are moved, on a busy machine, take several attempts. Those of PID namespaces that this one does not see, whose
+// number is 0 here, stay, and so does the cgroup: 0 written would be this very process.
 void remove_cgroup(const std::string& directory)
 {
     for (int attempt = 0; attempt < 100; ++attempt) {
@@ -82,7 +83,10 @@ void remove_cgroup(const std::string& directory)
         std::ifstream processes(directory + "/cgroup.procs");
         const auto parent = fs::path(directory).parent_path() / "cgroup.procs";
         bool any = false;
-        for (std::string pid; std::getline(processes, pid); any = true) std::ofstream(parent) << pid << std::flush;
+        for (std::string pid; std::getline(processes, pid); any = true) {
+            if (pid == "0") return;
+            std::ofstream(parent) << pid << std::flush;
+        }
         if (!any && attempt >= 10) return;  // it has cgroups below it
         usleep(20'000);
     }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs commands side by side, as many as the machine has CPUs for, with their output in logs."""
 import os
+import resource
 import select
 import selectors
 import signal
@@ -20,6 +21,7 @@ class Job:
         self.part, self.name, self.command, self.results = part, name, command, results
         self.cpus, self.after, self.limit, self.env, self.cwd = cpus, after, limit, env or {}, cwd
         self.log = self.status = self.start = self.seconds = self.process = None
+        self.cpu_seconds = 0  # of its processes, without those that it did not wait for
         self._rest = ""
 
     def ended(self):
@@ -60,8 +62,19 @@ class Job:
             except ProcessLookupError:
                 pass
 
+    def has_exited(self):
+        """Whether the command itself has."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if self.process.poll() is None:
+            return False
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.cpu_seconds += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return True
+
     def end(self):
-        self.status = self.process.wait()
+        while not self.has_exited():  # it closed its output a moment ago
+            time.sleep(0.01)
+        self.status = self.process.returncode
         self.kill_rest()
         self.seconds = time.monotonic() - self.start
         self.log.close()
@@ -94,7 +107,7 @@ def run(jobs, logs, cpus, on_end):
                     selector.register(job.process.stdout, selectors.EVENT_READ, job)
             ended = [key.data for key, _ in selector.select(timeout=1) if not key.data.read()]
             # What the command left running may hold its output open.
-            ended += [job for job in running if job not in ended and job.process.poll() is not None and not job.drain()]
+            ended += [job for job in running if job not in ended and job.has_exited() and not job.drain()]
             for job in ended:
                 selector.unregister(job.process.stdout)
                 job.end()

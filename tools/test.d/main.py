@@ -57,10 +57,10 @@ def report(job):
         for line in why(job.log.name):
             say("       " + line)
     elif job.part == "build":
-        say(f"built {job.name.removeprefix('build-')} in {job.seconds:.0f} s")
+        say(f"built {job.name.removeprefix('build-')} in {job.seconds:.0f} s, {job.cpu_seconds:.0f} s of CPU time")
     else:
         skipped = f", {counts[SKIPPED]} skipped" if counts[SKIPPED] else ""
-        say(f"ok   {job.name} ({job.seconds:.0f} s): {counts[PASSED]} passed{skipped}")
+        say(f"ok   {job.name} ({job.seconds:.0f} s, {job.cpu_seconds:.0f} s of CPU time): {counts[PASSED]} passed{skipped}")
 
 
 def second_chance(jobs):

@@ -155,17 +155,6 @@ TEST_F(LowLoss, WhatIsSentKeepsItsOrderOnAllCpus)
     }
 }
 
-// For a sender on one CPU the veth behind the device keeps the order, too.
-TEST_F(LowLoss, WhatIsSentArrivesInOrder)
-{
-    quicken_tcp();
-    const OnCpu one(0);
-    change(a(), "add --name rare --proto tcp --loss 0.1%");
-    const auto seen = order_of_transfer(OrderWatch::Side::received);
-    EXPECT_GT(seen.buffers, scaled(5'000, 100));
-    EXPECT_EQ(seen.late, 0U) << "of " << seen.buffers;
-}
-
 // TCP sends from its caller's CPU and from the one that handles its ACKs, and the veth behind the device has a backlog
 // for each CPU. Nearly all super-packets are cut: others wait in these backlogs as without a rule, and on a busy
 // machine long enough to be overtaken.

@@ -2,8 +2,10 @@
 // headwind run: a command in a cgroup of its own is impaired as long as it runs, and nothing is left however it ends.
 #include "net_test.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -187,6 +189,37 @@ TEST_F(Run, SigkillEndsTheImpairmentWithin3Seconds)
     EXPECT_THAT(headwind(a(), "list").out, Not(HasSubstr("run-")));
     // A command of another test may be about to remove the cgroup.
     EXPECT_TRUE(eventually([&] { return home_->of_run_commands().empty(); }));
+    change(a(), "clear");
+    expect_nothing_left();
+}
+
+// `clear` of another PID namespace (a container's, say) sees the processes, but has no number for them.
+TEST_F(Run, ASweepInAnotherPidNamespaceMovesNobody)
+{
+    const auto process = start("--partition", "echo ready; exec sleep 1000");
+    process->signal(SIGKILL);
+    process->wait();
+    const auto mount = cgroup2_mount();
+    ASSERT_TRUE(mount);
+    const pid_t outer = fork();
+    if (outer == 0) {
+        if (unshare(CLONE_NEWPID) != 0) _exit(3);
+        const pid_t inner = fork();
+        if (inner == 0) {
+            std::ofstream(*mount + "/cgroup.procs") << 0 << std::flush;  // away from the parent of the command's
+            const auto before = own_cgroup_path();
+            sweep_command_cgroups(Sweep::all);
+            const auto after = own_cgroup_path();
+            _exit(before && after && *before == *after ? 0 : 2);
+        }
+        int waited = 0;
+        waitpid(inner, &waited, 0);
+        _exit(WEXITSTATUS(waited));
+    }
+    int waited = 0;
+    ASSERT_EQ(waitpid(outer, &waited, 0), outer);
+    EXPECT_EQ(WEXITSTATUS(waited), 0) << "it moved itself";
+    EXPECT_THAT(home_->of_run_commands(), testing::SizeIs(1)) << "the command is still there";
     change(a(), "clear");
     expect_nothing_left();
 }

@@ -199,7 +199,7 @@ TEST_F(Pin, AMapOfAnotherShapeIsNotRead)
                  {"texts", BPF_MAP_TYPE_HASH, sizeof(hw_text_key), 65536},
                  {"rules", BPF_MAP_TYPE_HASH, 64, sizeof(hw_lease)},
                  {"leases", BPF_MAP_TYPE_PERCPU_HASH, 4, sizeof(hw_lease)},
-                 {"locals", BPF_MAP_TYPE_HASH, sizeof(hw_state_key), sizeof(hw_cpu_state)},
+                 {"cpu_states", BPF_MAP_TYPE_HASH, sizeof(hw_state_key), sizeof(hw_cpu_state)},
                  {"held", BPF_MAP_TYPE_ARRAY, 4, 4},
                  {"../host", BPF_MAP_TYPE_ARRAY, 4, 4}};
     for (const auto& [name, type, key, value] : wrong) {
@@ -409,7 +409,7 @@ protected:
     std::vector<std::string> opened_pins() const
     {
         std::vector<std::string> out{std::string(pins) + "/host"};
-        for (const char* name : {"control", "held", "entries", "rules", "leases", "stops", "shares", "states", "locals",
+        for (const char* name : {"control", "held", "entries", "rules", "leases", "stops", "shares", "states", "cpu_states",
                                  "texts", "timelines"})
             out.push_back(pin(name));
         return out;
@@ -461,7 +461,7 @@ TEST_P(PinDecoy, MapsOfEachOtherTypeAreNotRead)
         const std::pair<std::string, std::size_t> places[] = {{pin("control"), sizeof(hw_control)},
                                                               {std::string(pins) + "/host", sizeof(hw_host)},
                                                               {pin("rules"), sizeof(hw_rule)},
-                                                              {pin("locals"), sizeof(hw_cpu_state)},
+                                                              {pin("cpu_states"), sizeof(hw_cpu_state)},
                                                               {pin("timelines"), 4}};
         for (const auto& [path, value] : places) {
             const auto map = make_map(static_cast<bpf_map_type>(type), 4, value);
