@@ -409,8 +409,8 @@ protected:
     std::vector<std::string> opened_pins() const
     {
         std::vector<std::string> out{std::string(pins) + "/host"};
-        for (const char* name : {"control", "held", "entries", "rules", "leases", "stops", "shares", "states", "cpu_states",
-                                 "texts", "timelines"})
+        for (const char* name : {"control", "held", "entries", "rules", "leases", "stops", "shares", "states",
+                                 "cpu_states", "texts", "timelines"})
             out.push_back(pin(name));
         return out;
     }
