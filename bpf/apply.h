@@ -49,9 +49,9 @@ HW_INLINE int end_silently(void)
 	return hw_tcx ? bpf_redirect(0, 0) : TC_ACT_STOLEN;
 }
 
-HW_INLINE int drop(const struct hw_hit *hit, enum hw_drop_reason cause)
+HW_INLINE int drop(const struct hw_hit *hit, enum hw_drop_reason reason)
 {
-	count_drop(hit, cause);
+	count_drop(hit, reason);
 	/* what has come in has no sender here to tell: the cheapest way */
 	return hit->side == HW_IN ? TC_ACT_SHOT : end_silently();
 }
@@ -220,16 +220,16 @@ HW_INLINE struct hw_segment_ctx *segment_ctx(void)
  * to nothing): a clone has no owner. */
 HW_INLINE int redirect_to_segmenter(struct __sk_buff *skb, const struct hw_hit *hit)
 {
-	struct hw_segment_ctx *over = segment_ctx();
+	struct hw_segment_ctx *segment = segment_ctx();
 	__u32 line = hw_control.line_segment;
 
-	if (line == 0 || !over)
+	if (line == 0 || !segment)
 		return NEXT;
 	mark(skb, hit);
-	over->rule = hit->rule_id;
-	over->flow = hit->flow;
-	over->tc_index = hit->tc_index;
-	over->direction = hit->direction;
+	segment->rule = hit->rule_id;
+	segment->flow = hit->flow;
+	segment->tc_index = hit->tc_index;
+	segment->direction = hit->direction;
 	if (!hw_needs_time(hit->imp) || !skb->sk || !works_around(HW_WORKAROUND_CLONE))
 		return bpf_redirect(line, 0);
 	if (bpf_clone_redirect(skb, line, 0) != 0) {

@@ -63,7 +63,7 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const s
 	__u64 busy_q16 = (__u64)skb->len * imp->ns_per_byte_q16; /* 17 and 46 bits (compile.cpp sees to that) */
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &hit->key);
 	__u32 dice = imp->reorder ? env_dice() : 0;
-	int cause;
+	int reason;
 
 	if (!state)
 		return NEXT;
@@ -74,9 +74,9 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const s
 		busy_q16 = time_on_link(hit->rule_id, state->next_free > arrival->now ? state->next_free : arrival->now,
 		                        skb->len);
 	bpf_spin_lock(&state->lock);
-	cause = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, timing);
+	reason = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, timing);
 	bpf_spin_unlock(&state->lock);
-	return cause;
+	return reason;
 }
 
 /* The packet waits for `rate`, then for `delay`; or a copy of it does. (Not inlined: it would be twice on the stack.)
@@ -90,7 +90,7 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	__u64 held = held_now(arrival->now), max = hw_control.max_held;
 	__u32 charge = skb->len + HW_HELD_OVERHEAD;
 	bool crowded = held > max / 8; /* else nobody is in anybody's way */
-	int cause;
+	int reason;
 
 	if (pacer_of(hit, place) == 0)
 		return NEXT;
@@ -99,9 +99,9 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	                 charge))
 		return drop(hit, HW_DROP_HELD);
 	if (hw_needs_state(imp)) {
-		cause = take_turn(skb, hit, arrival, delay, &timing);
-		if (cause)
-			return cause > 0 ? drop(hit, cause) : NEXT;
+		reason = take_turn(skb, hit, arrival, delay, &timing);
+		if (reason)
+			return reason > 0 ? drop(hit, reason) : NEXT;
 	} else {
 		timing.depart = hw_depart(arrival, delay);
 	}
@@ -115,10 +115,10 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
  * BEHIND_SEGMENTER).
  */
 HW_INLINE int drop_or_reject(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_place place,
-                             enum hw_drop_reason cause)
+                             enum hw_drop_reason reason)
 {
 	if (place == AT_DEVICE || !(hit->imp->flags & HW_REJECT))
-		return drop(hit, cause);
+		return drop(hit, reason);
 	count_drop(hit, HW_DROP_REJECT);
 	if (!make_reject(skb, hit->imp->flags & HW_REJECT_RST))
 		return end_silently();
@@ -263,12 +263,12 @@ HW_INLINE int pass_on(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_p
 /* Id of the rule by which XDP let the packet pass; 0: XDP has decided nothing. */
 HW_INLINE __u32 passed_by_xdp(const struct __sk_buff *skb)
 {
-	const struct hw_xdp_meta *over = (void *)(long)skb->data_meta;
+	const struct hw_xdp_meta *meta = (void *)(long)skb->data_meta;
 
-	if ((void *)(over + 1) > (void *)(long)skb->data || over->nonce != hw_control.xdp_nonce ||
+	if ((void *)(meta + 1) > (void *)(long)skb->data || meta->nonce != hw_control.xdp_nonce ||
 	    !works_around(HW_WORKAROUND_XDP_META))
 		return 0;
-	return over->rule;
+	return meta->rule;
 }
 
 /* XDP has decided: nothing is left but to keep the order. */
@@ -361,19 +361,19 @@ SEC("tc")
 int headwind_segment(struct __sk_buff *skb)
 {
 	struct hw_hit hit = {.packets = 1, .bytes = skb->len};
-	struct hw_segment_ctx *over = segment_ctx();
+	struct hw_segment_ctx *segment = segment_ctx();
 	struct hw_rule *rule;
 	int verdict;
 
-	if (!HW_IS_LINE_MARK(skb->tc_index) || !over)
+	if (!HW_IS_LINE_MARK(skb->tc_index) || !segment)
 		return NEXT;
 	hit.side = HW_MARK_SIDE(skb->tc_index);
-	hit.direction = over->direction;
+	hit.direction = segment->direction;
 	hit.slot = HW_MARK_SLOT(skb->tc_index);
 	hit.device_flags = device_of(hit.slot)->flags;
-	hit.rule_id = over->rule;
-	hit.flow = over->flow;
-	hit.tc_index = over->tc_index;
+	hit.rule_id = segment->rule;
+	hit.flow = segment->flow;
+	hit.tc_index = segment->tc_index;
 	rule = bpf_map_lookup_elem(&hw_rules, &hit.rule_id);
 	if (!rule || !find_hit(&hit, rule)) {
 		mark(skb, &hit);

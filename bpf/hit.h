@@ -42,9 +42,9 @@ HW_INLINE void count_match(const struct hw_hit *hit)
 	hit->cpu->counters.bytes += hit->bytes;
 }
 
-HW_INLINE void count_drop(const struct hw_hit *hit, enum hw_drop_reason cause)
+HW_INLINE void count_drop(const struct hw_hit *hit, enum hw_drop_reason reason)
 {
-	hit->cpu->counters.dropped[cause] += hit->packets;
+	hit->cpu->counters.dropped[reason] += hit->packets;
 }
 
 /* What the rule has on this CPU. NULL: the rule is being removed. */

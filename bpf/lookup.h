@@ -19,6 +19,7 @@ struct hw_plain {
 
 #define PLAIN_TRANSPORT (ETH_HLEN + sizeof(struct iphdr)) /* where its ports are */
 
+/* Of a packet as it lies at the hook of that device (slot), for a subject on that side of it. */
 HW_INLINE struct hw_plain plain_of(hw_context *context, __u32 device, enum hw_direction direction, bool peer)
 {
 	const struct ethhdr *ethernet = (void *)(long)context->data;
@@ -38,7 +39,7 @@ HW_INLINE struct hw_plain plain_of(hw_context *context, __u32 device, enum hw_di
 
 /* What is known of it so far. */
 struct hw_lookup {
-	/* Its key has the device, and `shape` as memo_of says; the cgroup changes with the shape's level. */
+	/* Its key has the device, and `shape` as match() sets it; the cgroup changes with the shape's level. */
 	struct hw_packet packet;
 	__u64 version;
 	__u64 best_rank;

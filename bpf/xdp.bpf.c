@@ -43,15 +43,15 @@ HW_INLINE bool is_super_packet(struct xdp_md *context)
 /* False: this driver has no metadata. */
 HW_INLINE bool write_xdp_meta(struct xdp_md *context, __u32 rule)
 {
-	struct hw_xdp_meta *over;
+	struct hw_xdp_meta *meta;
 
-	if (bpf_xdp_adjust_meta(context, -(int)sizeof(*over)) != 0)
+	if (bpf_xdp_adjust_meta(context, -(int)sizeof(*meta)) != 0)
 		return false;
-	over = (void *)(long)context->data_meta;
-	if ((void *)(over + 1) > (void *)(long)context->data)
+	meta = (void *)(long)context->data_meta;
+	if ((void *)(meta + 1) > (void *)(long)context->data)
 		return false;
-	over->nonce = hw_control.xdp_nonce;
-	over->rule = rule;
+	meta->nonce = hw_control.xdp_nonce;
+	meta->rule = rule;
 	return true;
 }
 
@@ -61,9 +61,9 @@ HW_INLINE __u64 frame_bytes(struct xdp_md *context, const struct hw_packet *pack
 	return bpf_xdp_get_buff_len(context) - (packet->network > ETH_HLEN ? sizeof(struct hw_vlan) : 0);
 }
 
-HW_INLINE int drop(const struct hw_hit *hit, enum hw_drop_reason cause)
+HW_INLINE int drop(const struct hw_hit *hit, enum hw_drop_reason reason)
 {
-	count_drop(hit, cause);
+	count_drop(hit, reason);
 	return XDP_DROP;
 }
 

@@ -204,9 +204,9 @@ Result<LineStats> read_devices(const hw_control& control)
         HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
         add(qdisc, out);
     }
-    HW_TRY(const auto cut, netlink::link_stats(static_cast<int>(control.line_segment)));
+    HW_TRY(const auto bridge, netlink::link_stats(static_cast<int>(control.line_segment)));
     HW_TRY(const auto back, netlink::link_stats(static_cast<int>(control.line_return)));
-    out.dropped_packets += cut.tx_dropped + back.tx_dropped + back.rx_dropped;
+    out.dropped_packets += bridge.tx_dropped + back.tx_dropped + back.rx_dropped;
     return out;
 }
 

@@ -5,21 +5,21 @@
 set -eu
 build=$1 packets=$2 way=$3
 shift 3
+cable() { # NAMESPACE DEVICE NAMESPACE DEVICE NETWORK: a new one
+  ip link add "$2" netns "$1" type veth peer name "$4" netns "$3"
+  ip -n "$1" addr add "$5.1/24" dev "$2"
+  ip -n "$3" addr add "$5.2/24" dev "$4"
+  ip -n "$1" link set "$2" up
+  ip -n "$3" link set "$4" up
+}
+
 ip netns add a
 ip netns add b
-ip link add va netns a type veth peer name vb netns b
-ip -n a addr add 10.77.0.1/24 dev va
-ip -n b addr add 10.77.0.2/24 dev vb
-ip -n a link set va up
-ip -n b link set vb up
+cable a va b vb 10.77.0
 at=a device=va to=b address=10.77.0.2
 if [ "$way" = forwarded ]; then # by b, to c
   ip netns add c
-  ip link add vc netns b type veth peer name vd netns c
-  ip -n b addr add 10.79.0.1/24 dev vc
-  ip -n c addr add 10.79.0.2/24 dev vd
-  ip -n b link set vc up
-  ip -n c link set vd up
+  cable b vc c vd 10.79.0
   ip -n a route add default via 10.77.0.2
   ip -n c route add default via 10.79.0.1
   ip netns exec b sysctl -qw net.ipv4.ip_forward=1
