@@ -67,12 +67,16 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const s
 
 	if (!state)
 		return NEXT;
-	/* Where the rate changes while it is sent. (Another CPU's packet that comes between makes its start a little
-	 * wrong.)
-	 */
-	if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
-		busy_q16 = time_on_link(hit->rule_id, state->next_free > arrival->now ? state->next_free : arrival->now,
-		                        skb->len);
+	if (imp->flags & (HW_TIMED_STEPS | HW_SEQUENCE)) {
+		/* Where the rate changes while it is sent. (Another CPU's packet that comes between makes its start a
+		 * little wrong.) */
+		if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
+			busy_q16 = time_on_link(hit->rule_id,
+			                        state->next_free > arrival->now ? state->next_free : arrival->now,
+			                        skb->len);
+		if (imp->flags & HW_SEQUENCE)
+			dice = hit->cpu->drawn >> HW_EVENT_REORDER & 1 ? 0 : ~0U;
+	}
 	bpf_spin_lock(&state->lock);
 	reason = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, timing);
 	bpf_spin_unlock(&state->lock);
@@ -168,6 +172,8 @@ HW_INLINE int decide_bound(struct __sk_buff *skb, const struct hw_hit *hit, enum
 		return NEXT;
 	if (imp->flags & HW_PARTITION)
 		return drop(hit, HW_DROP_PARTITION);
+	if ((imp->flags & HW_SEQUENCE) && !(hit->cpu->drawn & HW_DRAWN)) /* a super-packet, here as one */
+		draw_events(hit, hit->cpu, 1, 0);
 	if (happens(hit, HW_EVENT_LOSS))
 		return drop(hit, HW_DROP_LOSS);
 	hit->cpu->counters.exempt[why] += hit->packets;
@@ -276,7 +282,7 @@ HW_INLINE int follow_xdp(struct __sk_buff *skb, struct hw_hit *hit)
 {
 	struct hw_rule *rule = bpf_map_lookup_elem(&hw_rules, &hit->rule_id);
 
-	return rule && !panicking() && find_hit(hit, rule) ? pass_on(skb, hit, AT_DEVICE) : NEXT;
+	return rule && !panicking() && find_hit(hit, rule, 0) ? pass_on(skb, hit, AT_DEVICE) : NEXT;
 }
 
 /* How many wire packets it is, and their bytes. (On lo each packet is one.) */
@@ -309,7 +315,7 @@ HW_INLINE int meet(struct __sk_buff *skb, struct hw_hit *hit, __u64 version)
 		return NEXT;
 	weigh(skb, hit);
 	hit->flow = flow_of(&plain);
-	if ((shares && has_too_large_a_share(hit, rule)) || !rule || !find_hit(hit, rule))
+	if ((shares && has_too_large_a_share(hit, rule)) || !rule || !find_hit(hit, rule, 0))
 		return NEXT;
 	if (is_bound(skb, hit, &why))
 		return decide_bound(skb, hit, why);
@@ -375,10 +381,11 @@ int headwind_segment(struct __sk_buff *skb)
 	hit.flow = segment->flow;
 	hit.tc_index = segment->tc_index;
 	rule = bpf_map_lookup_elem(&hw_rules, &hit.rule_id);
-	if (!rule || !find_hit(&hit, rule)) {
+	if (!rule || !find_hit(&hit, rule, segment->drawn)) {
 		mark(skb, &hit);
 		return redirect_marked(skb, false);
 	}
+	segment->drawn &= HW_DRAWN; /* the events were the first one's */
 	verdict = decide(skb, &hit, BEHIND_SEGMENTER);
 	return verdict == NEXT ? pass_on(skb, &hit, BEHIND_SEGMENTER) : verdict;
 }

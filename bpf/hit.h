@@ -6,6 +6,7 @@
 
 #include "env.h"
 #ifndef HW_XDP
+#include "sequence.h"
 #include "timeline.h"
 #endif
 
@@ -47,15 +48,39 @@ HW_INLINE void count_drop(const struct hw_hit *hit, enum hw_drop_reason reason)
 	hit->cpu->counters.dropped[reason] += hit->packets;
 }
 
+#ifdef HW_XDP /* gets no rules with a sequence or a timeline */
+HW_INLINE void draw_events(const struct hw_hit *hit __attribute__((unused)),
+                           struct hw_cpu_state *cpu __attribute__((unused)), __u32 packets __attribute__((unused)),
+                           __u32 drawn __attribute__((unused)))
+{
+}
+#else
+/* What befalls the packet by its rule's sequence, as if it had been drawn by its chances: it, or one of its `packets`
+ * wire packets. `drawn`: what is known of it. */
+HW_INLINE void draw_events(const struct hw_hit *hit, struct hw_cpu_state *cpu, __u32 packets, __u32 drawn)
+{
+	if (!(drawn & HW_DRAWN))
+		drawn = draw_sequence(hit->rule_id, hit->key.state, hit->key.direction, packets);
+	for (int i = 0; i < HW_EVENTS; i++)
+		cpu->next_event[i] = drawn >> i & 1 ? 1 : hit->packets + 1ULL;
+	cpu->drawn = drawn;
+}
+#endif
+
 /* What the rule has on this CPU. NULL: the rule is being removed. */
-HW_INLINE struct hw_cpu_state *find_cpu_state(const struct hw_hit *hit)
+HW_INLINE struct hw_cpu_state *find_cpu_state(const struct hw_hit *hit, __u32 drawn)
 {
 	struct hw_cpu_state *cpu = bpf_map_lookup_elem(&hw_cpu_states, &hit->key);
 
-	if (cpu && cpu->rule != hit->rule_id) {
-		__builtin_memset(cpu->next_event, 0, sizeof(cpu->next_event));
-		cpu->rule = hit->rule_id;
+	if (!cpu || cpu->rule == hit->rule_id)
+		return cpu;
+	if (hit->imp->flags & HW_SEQUENCE) {
+		draw_events(hit, cpu, hit->packets, drawn);
+		return cpu;
 	}
+	__builtin_memset(cpu->next_event, 0, sizeof(cpu->next_event));
+	cpu->rule = hit->rule_id;
+	cpu->drawn = 0;
 	return cpu;
 }
 
@@ -70,7 +95,8 @@ HW_INLINE bool enter_step(struct hw_hit *hit, const struct hw_rule *rule)
 	if (!step)
 		return false;
 	if (index != cpu->step) {
-		__builtin_memset(cpu->next_event, 0, sizeof(cpu->next_event));
+		if (!(hit->imp->flags & HW_SEQUENCE))
+			__builtin_memset(cpu->next_event, 0, sizeof(cpu->next_event));
 		cpu->step = index;
 	}
 	hit->imp = &step->impairment;
@@ -78,14 +104,14 @@ HW_INLINE bool enter_step(struct hw_hit *hit, const struct hw_rule *rule)
 }
 #endif
 
-/* False: the rule is gone. */
-HW_INLINE bool find_hit(struct hw_hit *hit, struct hw_rule *rule)
+/* False: the rule is gone. `drawn`: what a sequence is known to say of the packet (hw_cpu_state.drawn). */
+HW_INLINE bool find_hit(struct hw_hit *hit, struct hw_rule *rule, __u32 drawn)
 {
 	hit->imp = &rule->impairment;
 	hit->held_shift = rule->held_shift;
 	hit->key.state = rule->state;
 	hit->key.direction = hit->direction;
-	hit->cpu = find_cpu_state(hit);
+	hit->cpu = find_cpu_state(hit, drawn);
 #ifndef HW_XDP /* XDP gets no rules with a timeline */
 	if (hit->cpu && rule->timeline)
 		return enter_step(hit, rule);

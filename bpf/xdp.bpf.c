@@ -86,7 +86,7 @@ int headwind_xdp(struct xdp_md *context)
 	lookup.device = hit.slot;
 	lookup.plain = plain_of(context, hit.slot, HW_IN, false);
 	rule = match(context, &lookup) ? matched_rule(&lookup, &hit.rule_id) : NULL;
-	if (!rule || !(rule->impairment.flags & HW_AT_XDP) || !find_hit(&hit, rule))
+	if (!rule || !(rule->impairment.flags & HW_AT_XDP) || !find_hit(&hit, rule, 0))
 		return XDP_PASS;
 	hit.bytes = frame_bytes(context, &lookup.packet);
 	if (hit.imp->flags & HW_PARTITION) {

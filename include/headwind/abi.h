@@ -19,7 +19,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 14
+#define HW_ABI_VERSION 15
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -161,12 +161,22 @@ enum hw_impairment_flags {
 	/* In every step of a timeline some step of which has a time component: all go through the pacer, and none
 	 * overtakes one that came while the delay was longer. */
 	HW_TIMED_STEPS = 1 << 6,
+	/* Its packets are no strangers to each other: their events are those of hw_sequences (sequence.h). Then a
+	 * `threshold` says only whether there is an event of that kind. */
+	HW_SEQUENCE = 1 << 7,
 };
 
 #define HW_REJECT (HW_REJECT_RST | HW_REJECT_ICMP)
 
 /* What chance does to wire packets, in this order. */
-enum hw_event { HW_EVENT_LOSS = 0, HW_EVENT_CORRUPT = 1, HW_EVENT_DUPLICATE = 2, HW_EVENTS = 3 };
+enum hw_event {
+	HW_EVENT_LOSS = 0,
+	HW_EVENT_CORRUPT = 1,
+	HW_EVENT_DUPLICATE = 2,
+	HW_EVENTS = 3,        /* that have a hw_chance */
+	HW_EVENT_REORDER = 3, /* has one in a sequence only */
+	HW_CHAINS = 4,
+};
 
 /* A probability. No die is thrown per packet: the number of wire packets until the next event is drawn when an event
  * happens (geometric law, hw_draw_gap). */
@@ -297,6 +307,13 @@ struct hw_ring {
 };
 #define HW_RING_UNIT 64
 
+/* How far a rule's sequence is. */
+struct hw_progress {
+	__u64 index;            /* wire packets so far */
+	__u32 rule;             /* whose sequence it is: a changed rule begins anew */
+	__u8 states[HW_CHAINS]; /* of its chains */
+};
+
 struct hw_state {
 	struct bpf_spin_lock lock; /* guards all below: they advance together */
 	__u32 fraction_q16;        /* of next_free */
@@ -305,6 +322,7 @@ struct hw_state {
 	__u32 pad;
 	__u64 last_depart; /* CLOCK_MONOTONIC: the latest departure under HW_TIMED_STEPS */
 	struct hw_ring ring;
+	struct hw_progress progress;
 };
 
 /* Why a wire packet was dropped. */
@@ -345,13 +363,18 @@ struct hw_counters {
 struct hw_cpu_state {
 	struct hw_counters counters;
 	__u64 next_event[HW_EVENTS]; /* the n-th wire packet from now meets the event; 0: not drawn yet */
-	__u32 rule;                  /* whose chances `next_event` was drawn by: a changed rule draws anew */
+	/* Whose chances `next_event` was drawn by: a changed rule draws anew. Never one with a sequence, which says for
+	 * each packet what befalls it. */
+	__u32 rule;
 	/* What was received and segmented comes back through this CPU's backlog. As long as the last one has not, what
 	 * follows goes that way too, or it would overtake. */
 	__u32 returns;  /* number of the last one, 31 bits */
 	__u32 returned; /* number of the one that came back last */
 	__u32 step;     /* of the timeline, that `next_event` was drawn in */
+	__u32 drawn;    /* what the sequence says of this packet: a bit for each hw_event, and HW_DRAWN */
+	__u32 pad;
 };
+#define HW_DRAWN (1U << 31) /* else it says so of none: each wire packet in it draws */
 
 /* A packet on its way through headwind2, which clears skb->cb and hands on every segment in the same call: one per CPU
  * will do. */
@@ -360,7 +383,7 @@ struct hw_segment_ctx {
 	__u16 tc_index;  /* the packet's own */
 	__u16 direction; /* hw_direction of the subject */
 	__u32 flow;      /* a hash of it, as its packets that are not segmented have; 0: the kernel's */
-	__u32 pad;
+	__u32 drawn;     /* hw_cpu_state.drawn, of the first wire packet that comes of it */
 };
 
 /* A flow that is steered, since packets of it were segmented: see steer.h. Plain stores of several CPUs: a lost one

@@ -40,9 +40,13 @@ HW_INLINE __u64 hw_mix(__u64 z)
 }
 
 /* The n-th random number of a seed, counter based: it does not depend on what was drawn before. */
+HW_INLINE __u64 hw_bits(__u64 seed, __u64 n)
+{
+	return hw_mix(seed + (n + 1) * 0x9e3779b97f4a7c15ULL);
+}
 HW_INLINE __u32 hw_dice(__u64 seed, __u64 n)
 {
-	return (__u32)(hw_mix(seed + (n + 1) * 0x9e3779b97f4a7c15ULL) >> 32);
+	return (__u32)(hw_bits(seed, n) >> 32);
 }
 
 /* What skb->tc_index says of a packet that has met its fate in that span of time. */

@@ -10,6 +10,7 @@
 
 #include <headwind/abi.h>
 #include <headwind/index.h>
+#include <headwind/sequence.h>
 
 #include "datapath/control.h"
 #include "datapath/instance_pins.h"
@@ -50,6 +51,7 @@ public:
     Fd cpu_states;  // per CPU: see counters.h
     Map<hw_text_key, hw_text> texts;
     Map<__u32, __u32> timelines;         // a map of maps: see timelines.h
+    Map<__u32, hw_sequence> sequences;
     std::unique_ptr<IndexMemory> index;  // only with Access::change
     Mapping<hw_host> host;
     Mapping<hw_held> held;

@@ -22,7 +22,7 @@ constexpr auto pin_names = std::to_array<const char*>(
     {control_pin,  "egress",    "ingress",        "segment",   "cut",    "note_pacer", "pace_out",
      "held",       "entries",   "rules",          "leases",    "stops",  "shares",     "states",
      "cpu_states", "locals",    "segment_ctxs",   "crossings", "texts",  "timelines",  "hooks",
-     "fragments",  "steerings", port_classes_pin, index_pin,   rest_pin, "tag",        netns_pin});
+     "fragments",  "sequences", "steerings", port_classes_pin, index_pin,   rest_pin, "tag",        netns_pin});
 
 // The name of an instance's lock, which is beside the instance's directory; the directory need not be there yet.
 std::string lock_name(const std::string& inode)

@@ -132,7 +132,8 @@ std::vector<std::pair<bpf_map*, const char*>> pinned_maps(headwind_bpf& skeleton
             {maps.hw_texts, "texts"},           {maps.hw_timelines, "timelines"},
             {maps.hw_stops, "stops"},           {maps.hw_hooks, "hooks"},
             {maps.hw_shares, "shares"},         {maps.hw_fragments, "fragments"},
-            {maps.hw_steerings, "steerings"},   {maps.bss, port_classes_pin}};
+            {maps.hw_steerings, "steerings"},   {maps.hw_sequences, "sequences"},
+            {maps.bss, port_classes_pin}};
 }
 
 std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& skeleton)

@@ -56,6 +56,10 @@ void say_impairment(const Impairment& impairment, RuleSpec& text)
     // A reorder of 0% is refused without --delay, too.
     if (impairment.reorder && impairment.delay == 0) text.delay = format_duration(0);
     if (impairment.jitter != 0) text.distribution = format_distribution(impairment.distribution);
+    if (impairment.loss_burst != 0)
+        text.loss_burst = fmt::format("{}", static_cast<double>(impairment.loss_burst) / 1000);
+    if (impairment.loss_model) text.loss_model = format_loss_model(*impairment.loss_model);
+    if (impairment.loss_model || impairment.loss_nth != 0) text.loss.reset();
     if (impairment.reorder_gap != 1) text.reorder_gap = fmt::format("{}", impairment.reorder_gap);
     if (const auto& queue = impairment.queue)
         text.queue = queue->bytes != 0 ? format_size(queue->bytes) : format_duration(queue->nanoseconds);
@@ -153,6 +157,19 @@ Status change_timeline(RuleSpec& text, const RuleSpec& given)
     return {};
 }
 
+// Clears the flags whose place a given one takes, where one says all of a thing.
+void make_room_for_losses(RuleSpec& text, const RuleSpec& given)
+{
+    const std::vector<std::string_view> kinds[] = {{"--loss", "--loss-model", "--loss-nth"},
+                                                   {"--loss-correlation", "--loss-burst"}};
+    for (const auto& kind : kinds)
+        for (const auto comes : kind) {
+            if (!is_given(rule_flag(comes), given) || is_taken_away(rule_flag(comes), given)) continue;
+            for (const auto leaves : kind)
+                if (leaves != comes) take_away(rule_flag(leaves), text);
+        }
+}
+
 Status check_subject(const Rule& before, const RuleSpec& given)
 {
     if (!before.subject) return {};
@@ -188,6 +205,7 @@ Result<Rule> change_rule(const Rule& before, const RuleSpec& given)
     HW_CHECK(check_subject(before, given));
     RuleSpec text = text_of(before);
     make_room(text, given);
+    make_room_for_losses(text, given);
     // Flags that are taken away go first, with those that go along: `given` may name one that goes along anew.
     for (const Flag& flag : rule_flags())
         if (is_taken_away(flag, given)) take_away(flag, text);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Describes rules in English, on one line.
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/ranges.h>
 
@@ -186,9 +187,32 @@ std::string rate_words(const Impairment& impairment)
     return words + fmt::format(" (queue {})", spaced(limit));
 }
 
-void add_chance(std::vector<std::string>& words, std::string_view event, const std::optional<Probability>& probability)
+void add_chance(std::vector<std::string>& words, std::string_view event, const std::optional<Probability>& probability,
+                const std::optional<Probability>& correlation)
 {
-    if (probability) words.push_back(fmt::format("{} {}", event, format_probability(*probability)));
+    if (!probability) return;
+    words.push_back(fmt::format("{} {}", event, format_probability(*probability)));
+    if (correlation) words.back() += fmt::format(" (correlation {})", format_probability(*correlation));
+}
+
+// "loss 1% in bursts of 3 packets", "loss of every 7th packet", "loss by gemodel 1% 10% 100% 0% (9.09%, in bursts of 10
+// packets)"; bursts are mean lengths
+void add_loss(std::vector<std::string>& words, const Impairment& impairment)
+{
+    if (impairment.loss_nth != 0) {
+        words.push_back(fmt::format("loss of 1 in {} packets, evenly", impairment.loss_nth));
+    } else if (impairment.loss_model && impairment.loss) {
+        const auto facts = facts_of(chain_of(*impairment.loss_model));
+        words.push_back(
+            fmt::format("loss by {} ({:.3g}%", format_loss_model(*impairment.loss_model), 100 * facts.share));
+        words.back() += std::isfinite(facts.mean_burst) && facts.share > 0
+                            ? fmt::format(", in bursts of {:.3g} packets)", facts.mean_burst)
+                            : ")";
+    } else {
+        add_chance(words, "loss", impairment.loss, impairment.loss_correlation);
+        if (impairment.loss && impairment.loss_burst != 0)
+            words.back() += fmt::format(" in bursts of {} packets", static_cast<double>(impairment.loss_burst) / 1000);
+    }
 }
 
 // The impairments that are constant: all of them with an empty timeline.
@@ -206,10 +230,10 @@ std::vector<std::string> impairment_words(Impairment impairment, const Timeline&
         words.push_back("jitter " + spaced(format_duration(impairment.jitter)) +
                         (impairment.distribution == Distribution::normal ? " (normal)" : ""));
     }
-    add_chance(words, "loss", impairment.loss);
-    add_chance(words, "duplicate", impairment.duplicate);
-    add_chance(words, "corrupt", impairment.corrupt);
-    add_chance(words, "reorder", impairment.reorder);
+    add_loss(words, impairment);
+    add_chance(words, "duplicate", impairment.duplicate, impairment.duplicate_correlation);
+    add_chance(words, "corrupt", impairment.corrupt, impairment.corrupt_correlation);
+    add_chance(words, "reorder", impairment.reorder, impairment.reorder_correlation);
     if (impairment.reorder && impairment.reorder_gap != 1)
         words.back() += fmt::format(" (gap {})", impairment.reorder_gap);
     if (impairment.rate != 0) words.push_back(rate_words(impairment));

@@ -271,6 +271,18 @@ Status check_holding(const Rule& rule, const RuleSpec& text)
         typed("--proto", text.protocols));
 }
 
+// Refuses events that depend on each other where their share changes.
+Status check_sequence(const Timeline& timeline, const Impairment& impairment)
+{
+    const bool changing = varies(timeline, Quantity::loss) || varies(timeline, Quantity::corrupt) ||
+                          varies(timeline, Quantity::duplicate);
+    if (!changing || !has_sequence(impairment)) return {};
+    return fail(
+        ErrorKind::usage,
+        "{}: how packets follow each other (correlations, --loss-burst, --loss-model, --loss-nth) goes with shares that stay: leave it out, or what varies them",
+        timeline.file.empty() ? "--ramp" : "--trace");
+}
+
 Result<Xdp> parse_xdp(std::string_view text)
 {
     for (const Xdp xdp : {Xdp::automatic, Xdp::native, Xdp::generic, Xdp::off}) {
@@ -366,6 +378,7 @@ Result<Rule> make_rule(const RuleSpec& text)
     auto impairment = make_impairment(flags);
     if (text.netem) impairment = named("--netem", *text.netem, std::move(impairment));
     HW_TRY(rule.impairment, std::move(impairment));
+    if (rule.timeline) HW_CHECK(check_sequence(*rule.timeline, rule.impairment));
     HW_CHECK(check_holding(rule, text));
     rule.subject = text.subject;
     HW_TRY(rule.direction, make_direction(flags, rule.impairment));

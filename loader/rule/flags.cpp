@@ -3,15 +3,37 @@
 #include "rule/flags.h"
 
 #include <algorithm>
+#include <charconv>
 
+#include "util/text.h"
 #include "util/typed.h"
 
 namespace headwind {
 namespace {
 
+Result<std::uint64_t> parse_nth(std::string_view text)
+{
+    constexpr std::uint64_t most = 1'000'000'000;
+    std::uint64_t value = 0;
+    const auto digits = trimmed(text);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error == std::errc() && end == digits.data() + digits.size() && value >= 2 && value <= most) return value;
+    return fail(ErrorKind::usage, "write a whole number of packets from 2 to {}", most);
+}
+
+std::string format_nth(std::uint64_t value)
+{
+    return fmt::format("{}", value);
+}
+
 constexpr Amount time_at(std::uint64_t Impairment::*at)
 {
     return {at, parse_duration, format_duration, "ns"};
+}
+
+constexpr Amount count_at(std::uint64_t Impairment::*at)
+{
+    return {at, parse_nth, format_nth, ""};
 }
 
 constexpr Amount rate_at(std::uint64_t Impairment::*at)
@@ -34,7 +56,8 @@ constexpr std::string_view selecting = "verify sends its own traffic: nothing ca
                            stopping = "verify measures what an impairment does, not when it stops",
                            queueing = "verify measures the rate, not the queue in front of it",
                            receiving = "verify measures what is sent, and XDP sees what comes in",
-                           passing = "verify measures impairments: it has none";
+                           passing = "verify measures impairments: it has none",
+           together = "verify judges packets one by one: give it the share alone, like --loss 1%";
 
 // clang-format off
 constexpr Flag rows[] = {
@@ -93,17 +116,47 @@ constexpr Flag rows[] = {
     {.name = "--loss", .aliases = "--packet-loss", .member = &RuleSpec::loss, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "drop each wire packet with this probability: 10%",
      .off = "off", .value = Chance{&Impairment::loss}, .json = "loss"},
+    {.name = "--loss-correlation", .member = &RuleSpec::loss_correlation, .kind = impairment, .group = effects,
+     .type = "PERCENT", .help = "of each loss with the next packet's; the share that is lost stays: 25%", .off = "off",
+     .needs = &RuleSpec::loss, .needs_why = "it is the correlation of the losses: add --loss 1%, or leave it out",
+     .leaves_with_needs = true, .value = Chance{&Impairment::loss_correlation}, .json = "loss_correlation",
+     .unmeasured = together},
+    {.name = "--loss-burst", .member = &RuleSpec::loss_burst, .kind = impairment, .group = effects,
+     .type = "PACKETS", .help = "the losses come in bursts of so many packets on average; the share stays: 3",
+     .off = "off", .needs = &RuleSpec::loss,
+     .needs_why = "it says how the losses come together: add --loss 1%, or leave it out", .leaves_with_needs = true,
+     .unmeasured = together},
+    {.name = "--loss-model", .member = &RuleSpec::loss_model, .kind = impairment, .group = effects,
+     .type = "WORDS",
+     .help = "in netem's words: \"gemodel 1% 10%\" (P [R [1-H [1-K]]]) or \"state 1% 30%\" (P13 [P31 [P32 [P23 [P14]]]])",
+     .off = "off", .json = "loss_model", .unmeasured = together},
+    {.name = "--loss-nth", .member = &RuleSpec::loss_nth, .kind = impairment, .group = effects,
+     .type = "N", .help = "drop each N-th wire packet, and no other: 7",
+     .off = "off", .value = count_at(&Impairment::loss_nth), .json = "loss_nth", .unmeasured = together},
     {.name = "--corrupt", .member = &RuleSpec::corrupt, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "flip a bit of a wire packet with this probability: 0.1%",
      .off = "off", .value = Chance{&Impairment::corrupt}, .json = "corrupt"},
+    {.name = "--corrupt-correlation", .member = &RuleSpec::corrupt_correlation, .kind = impairment, .group = effects,
+     .type = "PERCENT", .help = "as --loss-correlation", .off = "off", .needs = &RuleSpec::corrupt,
+     .needs_why = "it is the correlation of the corruption: add --corrupt 0.1%, or leave it out", .leaves_with_needs = true,
+     .value = Chance{&Impairment::corrupt_correlation}, .json = "corrupt_correlation", .unmeasured = together},
     {.name = "--duplicate", .member = &RuleSpec::duplicate, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "send a wire packet twice with this probability: 1%",
      .off = "off", .value = Chance{&Impairment::duplicate}, .json = "duplicate"},
+    {.name = "--duplicate-correlation", .member = &RuleSpec::duplicate_correlation, .kind = impairment, .group = effects,
+     .type = "PERCENT", .help = "as --loss-correlation", .off = "off", .needs = &RuleSpec::duplicate,
+     .needs_why = "it is the correlation of the duplication: add --duplicate 1%, or leave it out", .leaves_with_needs = true,
+     .value = Chance{&Impairment::duplicate_correlation}, .json = "duplicate_correlation", .unmeasured = together},
     {.name = "--reorder", .aliases = "--reordering", .member = &RuleSpec::reorder, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "send a packet without its --delay with this probability: 25%", .off = "off",
      .needs = &RuleSpec::delay,
      .needs_why = "these packets go without delay, before the delayed ones: add --delay 50ms, or leave it out",
      .value = Chance{&Impairment::reorder}, .json = "reorder"},
+    {.name = "--reorder-correlation", .member = &RuleSpec::reorder_correlation, .kind = impairment, .group = effects,
+     .type = "PERCENT", .help = "as --loss-correlation", .off = "off", .needs = &RuleSpec::reorder,
+     .needs_why = "it is the correlation of the reordering: add --reorder 25%, or leave it out",
+     .leaves_with_needs = true, .value = Chance{&Impairment::reorder_correlation}, .json = "reorder_correlation",
+     .unmeasured = together},
     {.name = "--reorder-gap", .member = &RuleSpec::reorder_gap, .kind = impairment, .group = effects,
      .type = "N", .help = "only every N-th packet may be reordered (default 1)", .off = "off",
      .needs = &RuleSpec::reorder, .needs_why = "it spaces out reordered packets: add --reorder 25%, or leave it out",

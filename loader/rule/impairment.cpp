@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Makes the impairment of a rule: checks which flags go together, and which numbers are possible.
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 #include "rule/factory.h"
 #include "rule/flags.h"
@@ -79,6 +81,18 @@ Result<QueueLimit> parse_queue(std::string_view text)
     return limit;
 }
 
+// "3", "2.5": the mean length of a burst, in 1/1000 packets.
+Result<std::uint64_t> parse_burst(std::string_view text)
+{
+    constexpr double most = 1'000'000;
+    const auto number = trimmed(text);
+    double packets = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), packets);
+    if (error != std::errc() || end != number.data() + number.size() || !(packets >= 1) || packets > most)
+        return fail(ErrorKind::usage, "write a number of packets from 1 to {}, like 3 or 2.5", most);
+    return static_cast<std::uint64_t>(std::llround(packets * 1000));
+}
+
 // Parses one flag's text, if it was given, into its field.
 template <class Field, class T>
 Status read(std::string_view flag, const std::optional<std::string>& value, Result<T> (*parse)(std::string_view),
@@ -121,7 +135,7 @@ Status check_alone(const RuleSpec& text)
     if (text.pass && !all.empty()) {
         return fail(ErrorKind::usage, "--pass {}: --pass leaves packets unimpaired: use it alone", all);
     }
-    if (text.reject && !text.loss && !others.empty()) {
+    if (text.reject && !text.loss && !text.loss_model && !text.loss_nth && !others.empty()) {
         return fail(ErrorKind::usage, "{}: --reject without --loss drops every packet: use it alone, or add --loss 1%",
                     all);
     }
@@ -163,6 +177,51 @@ Status check_times(const Impairment& impairment, const RuleSpec& text)
         return fail(ErrorKind::usage, "{}: the wait in the queue plus the delay exceeds {}s: use a shorter queue",
                     typed_impairments(text), max_delay_seconds);
     }
+    return {};
+}
+
+// Refuses correlations that no packets can have.
+Status check_correlations(const RuleSpec& text, const Impairment& impairment)
+{
+    for (const Flag& flag : rule_flags()) {
+        if (!flag.name.ends_with("-correlation") || !is_given(flag, text)) continue;
+        const auto& value = impairment.*std::get<Chance>(flag.value).at;
+        if (value && value->threshold == Probability::always)
+            return refuse(flag.name, said(flag, text),
+                          "the first packet would decide for all that follow: use less than 100%");
+    }
+    return {};
+}
+
+Status check_burst(const RuleSpec& text, const Impairment& impairment)
+{
+    if (!text.loss_burst || !happens(impairment.loss)) return {};
+    if (text.loss_correlation)
+        return refuse("--loss-burst", *text.loss_burst,
+                      "it makes a correlation, and --loss-correlation bursts: use one of them");
+    if (impairment.loss->threshold == Probability::always)
+        return refuse("--loss-burst", *text.loss_burst, "--loss 100% is one burst without an end: leave it out");
+    const double shortest = 1000 * shortest_burst(fraction_of(*impairment.loss));
+    if (static_cast<double>(impairment.loss_burst) >= shortest) return {};
+    return refuse("--loss-burst", *text.loss_burst,
+                  fmt::format("bursts are no shorter where {} is lost: use at least {}",
+                              format_probability(*impairment.loss), std::ceil(shortest) / 1000));
+}
+
+// --loss-model and --loss-nth say how much is lost, too.
+Status put_loss(const RuleSpec& text, Impairment& impairment)
+{
+    constexpr std::string_view flags[] = {"--loss-model", "--loss-nth"};
+    for (const auto flag : flags)
+        for (const auto other : {std::string_view("--loss"), flags[1]})
+            if (flag != other && is_given(rule_flag(flag), text) && is_given(rule_flag(other), text))
+                return refuse(flag, said(rule_flag(flag), text),
+                              fmt::format("it says what is lost, and so does {}: use one of them", other));
+    if (!impairment.loss_model && impairment.loss_nth == 0) return {};
+    const double share = impairment.loss_model ? facts_of(chain_of(*impairment.loss_model)).share
+                                               : 1 / static_cast<double>(impairment.loss_nth);
+    const double threshold = std::ceil(std::ldexp(std::min(share, 1.0), 32) - 0.5);
+    impairment.loss = Probability{static_cast<std::uint64_t>(share > 0 ? std::max(threshold, 1.0) : 0)};
     return {};
 }
 
@@ -211,7 +270,12 @@ Result<Impairment> make_impairment(const RuleSpec& text)
     HW_CHECK(read("--reorder-gap", text.reorder_gap, parse_gap, impairment.reorder_gap));
     HW_CHECK(read("--queue", text.queue, parse_queue, impairment.queue));
     HW_CHECK(read("--reject", text.reject, parse_reject, impairment.reject));
+    HW_CHECK(read("--loss-burst", text.loss_burst, parse_burst, impairment.loss_burst));
+    HW_CHECK(read("--loss-model", text.loss_model, parse_loss_model, impairment.loss_model));
     HW_CHECK(check_company(FlagKind::impairment, text));
+    HW_CHECK(check_correlations(text, impairment));
+    HW_CHECK(check_burst(text, impairment));
+    HW_CHECK(put_loss(text, impairment));
     if (happens(impairment.reorder) && impairment.delay == 0)
         return refuse("--reorder", *text.reorder, rule_flag("--reorder").needs_why);
     HW_CHECK(check_times(impairment, text));
@@ -223,6 +287,29 @@ Result<Impairment> make_impairment(const RuleSpec& text)
 bool partitions(const Impairment& impairment)
 {
     return impairment.partition || (impairment.reject != Reject::no && !impairment.loss);
+}
+
+bool has_sequence(const Impairment& impairment)
+{
+    return happens(impairment.loss_correlation) || happens(impairment.corrupt_correlation) ||
+           happens(impairment.duplicate_correlation) || happens(impairment.reorder_correlation) ||
+           impairment.loss_burst != 0 || impairment.loss_model || impairment.loss_nth != 0;
+}
+
+Chain event_chain(const std::optional<Probability>& share, const std::optional<Probability>& correlation)
+{
+    if (!share) return independent_chain(0);
+    if (!happens(correlation)) return independent_chain(fraction_of(*share));
+    return correlated_chain(fraction_of(*share), fraction_of(*correlation));
+}
+
+Chain loss_chain(const Impairment& impairment)
+{
+    if (impairment.loss_nth != 0) return independent_chain(0);
+    if (impairment.loss_model) return chain_of(*impairment.loss_model);
+    if (impairment.loss_burst != 0 && happens(impairment.loss))
+        return bursty_chain(fraction_of(*impairment.loss), static_cast<double>(impairment.loss_burst) / 1000);
+    return event_chain(impairment.loss, impairment.loss_correlation);
 }
 
 std::uint64_t longest_delay(const Impairment& impairment)

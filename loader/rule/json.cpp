@@ -70,6 +70,7 @@ void put_rest(const Selector& selector, json& object)
 
 void put_rest(const Impairment& impairment, json& object)
 {
+    if (impairment.loss_burst != 0) object["loss_burst_packets"] = static_cast<double>(impairment.loss_burst) / 1000;
     if (impairment.reorder_gap != 1) object["reorder_gap"] = impairment.reorder_gap;
     if (impairment.queue && impairment.queue->bytes != 0) object["queue_bytes"] = impairment.queue->bytes;
     if (impairment.queue && impairment.queue->nanoseconds != 0) object["queue_ns"] = impairment.queue->nanoseconds;
@@ -252,10 +253,14 @@ Status read_impairment(const json& rule, RuleSpec& text)
 {
     const json* object = find(rule, "impairment");
     if (object == nullptr) return {};
-    static const auto known = keys_of("impairment", {"reorder_gap", "queue_bytes", "queue_ns"});
+    static const auto known = keys_of("impairment", {"loss_burst_packets", "reorder_gap", "queue_bytes", "queue_ns"});
     HW_CHECK(check_keys(*object, "impairment", known));
     HW_CHECK(read_flags(*object, "impairment", text));
     HW_CHECK(read_quantity(*object, "reorder_gap", "", text.reorder_gap));
+    if (const json* burst = find(*object, "loss_burst_packets")) {
+        if (!burst->is_number()) return wrong("impairment.loss_burst_packets", "a number of packets");
+        text.loss_burst = fmt::format("{}", burst->get<double>());
+    }
     return read_queue(*object, text);
 }
 

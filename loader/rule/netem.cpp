@@ -37,7 +37,6 @@ constexpr std::array<Keyword, 14> keywords{{
     {"seed", Option::seed},
 }};
 
-constexpr std::string_view blanks = " \t\r\n";
 constexpr std::string_view decimal_digits = "0123456789";
 constexpr std::string_view number_start = "0123456789.+-";
 constexpr std::string_view example_words = "delay 100ms 20ms loss 1%";
@@ -45,18 +44,6 @@ constexpr std::string_view example_words = "delay 100ms 20ms loss 1%";
 bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-std::vector<std::string_view> words_of(std::string_view text)
-{
-    std::vector<std::string_view> words;
-    while (true) {
-        const std::size_t start = text.find_first_not_of(blanks);
-        if (start == std::string_view::npos) return words;
-        text.remove_prefix(start);
-        words.push_back(text.substr(0, text.find_first_of(blanks)));
-        text.remove_prefix(words.back().size());
-    }
 }
 
 // ---- values: tc's spelling to Headwind's ----
@@ -140,9 +127,10 @@ private:
     Result<Option> take_keyword();
     Result<std::string> take_value(const Kind& kind);
     std::string bare_number(const Kind& kind, std::string_view word) const;
-    Status take_correlation();
     // Takes a percentage and its correlation.
-    Status take_chance(std::optional<std::string>& chance);
+    Status take_chance(std::optional<std::string>& chance, std::optional<std::string>& correlation);
+    Status take_model(unsigned most);
+    Status refuse_correlation();
 
     Status read_option(Option option);
     Status read_delay();
@@ -242,23 +230,37 @@ Result<std::string> Reader::take_value(const Kind& kind)
     return refuse(bare ? bare_number(kind, word) : normal.error().message);
 }
 
-Status Reader::take_correlation()
+// Of the delay.
+Status Reader::refuse_correlation()
 {
     if (!number_follows()) return {};
     HW_TRY(const std::string value, take_value(percent_kind));
     const auto correlation = parse_probability(value);
     if (correlation && correlation->threshold == 0) return {};
     return lacks(
-        0,
-        fmt::format(
-            "Headwind decides each packet by itself and has no correlation (netem's also changes how many packets are hit): leave {} out",
-            value));
+        0, fmt::format("Headwind draws each delay by itself and has no correlation of delays: leave {} out", value));
 }
 
-Status Reader::take_chance(std::optional<std::string>& chance)
+Status Reader::take_chance(std::optional<std::string>& chance, std::optional<std::string>& correlation)
 {
     HW_TRY(chance, take_value(percent_kind));
-    return take_correlation();
+    if (!number_follows()) return {};
+    HW_TRY(const std::string value, take_value(percent_kind));
+    const auto read = parse_probability(value);
+    if (read && read->threshold != 0) correlation = value;
+    return {};
+}
+
+// "state" or "gemodel", which was taken, with up to `most` percentages.
+Status Reader::take_model(unsigned most)
+{
+    std::string words(words_[next_ - 1]);
+    for (unsigned i = 0; i < most && (i == 0 || number_follows()); ++i) {
+        HW_TRY(const std::string value, take_value(percent_kind));
+        words += " " + value;
+    }
+    text_.loss_model = words;
+    return {};
 }
 
 Status Reader::read_delay()
@@ -266,17 +268,15 @@ Status Reader::read_delay()
     HW_TRY(text_.delay, take_value(time_kind));
     if (!number_follows()) return {};
     HW_TRY(text_.jitter, take_value(time_kind));
-    return take_correlation();
+    return refuse_correlation();
 }
 
 Status Reader::read_loss()
 {
-    constexpr std::string_view why = "Headwind loses packets independently: write loss and the mean share";
     const bool state = follows("state"), gemodel = follows("gemodel");
     if (state || gemodel || follows("random")) take();
-    if (state) return lacks(5, fmt::format("{}, like loss 1%", why));
-    if (gemodel) return lacks(4, fmt::format("{}, P / (P + R), like loss 1%", why));
-    return take_chance(text_.loss);
+    if (state || gemodel) return take_model(state ? 5 : 4);
+    return take_chance(text_.loss, text_.loss_correlation);
 }
 
 Status Reader::read_gap()
@@ -331,9 +331,9 @@ Status Reader::read_option(Option option)
     switch (option) {
         case Option::delay: return read_delay();
         case Option::loss: return read_loss();
-        case Option::corrupt: return take_chance(text_.corrupt);
-        case Option::duplicate: return take_chance(text_.duplicate);
-        case Option::reorder: return take_chance(text_.reorder);
+        case Option::corrupt: return take_chance(text_.corrupt, text_.corrupt_correlation);
+        case Option::duplicate: return take_chance(text_.duplicate, text_.duplicate_correlation);
+        case Option::reorder: return take_chance(text_.reorder, text_.reorder_correlation);
         case Option::gap: return read_gap();
         case Option::rate: return read_rate();
         case Option::distribution: return read_distribution();

@@ -239,6 +239,7 @@ __u32 flags_of(const Impairment& impairment)
     if (impairment.reject == Reject::rst) flags |= HW_REJECT_RST;
     if (impairment.reject == Reject::icmp) flags |= HW_REJECT_ICMP;
     if (impairment.distribution == Distribution::normal) flags |= HW_JITTER_NORMAL;
+    if (has_sequence(impairment)) flags |= HW_SEQUENCE;
     return flags;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <headwind/abi.h>
+#include <headwind/sequence.h>
 
 #include "host/cgroup.h"
 #include "rule/rule.h"
@@ -65,6 +66,9 @@ bool needs_line(const Impairment& impairment);
 bool needs_segmenting(const Impairment& impairment);
 
 hw_impairment compile_impairment(const Impairment& impairment);
+
+// Only with has_sequence(). The random numbers are those of the seed.
+hw_sequence compile_sequence(const Impairment& impairment, std::uint64_t seed);
 
 // ns that a packet may wait for its delay and its rate; its sender may ask for more (HW_LONGEST_EDT).
 std::uint64_t longest_hold(const hw_impairment& impairment);

@@ -2,6 +2,8 @@
 // Writes the next version beside the one in force, switches to it, and erases what went; repairs what was cut short.
 #include "ruleset/transaction.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <atomic>
 #include <set>
@@ -97,6 +99,15 @@ void note_hold(Instance& instance, const hw_impairment& impairment)
     std::atomic_ref(longest).store(std::max<std::uint64_t>(longest, longest_hold(impairment)));
 }
 
+// What befalls the rule's packets one after the other. Another rule has another seed.
+Status write_sequence(const Instance& instance, const RuleRecord& record)
+{
+    if (!has_sequence(record.rule.impairment)) return {};
+    std::uint64_t seed = 0;
+    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) return fail_errno(errno, "get a random number");
+    return instance.sequences.put(record.id, compile_sequence(record.rule.impairment, seed));
+}
+
 Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_t version)
 {
     const auto& record = *compiled.record;
@@ -133,6 +144,7 @@ Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_
     rule.stoppable = is_stoppable(record.rule) ? 1 : 0;
     rule.impairment = compile_impairment(record.rule.impairment);
     if (is_for_xdp(record.rule)) rule.impairment.flags |= HW_AT_XDP;
+    HW_CHECK(write_sequence(instance, record));
     note_hold(instance, rule.impairment);
     const auto hold = rule.timeline != 0 ? instance.control->longest_hold : longest_hold(rule.impairment);
     rule.held_shift = static_cast<__u16>(held_shift(hold));
@@ -188,6 +200,7 @@ struct Inherited {
 Status erase_rule(const Instance& instance, const RuleRecord& record, const Inherited& inherited)
 {
     HW_CHECK(instance.rules.erase(record.id));
+    HW_CHECK(instance.sequences.erase(record.id));
     if (record.timeline != 0 && !inherited.timelines.contains(record.timeline))
         HW_CHECK(instance.timelines.erase(record.timeline));
     if (!inherited.states.contains(record.stable_id)) HW_CHECK(erase_state(instance, record.stable_id));
@@ -414,6 +427,8 @@ Status repair(Instance& instance)
         if (!states.contains(key.state)) HW_CHECK(erase_state(instance, key.state));
     for (const auto& key : instance.timelines.keys())
         if (!timelines.contains(key)) HW_CHECK(instance.timelines.erase(key));
+    for (const auto id : instance.sequences.keys())
+        if (!alive.contains(id)) HW_CHECK(instance.sequences.erase(id));
     for (const auto& key : instance.leases.keys())
         if (!states.contains(key)) HW_CHECK(instance.leases.erase(key));
     for (const auto& key : instance.stops.keys())

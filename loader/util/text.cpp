@@ -131,4 +131,17 @@ std::string harmless(std::string_view message)
     return result;
 }
 
+std::vector<std::string_view> words_of(std::string_view text)
+{
+    constexpr std::string_view blanks = " \t\r\n";
+    std::vector<std::string_view> words;
+    while (true) {
+        const std::size_t start = text.find_first_not_of(blanks);
+        if (start == std::string_view::npos) return words;
+        text.remove_prefix(start);
+        words.push_back(text.substr(0, text.find_first_of(blanks)));
+        text.remove_prefix(words.back().size());
+    }
+}
+
 }  // namespace headwind

@@ -17,6 +17,8 @@ bool is_blank(char c);                            // space, tab
 std::string lowered(std::string_view text);       // ASCII only
 std::string_view trimmed(std::string_view text);  // without blanks around it
 // Whether the text is valid UTF-8 without control characters: safe on a terminal and in JSON.
+// The words between blanks.
+std::vector<std::string_view> words_of(std::string_view text);
 bool is_plain_text(std::string_view text);
 // Input as errors show it: bytes that are no plain text as \xNN, cut after 60 characters, in quotes if empty or with
 // blanks.

@@ -2,6 +2,7 @@
 // Parses and formats durations, rates, probabilities and sizes with integers only.
 #include "util/units.h"
 
+#include <cmath>
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -384,6 +385,11 @@ std::string format_size(std::uint64_t bytes)
         if (other.size() < text.size()) text = std::move(other);
     }
     return text;
+}
+
+double fraction_of(Probability probability)
+{
+    return std::ldexp(static_cast<double>(probability.threshold), -32);
 }
 
 }  // namespace headwind

@@ -38,6 +38,8 @@ Result<std::uint64_t> parse_size(std::string_view text);
 std::string format_duration(std::uint64_t nanoseconds);
 // 1000000 -> "1mbit", 1024 -> "1.024kbit".
 std::string format_rate(std::uint64_t bits_per_second);
+// 0 .. 1
+double fraction_of(Probability probability);
 // The shortest decimal percent that parses to the same threshold: "10%", "0.01%", "33.333%".
 std::string format_probability(Probability probability);
 // 64000 -> "64kb", 65536 -> "64KiB", 1500 -> "1.5kb", 999 -> "999b".

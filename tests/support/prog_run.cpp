@@ -64,6 +64,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.states = map_of<hw_state_key, hw_state>(skeleton.maps.hw_states);
     out.texts = map_of<hw_text_key, hw_text>(skeleton.maps.hw_texts);
     out.timelines = map_of<__u32, __u32>(skeleton.maps.hw_timelines);
+    out.sequences = map_of<__u32, hw_sequence>(skeleton.maps.hw_sequences);
     out.cpu_states = duplicate(bpf_map__fd(skeleton.maps.hw_cpu_states));
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
     out.control = Control(memory_of<hw_control>(skeleton.maps.data_control));
@@ -281,12 +282,14 @@ Outcome Datapath::run(Hook hook, const packets::Bytes& packet, const Arrival& ar
 
 void Datapath::cross(const Arrival& arrival) const
 {
-    const hw_segment_ctx one{arrival.cb[4], static_cast<__u16>(arrival.cb[3]),
-                             static_cast<__u16>(HW_MARK_SIDE(arrival.tc_index.value_or(0))), 0, 0};
-    const std::vector all(static_cast<std::size_t>(libbpf_num_possible_cpus()), one);
+    const int map = bpf_map__fd(skeleton_->maps.hw_segment_ctxs);
+    std::vector<hw_segment_ctx> all(static_cast<std::size_t>(libbpf_num_possible_cpus()));
     const __u32 zero = 0;
-    require(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.hw_segment_ctxs), &zero, all.data(), BPF_ANY) == 0,
-            "write the segment_ctx");
+    require(bpf_map_lookup_elem(map, &zero, all.data()) == 0, "read the segment_ctx");
+    for (auto& one : all)
+        one = {arrival.cb[4], static_cast<__u16>(arrival.cb[3]),
+               static_cast<__u16>(HW_MARK_SIDE(arrival.tc_index.value_or(0))), 0, one.drawn};  // as the hook left it
+    require(bpf_map_update_elem(map, &zero, all.data(), BPF_ANY) == 0, "write the segment_ctx");
 }
 
 Arrival Datapath::marked(std::uint32_t id, hw_direction direction, std::uint16_t slot) const

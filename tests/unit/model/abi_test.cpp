@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <headwind/index.h>
+#include <headwind/sequence.h>
 #include <headwind/testing.h>
 
 #include "headwind/abi.h"
@@ -37,7 +38,7 @@ struct Struct {
 #define FIELD(offset, size, name) Field{#name, offset, size, offsetof(Type, name), sizeof(Type::name)}
 
 // When this table has to change, raise HW_ABI_VERSION in abi.h and here.
-constexpr int stated_version = 14;
+constexpr int stated_version = 15;
 
 // The size of each struct, and the offset and size of each of its fields, padding included, all in bytes.
 const std::vector<Struct>& layout()
@@ -169,14 +170,29 @@ const std::vector<Struct>& layout()
                FIELD(    4,     4, pad),
                FIELD(    8,     8, first),
                FIELD(   16,    64, units)),
-        STRUCT(112, hw_state,
+        STRUCT(16, hw_progress,
+               FIELD(    0,     8, index),
+               FIELD(    8,     4, rule),
+               FIELD(   12,     4, states)),
+        STRUCT(168, hw_chain,
+               FIELD(    0,     8, seed),
+               FIELD(    8,    32, event),
+               FIELD(   40,    96, to),
+               FIELD(  136,    24, start),
+               FIELD(  160,     8, every)),
+        STRUCT(680, hw_sequence,
+               FIELD(    0,   672, chains),
+               FIELD(  672,     4, used),
+               FIELD(  676,     4, pad)),
+        STRUCT(128, hw_state,
                FIELD(    0,     4, lock),
                FIELD(    4,     4, fraction_q16),
                FIELD(    8,     8, next_free),
                FIELD(   16,     4, since_reorder),
                FIELD(   20,     4, pad),
                FIELD(   24,     8, last_depart),
-               FIELD(   32,    80, ring)),
+               FIELD(   32,    80, ring),
+               FIELD(  112,    16, progress)),
         STRUCT(128, hw_counters,
                FIELD(    0,     8, packets),
                FIELD(    8,     8, bytes),
@@ -186,19 +202,21 @@ const std::vector<Struct>& layout()
                FIELD(   80,     8, delayed),
                FIELD(   88,     8, reordered),
                FIELD(   96,    32, exempt)),
-        STRUCT(168, hw_cpu_state,
+        STRUCT(176, hw_cpu_state,
                FIELD(    0,   128, counters),
                FIELD(  128,    24, next_event),
                FIELD(  152,     4, rule),
                FIELD(  156,     4, returns),
                FIELD(  160,     4, returned),
-               FIELD(  164,     4, step)),
+               FIELD(  164,     4, step),
+               FIELD(  168,     4, drawn),
+               FIELD(  172,     4, pad)),
         STRUCT(16, hw_segment_ctx,
                FIELD(    0,     4, rule),
                FIELD(    4,     2, tc_index),
                FIELD(    6,     2, direction),
                FIELD(    8,     4, flow),
-               FIELD(   12,     4, pad)),
+               FIELD(   12,     4, drawn)),
         STRUCT(8, hw_xdp_meta,
                FIELD(    0,     4, nonce),
                FIELD(    4,     4, rule)),
@@ -333,7 +351,7 @@ TEST(Abi, EveryByteIsAField)
 TEST(Abi, EveryStructIsStated)
 {
     std::set<std::string> there, stated;
-    for (const char* file : {"abi.h", "index.h", "testing.h"}) {
+    for (const char* file : {"abi.h", "index.h", "sequence.h", "testing.h"}) {
         std::ifstream header(test::repository_file(std::string("include/headwind/") + file));
         ASSERT_TRUE(header) << file;
         for (std::string line; std::getline(header, line);) {

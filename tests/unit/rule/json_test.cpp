@@ -180,5 +180,21 @@ TEST(Json, RefusesBytesInsideStrings)
     }
 }
 
+TEST(JsonOfLosses, ComesBackAsItWas)
+{
+    for (const char* line :
+         {"--loss 1% --loss-correlation 25%", "--loss 1% --loss-burst 2.5", "--loss-model 'gemodel 1% 10%'", "--loss-nth 7",
+          "--delay 9ms --reorder 5% --reorder-correlation 6% --corrupt 1% --corrupt-correlation 2%"})
+        EXPECT_EQ(rule_from_json(to_json(valid(line))).value(), valid(line)) << line;
+    const auto impairment = to_json(valid("--loss 1% --loss-burst 2.5"))["impairment"];
+    EXPECT_EQ(impairment["loss_burst_packets"], 2.5);
+    EXPECT_EQ(to_json(valid("--loss-nth 7"))["impairment"], nlohmann::json({{"loss_nth", 7}}));
+    EXPECT_EQ(to_json(valid("--loss-model 'gemodel 1%'"))["impairment"],
+              nlohmann::json({{"loss_model", "gemodel 1% 99% 100% 0%"}}));
+    auto wrong = to_json(valid("--loss 1% --loss-burst 2.5"));
+    wrong["impairment"]["loss_burst_packets"] = "3";
+    EXPECT_THAT(message(rule_from_json(wrong)), testing::HasSubstr("impairment.loss_burst_packets: must be a number"));
+}
+
 }  // namespace
 }  // namespace headwind::rule_test::json_test

@@ -88,6 +88,31 @@ TEST(Netem, EveryWord)
                                                                                                 {"rate", "1mbit"}});
 }
 
+TEST(Netem, Correlations)
+{
+    expect_words("loss 10% 25%", {{"loss", "10%"}, {"loss-correlation", "25%"}});
+    expect_words("loss random 10% 25%", {{"loss", "10%"}, {"loss-correlation", "25%"}});
+    expect_words("loss 10% 0%", {{"loss", "10%"}});
+    expect_words("corrupt 10% 25% duplicate 1% 5%", {{"corrupt", "10%"},
+                                                     {"corrupt-correlation", "25%"},
+                                                     {"duplicate", "1%"},
+                                                     {"duplicate-correlation", "5%"}});
+    expect_words("delay 9ms reorder 25% 50% gap 5",
+                 {{"delay", "9ms"}, {"reorder", "25%"}, {"reorder-correlation", "50%"}, {"reorder-gap", "5"}});
+    expect_words("delay 9ms 1ms 0%", {{"delay", "9ms"}, {"jitter", "1ms"}});
+}
+
+TEST(Netem, ModelsOfLosses)
+{
+    expect_words("loss state 1%", {{"loss-model", "state 1%"}});
+    expect_words("loss state 1% 2% 3% 4% 5% delay 9ms", {{"delay", "9ms"}, {"loss-model", "state 1% 2% 3% 4% 5%"}});
+    expect_words("loss gemodel 1%", {{"loss-model", "gemodel 1%"}});
+    expect_words("drop gemodel 1% 10% 70% 0.1%", {{"loss-model", "gemodel 1% 10% 70% 0.1%"}});
+    expect_refused({{"loss gemodel", "loss gemodel", "a percentage must follow, like 10%"},
+                    {"loss state delay 9ms", "loss state", "not delay"},
+                    {"loss gemodel 1% 10", "loss gemodel 1% 10", "needs a unit"}});
+}
+
 TEST(Netem, LeavesTheSelectorAlone)
 {
     RuleSpec text;
@@ -198,15 +223,6 @@ TEST(Netem, WhatHeadwindHasNot)
     const std::string no_correlation = "no correlation";
     expect_refused({
         {"delay 100ms 20ms 25%", "delay 100ms 20ms 25%", no_correlation},
-        {"loss 10% 25%", "loss 10% 25%", "leave 25% out"},
-        {"loss random 10% 25%", "loss random 10% 25%", no_correlation},
-        {"corrupt 10% 25%", "corrupt 10% 25%", no_correlation},
-        {"duplicate 10% 25%", "duplicate 10% 25%", no_correlation},
-        {"delay 9ms reorder 25% 50% gap 5", "reorder 25% 50%", "leave 50% out"},
-        {"loss state 1%", "loss state 1%", "the mean share"},
-        {"loss state 1% 2% 3% 4% 5% delay 9ms", "loss state 1% 2% 3% 4% 5%", "independently"},
-        {"loss gemodel 1%", "loss gemodel 1%", "P / (P + R)"},
-        {"drop gemodel 1% 10% 70% 0.1%", "drop gemodel 1% 10% 70% 0.1%", "like loss 1%"},
         {"loss 1% ecn", "ecn", "leave it out"},
         {"delay 9ms 1ms distribution pareto", "distribution pareto", "write distribution normal"},
         {"delay 9ms 1ms distribution paretonormal", "distribution paretonormal", "uniform and normal"},
@@ -227,10 +243,10 @@ TEST(Netem, WhatHeadwindHasNot)
 TEST(Netem, TellsOfEverythingAtOnce)
 {
     const std::string words =
-        "delay 100ms 20ms loss 10% duplicate 1% corrupt 0.1% reorder 25% 50% rate 1mbit limit 1000";
+        "delay 100ms 20ms loss 10% duplicate 1% corrupt 0.1% reorder 25% 50% rate 1mbit 20 limit 1000";
     expect_refused({
-        {words, "reorder 25% 50%", "no correlation"},
-        {words, "reorder 25% 50%", "; limit 1000: Headwind bounds held bytes"},
+        {words, "rate 1mbit 20", "no overhead"},
+        {words, "rate 1mbit 20", "; limit 1000: Headwind bounds held bytes"},
         {"ecn seed 1 loss 10", "loss 10", "needs a unit"},
     });
 }

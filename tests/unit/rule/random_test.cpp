@@ -40,6 +40,13 @@ public:
             const bool alone = std::holds_alternative<Chance>(flag.value) && flag.needs == nullptr;
             if (alone && below(2) == 0) text.*std::get<Word>(flag.member) = probability();
         }
+        if (text.loss && below(4) == 0) text.loss_correlation = probability();
+        if (text.loss && below(8) == 0) text.loss_burst = fmt::format("{}", 1 + static_cast<double>(below(9000)) / 1000);
+        if (text.corrupt && below(4) == 0) text.corrupt_correlation = probability();
+        if (text.duplicate && below(4) == 0) text.duplicate_correlation = probability();
+        if (text.reorder && below(4) == 0) text.reorder_correlation = probability();
+        if (below(8) == 0) text.loss_model = "gemodel " + probability() + " " + probability();
+        if (below(8) == 0) text.loss_nth = fmt::format("{}", below(50));
         if (below(4) == 0) text.reject = below(2) == 0 ? "rst" : "icmp";
         if (below(2) == 0) text.rate = format_rate(8 + below(100'000'000'000));
         if (text.rate && below(2) == 0)

@@ -342,5 +342,33 @@ TEST(MakeRule, RefusesSelectors)
     });
 }
 
+TEST(Losses, ThatCannotBeAreRefused)
+{
+    expect_refused({
+        {{"--loss-correlation", "25%"}, "--loss-correlation 25%", "add --loss 1%"},
+        {{"--loss", "1%", "--loss-correlation", "100%"}, "--loss-correlation 100%", "use less than 100%"},
+        {{"--corrupt", "1%", "--corrupt-correlation", "100%"}, "--corrupt-correlation 100%", "use less than 100%"},
+        {{"--duplicate-correlation", "5%"}, "--duplicate-correlation 5%", "add --duplicate 1%"},
+        {{"--delay", "1ms", "--reorder-correlation", "5%"}, "--reorder-correlation 5%", "add --reorder 25%"},
+        {{"--loss", "1%", "--loss-burst", "0.9"}, "--loss-burst 0.9", "from 1 to 1000000"},
+        {{"--loss", "1%", "--loss-burst", "nan"}, "--loss-burst nan", "a number of packets"},
+        {{"--loss", "1%", "--loss-burst", "3x"}, "--loss-burst 3x", "a number of packets"},
+        {{"--loss", "75%", "--loss-burst", "2.9"}, "--loss-burst 2.9", "use at least 3"},
+        {{"--loss", "100%", "--loss-burst", "3"}, "--loss-burst 3", "without an end"},
+        {{"--loss", "1%", "--loss-burst", "3", "--loss-correlation", "5%"}, "--loss-burst 3", "use one of them"},
+        {{"--loss", "1%", "--loss-model", "gemodel 1%"}, "--loss-model \"gemodel 1%\"", "so does --loss: use one"},
+        {{"--loss-nth", "7", "--loss-model", "gemodel 1%"}, "--loss-model \"gemodel 1%\"", "so does --loss-nth"},
+        {{"--loss", "1%", "--loss-nth", "7"}, "--loss-nth 7", "so does --loss: use one of them"},
+        {{"--loss-nth", "1"}, "--loss-nth 1", "from 2 to"},
+        {{"--loss-nth", "-7"}, "--loss-nth -7", "a whole number"},
+        {{"--loss-model", "gemodel 0% 10%"}, "--loss-model \"gemodel 0% 10%\"", "does nothing"},
+        {{"--loss-model", "gemodel"}, "--loss-model gemodel", "write gemodel P"},
+        {{"--ramp", "loss=0%..5%,over=1s", "--duplicate", "1%", "--duplicate-correlation", "5%"}, "--ramp", "that stay"},
+    });
+    EXPECT_FALSE(is_for_xdp(valid("--loss 1% --loss-burst 3 --direction in")));
+    EXPECT_TRUE(has_sequence(valid("--ramp delay=0ms..9ms,over=1s --loss-nth 3").impairment));
+    EXPECT_FALSE(has_sequence(valid("--loss 1% --loss-correlation 0%").impairment));
+}
+
 }  // namespace
 }  // namespace headwind::rule_test::rule_test

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ * Rules with HW_SEQUENCE: what befalls a packet depends on those before it, whichever CPU they are on. One chain per rule
+ * and direction. Costs nothing where a rule has none. */
+#ifndef HEADWIND_BPF_SEQUENCE_H
+#define HEADWIND_BPF_SEQUENCE_H
+
+#include <headwind/sequence.h>
+
+#include "env.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HW_DEFAULT_RULES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct hw_sequence);
+} hw_sequences SEC(".maps");
+
+/* What the wire packets of a super-packet would meet. (Not on the stack: the verifier would follow each value.) */
+struct hw_trial {
+	struct hw_progress progress;
+	__u32 events;
+	__u32 pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hw_trial);
+} hw_trials SEC(".maps");
+
+struct hw_trial_context {
+	struct hw_sequence *sequence;
+	struct hw_trial *trial;
+};
+
+static long try_packet(__u32 index __attribute__((unused)), struct hw_trial_context *context)
+{
+	context->trial->events |= hw_sequence_step(context->sequence, &context->trial->progress);
+	return context->trial->events != 0; /* 1: enough */
+}
+
+HW_INLINE void begin_sequence(const struct hw_sequence *sequence, struct hw_state *state, __u32 rule)
+{
+	if (state->progress.rule < rule) /* a packet that still sees the former rule does not begin its sequence anew */
+		hw_sequence_begin(sequence, &state->progress, rule);
+}
+
+/* If no event befalls any of the super-packet's wire packets they are counted: HW_DRAWN. Else, or if another CPU's
+ * packet came between, none is: what there is, without HW_DRAWN. */
+HW_INLINE __u32 try_sequence(const struct hw_sequence *sequence, struct hw_state *state, __u32 rule, __u32 packets)
+{
+	__u32 zero = 0;
+	struct hw_trial *trial = bpf_map_lookup_elem(&hw_trials, &zero);
+	struct hw_trial_context context = {.sequence = (struct hw_sequence *)sequence, .trial = trial};
+	bool undisturbed;
+	__u64 before;
+
+	if (!trial)
+		return sequence->used;
+	trial->events = 0;
+	bpf_spin_lock(&state->lock);
+	begin_sequence(sequence, state, rule);
+	trial->progress = state->progress;
+	bpf_spin_unlock(&state->lock);
+	before = trial->progress.index;
+	bpf_loop(packets, try_packet, &context, 0);
+	if (trial->events)
+		return trial->events;
+	bpf_spin_lock(&state->lock);
+	undisturbed = state->progress.index == before && state->progress.rule == trial->progress.rule;
+	if (undisturbed)
+		state->progress = trial->progress;
+	bpf_spin_unlock(&state->lock);
+	return undisturbed ? HW_DRAWN : sequence->used;
+}
+
+/* hw_cpu_state.drawn of this packet. */
+HW_FUNCTION __u32 draw_sequence(__u32 rule, __u32 state_id, __u32 direction, __u32 packets)
+{
+	struct hw_state_key key = {.state = state_id, .direction = direction};
+	struct hw_sequence *sequence = bpf_map_lookup_elem(&hw_sequences, &rule);
+	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &key);
+	__u32 events;
+
+	if (!sequence || !state)
+		return HW_DRAWN; /* the rule is being removed */
+	if (packets > 1)
+		return try_sequence(sequence, state, rule, packets);
+	bpf_spin_lock(&state->lock);
+	begin_sequence(sequence, state, rule);
+	events = hw_sequence_step(sequence, &state->progress);
+	bpf_spin_unlock(&state->lock);
+	return HW_DRAWN | events;
+}
+
+#endif

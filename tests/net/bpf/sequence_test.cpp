@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// Rules whose packets' events depend on each other, under real traffic: exact with several CPUs and super-packets.
+#include "net_test.h"
+
+#include <bpf/bpf.h>
+
+#include <headwind/sequence.h>
+
+#include "event_series.h"
+
+namespace headwind::test::sequence_test {
+namespace {
+
+class Sequence : public PairTest {
+protected:
+    // The events that the rule's sequence has for its first `packets` packets.
+    std::uint64_t expected_losses(std::uint64_t packets) const
+    {
+        const auto folder = std::string(pins) + "/" + std::to_string(a().inode());
+        const Fd map(bpf_obj_get((folder + "/sequences").c_str()));
+        std::uint32_t id = 0;
+        hw_sequence sequence{};
+        EXPECT_EQ(bpf_map_get_next_key(map.get(), nullptr, &id), 0);
+        EXPECT_EQ(bpf_map_lookup_elem(map.get(), &id, &sequence), 0);
+        hw_progress progress{};
+        hw_sequence_begin(&sequence, &progress, id);
+        std::uint64_t losses = 0;
+        for (std::uint64_t i = 0; i < packets; ++i)
+            losses += hw_sequence_step(&sequence, &progress) >> HW_EVENT_LOSS & 1;
+        return losses;
+    }
+    // Sends the flow from two CPUs at once.
+    void expect_as_one_cpu_would(const Flow& flow) const
+    {
+        std::vector<std::thread> senders;
+        UdpSink one(b(), {Pair::b4, 5000}), other(b(), {Pair::b4, 5001});
+        for (unsigned cpu = 0; cpu < 2; ++cpu)
+            senders.emplace_back([&, cpu] {
+                const OnCpu here(cpu);
+                EXPECT_EQ(send_udp(a(), {Pair::b4, static_cast<std::uint16_t>(5000 + cpu)}, flow).failed, 0U);
+            });
+        for (auto& sender : senders) sender.join();
+        const auto counters = counters_of(a(), "bursts");
+        EXPECT_EQ(counters.packets, 2 * flow.count);
+        EXPECT_EQ(counters.loss, expected_losses(counters.packets));
+        EXPECT_GT(counters.loss, 0U);
+    }
+};
+
+RUNS_IN("Sequence.*", native, linux_6_12 | linux_6_1);
+RUNS_IN("Sequence.IsTheSame*", native | linux_6_12, linux_6_1);
+
+// One sender on one CPU: its packets' numbers are those of the sequence.
+TEST_F(Sequence, ShareAndCorrelationAreAsAsked)
+{
+    const std::size_t count = scaled(200'000, 20'000);
+    for (const auto& [words, share, correlation] :
+         {std::tuple{"--loss 10% --loss-correlation 50%", 0.1, 0.5}, {"--loss 1% --loss-correlation 25%", 0.01, 0.25},
+          {"--loss 50% --loss-correlation 90%", 0.5, 0.9}}) {
+        SCOPED_TRACE(words);
+        change(a(), std::string("add --name bursts --replace --proto udp ") + words);
+        UdpSink sink(b(), {Pair::b4, 5000});
+        {
+            const OnCpu here(0);
+            send_udp(a(), {Pair::b4, 5000}, {.count = count});
+        }
+        std::vector<bool> lost(count, true);
+        for (const auto& arrival : sink.finish()) lost[arrival.stamp.sequence] = false;
+        EventSeries series;
+        for (const bool event : lost) series.add(event);
+        const auto counters = counters_of(a(), "bursts");
+        EXPECT_EQ(counters.loss, series.events) << "else packets were lost elsewhere";
+        EXPECT_EQ(series.events, expected_losses(count));
+        EXPECT_GT(count_p_value(series, correlated_chain(share, correlation)), alpha) << series.events;
+        EXPECT_GT(transitions_p_value(series, share, correlation), alpha) << correlation_of(series);
+        change(a(), "clear");
+    }
+}
+
+TEST_F(Sequence, IsTheSameOnTwoCpusAtOnce)
+{
+    Arguments add{headwind_binary(), "add", "--name", "bursts", "--proto", "udp", "--loss-model"};
+    add.emplace_back("gemodel 5% 20% 90% 1%");
+    expect_ok(run(&a(), add));
+    expect_as_one_cpu_would({.count = scaled(200'000, 10'000)});
+}
+
+TEST_F(Sequence, IsTheSameForSuperPackets)
+{
+    for (const auto* const words : {"--loss 1% --loss-burst 3", "--loss-nth 100", "--loss 0.1% --loss-correlation 50%"}) {
+        SCOPED_TRACE(words);
+        change(a(), std::string("add --name bursts --replace --proto udp ") + words);
+        expect_as_one_cpu_would({.count = scaled(300'000, 30'000), .size = 1000, .segments = 50});
+        change(a(), "clear");
+    }
+}
+
+}  // namespace
+}  // namespace headwind::test::sequence_test

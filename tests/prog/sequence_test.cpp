@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+// Rules whose packets' events depend on each other: the real programs say for each packet what the arithmetic says.
+#include <gtest/gtest.h>
+
+#include <headwind/sequence.h>
+
+#include "packets.h"
+#include "prog_run.h"
+
+namespace headwind::prog::sequence_test {
+namespace {
+
+using packets::frame;
+using packets::ipv4;
+using packets::payload;
+using packets::tcp;
+using packets::usual_packet;
+
+// The sequence of a rule, from its first packet on.
+struct Expected {
+    Expected(Datapath& datapath, std::uint32_t id) : sequence(datapath.instance().sequences.find(id)->value())
+    {
+        hw_sequence_begin(&sequence, &progress, id);
+    }
+    unsigned next() { return hw_sequence_step(&sequence, &progress); }
+    hw_sequence sequence;
+    hw_progress progress{};
+};
+
+hw_progress progress_of(Datapath& datapath, std::uint32_t id, __u32 direction = HW_OUT)
+{
+    return datapath.instance().states.find({id, direction})->value().progress;
+}
+
+class Sequence : public testing::TestWithParam<const char*> {};
+
+TEST_P(Sequence, EachPacketMeetsWhatItSays)
+{
+    Datapath datapath;
+    const auto id = datapath.add(GetParam());
+    Expected expected(datapath, id);
+    for (unsigned n = 0; n < 3000; ++n) {
+        const bool lost = expected.next() & 1U << HW_EVENT_LOSS;
+        ASSERT_EQ(datapath.out(usual_packet()), lost ? stolen : next) << n;
+    }
+    EXPECT_EQ(progress_of(datapath, id).index, 3000U);
+    Arrival again;
+    again.repeat = 300'000;
+    again.unmarked = true;
+    std::uint64_t lost = datapath.counters(id).dropped[HW_DROP_LOSS];
+    datapath.run(Hook::egress, usual_packet(), again);
+    for (unsigned n = 0; n < again.repeat; ++n) lost += expected.next() >> HW_EVENT_LOSS & 1;
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], lost);
+    EXPECT_EQ(datapath.counters(id).packets, 303'000U);
+    EXPECT_EQ(datapath.feed().dice, 0U) << "needs no others";
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Sequence,
+                         testing::Values("--loss 10% --loss-correlation 50%", "--loss 1% --loss-burst 3",
+                                         "--loss-model 'gemodel 5% 20% 70% 1%'",
+                                         "--loss-model 'state 2% 30% 20% 40% 1%'", "--loss-nth 7",
+                                         "--loss 5% --corrupt 0% --corrupt-correlation 1% --duplicate 0%"));
+
+TEST(SequenceOfTwo, EachDirectionHasItsOwn)
+{
+    Datapath datapath;
+    const auto id = datapath.add("--loss 50% --loss-correlation 50% --direction both");
+    Expected out(datapath, id), in(datapath, id);
+    for (unsigned n = 0; n < 500; ++n) {
+        ASSERT_EQ(datapath.out(usual_packet()), out.next() & 1 ? stolen : next);
+        if (n % 3 == 0) {
+            ASSERT_EQ(datapath.in(usual_packet()), in.next() & 1 ? shot : next);
+        }
+    }
+    EXPECT_EQ(progress_of(datapath, id).index, 500U);
+    EXPECT_EQ(progress_of(datapath, id, HW_IN).index, 167U);
+}
+
+TEST(SequenceOfTwo, AChangedRuleBeginsAnewAndAPlainOneHasNone)
+{
+    Datapath datapath;
+    const auto id = datapath.add("--loss 50% --loss-correlation 50%");
+    for (unsigned n = 0; n < 100; ++n) datapath.out(usual_packet());
+    const auto changed = datapath.alter(id, "--loss 50% --loss-correlation 60%");
+    EXPECT_FALSE(datapath.instance().sequences.find(id)->has_value());
+    Expected expected(datapath, changed);
+    for (unsigned n = 0; n < 500; ++n) ASSERT_EQ(datapath.out(usual_packet()), expected.next() & 1 ? stolen : next);
+    EXPECT_EQ(progress_of(datapath, id).index, 500U);
+    const auto plain = datapath.alter(changed, "--loss 100%");
+    EXPECT_FALSE(datapath.instance().sequences.find(plain)->has_value());
+    for (unsigned n = 0; n < 100; ++n) ASSERT_EQ(datapath.out(usual_packet()), stolen);
+    EXPECT_EQ(progress_of(datapath, id).index, 500U);
+}
+
+// The line's two ends stand in for headwind2 and the pacer.
+class SequenceOfSupers : public testing::Test {
+protected:
+    SequenceOfSupers() { datapath.control().line_segment = datapath.control().line_pace = 99'998; }
+    int out(unsigned segments)
+    {
+        Arrival arrival;
+        arrival.gso_size = 20;
+        arrival.gso_segs = segments;
+        return datapath.run(Hook::egress, frame(ipv4({}, tcp(1000, 2000, payload(20 * segments)))), arrival).verdict;
+    }
+    Outcome segment(std::uint32_t id)
+    {
+        return datapath.run(Hook::segment, frame(ipv4({}, tcp(1000, 2000, payload(20)))), datapath.marked(id));
+    }
+    Datapath datapath;
+};
+
+TEST_F(SequenceOfSupers, WithoutAnEventTheyStayWholeAndElseEachSegmentHasItsOwn)
+{
+    const auto id = datapath.add("--loss 2% --loss-burst 3 --duplicate 0.5% --duplicate-correlation 30%");
+    Expected expected(datapath, id);
+    unsigned whole = 0, cut = 0;
+    for (unsigned n = 0; n < 2000; ++n) {
+        const unsigned segments = 2 + n % 40;
+        Expected ahead = expected;
+        unsigned events = 0;
+        for (unsigned i = 0; i < segments; ++i) events |= ahead.next();
+        const int verdict = out(segments);
+        ASSERT_EQ(verdict, events ? redirected : next) << n;
+        if (!events) {
+            ++whole;
+            expected = ahead;
+        } else {
+            ++cut;
+            std::uint64_t lost = datapath.counters(id).dropped[HW_DROP_LOSS];
+            for (unsigned i = 0; i < segments; ++i) {
+                segment(id);
+                lost += expected.next() >> HW_EVENT_LOSS & 1;
+                ASSERT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], lost) << n << " " << i;
+            }
+        }
+        ASSERT_EQ(progress_of(datapath, id).index, expected.progress.index) << n;
+    }
+    EXPECT_GT(whole, 500U);
+    EXPECT_GT(cut, 300U);
+    EXPECT_EQ(datapath.counters(id).packets, expected.progress.index);
+}
+
+TEST_F(SequenceOfSupers, OfAnySizeAreTriedToTheirEnd)
+{
+    const auto id = datapath.add("--loss-nth 1000");
+    for (unsigned n = 0; n < 9; ++n) ASSERT_EQ(out(100), next);
+    EXPECT_EQ(out(100), redirected) << "its last packet is the thousandth";
+    EXPECT_EQ(progress_of(datapath, id).index, 900U);
+    EXPECT_EQ(out(99), next);
+    EXPECT_EQ(progress_of(datapath, id).index, 999U);
+}
+
+// A bit is flipped behind headwind2: what the hook at the device drew holds there.
+TEST_F(SequenceOfSupers, AWirePacketThatTakesTheDetourDrawsOnce)
+{
+    const auto id = datapath.add("--corrupt 30% --corrupt-correlation 50% --loss 10%");
+    Expected expected(datapath, id);
+    std::uint64_t flipped = 0, lost = 0;
+    for (unsigned n = 0; n < 1000; ++n) {
+        const unsigned events = expected.next();
+        const bool detour = events >> HW_EVENT_CORRUPT & 1;
+        const int verdict = datapath.out(usual_packet());
+        ASSERT_EQ(verdict, detour ? redirected : events & 1 ? stolen : next) << n;
+        auto arrival = datapath.marked(id);
+        if (detour) datapath.run(Hook::segment, usual_packet(), arrival);
+        lost += events & 1;
+        flipped += detour && !(events & 1) ? 1 : 0;
+        ASSERT_EQ(datapath.counters(id).corrupted, flipped) << n;
+        ASSERT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], lost) << n;
+        ASSERT_EQ(progress_of(datapath, id).index, n + 1) << n;
+    }
+    EXPECT_GT(flipped, 200U);
+}
+
+TEST(SequenceOfTwo, ReorderingIsDrawnInItToo)
+{
+    Datapath datapath;
+    datapath.control().line_pace = 1;
+    const auto id = datapath.add("--delay 1ms --reorder 30% --reorder-correlation 60%");
+    Expected expected(datapath, id);
+    std::uint64_t early = 0;
+    for (unsigned n = 0; n < 1000; ++n) {
+        early += expected.next() >> HW_EVENT_REORDER & 1;
+        datapath.out(usual_packet());
+        ASSERT_EQ(datapath.counters(id).reordered, early) << n;
+    }
+    EXPECT_GT(early, 200U);
+}
+
+}  // namespace
+}  // namespace headwind::prog::sequence_test
