@@ -71,9 +71,8 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const s
 		/* Where the rate changes while it is sent. (Another CPU's packet that comes between makes its start a
 		 * little wrong.) */
 		if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
-			busy_q16 = time_on_link(hit->rule_id,
-			                        state->next_free > arrival->now ? state->next_free : arrival->now,
-			                        skb->len);
+			busy_q16 = time_on_link(
+			    hit->rule_id, state->next_free > arrival->now ? state->next_free : arrival->now, skb->len);
 		if (imp->flags & HW_SEQUENCE)
 			dice = hit->cpu->drawn >> HW_EVENT_REORDER & 1 ? 0 : ~0U;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Rules with HW_SEQUENCE: what befalls a packet depends on those before it, whichever CPU they are on. One chain per rule
- * and direction. Costs nothing where a rule has none. */
+ * Rules with HW_SEQUENCE: what befalls a packet depends on those before it, whichever CPU they are on. One chain per
+ * rule and direction. Costs nothing where a rule has none. */
 #ifndef HEADWIND_BPF_SEQUENCE_H
 #define HEADWIND_BPF_SEQUENCE_H
 

@@ -52,7 +52,8 @@ std::array<double, chain_states> stationary_of(const Chain& chain)
     return lazy[0];
 }
 
-// What an event in each state brings with it later: the sum over k >= 1 of how much likelier it makes one, k packets on.
+// What an event in each state brings with it later: the sum over k >= 1 of how much likelier it makes one, k packets
+// on.
 std::array<double, chain_states> events_that_follow(const Chain& chain,
                                                     const std::array<double, chain_states>& stationary)
 {
@@ -142,8 +143,7 @@ ChainFacts facts_of(const Chain& chain)
         for (std::size_t s = 0; s < chain_states; ++s)
             facts.spread += 2 * facts.stationary[s] * chain.event[s] * follow[s] / variance;
     }
-    if (facts.share > 0)
-        facts.mean_burst = ends > 0 ? facts.share / ends : std::numeric_limits<double>::infinity();
+    if (facts.share > 0) facts.mean_burst = ends > 0 ? facts.share / ends : std::numeric_limits<double>::infinity();
     return facts;
 }
 

@@ -36,7 +36,7 @@ struct ChainFacts {
     double correlation = 0;                         // of a packet with the next one; 0 where all meet it, or none
     // The variance of the number of events among many packets, by that of independent ones of the same share.
     double spread = 1;
-    double mean_burst = 0;                          // packets in a row that meet it; 0: none does; infinite: all do
+    double mean_burst = 0;  // packets in a row that meet it; 0: none does; infinite: all do
 };
 ChainFacts facts_of(const Chain& chain);
 

@@ -50,7 +50,7 @@ public:
     Map<hw_state_key, hw_state> states;
     Fd cpu_states;  // per CPU: see counters.h
     Map<hw_text_key, hw_text> texts;
-    Map<__u32, __u32> timelines;         // a map of maps: see timelines.h
+    Map<__u32, __u32> timelines;  // a map of maps: see timelines.h
     Map<__u32, hw_sequence> sequences;
     std::unique_ptr<IndexMemory> index;  // only with Access::change
     Mapping<hw_host> host;

@@ -58,8 +58,8 @@ void say_impairment(const Impairment& impairment, RuleSpec& text)
     if (impairment.jitter != 0) text.distribution = format_distribution(impairment.distribution);
     if (impairment.loss_burst != 0)
         text.loss_burst = fmt::format("{}", static_cast<double>(impairment.loss_burst) / 1000);
-    if (impairment.loss_model) text.loss_model = format_loss_model(*impairment.loss_model);
-    if (impairment.loss_model || impairment.loss_nth != 0) text.loss.reset();
+    if (!impairment.loss_model.empty()) text.loss_model = impairment.loss_model;
+    if (!impairment.loss_model.empty() || impairment.loss_nth != 0) text.loss.reset();
     if (impairment.reorder_gap != 1) text.reorder_gap = fmt::format("{}", impairment.reorder_gap);
     if (const auto& queue = impairment.queue)
         text.queue = queue->bytes != 0 ? format_size(queue->bytes) : format_duration(queue->nanoseconds);

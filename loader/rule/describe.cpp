@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <headwind/abi.h>
+#include "chance/chain.h"
 #include "rule/rule.h"
 
 namespace headwind {
@@ -201,10 +202,9 @@ void add_loss(std::vector<std::string>& words, const Impairment& impairment)
 {
     if (impairment.loss_nth != 0) {
         words.push_back(fmt::format("loss of 1 in {} packets, evenly", impairment.loss_nth));
-    } else if (impairment.loss_model && impairment.loss) {
-        const auto facts = facts_of(chain_of(*impairment.loss_model));
-        words.push_back(
-            fmt::format("loss by {} ({:.3g}%", format_loss_model(*impairment.loss_model), 100 * facts.share));
+    } else if (!impairment.loss_model.empty() && impairment.loss) {
+        const auto facts = facts_of(loss_chain(impairment));
+        words.push_back(fmt::format("loss by {} ({:.3g}%", impairment.loss_model, 100 * facts.share));
         words.back() += std::isfinite(facts.mean_burst) && facts.share > 0
                             ? fmt::format(", in bursts of {:.3g} packets)", facts.mean_burst)
                             : ")";

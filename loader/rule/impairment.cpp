@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "chance/loss_model.h"
 #include "rule/factory.h"
 #include "rule/flags.h"
 #include "rule/netem.h"
@@ -217,9 +218,9 @@ Status put_loss(const RuleSpec& text, Impairment& impairment)
             if (flag != other && is_given(rule_flag(flag), text) && is_given(rule_flag(other), text))
                 return refuse(flag, said(rule_flag(flag), text),
                               fmt::format("it says what is lost, and so does {}: use one of them", other));
-    if (!impairment.loss_model && impairment.loss_nth == 0) return {};
-    const double share = impairment.loss_model ? facts_of(chain_of(*impairment.loss_model)).share
-                                               : 1 / static_cast<double>(impairment.loss_nth);
+    if (impairment.loss_model.empty() && impairment.loss_nth == 0) return {};
+    const double share = impairment.loss_nth != 0 ? 1 / static_cast<double>(impairment.loss_nth)
+                                                  : facts_of(chain_of_loss_model(impairment.loss_model)).share;
     const double threshold = std::ceil(std::ldexp(std::min(share, 1.0), 32) - 0.5);
     impairment.loss = Probability{static_cast<std::uint64_t>(share > 0 ? std::max(threshold, 1.0) : 0)};
     return {};
@@ -271,7 +272,7 @@ Result<Impairment> make_impairment(const RuleSpec& text)
     HW_CHECK(read("--queue", text.queue, parse_queue, impairment.queue));
     HW_CHECK(read("--reject", text.reject, parse_reject, impairment.reject));
     HW_CHECK(read("--loss-burst", text.loss_burst, parse_burst, impairment.loss_burst));
-    HW_CHECK(read("--loss-model", text.loss_model, parse_loss_model, impairment.loss_model));
+    HW_CHECK(read("--loss-model", text.loss_model, normal_loss_model, impairment.loss_model));
     HW_CHECK(check_company(FlagKind::impairment, text));
     HW_CHECK(check_correlations(text, impairment));
     HW_CHECK(check_burst(text, impairment));
@@ -293,7 +294,7 @@ bool has_sequence(const Impairment& impairment)
 {
     return happens(impairment.loss_correlation) || happens(impairment.corrupt_correlation) ||
            happens(impairment.duplicate_correlation) || happens(impairment.reorder_correlation) ||
-           impairment.loss_burst != 0 || impairment.loss_model || impairment.loss_nth != 0;
+           impairment.loss_burst != 0 || !impairment.loss_model.empty() || impairment.loss_nth != 0;
 }
 
 Chain event_chain(const std::optional<Probability>& share, const std::optional<Probability>& correlation)
@@ -306,7 +307,7 @@ Chain event_chain(const std::optional<Probability>& share, const std::optional<P
 Chain loss_chain(const Impairment& impairment)
 {
     if (impairment.loss_nth != 0) return independent_chain(0);
-    if (impairment.loss_model) return chain_of(*impairment.loss_model);
+    if (!impairment.loss_model.empty()) return chain_of_loss_model(impairment.loss_model);
     if (impairment.loss_burst != 0 && happens(impairment.loss))
         return bursty_chain(fraction_of(*impairment.loss), static_cast<double>(impairment.loss_burst) / 1000);
     return event_chain(impairment.loss, impairment.loss_correlation);

@@ -13,12 +13,13 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "chance/loss_model.h"
 #include "rule/timeline.h"
 #include "util/result.h"
 #include "util/units.h"
 
 namespace headwind {
+
+struct Chain;  // chance/chain.h
 
 // The longest rule name. A name has letters, digits, '-', '_' and '.', and does not start with '-' or '.'.
 constexpr std::size_t max_name_length = 63;
@@ -93,9 +94,9 @@ struct Impairment {
     // Of each packet with the next one; below 100%; only with the event itself.
     std::optional<Probability> loss_correlation, corrupt_correlation, duplicate_correlation, reorder_correlation;
     // Of these and loss_correlation one at most.
-    std::uint64_t loss_burst = 0;         // mean length of a burst of losses, in 1/1000 packets; 0: of no certain one
-    std::optional<LossModel> loss_model;  // `loss` is the share that it loses
-    std::uint64_t loss_nth = 0;           // only each n-th packet is lost, at least 2; `loss` is that share; 0: any
+    std::uint64_t loss_burst = 0;  // mean length of a burst of losses, in 1/1000 packets; 0: of no certain one
+    std::string loss_model;        // as normal_loss_model() has it; `loss` is the share that it loses; empty: none
+    std::uint64_t loss_nth = 0;    // only each n-th packet is lost, at least 2; `loss` is that share; 0: any
     std::optional<Probability> reorder;  // a packet goes without delay (netem's meaning); only with delay
     std::uint32_t reorder_gap = 1;       // least distance of two such packets; 1 .. 2^31; only with reorder
     std::uint64_t rate = 0;              // bit/s of frames without FCS; 0: unlimited
@@ -208,9 +209,9 @@ bool is_for_xdp(const Rule& rule);
 struct RuleSpec {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
-    std::optional<std::string> delay, jitter, distribution, loss, loss_correlation, loss_burst, loss_model, loss_nth, corrupt,
-        corrupt_correlation, duplicate, duplicate_correlation, reorder, reorder_correlation, reorder_gap, rate, queue,
-        reject, direction, priority, xdp, flows, flow_seed, flap, between, days, ramp, trace, max_share, stop_if;
+    std::optional<std::string> delay, jitter, distribution, loss, loss_correlation, loss_burst, loss_model, loss_nth,
+        corrupt, corrupt_correlation, duplicate, duplicate_correlation, reorder, reorder_correlation, reorder_gap, rate,
+        queue, reject, direction, priority, xdp, flows, flow_seed, flap, between, days, ramp, trace, max_share, stop_if;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
     bool partition = false, pass = false, repeat = false, loopback = false;
     std::optional<Subject> subject;    // found, not typed
@@ -218,7 +219,8 @@ struct RuleSpec {
 };
 
 // Makes the rule that a RuleSpec describes. Errors name the flags as on the command line (flags.h). Refuses rules that
-// do nothing (no impairment, or all of them 0), --loss-model and --loss-nth with --loss or with each other, a flag without the one it needs (flags.h), --jitter above --delay,
+// do nothing (no impairment, or all of them 0), --loss-model and --loss-nth with --loss or with each other, a flag
+// without the one it needs (flags.h), --jitter above --delay,
 // --pass or --partition with another impairment (--partition --reject is fine), --reject with another impairment but
 // without --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an
 // impairment, ports with a protocol list in which none has ports, EtherTypes with ports or addresses, or all alone with

@@ -4,6 +4,7 @@
 
 #include <headwind/model.h>
 
+#include "chance/chain.h"
 #include "ruleset/compile.h"
 
 namespace headwind {

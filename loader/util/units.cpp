@@ -2,9 +2,9 @@
 // Parses and formats durations, rates, probabilities and sizes with integers only.
 #include "util/units.h"
 
-#include <cmath>
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <span>
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "chance/chain.h"
 #include "verify/expected.h"
 #include "verify/statistics.h"
 
@@ -98,6 +99,18 @@ Row share(std::string what, std::uint64_t k, std::uint64_t n, double p)
     return share(std::move(what), k, n, p, statistics::binomial_acceptance(n, p, alpha));
 }
 
+// The number of events among n packets that the chain allows, as of fewer or more packets that are independent.
+statistics::Counts allowed_by(const Chain& chain, std::uint64_t n)
+{
+    const auto facts = facts_of(chain);
+    const auto packets = static_cast<double>(n);
+    const double independent = std::max(1.0, std::round(packets / std::max(facts.spread, 1e-3)));
+    const auto allowed = statistics::binomial_acceptance(static_cast<std::uint64_t>(independent), facts.share, alpha);
+    const double scale = packets / independent;
+    return {static_cast<std::uint64_t>(std::floor(static_cast<double>(allowed.low) * scale)),
+            std::min(n, static_cast<std::uint64_t>(std::ceil(static_cast<double>(allowed.high) * scale)))};
+}
+
 Row none_of(std::string what, std::uint64_t k, std::uint64_t n)
 {
     return judged({std::move(what), Unit::packets, 0, static_cast<double>(k), 0, 0, counted(k, n), {}});
@@ -112,13 +125,37 @@ std::uint64_t damaged(const Stream& stream, double duplicate)
     return static_cast<std::uint64_t>(std::llround(static_cast<double>(stream.checksum_errors) / (1 + duplicate)));
 }
 
+// Losses that follow a loss. Where a state of the chain is certain to lose or not, each of them is a throw by itself;
+// else they depend on each other as the losses do.
+Row judge_bursts(const Impairment& asked, const Stream& stream)
+{
+    const Chain chain = loss_chain(asked);
+    const auto facts = facts_of(chain);
+    const double follows = 1 - (facts.mean_burst > 0 ? 1 / facts.mean_burst : 0);
+    std::vector<bool> lost(stream.sent.size(), true);
+    for (const auto& arrival : stream.arrivals) lost[arrival.sequence] = false;
+    std::uint64_t losses = 0, followed = 0;
+    for (std::size_t i = 0; i + 1 < lost.size(); ++i) {
+        if (lost[i]) ++losses;
+        if (lost[i] && lost[i + 1]) ++followed;
+    }
+    const double spread = chain.event == std::array<double, chain_states>{0, 1, 0, 0} ? 1 : std::max(1.0, facts.spread);
+    const auto throws = static_cast<std::uint64_t>(static_cast<double>(losses) / spread);
+    auto allowed = statistics::binomial_acceptance(throws, follows, alpha);
+    allowed.low = static_cast<std::uint64_t>(static_cast<double>(allowed.low) * spread);
+    allowed.high = std::min(losses, static_cast<std::uint64_t>(static_cast<double>(allowed.high + 1) * spread));
+    return share("after a loss", followed, losses, follows, allowed);
+}
+
 void judge_counts(const Impairment& asked, const Stream& stream, std::vector<Row>& rows)
 {
     const double loss = partitions(asked) ? 1 : probability_of(asked.loss), corrupt = probability_of(asked.corrupt),
                  duplicate = probability_of(asked.duplicate);
     const std::uint64_t sent = stream.sent.size(), came = copies_of(stream).size(), missing = sent - came;
     const std::uint64_t bad = asked.corrupt ? std::min(damaged(stream, duplicate), missing) : 0;
-    auto lost = statistics::binomial_acceptance(sent, loss, alpha);
+    auto lost =
+        has_sequence(asked) ? allowed_by(loss_chain(asked), sent) : statistics::binomial_acceptance(sent, loss, alpha);
+    if (asked.loss_nth != 0) lost = {sent / asked.loss_nth, sent / asked.loss_nth + 1};  // others may be counted, too
     if (asked.corrupt && asked.duplicate) {  // adds the error that the estimate may have
         const auto off =
             static_cast<std::uint64_t>(std::ceil(sigmas * std::sqrt(static_cast<double>(sent) * corrupt * duplicate)));
@@ -128,8 +165,11 @@ void judge_counts(const Impairment& asked, const Stream& stream, std::vector<Row
     if (stream.failed != 0) rows.push_back(none_of("send() failed", stream.failed, sent));
     const char* what = partitions(asked) ? "partition" : "loss";
     rows.push_back(share(what, missing - bad, sent, loss, lost));
+    if (has_sequence(asked) && asked.loss && asked.loss_nth == 0 && !asked.corrupt)
+        rows.push_back(judge_bursts(asked, stream));
     if (asked.corrupt) {
-        rows.push_back(share("corruption", bad, bad + came, corrupt));
+        rows.push_back(share("corruption", bad, bad + came, corrupt,
+                             allowed_by(event_chain(asked.corrupt, asked.corrupt_correlation), bad + came)));
         // Each packet that is missing beyond loss has been found by the receiver's checksum, and none was read.
         rows.push_back(none_of("damaged, read", stream.wrong_bytes, stream.arrivals.size() + stream.wrong_bytes));
         if (!asked.loss && !asked.duplicate)
@@ -146,7 +186,8 @@ void judge_counts(const Impairment& asked, const Stream& stream, std::vector<Row
     }
     const std::uint64_t copies = stream.arrivals.size() - came;
     if (asked.duplicate)
-        rows.push_back(share("duplicates", copies, came, duplicate));
+        rows.push_back(share("duplicates", copies, came, duplicate,
+                             allowed_by(event_chain(asked.duplicate, asked.duplicate_correlation), came)));
     else
         rows.push_back(none_of("duplicates", copies, sent));
 }

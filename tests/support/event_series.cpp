@@ -68,10 +68,10 @@ double correlation_of(const EventSeries& series)
 double transitions_p_value(const EventSeries& series, double share, double correlation)
 {
     const auto& [from_good, from_bad] = series.pairs;
-    const double good = statistics::binomial_p_value(from_good[1], from_good[0] + from_good[1],
-                                                     share * (1 - correlation));
-    const double bad = statistics::binomial_p_value(from_bad[0], from_bad[0] + from_bad[1],
-                                                    (1 - share) * (1 - correlation));
+    const double good =
+        statistics::binomial_p_value(from_good[1], from_good[0] + from_good[1], share * (1 - correlation));
+    const double bad =
+        statistics::binomial_p_value(from_bad[0], from_bad[0] + from_bad[1], (1 - share) * (1 - correlation));
     return std::min(1.0, 2 * std::min(good, bad));
 }
 

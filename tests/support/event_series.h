@@ -11,8 +11,8 @@ namespace headwind::test {
 
 struct EventSeries {
     std::uint64_t packets = 0, events = 0;
-    std::uint64_t pairs[2][2] = {};      // [met it or not][so did the next one]
-    std::vector<std::uint64_t> bursts;   // lengths; the last one may go on
+    std::uint64_t pairs[2][2] = {};     // [met it or not][so did the next one]
+    std::vector<std::uint64_t> bursts;  // lengths; the last one may go on
     void add(bool event);
 
 private:

@@ -54,9 +54,9 @@ RUNS_IN("Sequence.IsTheSame*", native | linux_6_12, linux_6_1);
 TEST_F(Sequence, ShareAndCorrelationAreAsAsked)
 {
     const std::size_t count = scaled(200'000, 20'000);
-    for (const auto& [words, share, correlation] :
-         {std::tuple{"--loss 10% --loss-correlation 50%", 0.1, 0.5}, {"--loss 1% --loss-correlation 25%", 0.01, 0.25},
-          {"--loss 50% --loss-correlation 90%", 0.5, 0.9}}) {
+    for (const auto& [words, share, correlation] : {std::tuple{"--loss 10% --loss-correlation 50%", 0.1, 0.5},
+                                                    {"--loss 1% --loss-correlation 25%", 0.01, 0.25},
+                                                    {"--loss 50% --loss-correlation 90%", 0.5, 0.9}}) {
         SCOPED_TRACE(words);
         change(a(), std::string("add --name bursts --replace --proto udp ") + words);
         UdpSink sink(b(), {Pair::b4, 5000});
@@ -87,7 +87,8 @@ TEST_F(Sequence, IsTheSameOnTwoCpusAtOnce)
 
 TEST_F(Sequence, IsTheSameForSuperPackets)
 {
-    for (const auto* const words : {"--loss 1% --loss-burst 3", "--loss-nth 100", "--loss 0.1% --loss-correlation 50%"}) {
+    for (const auto* const words :
+         {"--loss 1% --loss-burst 3", "--loss-nth 100", "--loss 0.1% --loss-correlation 50%"}) {
         SCOPED_TRACE(words);
         change(a(), std::string("add --name bursts --replace --proto udp ") + words);
         expect_as_one_cpu_would({.count = scaled(300'000, 30'000), .size = 1000, .segments = 50});

@@ -14,7 +14,7 @@ using testing::Not;
 
 TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
 {
-    const std::size_t many = scaled(2'500, 100);  // requests in each of four series
+    const std::size_t many = takes_long() ? 2'500 : scaled(500, 100);  // requests in each of four series
     expect_spared("web");
     const auto added = change(host(), "add --name cut --pod default/shop/web --partition");
     EXPECT_THAT(added.out,
@@ -38,7 +38,7 @@ TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
 
 TEST_F(Pods, AtTheHostSideToo)
 {
-    const std::size_t many = scaled(2'500, 100);
+    const std::size_t many = takes_long() ? 2'500 : scaled(500, 100);
     expect_spared("web");  // and fills the neighbour tables: packets that wait there are not counted
     const auto added = change(host(), "add --name cut --pod default/shop/web --at host --partition");
     EXPECT_THAT(added.out, AllOf(HasSubstr("(host side): partition"), HasSubstr("it sits at the host side, veth")));
@@ -154,7 +154,7 @@ TEST_F(Pods, AChangeKeepsTheSubjectButNoOtherCgroup)
 TEST_F(Pods, ARuleGoesWithItsContainer)
 {
     const auto before = footprint(host());
-    for (unsigned round = 0; round < scaled(10, 2); ++round) {
+    for (unsigned round = 0; round < (takes_long() ? 10 : scaled(3, 2)); ++round) {
         change(host(), "add --name cut --container web --at host --direction out --partition");
         change(host(), "add --name stay --container db --at host --direction out --remote-port 9 --partition");
         shop().stop("web");
@@ -172,7 +172,7 @@ TEST_F(Pods, ARuleGoesWithItsContainer)
 TEST_F(Pods, InThePodsNamespaceAsWell)
 {
     const auto before = footprint(shop().netns());
-    for (unsigned round = 0; round < scaled(5, 1); ++round) {
+    for (unsigned round = 0; round < (takes_long() ? 5 : scaled(2, 1)); ++round) {
         change(host(), "add --name cut --container web --partition");
         shop().stop("web");
         shop().start("web");
@@ -186,7 +186,7 @@ TEST_F(Pods, InThePodsNamespaceAsWell)
 
 TEST_F(Pods, NothingIsLeftOfAPodThatIsMadeAnew)
 {
-    for (unsigned round = 0; round < scaled(5, 1); ++round) {
+    for (unsigned round = 0; round < (takes_long() ? 5 : scaled(2, 1)); ++round) {
         change(host(), "add --name inside --pod default/shop --partition");
         change(host(), "add --name outside --pod default/shop --at host --partition");
         EXPECT_EQ(instances().size(), 2U);

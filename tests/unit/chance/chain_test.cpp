@@ -71,7 +71,8 @@ TEST(Chain, OfFourStates)
 
 TEST(Chain, SpreadIsThatOfTheCount)
 {
-    for (const auto& chain : {gilbert_elliott_chain(0.05, 0.2, 0.7, 0.01), four_state_chain(0.02, 0.3, 0.2, 0.4, 0.01)}) {
+    for (const auto& chain :
+         {gilbert_elliott_chain(0.05, 0.2, 0.7, 0.01), four_state_chain(0.02, 0.3, 0.2, 0.4, 0.01)}) {
         const auto facts = facts_of(chain);
         double sum = 1;
         auto ahead = chain.event;  // the probability of an event k packets on, by state
@@ -91,13 +92,13 @@ TEST(Chain, SpreadIsThatOfTheCount)
 
 std::string refusal(const std::string& words)
 {
-    const auto model = parse_loss_model(words);
+    const auto model = normal_loss_model(words);
     return model ? "taken" : model.error().message;
 }
 
 TEST(LossModel, Words)
 {
-    const auto said = [](const std::string& words) { return format_loss_model(parse_loss_model(words).value()); };
+    const auto said = [](const std::string& words) { return normal_loss_model(words).value(); };
     EXPECT_EQ(said("gemodel 1%"), "gemodel 1% 99% 100% 0%");
     EXPECT_EQ(said("  gemodel\t1%  10% 70% 0.1% "), "gemodel 1% 10% 70% 0.1%");
     EXPECT_EQ(said("state 1%"), "state 1% 99% 0% 100% 0%");

@@ -43,7 +43,8 @@ TEST(Sequence, CorrelationKeepsTheShare)
             for (const auto& [event, name] : {std::pair{HW_EVENT_LOSS, "loss"}, {HW_EVENT_DUPLICATE, "duplicate"}}) {
                 SCOPED_TRACE(std::string(name) + " " + share + " " + correlation);
                 const auto* const other = "--corrupt 1% --corrupt-correlation 1%";  // so that 0% is a sequence, too
-                Sequence sequence(fmt::format("--{0} {1} --{0}-correlation {2} {3}", name, share, correlation, other), 5);
+                Sequence sequence(fmt::format("--{0} {1} --{0}-correlation {2} {3}", name, share, correlation, other),
+                                  5);
                 const auto series = sequence.draw(event, million);
                 const double p = fraction_of(parse_probability(share).value()),
                              r = fraction_of(parse_probability(correlation).value());
@@ -55,9 +56,10 @@ TEST(Sequence, CorrelationKeepsTheShare)
 
 TEST(Sequence, ModelsLoseInBurstsAsTheorySays)
 {
-    for (const char* words : {"--loss-model 'gemodel 1% 10%'", "--loss-model 'gemodel 5% 20% 70% 1%'",
-                              "--loss-model 'state 1% 30%'", "--loss-model 'state 2% 30% 20% 40% 1%'",
-                              "--loss 1% --loss-burst 3", "--loss 10% --loss-burst 1.2", "--loss 50% --loss-burst 20"}) {
+    for (const char* words :
+         {"--loss-model 'gemodel 1% 10%'", "--loss-model 'gemodel 5% 20% 70% 1%'", "--loss-model 'state 1% 30%'",
+          "--loss-model 'state 2% 30% 20% 40% 1%'", "--loss 1% --loss-burst 3", "--loss 10% --loss-burst 1.2",
+          "--loss 50% --loss-burst 20"}) {
         SCOPED_TRACE(words);
         Sequence sequence(words, 7);
         const auto chain = loss_chain(sequence.impairment);

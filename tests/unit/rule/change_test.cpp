@@ -47,12 +47,14 @@ TEST(ChangeLosses, OneSayingTakesThePlaceOfTheOther)
     const auto model = valid("--delay 9ms --loss-model 'gemodel 1% 10%'");
     EXPECT_EQ(change_rule(model, text_of({"--loss", "5%"})).value(), valid("--delay 9ms --loss 5%"));
     EXPECT_EQ(change_rule(model, text_of({"--loss-nth", "5"})).value(), valid("--delay 9ms --loss-nth 5"));
-    EXPECT_EQ(change_rule(model, text_of({"--delay", "1ms"})).value(), valid("--delay 1ms --loss-model 'gemodel 1% 10%'"));
+    EXPECT_EQ(change_rule(model, text_of({"--delay", "1ms"})).value(),
+              valid("--delay 1ms --loss-model 'gemodel 1% 10%'"));
     EXPECT_EQ(change_rule(model, text_of({"--loss-model", "off"})).value(), valid("--delay 9ms"));
     const auto correlated = valid("--loss 5% --loss-correlation 50%");
     EXPECT_EQ(change_rule(correlated, text_of({"--loss-burst", "4"})).value(), valid("--loss 5% --loss-burst 4"));
     EXPECT_EQ(change_rule(correlated, text_of({"--loss", "6%"})).value(), valid("--loss 6% --loss-correlation 50%"));
-    EXPECT_EQ(change_rule(correlated, text_of({"--loss-model", "gemodel 1%"})).value(), valid("--loss-model 'gemodel 1%'"));
+    EXPECT_EQ(change_rule(correlated, text_of({"--loss-model", "gemodel 1%"})).value(),
+              valid("--loss-model 'gemodel 1%'"));
     EXPECT_EQ(change_rule(valid("--delay 9ms --loss 5% --loss-burst 3"), text_of({"--loss", "off"})).value(),
               valid("--delay 9ms"));
 }

@@ -183,8 +183,8 @@ TEST(Json, RefusesBytesInsideStrings)
 TEST(JsonOfLosses, ComesBackAsItWas)
 {
     for (const char* line :
-         {"--loss 1% --loss-correlation 25%", "--loss 1% --loss-burst 2.5", "--loss-model 'gemodel 1% 10%'", "--loss-nth 7",
-          "--delay 9ms --reorder 5% --reorder-correlation 6% --corrupt 1% --corrupt-correlation 2%"})
+         {"--loss 1% --loss-correlation 25%", "--loss 1% --loss-burst 2.5", "--loss-model 'gemodel 1% 10%'",
+          "--loss-nth 7", "--delay 9ms --reorder 5% --reorder-correlation 6% --corrupt 1% --corrupt-correlation 2%"})
         EXPECT_EQ(rule_from_json(to_json(valid(line))).value(), valid(line)) << line;
     const auto impairment = to_json(valid("--loss 1% --loss-burst 2.5"))["impairment"];
     EXPECT_EQ(impairment["loss_burst_packets"], 2.5);

@@ -93,10 +93,9 @@ TEST(Netem, Correlations)
     expect_words("loss 10% 25%", {{"loss", "10%"}, {"loss-correlation", "25%"}});
     expect_words("loss random 10% 25%", {{"loss", "10%"}, {"loss-correlation", "25%"}});
     expect_words("loss 10% 0%", {{"loss", "10%"}});
-    expect_words("corrupt 10% 25% duplicate 1% 5%", {{"corrupt", "10%"},
-                                                     {"corrupt-correlation", "25%"},
-                                                     {"duplicate", "1%"},
-                                                     {"duplicate-correlation", "5%"}});
+    expect_words(
+        "corrupt 10% 25% duplicate 1% 5%",
+        {{"corrupt", "10%"}, {"corrupt-correlation", "25%"}, {"duplicate", "1%"}, {"duplicate-correlation", "5%"}});
     expect_words("delay 9ms reorder 25% 50% gap 5",
                  {{"delay", "9ms"}, {"reorder", "25%"}, {"reorder-correlation", "50%"}, {"reorder-gap", "5"}});
     expect_words("delay 9ms 1ms 0%", {{"delay", "9ms"}, {"jitter", "1ms"}});

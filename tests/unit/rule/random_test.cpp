@@ -41,7 +41,8 @@ public:
             if (alone && below(2) == 0) text.*std::get<Word>(flag.member) = probability();
         }
         if (text.loss && below(4) == 0) text.loss_correlation = probability();
-        if (text.loss && below(8) == 0) text.loss_burst = fmt::format("{}", 1 + static_cast<double>(below(9000)) / 1000);
+        if (text.loss && below(8) == 0)
+            text.loss_burst = fmt::format("{}", 1 + static_cast<double>(below(9000)) / 1000);
         if (text.corrupt && below(4) == 0) text.corrupt_correlation = probability();
         if (text.duplicate && below(4) == 0) text.duplicate_correlation = probability();
         if (text.reorder && below(4) == 0) text.reorder_correlation = probability();

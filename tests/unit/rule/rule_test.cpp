@@ -363,7 +363,9 @@ TEST(Losses, ThatCannotBeAreRefused)
         {{"--loss-nth", "-7"}, "--loss-nth -7", "a whole number"},
         {{"--loss-model", "gemodel 0% 10%"}, "--loss-model \"gemodel 0% 10%\"", "does nothing"},
         {{"--loss-model", "gemodel"}, "--loss-model gemodel", "write gemodel P"},
-        {{"--ramp", "loss=0%..5%,over=1s", "--duplicate", "1%", "--duplicate-correlation", "5%"}, "--ramp", "that stay"},
+        {{"--ramp", "loss=0%..5%,over=1s", "--duplicate", "1%", "--duplicate-correlation", "5%"},
+         "--ramp",
+         "that stay"},
     });
     EXPECT_FALSE(is_for_xdp(valid("--loss 1% --loss-burst 3 --direction in")));
     EXPECT_TRUE(has_sequence(valid("--ramp delay=0ms..9ms,over=1s --loss-nth 3").impairment));

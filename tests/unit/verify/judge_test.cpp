@@ -7,7 +7,10 @@
 #include <random>
 
 #include <gtest/gtest.h>
+#include <headwind/sequence.h>
 
+#include "rule_test.h"
+#include "ruleset/compile.h"
 #include "verify/expected.h"
 
 namespace headwind::verify::judge_test {
@@ -28,6 +31,16 @@ struct Path {
     std::int64_t spacing = 1 * ms;
     std::mt19937_64 random{7};
 
+    // What befalls each packet by the rule's sequence, if it has one.
+    std::vector<unsigned> sequence() const
+    {
+        std::vector<unsigned> events(has_sequence(does) ? packets : 0);
+        const auto compiled = compile_sequence(does, 7);
+        hw_progress progress{};
+        hw_sequence_begin(&compiled, &progress, 1);
+        for (auto& one : events) one = hw_sequence_step(&compiled, &progress);
+        return events;
+    }
     bool happens(const std::optional<Probability>& p) { return std::bernoulli_distribution(probability_of(p))(random); }
     double delay()
     {
@@ -41,11 +54,15 @@ struct Path {
         Stream out;
         std::uint32_t held = 0;
         std::uniform_real_distribution<double> noise(5'000, 25'000);  // ns: the bare path
+        const auto events = sequence();
         for (std::uint32_t i = 0; i < packets; ++i) {
             out.sent.push_back(i * spacing);
-            if (happens(does.loss)) continue;
-            const bool damaged = happens(does.corrupt);
-            for (int copies = happens(does.duplicate) ? 2 : 1; copies > 0; --copies) {
+            const auto befalls = [&](hw_event event, const std::optional<Probability>& p) {
+                return events.empty() ? happens(p) : (events[i] >> event & 1) != 0;
+            };
+            if (befalls(HW_EVENT_LOSS, does.loss)) continue;
+            const bool damaged = befalls(HW_EVENT_CORRUPT, does.corrupt);
+            for (int copies = befalls(HW_EVENT_DUPLICATE, does.duplicate) ? 2 : 1; copies > 0; --copies) {
                 const bool early = held + 1 >= does.reorder_gap && happens(does.reorder);
                 held = early ? 0 : held + 1;
                 const double took = (early ? 0 : delay()) + noise(random);
@@ -116,6 +133,24 @@ TEST(Verify, Loss)
     EXPECT_EQ(off(with_loss(1), with_loss(1)), "");
     EXPECT_EQ(off(with_loss(0.001), Impairment{}), "loss");
     EXPECT_EQ(off(Impairment{}, with_loss(0.001)), "loss");
+}
+
+TEST(Verify, LossesThatFollowEachOther)
+{
+    const auto of = [](const std::string& words) { return rule_test::valid(words).impairment; };
+    for (const auto* const words :
+         {"--loss 10% --loss-correlation 50%", "--loss 1% --loss-burst 3", "--loss 50% --loss-burst 1",
+          "--loss-model 'gemodel 1% 10%'", "--loss-nth 7", "--loss-model 'gemodel 5% 20% 70% 1%'",
+          "--loss-model 'state 2% 30% 20% 40% 1%'", "--duplicate 5% --duplicate-correlation 80%",
+          "--corrupt 5% --corrupt-correlation 80% --loss 3%"})
+        EXPECT_EQ(off(of(words), of(words)), "") << words;
+    EXPECT_EQ(off(of("--loss 10% --loss-correlation 50%"), of("--loss 10% --loss-correlation 45%")), "after a loss");
+    EXPECT_EQ(off(of("--loss 10% --loss-correlation 50%"), with_loss(0.1)), "after a loss");
+    EXPECT_EQ(off(of("--loss 10% --loss-correlation 50%"), of("--loss 9% --loss-correlation 50%")), "loss");
+    EXPECT_EQ(off(of("--loss-model 'gemodel 5% 20% 70% 1%'"), of("--loss 14.8% --loss-burst 4")), "after a loss");
+    EXPECT_EQ(off(of("--loss-nth 7"), of("--loss-nth 8")), "loss");
+    EXPECT_EQ(off(of("--duplicate 5% --duplicate-correlation 50%"), of("--duplicate 7% --duplicate-correlation 50%")),
+              "duplicates");
 }
 
 TEST(Verify, Partition)
