@@ -64,6 +64,7 @@ HW_INLINE void draw_events(const struct hw_hit *hit, struct hw_cpu_state *cpu, _
 	for (int i = 0; i < HW_EVENTS; i++)
 		cpu->next_event[i] = drawn >> i & 1 ? 1 : hit->packets + 1ULL;
 	cpu->drawn = drawn;
+	cpu->rule = 0; /* should an earlier rule come back it finds nothing of its own here */
 }
 #endif
 
