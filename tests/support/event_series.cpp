@@ -18,6 +18,13 @@ void EventSeries::add(bool event)
     last_ = event;
 }
 
+EventSeries draw_series(const hw_sequence& sequence, hw_progress& progress, unsigned event, std::uint64_t packets)
+{
+    EventSeries series;
+    for (std::uint64_t i = 0; i < packets; ++i) series.add((hw_sequence_step(&sequence, &progress) >> event & 1) != 0);
+    return series;
+}
+
 double count_p_value(const EventSeries& series, const Chain& chain)
 {
     const auto facts = facts_of(chain);

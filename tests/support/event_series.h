@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include <headwind/sequence.h>
+
 #include "chance/chain.h"
 
 namespace headwind::test {
@@ -18,6 +20,9 @@ struct EventSeries {
 private:
     bool last_ = false;
 };
+
+// The series of one kind of event (hw_event) in the next steps of a sequence.
+EventSeries draw_series(const hw_sequence& sequence, hw_progress& progress, unsigned event, std::uint64_t packets);
 
 // p-values, each two-sided: of the number of events (its variance is the chain's), and of the lengths of bursts
 // (chi-square).
