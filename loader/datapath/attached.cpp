@@ -60,7 +60,8 @@ Status add_tcx(std::vector<AttachedProgram>& out, const netlink::Link& link)
         query.count = programs.size();
         const bool failed = syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof(query)) != 0;
         if (failed && (errno == ENOENT || errno == EINVAL || errno == E2BIG))
-            continue;  // no program is there, or the kernel knows no tcx
+            continue;                              // no program is there, or the kernel knows no tcx
+        if (failed && errno == ENODEV) return {};  // the device went after it was listed
         if (failed && errno != ENOSPC)
             return denied_or_failed(errno, fmt::format("list the programs on {} {}", link.name, hook), Access::change);
         for (std::size_t i = 0; i < std::min<std::size_t>(query.count, programs.size()); ++i) {
