@@ -27,22 +27,13 @@
 #include "bound.h"
 #include "corrupt.h"
 #include "held.h"
+#include "law.h"
 #include "match.h"
 #include "pacing.h"
 #include "share.h"
 #include "steer.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
-
-HW_INLINE __u64 draw_delay(const struct hw_impairment *imp)
-{
-	__u32 dice;
-
-	if (imp->jitter == 0)
-		return imp->delay;
-	dice = env_dice();
-	return hw_jittered(imp, dice, hw_normal[dice >> 20 & (HW_NORMAL_SAMPLES - 1)]);
-}
 
 /* When the packet comes. Its timestamp is an earliest departure time if it is monotonic; one of receipt is wall clock.
  */
@@ -89,7 +80,7 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 {
 	const struct hw_impairment *imp = hit->imp;
 	struct hw_timing timing = {};
-	__u64 delay = draw_delay(imp);
+	__u64 delay = draw_delay(hit, copy);
 	__u64 held = held_now(arrival->now), max = hw_control.max_held;
 	__u32 charge = skb->len + HW_HELD_OVERHEAD;
 	bool crowded = held > max / 8; /* else nobody is in anybody's way */

@@ -48,19 +48,13 @@ HW_INLINE void count_drop(const struct hw_hit *hit, enum hw_drop_reason reason)
 	hit->cpu->counters.dropped[reason] += hit->packets;
 }
 
-#ifdef HW_XDP /* gets no rules with a sequence or a timeline */
-HW_INLINE void draw_events(const struct hw_hit *hit __attribute__((unused)),
-                           struct hw_cpu_state *cpu __attribute__((unused)), __u32 packets __attribute__((unused)),
-                           __u32 drawn __attribute__((unused)))
-{
-}
-#else
+#ifndef HW_XDP /* gets no rules with a sequence */
 /* What befalls the packet by its rule's sequence, as if it had been drawn by its chances: it, or one of its `packets`
  * wire packets. `drawn`: what is known of it. */
 HW_INLINE void draw_events(const struct hw_hit *hit, struct hw_cpu_state *cpu, __u32 packets, __u32 drawn)
 {
 	if (!(drawn & HW_DRAWN))
-		drawn = draw_sequence(hit->rule_id, hit->key.state, hit->key.direction, packets);
+		drawn = draw_sequence(hit->rule_id, hit->key.state, hit->key.direction, packets, cpu);
 	for (int i = 0; i < HW_EVENTS; i++)
 		cpu->next_event[i] = drawn >> i & 1 ? 1 : hit->packets + 1ULL;
 	cpu->drawn = drawn;
@@ -68,17 +62,20 @@ HW_INLINE void draw_events(const struct hw_hit *hit, struct hw_cpu_state *cpu, _
 }
 #endif
 
-/* What the rule has on this CPU. NULL: the rule is being removed. */
-HW_INLINE struct hw_cpu_state *find_cpu_state(const struct hw_hit *hit, __u32 drawn)
+/* What the rule has on this CPU. NULL: the rule is being removed. `drawn`: what a sequence is known to say of the
+ * packet (hw_cpu_state.drawn). */
+HW_INLINE struct hw_cpu_state *find_cpu_state(const struct hw_hit *hit, __u32 drawn __attribute__((unused)))
 {
 	struct hw_cpu_state *cpu = bpf_map_lookup_elem(&hw_cpu_states, &hit->key);
 
 	if (!cpu || cpu->rule == hit->rule_id)
 		return cpu;
+#ifndef HW_XDP
 	if (hit->imp->flags & HW_SEQUENCE) {
 		draw_events(hit, cpu, hit->packets, drawn);
 		return cpu;
 	}
+#endif
 	__builtin_memset(cpu->next_event, 0, sizeof(cpu->next_event));
 	cpu->rule = hit->rule_id;
 	cpu->drawn = 0;
@@ -105,7 +102,7 @@ HW_INLINE bool enter_step(struct hw_hit *hit, const struct hw_rule *rule)
 }
 #endif
 
-/* False: the rule is gone. `drawn`: what a sequence is known to say of the packet (hw_cpu_state.drawn). */
+/* False: the rule is gone. */
 HW_INLINE bool find_hit(struct hw_hit *hit, struct hw_rule *rule, __u32 drawn)
 {
 	hit->imp = &rule->impairment;

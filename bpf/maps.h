@@ -99,10 +99,9 @@ struct hw_held hw_held SEC(".data.held");
 struct hw_port_classes hw_port_classes; /* alone in .bss: the object file is spared its zeros */
 
 /* Fixed when the programs are loaded. */
-const volatile __u16 hw_nonce = 0;                      /* random, in skb->cb[3] */
-const volatile __u8 hw_tcx = 1;                         /* attached with tcx, else clsact */
-const volatile __u32 hw_workarounds_off = 0;            /* tests: those taken out (hw_workaround) */
-const volatile __s16 hw_normal[HW_NORMAL_SAMPLES] = {}; /* the normal law: its quantiles, in 1 / 2^HW_SIGMA_BITS */
+const volatile __u16 hw_nonce = 0;           /* random, in skb->cb[3] */
+const volatile __u8 hw_tcx = 1;              /* attached with tcx, else clsact */
+const volatile __u32 hw_workarounds_off = 0; /* tests: those taken out (hw_workaround) */
 
 HW_INLINE bool works_around(enum hw_workaround trap)
 {

@@ -16,6 +16,8 @@ struct {
 	__type(value, struct hw_sequence);
 } hw_sequences SEC(".maps");
 
+const volatile struct hw_scores hw_scores = {}; /* fixed when the programs are loaded */
+
 /* What the wire packets of a super-packet would meet. (Not on the stack: the verifier would follow each value.) */
 struct hw_trial {
 	struct hw_progress progress;
@@ -75,21 +77,23 @@ HW_INLINE __u32 try_sequence(const struct hw_sequence *sequence, struct hw_state
 	return undisturbed ? HW_DRAWN : sequence->used;
 }
 
-/* hw_cpu_state.drawn of this packet. */
-HW_FUNCTION __u32 draw_sequence(__u32 rule, __u32 state_id, __u32 direction, __u32 packets)
+/* hw_cpu_state.drawn of this packet, and of one that is a wire packet the score of its delay. */
+HW_FUNCTION __u32 draw_sequence(__u32 rule, __u32 state_id, __u32 direction, __u32 packets, struct hw_cpu_state *cpu)
 {
 	struct hw_state_key key = {.state = state_id, .direction = direction};
 	struct hw_sequence *sequence = bpf_map_lookup_elem(&hw_sequences, &rule);
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &key);
 	__u32 events;
 
-	if (!sequence || !state)
+	if (!sequence || !state || !cpu)
 		return HW_DRAWN; /* the rule is being removed */
-	if (packets > 1)
-		return try_sequence(sequence, state, rule, packets);
+	if (packets > 1)         /* with correlated delays it will be segmented in any case */
+		return sequence->rest ? sequence->used : try_sequence(sequence, state, rule, packets);
 	bpf_spin_lock(&state->lock);
 	begin_sequence(sequence, state, rule);
 	events = hw_sequence_step(sequence, &state->progress);
+	if (sequence->rest)
+		cpu->score = hw_sequence_score(sequence, &hw_scores, &state->progress);
 	bpf_spin_unlock(&state->lock);
 	return HW_DRAWN | events;
 }

@@ -19,7 +19,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 15
+#define HW_ABI_VERSION 16
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -38,13 +38,11 @@ enum hw_limits {
 	HW_MAX_STEPS = 1 << 16,  /* of one timeline */
 	HW_FRAGMENTED = 1 << 13, /* datagrams in fragments that are remembered */
 	HW_STEERED = 1 << 12,    /* slots for steered flows, by their hash; a power of two */
-	HW_NORMAL_SAMPLES = 4096,
-	HW_SIGMA_BITS = 13,  /* samples of a law are in 1 / 2^13 standard deviations, as in iproute2's tables */
-	HW_STOP_WORDS = 104, /* bytes */
-	HW_PAST_MINUTES = 8, /* a power of two */
-	HW_TEXT_CHUNK = 240, /* bytes of a rule's description per map element */
-	HW_NAME_BYTES = 64,  /* of a rule, with a 0 at its end */
-	HW_DAY = 86400,      /* s */
+	HW_STOP_WORDS = 104,     /* bytes */
+	HW_PAST_MINUTES = 8,     /* a power of two */
+	HW_TEXT_CHUNK = 240,     /* bytes of a rule's description per map element */
+	HW_NAME_BYTES = 64,      /* of a rule, with a 0 at its end */
+	HW_DAY = 86400,          /* s */
 	HW_WEEK = 7 * HW_DAY,
 };
 
@@ -152,16 +150,17 @@ struct hw_fragment {
 /* ---- rules ----------------------------------------------------------------------------------------------------- */
 
 enum hw_impairment_flags {
-	HW_PASS = 1 << 0,          /* exclusion: leave the packet alone */
-	HW_PARTITION = 1 << 1,     /* drop every packet */
-	HW_REJECT_RST = 1 << 2,    /* what loss or partition takes is answered: TCP with RST, the rest with ICMP */
-	HW_REJECT_ICMP = 1 << 3,   /* all of it with ICMP */
-	HW_JITTER_NORMAL = 1 << 4, /* `jitter` is a standard deviation, else half the width of a uniform law */
+	HW_PASS = 1 << 0,        /* exclusion: leave the packet alone */
+	HW_PARTITION = 1 << 1,   /* drop every packet */
+	HW_REJECT_RST = 1 << 2,  /* what loss or partition takes is answered: TCP with RST, the rest with ICMP */
+	HW_REJECT_ICMP = 1 << 3, /* all of it with ICMP */
+	/* Each delay is correlated with the packet before: the score of its law (law.h) is that of its hw_cpu_state. */
+	HW_CORRELATED_DELAY = 1 << 4,
 	HW_AT_XDP = 1 << 5, /* XDP decides where it is attached: loss or partition of what comes in, nothing else */
 	/* In every step of a timeline some step of which has a time component: all go through the pacer, and none
 	 * overtakes one that came while the delay was longer. */
 	HW_TIMED_STEPS = 1 << 6,
-	/* Its packets are no strangers to each other: their events are those of hw_sequences (sequence.h). Then a
+	/* What befalls a packet depends on what befell those before it: hw_sequences says it (sequence.h). Then a
 	 * `threshold` says only whether there is an event of that kind. */
 	HW_SEQUENCE = 1 << 7,
 };
@@ -191,7 +190,8 @@ struct hw_impairment {
 	struct hw_chance events[HW_EVENTS];
 	__u64 reorder;         /* threshold: goes without delay */
 	__u64 delay;           /* ns */
-	__u64 jitter;          /* ns; see HW_JITTER_NORMAL */
+	__u64 jitter;          /* ns */
+	__u64 law;             /* of the jitter: key of hw_laws (law.h); 0: uniform, `jitter` is half its width */
 	__u64 ns_per_byte_q16; /* 1 / rate: ns per byte, 16 fractional bits; 0: unlimited */
 	__u64 queue;           /* ns: longest wait in front of `rate` */
 	__u32 reorder_gap;     /* at least this many packets from one that went without delay to the next; 1 or more */
@@ -312,6 +312,8 @@ struct hw_progress {
 	__u64 index;            /* wire packets so far */
 	__u32 rule;             /* whose sequence it is: a changed rule begins anew */
 	__u8 states[HW_CHAINS]; /* of its chains */
+	__s32 score;            /* of the delay, that the last one had (law.h) */
+	__u32 pad;
 };
 
 struct hw_state {
@@ -372,7 +374,7 @@ struct hw_cpu_state {
 	__u32 returned; /* number of the one that came back last */
 	__u32 step;     /* of the timeline, that `next_event` was drawn in */
 	__u32 drawn;    /* what the sequence says of this packet: a bit for each hw_event, and HW_DRAWN */
-	__u32 pad;
+	__s32 score;    /* and of its delay, with HW_CORRELATED_DELAY */
 };
 #define HW_DRAWN (1U << 31) /* else it says so of none: each wire packet in it draws */
 

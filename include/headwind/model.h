@@ -141,20 +141,12 @@ HW_INLINE int hw_needs_wire(const struct hw_impairment *imp)
 	return imp->ns_per_byte_q16 != 0 || hw_may_reorder(imp);
 }
 
-/* delay ± jitter, ns, not below 0. `normal`: a sample of the standard normal law, in 1 / 2^HW_SIGMA_BITS. */
-HW_INLINE __u64 hw_jittered(const struct hw_impairment *imp, __u32 dice, __s16 normal)
+/* From delay - jitter to delay + jitter, ns, all alike; not below 0. (Other laws: law.h.) */
+HW_INLINE __u64 hw_uniform(const struct hw_impairment *imp, __u32 dice)
 {
 	__u64 width = imp->jitter; /* at most 42 bits */
-	__s64 delay = (__s64)imp->delay;
+	__s64 delay = (__s64)imp->delay + (__s64)(width * (2 * (__u64)(dice >> 12) + 1) >> 20) - (__s64)width;
 
-	if (imp->flags & HW_JITTER_NORMAL) {
-		/* BPF of this age has no signed division, and a shift would round away from zero on one side only */
-		__u64 offset = width * (__u64)(normal < 0 ? -normal : normal) >> HW_SIGMA_BITS;
-
-		delay += normal < 0 ? -(__s64)offset : (__s64)offset;
-	} else {
-		delay += (__s64)(width * (2 * (__u64)(dice >> 12) + 1) >> 20) - (__s64)width;
-	}
 	return delay < 0 ? 0 : (__u64)delay;
 }
 

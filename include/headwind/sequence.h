@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Events that do not befall each packet by itself: losses in bursts, correlated ones, every n-th. A Markov chain for
- * each kind of event makes one step for each wire packet that a rule matches in one direction. Pure, as model.h.
+ * What does not befall each packet by itself: losses in bursts, correlated ones, every n-th; correlated delays. A
+ * Markov chain for each kind of event, and the series of the delays' scores, make one step for each wire packet that a
+ * rule matches in one direction. Pure, as model.h.
  */
 #ifndef HEADWIND_SEQUENCE_H
 #define HEADWIND_SEQUENCE_H
 
 #include "abi.h"
+#include "law.h"
 #include "model.h"
 
 #define HW_CHAIN_STATES 4
@@ -25,6 +27,10 @@ struct hw_sequence {
 	struct hw_chain chains[HW_CHAINS]; /* by hw_event */
 	__u32 used;                        /* a bit for each of them */
 	__u32 pad;
+	__u64 score_seed;
+	/* Of the score of each delay with that of the next one, and sqrt(1 - correlation^2), of 2^24; 0: delays are not
+	 * correlated. */
+	__s32 correlation, rest;
 };
 
 /* 1 if a < b, without a branch, which the verifier would follow both ways. Both at most 2^63. */
@@ -70,6 +76,18 @@ HW_INLINE __u32 hw_sequence_step(const struct hw_sequence *sequence, struct hw_p
 	}
 	progress->index++;
 	return events;
+}
+
+/* The score of the delay of the wire packet that hw_sequence_step() has just counted. */
+HW_INLINE __s32 hw_sequence_score(const struct hw_sequence *sequence, const volatile struct hw_scores *scores,
+                                  struct hw_progress *progress)
+{
+	__s32 fresh = hw_score(scores, hw_dice(sequence->score_seed, progress->index - 1));
+
+	if (progress->index != 1)
+		fresh = hw_next_score(progress->score, fresh, sequence->correlation, sequence->rest);
+	progress->score = fresh;
+	return fresh;
 }
 
 #endif

@@ -11,8 +11,8 @@
 #include "commands/lease.h"
 #include "commands/print.h"
 #include "commands/prompt.h"
+#include "rule/files.h"
 #include "rule/protect.h"
-#include "rule/trace.h"
 #include "util/output.h"
 #include "util/text.h"
 
@@ -115,7 +115,7 @@ Result<AddRequest> add_request(const AddArgs& words, const std::optional<Place>&
     AddRequest request;
     auto text = words.text;
     if (place) HW_CHECK(select_subject(*place, text));
-    HW_CHECK(load_trace(text));
+    HW_CHECK(load_files(text));
     HW_TRY(request.rule, make_rule(text));
     HW_TRY(request.duration, parse_time_option("--for", words.duration));
     HW_TRY(request.max_held, parse_option("--max-held", words.max_held, parse_size));

@@ -6,8 +6,8 @@
 #include "commands/cli.h"
 #include "commands/print.h"
 #include "commands/prompt.h"
+#include "rule/files.h"
 #include "rule/protect.h"
-#include "rule/trace.h"
 #include "util/output.h"
 
 namespace headwind {
@@ -57,7 +57,7 @@ Result<std::vector<ChangeRequest>> change_requests(const ChangeArgs& words)
                words.duration == "off" ? Result<std::uint64_t>(0) : parse_time_option("--for", words.duration));
     }
     auto read = words.text;
-    HW_CHECK(load_trace(read));
+    HW_CHECK(load_files(read));
     std::vector<ChangeRequest> requests;
     for (const auto& name : words.names) {
         const auto edit = [text = read, name](const Rule& before) -> Result<Rule> {

@@ -13,8 +13,8 @@
 #include "commands/cli.h"
 #include "commands/lease.h"
 #include "host/cgroup.h"
+#include "rule/files.h"
 #include "rule/protect.h"
-#include "rule/trace.h"
 #include "util/output.h"
 #include "util/text.h"
 
@@ -129,7 +129,7 @@ Result<int> run_in_cgroup(const RunOptions& options)
     auto text = options.text;
     if (text.name.empty()) text.name = fmt::format("run-{}", getpid());
     text.loopback = text.devices.empty();  // all that the command says
-    HW_CHECK(load_trace(text));
+    HW_CHECK(load_files(text));
     HW_TRY(request.rule, make_rule(text));
     HW_TRY(const auto lease, parse_lease(options.lease));
     HW_TRY(request.protect, make_protections(options.protect));

@@ -11,6 +11,7 @@
 
 #include "commands/cli.h"
 #include "host/netlink.h"
+#include "rule/files.h"
 #include "rule/flags.h"
 #include "util/output.h"
 #include "verify/expected.h"
@@ -93,7 +94,7 @@ FloodPace flood_pace(const Impairment& asked, const Bed& bed)
     pace.payload = std::clamp(asked.rate / 8 / frames_per_second, payload_bytes + header, largest + header) - header;
     pace.packets_per_second = static_cast<double>(asked.rate) * excess_percent / 100 /
                               static_cast<double>(8 * bed.frame_bytes(pace.payload)) / (1 - probability_of(asked.loss));
-    const auto jitter = static_cast<std::int64_t>(asked.jitter * (asked.distribution == Distribution::normal ? 4 : 1));
+    const auto jitter = static_cast<std::int64_t>(longest_delay(asked) - asked.delay);
     pace.duration = flood_settles + 3500 * ms + 2 * jitter;
     pace.wait = static_cast<std::int64_t>(asked.delay) + 100 * ms;
     return pace;
@@ -352,7 +353,9 @@ Result<int> verify_all(const VerifyOptions& options)
     if (!names_impairment(options.text)) {
         HW_TRY(rules, standard_rules(left_out));
     }
-    for (auto text : rules) {  // wrong input is refused before anything is made
+    for (auto& rule : rules) {  // wrong input is refused before anything is made
+        HW_CHECK(load_files(rule));
+        auto text = rule;
         text.name = "verify";
         text.direction = "out";
         HW_CHECK(make_rule(text));

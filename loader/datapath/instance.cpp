@@ -88,6 +88,7 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     HW_CHECK(open_map(instance.texts, directory, "texts", access));
     HW_CHECK(open_map(instance.timelines, directory, "timelines", access, BPF_MAP_TYPE_HASH_OF_MAPS));
     HW_CHECK(open_map(instance.sequences, directory, "sequences", access));
+    HW_CHECK(open_map(instance.laws, directory, "laws", access));
     const MapShape cpu_state{BPF_MAP_TYPE_PERCPU_HASH, sizeof(hw_state_key), sizeof(hw_cpu_state)};
     HW_TRY(instance.cpu_states, open_map_pin(directory, "cpu_states", cpu_state, access));
     HW_TRY(instance.host, open_global<hw_host>(root, host_pin, access));
@@ -228,6 +229,7 @@ void make_room(headwind_bpf& skeleton, std::uint32_t max_rules)
     bpf_map__set_max_entries(skeleton.maps.hw_texts, max_rules * HW_TEXTS_PER_RULE);
     bpf_map__set_max_entries(skeleton.maps.hw_timelines, max_rules);
     bpf_map__set_max_entries(skeleton.maps.hw_sequences, max_rules);
+    bpf_map__set_max_entries(skeleton.maps.hw_laws, max_rules);
 }
 
 Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules)

@@ -52,6 +52,7 @@ public:
     Map<hw_text_key, hw_text> texts;
     Map<__u32, __u32> timelines;  // a map of maps: see timelines.h
     Map<__u32, hw_sequence> sequences;
+    Map<__u64, hw_law> laws;
     std::unique_ptr<IndexMemory> index;  // only with Access::change
     Mapping<hw_host> host;
     Mapping<hw_held> held;

@@ -12,7 +12,7 @@
 #include <bpf/bpf.h>
 
 #include <headwind/testing.h>
-#include "datapath/distribution.h"
+#include "chance/law.h"
 #include "datapath/instance_pins.h"
 #include "datapath/workarounds.h"
 #include "util/fd.h"
@@ -76,7 +76,7 @@ Result<Skeleton> open_programs(const ProgramConstants& constants)
     skeleton->rodata->hw_nonce = constants.nonce;
     skeleton->rodata->hw_tcx = constants.tcx ? 1 : 0;
     skeleton->rodata->hw_workarounds_off = workarounds_off();
-    std::ranges::copy(normal_samples(), skeleton->rodata->hw_normal);
+    std::ranges::copy(normal_scores().at, skeleton->rodata->hw_scores.at);
     return skeleton;
 }
 
@@ -115,8 +115,7 @@ std::uint64_t own_programs()
         hash = hashed(hash, tc, size);
         const void* xdp = xdp_bpf__elf_bytes(&size);
         hash = hashed(hash, xdp, size);
-        const auto& distribution = normal_samples();
-        hash = hashed(hash, distribution.data(), sizeof(distribution));
+        hash = hashed(hash, normal_scores().at, sizeof(normal_scores().at));
         return std::max<std::uint64_t>(hash ^ version_played(), 1);
     }();
     return identity;
@@ -125,14 +124,23 @@ std::uint64_t own_programs()
 std::vector<std::pair<bpf_map*, const char*>> pinned_maps(headwind_bpf& skeleton)
 {
     const auto& maps = skeleton.maps;
-    return {{maps.data_control, "control"},     {maps.data_held, "held"},
-            {maps.hw_entries, "entries"},       {maps.hw_rules, "rules"},
-            {maps.hw_leases, "leases"},         {maps.hw_states, "states"},
-            {maps.hw_cpu_states, "cpu_states"}, {maps.hw_segment_ctxs, "segment_ctxs"},
-            {maps.hw_texts, "texts"},           {maps.hw_timelines, "timelines"},
-            {maps.hw_stops, "stops"},           {maps.hw_hooks, "hooks"},
-            {maps.hw_shares, "shares"},         {maps.hw_fragments, "fragments"},
-            {maps.hw_steerings, "steerings"},   {maps.hw_sequences, "sequences"},
+    return {{maps.data_control, "control"},
+            {maps.data_held, "held"},
+            {maps.hw_entries, "entries"},
+            {maps.hw_rules, "rules"},
+            {maps.hw_leases, "leases"},
+            {maps.hw_states, "states"},
+            {maps.hw_cpu_states, "cpu_states"},
+            {maps.hw_segment_ctxs, "segment_ctxs"},
+            {maps.hw_texts, "texts"},
+            {maps.hw_timelines, "timelines"},
+            {maps.hw_stops, "stops"},
+            {maps.hw_hooks, "hooks"},
+            {maps.hw_shares, "shares"},
+            {maps.hw_fragments, "fragments"},
+            {maps.hw_steerings, "steerings"},
+            {maps.hw_sequences, "sequences"},
+            {maps.hw_laws, "laws"},
             {maps.bss, port_classes_pin}};
 }
 

@@ -55,7 +55,8 @@ void say_impairment(const Impairment& impairment, RuleSpec& text)
     for (const Flag& flag : rule_flags()) say_value(flag, impairment, text);
     // A reorder of 0% is refused without --delay, too.
     if (impairment.reorder && impairment.delay == 0) text.delay = format_duration(0);
-    if (impairment.jitter != 0) text.distribution = format_distribution(impairment.distribution);
+    if (impairment.jitter != 0) text.distribution = format_distribution(impairment);
+    text.quantiles = impairment.quantiles;
     if (impairment.loss_burst != 0)
         text.loss_burst = fmt::format("{}", static_cast<double>(impairment.loss_burst) / 1000);
     if (!impairment.loss_model.empty()) text.loss_model = impairment.loss_model;
@@ -212,6 +213,7 @@ Result<Rule> change_rule(const Rule& before, const RuleSpec& given)
     HW_CHECK(change_timeline(text, given));
     for (const Flag& flag : rule_flags())
         if (is_given(flag, given) && !is_taken_away(flag, given)) copy(flag, given, text);
+    if (given.distribution || given.netem) text.quantiles = given.quantiles;
     // --port and the one-sided ports exclude each other: the one named takes the other's place.
     if (!given.ports.empty() && given.local_ports.empty() && given.remote_ports.empty())
         text.local_ports = text.remote_ports = {};

@@ -171,12 +171,23 @@ std::string places(const Rule& rule, const DescribeContext& context)
     return fmt::format("through {}{}", fmt::join(devices, ", "), rest);
 }
 
+// " (normal, correlation 25%, 0.62% without delay)"
+std::string law_words(const Impairment& impairment)
+{
+    std::vector<std::string> words;
+    if (impairment.distribution != Distribution::uniform) words.push_back(format_distribution(impairment));
+    if (impairment.delay_correlation)
+        words.push_back(fmt::format("correlation {}", format_probability(*impairment.delay_correlation)));
+    if (const double cut = share_without_delay(impairment); cut > 1e-4)
+        words.push_back(fmt::format("{:.2g}% without delay", 100 * cut));
+    return words.empty() ? "" : fmt::format(" ({})", fmt::join(words, ", "));
+}
+
 std::string delay_words(const Impairment& impairment)
 {
     std::string words = "delay " + spaced(format_duration(impairment.delay));
     if (impairment.jitter != 0) words += " ± " + spaced(format_duration(impairment.jitter));
-    if (impairment.distribution == Distribution::normal) words += " (normal)";
-    return words;
+    return words + law_words(impairment);
 }
 
 std::string rate_words(const Impairment& impairment)
@@ -196,8 +207,8 @@ void add_chance(std::vector<std::string>& words, std::string_view event, const s
     if (correlation) words.back() += fmt::format(" (correlation {})", format_probability(*correlation));
 }
 
-// "loss 1% in bursts of 3 packets", "loss of every 7th packet", "loss by gemodel 1% 10% 100% 0% (9.09%, in bursts of 10
-// packets)"; bursts are mean lengths
+// "loss 1% in bursts of 3 packets", "loss of 1 in 7 packets, evenly", "loss by gemodel 1% 10% 100% 0% (9.09%, in bursts
+// of 10 packets)"; bursts are mean lengths
 void add_loss(std::vector<std::string>& words, const Impairment& impairment)
 {
     if (impairment.loss_nth != 0) {
@@ -227,8 +238,7 @@ std::vector<std::string> impairment_words(Impairment impairment, const Timeline&
         if (varies(timeline, Quantity::jitter)) impairment.jitter = 0;
         words.push_back(delay_words(impairment));
     } else if (impairment.jitter != 0 && !varies(timeline, Quantity::jitter)) {
-        words.push_back("jitter " + spaced(format_duration(impairment.jitter)) +
-                        (impairment.distribution == Distribution::normal ? " (normal)" : ""));
+        words.push_back("jitter " + spaced(format_duration(impairment.jitter)) + law_words(impairment));
     }
     add_loss(words, impairment);
     add_chance(words, "duplicate", impairment.duplicate, impairment.duplicate_correlation);

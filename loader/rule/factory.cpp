@@ -283,6 +283,16 @@ Status check_sequence(const Timeline& timeline, const Impairment& impairment)
         timeline.file.empty() ? "--ramp" : "--trace");
 }
 
+// Refuses to vary what a law's shape is made of.
+Status check_law(const Timeline& timeline, const Impairment& impairment)
+{
+    const bool changing = varies(timeline, Quantity::delay) || varies(timeline, Quantity::jitter);
+    if (!changing || impairment.distribution != Distribution::lognormal) return {};
+    return refuse("--distribution", "lognormal",
+                  fmt::format("its shape comes from --jitter / --delay, which {} varies: use normal or exponential",
+                              timeline.file.empty() ? "--ramp" : "--trace"));
+}
+
 Result<Xdp> parse_xdp(std::string_view text)
 {
     for (const Xdp xdp : {Xdp::automatic, Xdp::native, Xdp::generic, Xdp::off}) {
@@ -378,7 +388,10 @@ Result<Rule> make_rule(const RuleSpec& text)
     auto impairment = make_impairment(flags);
     if (text.netem) impairment = named("--netem", *text.netem, std::move(impairment));
     HW_TRY(rule.impairment, std::move(impairment));
-    if (rule.timeline) HW_CHECK(check_sequence(*rule.timeline, rule.impairment));
+    if (rule.timeline) {
+        HW_CHECK(check_sequence(*rule.timeline, rule.impairment));
+        HW_CHECK(check_law(*rule.timeline, rule.impairment));
+    }
     HW_CHECK(check_holding(rule, text));
     rule.subject = text.subject;
     HW_TRY(rule.direction, make_direction(flags, rule.impairment));

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Makes the impairment of a rule: checks which flags go together, and which numbers are possible.
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 
+#include "chance/law_file.h"
 #include "chance/loss_model.h"
 #include "rule/factory.h"
 #include "rule/flags.h"
@@ -30,12 +32,33 @@ std::string typed_impairments(const RuleSpec& text, std::string_view except = {}
 
 // ---- single words ----
 
-Result<Distribution> parse_distribution(std::string_view text)
+constexpr std::array<std::string_view, 8> distribution_names{"uniform",     "normal",    "pareto", "paretonormal",
+                                                             "exponential", "lognormal", "table",  "samples"};
+
+bool is_from_file(Distribution distribution)
 {
-    for (const Distribution distribution : {Distribution::uniform, Distribution::normal}) {
-        if (trimmed(text) == format_distribution(distribution)) return distribution;
-    }
-    return fail(ErrorKind::usage, "unknown distribution: write uniform or normal");
+    return distribution == Distribution::table || distribution == Distribution::samples;
+}
+
+// "normal", "samples:ping.txt"
+Status read_distribution(const RuleSpec& text, Impairment& into)
+{
+    if (!text.distribution) return {};
+    const auto word = trimmed(*text.distribution);
+    const auto colon = word.find(':');
+    const auto* const found = std::ranges::find(distribution_names, word.substr(0, colon));
+    into.distribution = static_cast<Distribution>(found - distribution_names.begin());
+    if (found == distribution_names.end() || is_from_file(into.distribution) != (colon != std::string_view::npos))
+        return refuse(
+            "--distribution", *text.distribution,
+            "unknown distribution: write uniform, normal, pareto, paretonormal, exponential, lognormal, table:FILE or samples:FILE");
+    if (!is_from_file(into.distribution)) return {};
+    into.distribution_file = std::string(word.substr(colon + 1));
+    into.quantiles = text.quantiles;
+    if (into.distribution_file.empty() || into.quantiles.size() != HW_LAW_KNOTS ||
+        !std::ranges::is_sorted(into.quantiles))
+        return refuse("--distribution", *text.distribution, "its file has not been read");
+    return {};
 }
 
 Result<Reject> parse_reject(std::string_view text)
@@ -164,7 +187,9 @@ Status check_times(const Impairment& impairment, const RuleSpec& text)
         return refuse("--delay", *text.delay,
                       fmt::format("fq, which holds the packets, counts 2^32 us: use at most {}s", max_delay_seconds));
     }
-    if (impairment.jitter > impairment.delay) {
+    const bool stays_above =
+        impairment.distribution == Distribution::lognormal || is_from_file(impairment.distribution);
+    if (impairment.jitter > impairment.delay && (!stays_above || impairment.delay == 0)) {
         return refuse("--jitter", *text.jitter,
                       fmt::format("longer than {}, and no packet leaves before it was sent: use at most {}",
                                   typed("--delay", *text.delay), format_duration(impairment.delay)));
@@ -267,7 +292,7 @@ Result<Impairment> make_impairment(const RuleSpec& text)
     impairment.partition = text.partition || (text.flap && nothing_said);  // --flap alone: the link goes down
     impairment.pass = text.pass;
     for (const Flag& flag : rule_flags()) HW_CHECK(read_value(flag, text, impairment));
-    HW_CHECK(read("--distribution", text.distribution, parse_distribution, impairment.distribution));
+    HW_CHECK(read_distribution(text, impairment));
     HW_CHECK(read("--reorder-gap", text.reorder_gap, parse_gap, impairment.reorder_gap));
     HW_CHECK(read("--queue", text.queue, parse_queue, impairment.queue));
     HW_CHECK(read("--reject", text.reject, parse_reject, impairment.reject));
@@ -281,7 +306,11 @@ Result<Impairment> make_impairment(const RuleSpec& text)
         return refuse("--reorder", *text.reorder, rule_flag("--reorder").needs_why);
     HW_CHECK(check_times(impairment, text));
     HW_CHECK(check_effect(impairment, text));
-    if (impairment.jitter == 0) impairment.distribution = Distribution::uniform;  // so that equal rules compare equal
+    if (impairment.jitter != 0) return impairment;
+    impairment.distribution = Distribution::uniform;  // so that equal rules compare equal
+    impairment.distribution_file.clear();
+    impairment.quantiles.clear();
+    impairment.delay_correlation.reset();
     return impairment;
 }
 
@@ -294,7 +323,8 @@ bool has_sequence(const Impairment& impairment)
 {
     return happens(impairment.loss_correlation) || happens(impairment.corrupt_correlation) ||
            happens(impairment.duplicate_correlation) || happens(impairment.reorder_correlation) ||
-           impairment.loss_burst != 0 || !impairment.loss_model.empty() || impairment.loss_nth != 0;
+           happens(impairment.delay_correlation) || impairment.loss_burst != 0 || !impairment.loss_model.empty() ||
+           impairment.loss_nth != 0;
 }
 
 Chain event_chain(const std::optional<Probability>& share, const std::optional<Probability>& correlation)
@@ -315,13 +345,39 @@ Chain loss_chain(const Impairment& impairment)
 
 std::uint64_t longest_delay(const Impairment& impairment)
 {
-    const std::uint64_t widths = impairment.distribution == Distribution::normal ? normal_tail : 1;
-    return impairment.delay + widths * impairment.jitter;
+    if (impairment.jitter == 0 || impairment.distribution == Distribution::uniform)
+        return impairment.delay + impairment.jitter;
+    const double longest = static_cast<double>(impairment.jitter) * delay_law(impairment).back();
+    constexpr double most = 1e18;  // of ns
+    return impairment.delay + static_cast<std::uint64_t>(std::clamp(std::ceil(longest), 0.0, most));
 }
 
-std::string_view format_distribution(Distribution distribution)
+std::vector<double> delay_law(const Impairment& impairment)
 {
-    return distribution == Distribution::normal ? "normal" : "uniform";
+    switch (impairment.distribution) {
+        case Distribution::uniform: return uniform_law();
+        case Distribution::normal: return normal_law();
+        case Distribution::pareto: return pareto_law();
+        case Distribution::paretonormal: return paretonormal_law();
+        case Distribution::exponential: return exponential_law();
+        case Distribution::lognormal:
+            return lognormal_law(static_cast<double>(impairment.jitter) / static_cast<double>(impairment.delay));
+        case Distribution::table:
+        case Distribution::samples: return law_of(impairment.quantiles);
+    }
+    return {};
+}
+
+double share_without_delay(const Impairment& impairment)
+{
+    const double widths = static_cast<double>(impairment.delay) / static_cast<double>(impairment.jitter);
+    return impairment.jitter == 0 ? 0 : share_up_to(delay_law(impairment), std::nextafter(-widths, -HUGE_VAL));
+}
+
+std::string format_distribution(const Impairment& impairment)
+{
+    std::string name(distribution_names.at(static_cast<std::size_t>(impairment.distribution)));
+    return impairment.distribution_file.empty() ? name : name + ":" + impairment.distribution_file;
 }
 
 std::string_view format_reject(Reject reject)

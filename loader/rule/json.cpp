@@ -70,6 +70,7 @@ void put_rest(const Selector& selector, json& object)
 
 void put_rest(const Impairment& impairment, json& object)
 {
+    if (!impairment.quantiles.empty()) object["quantiles"] = impairment.quantiles;
     if (impairment.loss_burst != 0) object["loss_burst_packets"] = static_cast<double>(impairment.loss_burst) / 1000;
     if (impairment.reorder_gap != 1) object["reorder_gap"] = impairment.reorder_gap;
     if (impairment.queue && impairment.queue->bytes != 0) object["queue_bytes"] = impairment.queue->bytes;
@@ -141,7 +142,7 @@ Result<std::optional<std::uint64_t>> read_count(const json& object, std::string_
     return value->get<std::uint64_t>();
 }
 
-// "uniform or normal"
+// "rst or icmp", "LAW"
 std::string choices_of(const Flag& flag)
 {
     std::string text(flag.type);
@@ -249,13 +250,29 @@ Status read_selector(const json& rule, RuleSpec& text)
     return {};
 }
 
+// The table of a law that was read from a file.
+Status read_quantiles(const json& object, RuleSpec& text)
+{
+    const json* values = find(object, "quantiles");
+    if (values == nullptr) return {};
+    const auto is_value = [](const json& value) {
+        return value.is_number_integer() && value >= INT32_MIN && value <= INT32_MAX;
+    };
+    if (!values->is_array() || !std::ranges::all_of(*values, is_value))
+        return wrong("impairment.quantiles", "an array of whole numbers");
+    text.quantiles = values->get<std::vector<std::int32_t>>();
+    return {};
+}
+
 Status read_impairment(const json& rule, RuleSpec& text)
 {
     const json* object = find(rule, "impairment");
     if (object == nullptr) return {};
-    static const auto known = keys_of("impairment", {"loss_burst_packets", "reorder_gap", "queue_bytes", "queue_ns"});
+    static const auto known =
+        keys_of("impairment", {"quantiles", "loss_burst_packets", "reorder_gap", "queue_bytes", "queue_ns"});
     HW_CHECK(check_keys(*object, "impairment", known));
     HW_CHECK(read_flags(*object, "impairment", text));
+    HW_CHECK(read_quantiles(*object, text));
     HW_CHECK(read_quantity(*object, "reorder_gap", "", text.reorder_gap));
     if (const json* burst = find(*object, "loss_burst_packets")) {
         if (!burst->is_number()) return wrong("impairment.loss_burst_packets", "a number of packets");

@@ -130,7 +130,7 @@ private:
     // Takes a percentage and its correlation.
     Status take_chance(std::optional<std::string>& chance, std::optional<std::string>& correlation);
     Status take_model(unsigned most);
-    Status refuse_correlation();
+    Status take_correlation(std::optional<std::string>& correlation);
 
     Status read_option(Option option);
     Status read_delay();
@@ -230,25 +230,19 @@ Result<std::string> Reader::take_value(const Kind& kind)
     return refuse(bare ? bare_number(kind, word) : normal.error().message);
 }
 
-// Of the delay.
-Status Reader::refuse_correlation()
+Status Reader::take_correlation(std::optional<std::string>& correlation)
 {
-    if (!number_follows()) return {};
-    HW_TRY(const std::string value, take_value(percent_kind));
-    const auto correlation = parse_probability(value);
-    if (correlation && correlation->threshold == 0) return {};
-    return lacks(
-        0, fmt::format("Headwind draws each delay by itself and has no correlation of delays: leave {} out", value));
-}
-
-Status Reader::take_chance(std::optional<std::string>& chance, std::optional<std::string>& correlation)
-{
-    HW_TRY(chance, take_value(percent_kind));
     if (!number_follows()) return {};
     HW_TRY(const std::string value, take_value(percent_kind));
     const auto read = parse_probability(value);
     if (read && read->threshold != 0) correlation = value;
     return {};
+}
+
+Status Reader::take_chance(std::optional<std::string>& chance, std::optional<std::string>& correlation)
+{
+    HW_TRY(chance, take_value(percent_kind));
+    return take_correlation(correlation);
 }
 
 // "state" or "gemodel", which was taken, with up to `most` percentages.
@@ -268,7 +262,7 @@ Status Reader::read_delay()
     HW_TRY(text_.delay, take_value(time_kind));
     if (!number_follows()) return {};
     HW_TRY(text_.jitter, take_value(time_kind));
-    return refuse_correlation();
+    return take_correlation(text_.delay_correlation);
 }
 
 Status Reader::read_loss()
@@ -302,11 +296,12 @@ Status Reader::read_rate()
 
 Status Reader::read_distribution()
 {
-    if (next_ == words_.size()) return refuse("uniform or normal must follow");
+    if (next_ == words_.size())
+        return refuse("uniform, normal, pareto, paretonormal or the name of a table must follow");
     const std::string_view word = take();
-    if (word != "uniform" && word != "normal")
-        return lacks(0, "Headwind has the distributions uniform and normal: write distribution normal");
-    text_.distribution = std::string(word);
+    if (!is_plain_text(word)) return refuse("write a name in plain text");
+    const bool law = word == "uniform" || word == "normal" || word == "pareto" || word == "paretonormal";
+    text_.distribution = (law ? "" : "table:") + std::string(word);
     return {};
 }
 

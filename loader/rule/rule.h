@@ -71,10 +71,10 @@ struct QueueLimit {
     friend bool operator==(const QueueLimit&, const QueueLimit&) = default;
 };
 
-// The distribution of the jitter: `jitter` is half the width of the uniform one (as in netem), or the standard
-// deviation of the normal one. The normal one's tails end at normal_tail standard deviations, and at no delay at all.
-enum class Distribution { uniform, normal };
-constexpr unsigned normal_tail = 4;
+// The law of the delays: `jitter` is half the width of the uniform one (as in netem), and the standard deviation of the
+// others, whose mean is `delay`. Tails end where 1 in 294,000 is beyond, and at no delay at all. Of a table from a file
+// the mean and the deviation are what it has.
+enum class Distribution { uniform, normal, pareto, paretonormal, exponential, lognormal, table, samples };
 
 // The answer to the sender of a packet that loss or partition takes, as by iptables' REJECT. rst: RST for TCP, for
 // anything else as icmp. icmp: "administratively prohibited".
@@ -88,8 +88,12 @@ enum class Xdp { automatic, native, generic, off };
 // jitter and reorder.
 struct Impairment {
     std::uint64_t delay = 0;   // ns; with the longest jitter and the longest wait in `queue` at most max_delay
-    std::uint64_t jitter = 0;  // ns, at most `delay`
+    std::uint64_t jitter = 0;  // ns; of laws that could go below 0 at most `delay`
     Distribution distribution = Distribution::uniform;
+    std::string distribution_file;        // its name as typed; only of a table and of samples, as is:
+    std::vector<std::int32_t> quantiles;  // chance/law_file.h
+    // Of the delays of packets that follow each other; below 100%; only with jitter.
+    std::optional<Probability> delay_correlation;
     std::optional<Probability> loss, corrupt, duplicate;
     // Of each packet with the next one; below 100%; only with the event itself.
     std::optional<Probability> loss_correlation, corrupt_correlation, duplicate_correlation, reorder_correlation;
@@ -115,6 +119,10 @@ bool has_sequence(const Impairment& impairment);
 // The chain of an event; of the losses, without those of loss_nth.
 Chain event_chain(const std::optional<Probability>& share, const std::optional<Probability>& correlation);
 Chain loss_chain(const Impairment& impairment);
+// The law of the delays (chance/law.h). There is a jitter.
+std::vector<double> delay_law(const Impairment& impairment);
+// The share of the packets whose delay would be below 0, and is 0.
+double share_without_delay(const Impairment& impairment);
 // The delay with the longest jitter, without the wait in front of `rate`, in ns.
 std::uint64_t longest_delay(const Impairment& impairment);
 
@@ -209,13 +217,15 @@ bool is_for_xdp(const Rule& rule);
 struct RuleSpec {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
-    std::optional<std::string> delay, jitter, distribution, loss, loss_correlation, loss_burst, loss_model, loss_nth,
-        corrupt, corrupt_correlation, duplicate, duplicate_correlation, reorder, reorder_correlation, reorder_gap, rate,
-        queue, reject, direction, priority, xdp, flows, flow_seed, flap, between, days, ramp, trace, max_share, stop_if;
+    std::optional<std::string> delay, jitter, distribution, delay_correlation, loss, loss_correlation, loss_burst,
+        loss_model, loss_nth, corrupt, corrupt_correlation, duplicate, duplicate_correlation, reorder,
+        reorder_correlation, reorder_gap, rate, queue, reject, direction, priority, xdp, flows, flow_seed, flap,
+        between, days, ramp, trace, max_share, stop_if;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
     bool partition = false, pass = false, repeat = false, loopback = false;
-    std::optional<Subject> subject;    // found, not typed
-    std::optional<Timeline> timeline;  // read from the file that `trace` names (trace.h)
+    std::optional<Subject> subject;       // found, not typed
+    std::optional<Timeline> timeline;     // read from the file that `trace` names (files.h)
+    std::vector<std::int32_t> quantiles;  // and from the one that `distribution` does
 };
 
 // Makes the rule that a RuleSpec describes. Errors name the flags as on the command line (flags.h). Refuses rules that
@@ -250,7 +260,7 @@ std::string format_cidr(const Cidr& cidr);
 Result<std::vector<PortRange>> parse_ports(std::string_view text);
 std::string format_ports(const std::vector<PortRange>& ports);
 std::string_view format_direction(Direction direction);
-std::string_view format_distribution(Distribution distribution);
+std::string format_distribution(const Impairment& impairment);  // "normal", "samples:ping.txt"
 std::string_view format_reject(Reject reject);
 std::string_view format_xdp(Xdp xdp);
 Result<Flap> parse_flap(std::string_view text);      // "up=30s,down=5s"

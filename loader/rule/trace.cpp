@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Reads traces from CSV files.
-#include "rule/trace.h"
+#include "rule/files.h"
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <optional>
 
 #include <headwind/abi.h>
@@ -18,7 +15,6 @@
 namespace headwind {
 namespace {
 
-constexpr std::size_t max_trace_bytes = 64 << 20;
 constexpr std::string_view header_example = "name the columns, time first, like time,delay,loss,rate";
 
 struct Column {
@@ -176,36 +172,6 @@ Result<Timeline> parse_trace(std::string_view text, const std::string& file, boo
             return fail(ErrorKind::usage, "{}:{}: {}", file, number, status.error().message);
     }
     return reader.finish(file, repeat);
-}
-
-namespace {
-
-Result<std::string> read_whole(const std::string& file)
-{
-    errno = 0;
-    std::ifstream stream(file);
-    std::string out;
-    for (std::array<char, 65536> some{}; stream;) {
-        stream.read(some.data(), some.size());
-        out.append(some.data(), static_cast<std::size_t>(stream.gcount()));
-        if (out.size() > max_trace_bytes)
-            return fail(ErrorKind::usage, "--trace {}: is larger than {} MiB", file, max_trace_bytes >> 20);
-    }
-    if (!stream.eof())
-        return fail(ErrorKind::not_found, "--trace {}: cannot be read to its end: {}", file, std::strerror(errno));
-    return out;
-}
-
-}  // namespace
-
-Status load_trace(RuleSpec& text)
-{
-    if (!text.trace || trimmed(*text.trace) == "off") return {};
-    const auto& file = *text.trace;
-    if (!is_plain_text(file)) return fail(ErrorKind::usage, "--trace {}: write a name in plain text", printable(file));
-    HW_TRY(const auto words, read_whole(file));
-    HW_TRY(text.timeline, parse_trace(words, file, text.repeat));
-    return {};
 }
 
 }  // namespace headwind

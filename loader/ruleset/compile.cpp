@@ -219,18 +219,6 @@ unsigned address_bits(const __u64 (&address)[2], const __u64 (&mask)[2])
     return fixed >= 96 && std::memcmp(&address, mapped.data(), mapped.size()) == 0 ? fixed - 96 : fixed;
 }
 
-hw_chance chance_of(const std::optional<Probability>& probability)
-{
-    hw_chance out{};
-    if (!probability) return out;
-    out.threshold = probability->threshold;
-    const double p = std::ldexp(static_cast<double>(probability->threshold), -32);
-    // log1p, since a plain logarithm of 1 - 2^-32 keeps few digits. At most 2^32 ln 2 packets: 56 bits.
-    if (p > 0 && p < 1)
-        out.half_life_q24 = static_cast<__u64>(std::llround(std::ldexp(-std::log(2.0) / std::log1p(-p), 24)));
-    return out;
-}
-
 __u32 flags_of(const Impairment& impairment)
 {
     unsigned flags = 0;
@@ -238,8 +226,8 @@ __u32 flags_of(const Impairment& impairment)
     if (partitions(impairment)) flags |= HW_PARTITION;
     if (impairment.reject == Reject::rst) flags |= HW_REJECT_RST;
     if (impairment.reject == Reject::icmp) flags |= HW_REJECT_ICMP;
-    if (impairment.distribution == Distribution::normal) flags |= HW_JITTER_NORMAL;
     if (has_sequence(impairment)) flags |= HW_SEQUENCE;
+    if (has_correlated_delay(impairment)) flags |= HW_CORRELATED_DELAY;
     return flags;
 }
 
@@ -258,10 +246,11 @@ std::uint64_t queue_of(const Impairment& impairment)
 
 }  // namespace
 
-std::uint64_t longest_hold(const hw_impairment& impairment)
+std::uint64_t longest_hold(const hw_impairment& impairment, const std::optional<hw_law>& law)
 {
-    const std::uint64_t widths = impairment.flags & HW_JITTER_NORMAL ? normal_tail : 1;
-    return impairment.delay + widths * impairment.jitter + (impairment.ns_per_byte_q16 != 0 ? impairment.queue : 0);
+    const auto longest = law ? hw_by_law(impairment.delay, impairment.jitter, std::max(0, law->at[HW_LAW_KNOTS - 1]))
+                             : impairment.delay + impairment.jitter;
+    return longest + (impairment.ns_per_byte_q16 != 0 ? impairment.queue : 0);
 }
 
 std::uint32_t held_shift(std::uint64_t longest_hold)
@@ -435,13 +424,14 @@ bool needs_segmenting(const Impairment& impairment)
 hw_impairment compile_impairment(const Impairment& impairment)
 {
     hw_impairment out{};
-    out.events[HW_EVENT_LOSS] = chance_of(impairment.loss);
-    out.events[HW_EVENT_CORRUPT] = chance_of(impairment.corrupt);
-    out.events[HW_EVENT_DUPLICATE] = chance_of(impairment.duplicate);
+    out.events[HW_EVENT_LOSS] = compile_chance(impairment.loss);
+    out.events[HW_EVENT_CORRUPT] = compile_chance(impairment.corrupt);
+    out.events[HW_EVENT_DUPLICATE] = compile_chance(impairment.duplicate);
     if (impairment.reorder) out.reorder = impairment.reorder->threshold;
     out.reorder_gap = impairment.reorder_gap;
     out.delay = impairment.delay;
     out.jitter = impairment.jitter;
+    if (const auto law = compile_law(impairment)) out.law = key_of(*law);
     if (impairment.rate != 0) {
         // A rate is at least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
         out.ns_per_byte_q16 =

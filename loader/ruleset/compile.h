@@ -67,11 +67,21 @@ bool needs_segmenting(const Impairment& impairment);
 
 hw_impairment compile_impairment(const Impairment& impairment);
 
+// ---- compile_chance.cpp ----
+
+hw_chance compile_chance(const std::optional<Probability>& probability);
 // Only with has_sequence(). The random numbers are those of the seed.
 hw_sequence compile_sequence(const Impairment& impairment, std::uint64_t seed);
+bool has_correlated_delay(const Impairment& impairment);
+// The law of the delays; none if they are uniform and not correlated, or all the same.
+std::optional<hw_law> compile_law(const Impairment& impairment);
+// The key under which rules share a law: a hash of its table, not 0.
+__u64 key_of(const hw_law& law);
 
-// ns that a packet may wait for its delay and its rate; its sender may ask for more (HW_LONGEST_EDT).
-std::uint64_t longest_hold(const hw_impairment& impairment);
+// ---- compile.cpp ----
+
+// ns that a packet may wait for its delay, by this law, and its rate; its sender may ask for more (HW_LONGEST_EDT).
+std::uint64_t longest_hold(const hw_impairment& impairment, const std::optional<hw_law>& law);
 
 // The hw_rule.held_shift with which a hw_ring reaches as far ahead.
 std::uint32_t held_shift(std::uint64_t longest_hold);

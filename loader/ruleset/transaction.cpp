@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <set>
 #include <span>
 #include <unordered_set>
@@ -93,10 +94,37 @@ Status write_entry(const Instance& instance, std::size_t place, const CompiledRu
     return {};
 }
 
-void note_hold(Instance& instance, const hw_impairment& impairment)
+void note_hold(Instance& instance, const hw_impairment& impairment, const std::optional<hw_law>& law)
 {
     auto& longest = VersionWriter::of(instance).longest_hold;
-    std::atomic_ref(longest).store(std::max<std::uint64_t>(longest, longest_hold(impairment)));
+    std::atomic_ref(longest).store(std::max<std::uint64_t>(longest, longest_hold(impairment, law)));
+}
+
+// Puts the law there for one more rule.
+Status share_law(const Instance& instance, hw_law law)
+{
+    const auto key = key_of(law);
+    HW_TRY(const auto present, instance.laws.find(key));
+    law.users = present ? present->users + 1 : 1;
+    return present ? instance.laws.rewrite(key, law) : instance.laws.put(key, law);
+}
+
+// Leaves it there for so many rules.
+Status leave_law(const Instance& instance, __u64 key, __u32 users)
+{
+    HW_TRY(auto law, instance.laws.find(key));
+    if (!law || law->users == users) return {};
+    if (users == 0) return instance.laws.erase(key);
+    law->users = users;
+    return instance.laws.rewrite(key, *law);
+}
+
+Status release_law(const Instance& instance, std::uint32_t id)
+{
+    HW_TRY(const auto rule, instance.rules.find(id));
+    if (!rule || rule->impairment.law == 0) return {};
+    HW_TRY(const auto law, instance.laws.find(rule->impairment.law));
+    return law ? leave_law(instance, rule->impairment.law, law->users - 1) : Status{};
 }
 
 // What befalls the rule's packets one after the other. Another rule has another seed.
@@ -111,6 +139,7 @@ Status write_sequence(const Instance& instance, const RuleRecord& record)
 Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_t version)
 {
     const auto& record = *compiled.record;
+    const auto law = compile_law(record.rule.impairment);
     hw_rule rule{};
     rule.state = record.stable_id;
     rule.rank = compiled.rank;
@@ -133,7 +162,7 @@ Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_
     if (const auto& timeline = record.rule.timeline) {
         if (record.timeline == record.id) {
             const auto steps = compile_steps(record.rule);
-            for (const auto& step : steps) note_hold(instance, step.impairment);
+            for (const auto& step : steps) note_hold(instance, step.impairment, law);
             HW_CHECK(make_timeline(instance, record.id, steps));
         }
         rule.timeline = record.timeline;
@@ -143,10 +172,11 @@ Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_
     if (record.rule.max_share) rule.max_share = static_cast<__u32>(record.rule.max_share->threshold);
     rule.stoppable = is_stoppable(record.rule) ? 1 : 0;
     rule.impairment = compile_impairment(record.rule.impairment);
+    if (law) HW_CHECK(share_law(instance, *law));
     if (is_for_xdp(record.rule)) rule.impairment.flags |= HW_AT_XDP;
     HW_CHECK(write_sequence(instance, record));
-    note_hold(instance, rule.impairment);
-    const auto hold = rule.timeline != 0 ? instance.control->longest_hold : longest_hold(rule.impairment);
+    note_hold(instance, rule.impairment, law);
+    const auto hold = rule.timeline != 0 ? instance.control->longest_hold : longest_hold(rule.impairment, law);
     rule.held_shift = static_cast<__u16>(held_shift(hold));
     HW_CHECK(store_record(instance, record));
     for (const auto& key : state_keys(record)) {
@@ -199,6 +229,7 @@ struct Inherited {
 // Erases the rule, its description last: as long as it is there, the rest can be found again.
 Status erase_rule(const Instance& instance, const RuleRecord& record, const Inherited& inherited)
 {
+    HW_CHECK(release_law(instance, record.id));
     HW_CHECK(instance.rules.erase(record.id));
     HW_CHECK(instance.sequences.erase(record.id));
     if (record.timeline != 0 && !inherited.timelines.contains(record.timeline))
@@ -418,9 +449,12 @@ Status repair(Instance& instance)
         states.insert(entry.state);
         if (entry.flags & HW_INDEX_TIMELINE) timelines.insert(RuleRef(*instance.index, entry).rest().timeline);
     }
+    std::map<__u64, __u32> users;  // of laws
     for (const auto id : instance.rules.keys()) {
         HW_TRY(const auto rule, instance.rules.find(id));
-        if (rule && alive.contains(id) && rule->died != never) HW_CHECK(unmark_dead(instance, id, *rule));
+        if (!rule || !alive.contains(id)) continue;
+        if (rule->died != never) HW_CHECK(unmark_dead(instance, id, *rule));
+        if (rule->impairment.law != 0) ++users[rule->impairment.law];
     }
     HW_CHECK(repair_entries(instance, alive));
     for (const auto& key : instance.states.keys())
@@ -429,6 +463,7 @@ Status repair(Instance& instance)
         if (!timelines.contains(key)) HW_CHECK(instance.timelines.erase(key));
     for (const auto id : instance.sequences.keys())
         if (!alive.contains(id)) HW_CHECK(instance.sequences.erase(id));
+    for (const auto key : instance.laws.keys()) HW_CHECK(leave_law(instance, key, users[key]));
     for (const auto& key : instance.leases.keys())
         if (!states.contains(key)) HW_CHECK(instance.leases.erase(key));
     for (const auto& key : instance.stops.keys())

@@ -4,40 +4,40 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <random>
 
+#include "chance/law.h"
 #include "verify/statistics.h"
 
 namespace headwind::verify {
 namespace {
 
-constexpr double tail = normal_tail;
+// Draws the delays of packets in a row, in ns.
+class DelaySeries {
+public:
+    explicit DelaySeries(const Impairment& impairment)
+        : delay_(static_cast<double>(impairment.delay)), jitter_(static_cast<double>(impairment.jitter))
+    {
+        if (impairment.jitter == 0) return;
+        law_ = cut_at(delay_law(impairment), -delay_ / jitter_);
+        if (impairment.delay_correlation)
+            correlation_ = score_correlation(law_, fraction_of(*impairment.delay_correlation));
+    }
+    double next(std::mt19937_64& random)
+    {
+        if (law_.empty()) return delay_;
+        const double before = begun_ ? score_ : normal_(random);
+        begun_ = true;
+        score_ = correlation_ * before + std::sqrt(1 - correlation_ * correlation_) * normal_(random);
+        return delay_ + jitter_ * value_at(law_, score_);
+    }
 
-double normal_cdf(double z)
-{
-    return std::erfc(-z / std::numbers::sqrt2) / 2;
-}
-
-// The normal distribution, cut at the tails, where nothing is left. (expected_delay() also cuts it at no delay, where
-// the mass below stays.)
-double cut_normal_cdf(double z)
-{
-    const double outside = normal_cdf(-tail);
-    return std::clamp((normal_cdf(z) - outside) / (1 - 2 * outside), 0.0, 1.0);
-}
-
-double draw_delay(const Impairment& impairment, std::mt19937_64& random)
-{
-    const auto delay = static_cast<double>(impairment.delay), jitter = static_cast<double>(impairment.jitter);
-    if (impairment.jitter == 0) return delay;
-    if (impairment.distribution == Distribution::uniform)
-        return delay + jitter * std::uniform_real_distribution<double>(-1, 1)(random);
-    std::normal_distribution<double> normal;
-    double z = normal(random);
-    while (std::abs(z) > tail) z = normal(random);
-    return std::max(0.0, delay + jitter * z);
-}
+private:
+    double delay_, jitter_, correlation_ = 0, score_ = 0;
+    bool begun_ = false;
+    Law law_;
+    std::normal_distribution<double> normal_;
+};
 
 // The ratio of reordered packets among those that came, in one run of the model.
 double simulate(const Impairment& impairment, const std::vector<std::int64_t>& sent, std::mt19937_64& random)
@@ -45,12 +45,13 @@ double simulate(const Impairment& impairment, const std::vector<std::int64_t>& s
     const double lost = 1 - (1 - probability_of(impairment.loss)) * (1 - probability_of(impairment.corrupt));
     std::bernoulli_distribution is_lost(lost), is_double(probability_of(impairment.duplicate)),
         is_early(probability_of(impairment.reorder));
+    DelaySeries delays(impairment);
     std::vector<std::pair<double, std::uint32_t>> arrivals;
     std::uint32_t held = 0;  // packets since the last early one
     for (std::size_t i = 0; i < sent.size(); ++i) {
         if (is_lost(random)) continue;
         for (int copies = is_double(random) ? 2 : 1; copies > 0; --copies) {
-            double delay = draw_delay(impairment, random);
+            double delay = delays.next(random);
             if (held + 1 < impairment.reorder_gap) {
                 ++held;
             } else if (is_early(random)) {
@@ -69,11 +70,27 @@ double simulate(const Impairment& impairment, const std::vector<std::int64_t>& s
     return sequences.empty() ? 0 : reordered / static_cast<double>(end - sequences.begin());
 }
 
+// Mean and standard deviation of what many runs of a model give, with random numbers of a fixed seed.
+template <class Run>
+Expected model_runs(Run run)
+{
+    constexpr int runs = 50;
+    std::mt19937_64 random(1);
+    double sum = 0, squares = 0;
+    for (int i = 0; i < runs; ++i) {
+        const double value = run(random);
+        sum += value;
+        squares += value * value;
+    }
+    const double mean = sum / runs;
+    return {mean, std::sqrt(std::max(0.0, squares / runs - mean * mean) * runs / (runs - 1))};
+}
+
 }  // namespace
 
 double probability_of(const std::optional<Probability>& probability)
 {
-    return probability ? static_cast<double>(probability->threshold) / 4294967296.0 : 0;
+    return probability ? fraction_of(*probability) : 0;
 }
 
 void set_moments(ExpectedDelay& distribution)
@@ -97,23 +114,50 @@ void set_moments(ExpectedDelay& distribution)
         moment([&](double x) { return std::pow(x - distribution.mean, 4); }) / (variance * variance);
 }
 
+double lag_correlation(const std::vector<double>& values)
+{
+    const auto n = static_cast<double>(values.size());
+    double mean = 0, variance = 0, together = 0;
+    for (const double value : values) mean += value / n;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        variance += std::pow(values[i] - mean, 2);
+        if (i != 0) together += (values[i] - mean) * (values[i - 1] - mean);
+    }
+    return variance > 0 ? together / variance : 0;
+}
+
 ExpectedDelay expected_delay(const Impairment& impairment)
 {
     const auto delay = static_cast<double>(impairment.delay), jitter = static_cast<double>(impairment.jitter);
+    const auto law = delay_law(impairment);
     ExpectedDelay distribution;
-    if (impairment.distribution == Distribution::uniform) {
-        distribution.low = std::max(0.0, delay - jitter);
-        distribution.high = delay + jitter;
-        distribution.cdf = [=](double x) { return std::clamp((x - delay + jitter) / (2 * jitter), 0.0, 1.0); };
-        distribution.density = 1 / (2 * jitter);
-    } else {
-        distribution.low = std::max(0.0, delay - tail * jitter);
-        distribution.high = delay + tail * jitter;
-        distribution.cdf = [=](double x) { return x < 0 ? 0.0 : cut_normal_cdf((x - delay) / jitter); };
-        distribution.density = 1 / (jitter * std::sqrt(2 * std::numbers::pi));
-    }
+    distribution.low = std::max(0.0, delay + jitter * law.front());
+    distribution.high = delay + jitter * law.back();
+    distribution.cdf = [=](double x) { return x < 0 ? 0.0 : share_up_to(law, (x - delay) / jitter); };
     set_moments(distribution);
     return distribution;
+}
+
+double steepest(const ExpectedDelay& distribution, double width)
+{
+    constexpr int places = 2048;
+    double most = 0;
+    for (int i = 0; i < places; ++i) {  // where the packets are, not where there may be a few
+        const double x = distribution.low + (distribution.high - distribution.low) * std::pow(i / double{places}, 3);
+        if (x > distribution.low || distribution.cdf(x) == 0)
+            most = std::max(most, distribution.cdf(x + width) - distribution.cdf(x));
+    }
+    return most;
+}
+
+Expected expected_correlation(const Impairment& impairment, std::size_t packets)
+{
+    return model_runs([&](std::mt19937_64& random) {
+        DelaySeries series(impairment);
+        std::vector<double> delays(packets);
+        for (auto& delay : delays) delay = series.next(random);
+        return lag_correlation(delays);
+    });
 }
 
 double early_share(const Impairment& impairment)
@@ -151,16 +195,7 @@ std::uint64_t count_reordered(const std::vector<std::uint32_t>& sequences)
 
 Expected expected_reordering(const Impairment& impairment, const std::vector<std::int64_t>& sent)
 {
-    constexpr int runs = 50;
-    std::mt19937_64 random(1);
-    double sum = 0, squares = 0;
-    for (int i = 0; i < runs; ++i) {
-        const double ratio = simulate(impairment, sent, random);
-        sum += ratio;
-        squares += ratio * ratio;
-    }
-    const double mean = sum / runs;
-    return {mean, std::sqrt(std::max(0.0, squares / runs - mean * mean) * runs / (runs - 1))};
+    return model_runs([&](std::mt19937_64& random) { return simulate(impairment, sent, random); });
 }
 
 }  // namespace headwind::verify

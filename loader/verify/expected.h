@@ -14,12 +14,13 @@ namespace headwind::verify {
 struct ExpectedDelay {
     double low = 0, high = 0;
     std::function<double(double)> cdf;
-    double density = 0;  // the largest, mass at `low` aside
     double mean = 0, sd = 0, kurtosis = 3;
 };
 // The distribution of the delay with its jitter, for packets that are held. The jitter must not be 0.
 ExpectedDelay expected_delay(const Impairment& impairment);
 void set_moments(ExpectedDelay& distribution);  // mean, sd and kurtosis from low, high and cdf
+// The largest share of the packets whose delays are so close together (ns), mass at `low` aside.
+double steepest(const ExpectedDelay& distribution, double width);
 
 // The share of the packets that go without delay: with a gap of g, g - 1 packets are held before another may.
 double early_share(const Impairment& impairment);
@@ -39,6 +40,11 @@ struct Expected {
 // The ratio of reordered packets that the impairment gives to packets sent at these times (ns). It is found by model
 // runs with random numbers of a fixed seed, because whether a packet is overtaken depends on its neighbours.
 Expected expected_reordering(const Impairment& impairment, const std::vector<std::int64_t>& sent);
+
+// The correlation of each value with the next one.
+double lag_correlation(const std::vector<double>& values);
+// The lag_correlation() of the delays of so many packets under the impairment, which has a jitter.
+Expected expected_correlation(const Impairment& impairment, std::size_t packets);
 
 double probability_of(const std::optional<Probability>& probability);  // 0 .. 1
 

@@ -215,13 +215,43 @@ struct Delays {
     double exact = 0;  // the allowed error of the mean, chance aside
 };
 
+// By how much more sums of correlated delays vary than sums of as many that are not.
+double spread_of_delays(const Impairment& asked)
+{
+    const double r = probability_of(asked.delay_correlation);
+    return (1 + r) / (1 - r);
+}
+
+// The correlation of each delay with the next one's, of packets that came once and in a row.
+void judge_correlation(const Impairment& asked, const Stream& stream, const Moments& bare, std::vector<Row>& rows)
+{
+    if (!asked.delay_correlation) return;
+    const auto copies = copies_of(stream);
+    std::vector<double> delays(stream.sent.size(), -1);
+    for (const auto& arrival : stream.arrivals)
+        delays[arrival.sequence] = static_cast<double>(arrival.arrived - stream.sent[arrival.sequence]);
+    std::erase(delays, -1);
+    const auto expected = expected_correlation(asked, delays.size());
+    const double sd = moments(delays).sd, noise = std::min(1.0, std::pow(bare.sd / std::max(sd, 1.0), 2));
+    const double off = sigmas * expected.sd + noise + 0.01;
+    rows.push_back(judged({"delay correlation",
+                           Unit::fraction,
+                           probability_of(asked.delay_correlation),
+                           lag_correlation(delays),
+                           expected.mean - off,
+                           std::min(1.0, expected.mean + off),
+                           fmt::format("of each packet with the next one, {} packets", delays.size()),
+                           {}}));
+}
+
 void judge_jitter(const Impairment& asked, const ExpectedDelay& distribution, const Delays& delays,
                   std::vector<Row>& rows)
 {
     const auto n = static_cast<double>(delays.added.size());
+    const double spread = spread_of_delays(asked);
     const auto seen = moments(delays.added);
     const double sd = std::sqrt(std::max(0.0, seen.sd * seen.sd - delays.bare.sd * delays.bare.sd));
-    const double off = sigmas * distribution.sd * std::sqrt((distribution.kurtosis - 1) / (4 * n)) +
+    const double off = sigmas * distribution.sd * std::sqrt((distribution.kurtosis - 1) * spread / (4 * n)) +
                        jitter_exact * distribution.sd + delays.bare.sd;
     rows.push_back(judged({"jitter",
                            Unit::nanoseconds,
@@ -237,9 +267,8 @@ void judge_jitter(const Impairment& asked, const ExpectedDelay& distribution, co
     const double from =
         point ? distribution.low + std::max(0.05 * static_cast<double>(asked.delay), sigmas * delays.bare.sd)
               : -HUGE_VAL;
-    const double most = statistics::ks_critical(alpha, n) + std::min(1.0, distribution.density * delays.bare.sd);
-    const char* name = asked.distribution == Distribution::normal ? "distribution (normal)" : "distribution (uniform)";
-    rows.push_back(judged({name,
+    const double most = statistics::ks_critical(alpha, n / spread) + steepest(distribution, delays.bare.sd);
+    rows.push_back(judged({fmt::format("distribution ({})", format_distribution(asked)),
                            Unit::distance,
                            0,
                            distance_above(from, delays.added, distribution, shift),
@@ -259,7 +288,6 @@ ExpectedDelay expected_held(const ExpectedDelay& distribution, double limit)
     held.cdf = [distribution, below, limit](double x) {
         return x < limit ? 0 : (distribution.cdf(x) - below) / (1 - below);
     };
-    held.density = distribution.density / (1 - below);
     set_moments(held);
     return held;
 }
@@ -305,7 +333,8 @@ void judge_delay(const Impairment& asked, const Stream& stream, const Moments& b
         rows.push_back(unmeasured("delay", Unit::nanoseconds, delay, "nothing arrived late"));
     } else {
         const double mean = held ? held->mean : delay;
-        const double off = delays.exact + (held ? sigmas * held->sd / std::sqrt(static_cast<double>(n)) : 0);
+        const double spread = spread_of_delays(asked);
+        const double off = delays.exact + (held ? sigmas * held->sd * std::sqrt(spread / static_cast<double>(n)) : 0);
         // A constant delay shows in the median, which a stall of this host does not move.
         const auto seen = moments(delays.added);
         rows.push_back(judged({"delay",
@@ -317,6 +346,7 @@ void judge_delay(const Impairment& asked, const Stream& stream, const Moments& b
                                fmt::format("{} added, {} packets", held ? "mean" : "median", n),
                                {}}));
         if (held) judge_jitter(asked, *held, delays, rows);
+        if (held && !asked.reorder && !asked.duplicate) judge_correlation(asked, stream, bare, rows);
     }
     if (asked.reorder) judge_early(asked, all, early, early + n, rows);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Fuzzes traces (--trace FILE) and ramps (--ramp).
-#include "rule/trace.h"
+#include "rule/files.h"
 
 #include "fuzz.h"
 #include "rule_properties.h"

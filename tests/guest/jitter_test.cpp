@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Tests the distributions of jitter and reordering, in virtual time, where packets overtake each other and where not.
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <random>
 
 #include <gtest/gtest.h>
 
 #include <headwind/testing.h>
 
+#include "chance/law.h"
+#include "delay_series.h"
 #include "measure.h"
+#include "rule_test.h"
+#include "verify/expected.h"
 #include "verify/statistics.h"
 
 namespace headwind::test::jitter_test {
@@ -14,10 +22,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-using Cdf = double (*)(double);
+using Cdf = std::function<double(double)>;
 constexpr double ms = 1e6;
-constexpr std::size_t packets = 20'000, share_packets = 6'000;
-constexpr double most_distance = 0.0157;  // Kolmogorov-Smirnov, alpha 1e-4 at 20,000 packets
+constexpr std::size_t packets = 30'000, share_packets = 6'000;
+constexpr double most_distance = 0.0157;  // Kolmogorov-Smirnov, alpha 1e-6 at 30,000 packets
 
 Flow paced(std::size_t count, unsigned per_second)
 {
@@ -33,7 +41,7 @@ double bare_delay(const Pair& pair)
     return moments(delays(send_and_receive(pair.a, pair.b, target, paced(200, 500)))).mean;
 }
 
-double ks_distance(const std::vector<std::int64_t>& values, double bare, Cdf cdf)
+double ks_distance(const std::vector<std::int64_t>& values, double bare, const Cdf& cdf)
 {
     std::vector<double> sorted;
     for (const auto value : values) sorted.push_back(static_cast<double>(value) - bare);
@@ -52,9 +60,25 @@ double uniform_cdf(double x)
     return std::clamp(x / (40 * ms), 0.0, 1.0);
 }
 
-double normal_cdf(double x)
+// The law of a rule's delays.
+Cdf law_of(const std::string& words)
 {
-    return 0.5 * std::erfc(-(x - 100 * ms) / (20 * ms) / std::sqrt(2.0));
+    const auto impairment = rule_test::valid(words).impairment;
+    return
+        [law = delay_law(impairment), delay = static_cast<double>(impairment.delay),
+         jitter = static_cast<double>(impairment.jitter)](double x) { return share_up_to(law, (x - delay) / jitter); };
+}
+
+void expect_law(const Pair& pair, double bare, const std::string& words, const Cdf& cdf, unsigned per_second,
+                double most = most_distance)
+{
+    ASSERT_EQ(headwind(pair.a, "add --name j --dev va " + words).status, 0);
+    const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(packets, per_second));
+    ASSERT_EQ(arrivals.size(), packets);
+    const double distance = ks_distance(delays(arrivals), bare, cdf);
+    std::printf("%s, %u a second: KS distance %.4f\n", words.c_str(), per_second, distance);
+    EXPECT_LE(distance, most);
+    ASSERT_EQ(headwind(pair.a, "clear").status, 0);
 }
 
 struct Case {
@@ -71,25 +95,74 @@ TEST_P(GuestJitter, FollowsItsLaw)
     const Pair pair;
     settle();
     const double bare = bare_delay(pair);
-    struct Distribution {
-        const char* words;
-        Cdf cdf;
-    };
-    for (const auto& [words, cdf] : {Distribution{"--delay 20ms --jitter 20ms", &uniform_cdf},
-                                     Distribution{"--delay 100ms --jitter 20ms --distribution normal", &normal_cdf}}) {
-        ASSERT_EQ(headwind(pair.a, std::string("add --name j --dev va ") + words).status, 0);
-        const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(packets, GetParam().per_second));
-        ASSERT_EQ(arrivals.size(), packets);
-        const double distance = ks_distance(delays(arrivals), bare, cdf);
-        std::printf("%s, %s: KS distance %.4f\n", words, GetParam().name, distance);
-        EXPECT_LE(distance, most_distance);
-        ASSERT_EQ(headwind(pair.a, "clear").status, 0);
-    }
+    expect_law(pair, bare, "--delay 20ms --jitter 20ms", &uniform_cdf, GetParam().per_second);
+    for (const std::string words :
+         {"--delay 100ms --jitter 20ms --distribution normal", "--delay 100ms --jitter 20ms --distribution pareto"})
+        expect_law(pair, bare, words, law_of(words), GetParam().per_second);
 }
 
 INSTANTIATE_TEST_SUITE_P(Spacing, GuestJitter,
                          testing::Values(Case{"each 100 us", 10'000}, Case{"each 1 ms", 1'000},
                                          Case{"each 20 ms", 50}));
+
+TEST(GuestLaws, AreFollowed)
+{
+    const Pair pair;
+    settle();
+    const double bare = bare_delay(pair);
+    for (const std::string law : {"paretonormal", "exponential", "lognormal"}) {
+        const auto words = "--delay 50ms --jitter 20ms --distribution " + law;
+        expect_law(pair, bare, words, law_of(words), 1000);
+    }
+}
+
+// A ping that was recorded is what a rule replays.
+TEST(GuestLaws, SamplesAreReplayed)
+{
+    const Pair pair;
+    settle();
+    const double bare = bare_delay(pair);
+    std::mt19937_64 random(6);
+    std::gamma_distribution<double> gamma(2, 5);
+    std::string ping;
+    std::vector<double> recorded(2000);
+    for (auto& time : recorded) {
+        time = std::round((12 + gamma(random) + (random() % 10 == 0 ? 40 : 0)) * 1000) / 1000;  // ms; two ways
+        ping += fmt::format("64 bytes from 192.0.2.1: icmp_seq=1 ttl=57 time={:.3f} ms\n", time);
+    }
+    std::ofstream("/tmp/ping.txt") << ping;
+    std::sort(recorded.begin(), recorded.end());
+    const Cdf of_recorded = [&recorded](double x) {
+        const auto up_to = std::upper_bound(recorded.begin(), recorded.end(), x / ms) - recorded.begin();
+        return static_cast<double>(up_to) / static_cast<double>(recorded.size());
+    };
+    const double two_samples = 2.7 * std::sqrt(1.0 / packets + 1.0 / static_cast<double>(recorded.size()));  // 1e-6
+    expect_law(pair, bare, "--distribution samples:/tmp/ping.txt", of_recorded, 1000, two_samples);
+    std::filesystem::remove("/tmp/ping.txt");
+}
+
+// By the sequence of the rule, whichever CPU a packet is on: what is drawn is what the wire shows.
+TEST(GuestLaws, DelaysAreCorrelated)
+{
+    const Pair pair;
+    settle();
+    for (const auto& [correlation, r] : {std::pair{"50%", 0.5}, {"90%", 0.9}}) {
+        ASSERT_EQ(
+            headwind(pair.a, std::string("add --name j --dev va --delay 100ms --jitter 20ms --distribution normal "
+                                         "--delay-correlation ") +
+                                 correlation)
+                .status,
+            0);
+        const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(packets, 1000));
+        ASSERT_EQ(arrivals.size(), packets);
+        std::vector<double> in_turn(packets);
+        for (const auto& arrival : arrivals)
+            in_turn.at(arrival.stamp.sequence) = static_cast<double>(arrival.arrived_ns - arrival.stamp.sent_ns);
+        std::printf("correlation %s: %.4f\n", correlation, verify::lag_correlation(in_turn));
+        EXPECT_GT(lag_p_value(in_turn, r), 1e-6);
+        ASSERT_EQ(headwind(pair.a, "clear").status, 0);
+    }
+}
 
 // Fact 5 of the design: in one flow of fq an early packet waits for the late one before it.
 TEST(GuestJitterTrap, WithoutSpreadingFqHoldsEarlyPacketsBack)

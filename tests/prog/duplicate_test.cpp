@@ -5,7 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "datapath/distribution.h"
+#include "chance/law.h"
 #include "packets.h"
 #include "prog_prelude.h"
 #include "prog_run.h"
@@ -63,6 +63,10 @@ protected:
         datapath.feed().monotonic = now;
     }
     hw_impairment impairment(std::uint32_t id) { return datapath.instance().rules.find(id)->value().impairment; }
+    static std::uint64_t by_law(const hw_law& law, const hw_impairment& imp, std::int32_t score)
+    {
+        return hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, score));
+    }
     Outcome out(const Arrival& arrival = {}) { return datapath.run(Hook::egress, usual_packet(), arrival); }
 
     Line line;
@@ -77,12 +81,14 @@ TEST_F(Duplicate, EachCopyHasItsOwnJitter)
         const auto id = datapath.add("--duplicate 100% --delay 100ms --jitter 20ms --distribution " + distribution);
         datapath.feed() = {.monotonic = now, .boottime = 0, .tai = 0, .dice = 0, .seed = 7};
         const auto imp = impairment(id);
+        const auto law = datapath.instance().laws.find(imp.law).value();
         std::vector<std::uint64_t> expected;
         for (std::uint64_t n = 0; n < count; ++n) {
             EXPECT_EQ(out().verdict, stolen);
             for (const unsigned die : {1U, 2U}) {  // die 0 is the gap
                 const auto dice = hw_dice(7, 3 * n + die);
-                expected.push_back(now + hw_jittered(&imp, dice, normal_samples()[dice >> 20]));
+                expected.push_back(
+                    now + (law ? by_law(*law, imp, hw_score(&normal_scores(), dice)) : hw_uniform(&imp, dice)));
             }
             ASSERT_NE(expected[2 * n], expected[2 * n + 1]);
         }
@@ -93,6 +99,31 @@ TEST_F(Duplicate, EachCopyHasItsOwnJitter)
         EXPECT_EQ(counters.delayed, 2 * count);
         datapath.remove(id);
     }
+}
+
+// Where delays are correlated a copy's is with its packet's, as the next packet's would be.
+TEST_F(Duplicate, ACopysDelayIsCorrelatedWithItsPackets)
+{
+    constexpr std::uint64_t count = 500;
+    const auto id =
+        datapath.add("--duplicate 100% --delay 100ms --jitter 20ms --distribution normal --delay-correlation 90%");
+    datapath.feed() = {.monotonic = now, .boottime = 0, .tai = 0, .dice = 0, .seed = 7};
+    const auto imp = impairment(id);
+    const auto law = datapath.instance().laws.find(imp.law)->value();
+    const auto sequence = datapath.instance().sequences.find(id)->value();
+    hw_progress progress{};
+    hw_sequence_begin(&sequence, &progress, id);
+    std::vector<std::uint64_t> expected;
+    for (std::uint64_t n = 0; n < count; ++n) {
+        EXPECT_EQ(out().verdict, stolen);
+        hw_sequence_step(&sequence, &progress);
+        const auto score = hw_sequence_score(&sequence, &normal_scores(), &progress);
+        const auto fresh = hw_score(&normal_scores(), hw_dice(7, n));
+        const auto copys = hw_next_score(score, fresh, sequence.correlation, sequence.rest);
+        expected.push_back(now + by_law(law, imp, copys));
+        expected.push_back(now + by_law(law, imp, score));
+    }
+    EXPECT_EQ(stamps.take(), expected);
 }
 
 TEST_F(Duplicate, BothCountFromTheEarliestDepartureTime)

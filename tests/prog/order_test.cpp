@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include <headwind/model.h>
+#include <headwind/sequence.h>
 
-#include "datapath/distribution.h"
+#include "chance/law.h"
 #include "packets.h"
 #include "prog_run.h"
+#include "rule_test.h"
+#include "ruleset/transaction.h"
 #include "verify/statistics.h"
 
 namespace headwind::prog::order_test {
@@ -31,6 +33,12 @@ protected:
         datapath.feed() = {.monotonic = now, .boottime = 0, .tai = 0, .dice = 0, .seed = 12};
     }
     hw_impairment impairment(std::uint32_t id) { return datapath.instance().rules.find(id)->value().impairment; }
+    std::uint64_t expected_delay(const hw_impairment& imp, std::uint32_t dice)
+    {
+        if (imp.law == 0) return hw_uniform(&imp, dice);
+        const auto law = datapath.instance().laws.find(imp.law)->value();
+        return hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, hw_score(&normal_scores(), dice)));
+    }
     // The time in ns until the packet leaves.
     std::uint64_t delay(Hook hook, std::uint32_t id)
     {
@@ -46,7 +54,7 @@ protected:
         for (auto& one : out) {
             const auto dice = hw_dice(12, datapath.feed().dice);
             const auto found = delay(hook, id);
-            EXPECT_EQ(found, hw_jittered(&imp, dice, normal_samples()[dice >> 20]));
+            EXPECT_EQ(found, expected_delay(imp, dice));
             one = static_cast<double>(found);
         }
         EXPECT_EQ(datapath.counters(id).delayed, runs);
@@ -65,15 +73,84 @@ TEST_F(Order, JitterIsUniform)
     EXPECT_GT(statistics::ks_p_value(distance, runs), alpha);
 }
 
-TEST_F(Order, JitterIsNormalByTheTableInTheKernel)
+TEST_F(Order, DelaysHaveTheirLaw)
 {
-    for (const auto hook : {Hook::egress, Hook::segment}) {
-        const auto id = datapath.add("--delay 100ms --jitter 10ms --distribution normal");
-        const auto distance = statistics::ks_distance(
-            delays(hook, id), [](double x) { return 0.5 * std::erfc(-(x - 100e6) / 10e6 / std::sqrt(2.0)); });
-        EXPECT_GT(statistics::ks_p_value(distance, runs), alpha);
+    for (const std::string name : {"normal", "pareto", "paretonormal", "exponential", "lognormal"})
+        for (const auto hook : {Hook::egress, Hook::segment}) {
+            const auto words = "--delay 100ms --jitter 10ms --distribution " + name;
+            const auto id = datapath.add(words);
+            const auto law = delay_law(rule_test::valid(words).impairment);
+            const auto distance = statistics::ks_distance(
+                delays(hook, id), [&law](double x) { return share_up_to(law, (x - 100e6) / 10e6); });
+            EXPECT_GT(statistics::ks_p_value(distance, runs), alpha) << name;
+            datapath.remove(id);
+        }
+}
+
+// The sequence says each packet's score, in whatever hook it is; a copy's follows its packet's.
+TEST_F(Order, CorrelatedDelaysAreThoseOfTheSequence)
+{
+    for (const std::string name : {"uniform", "exponential"}) {
+        const auto id =
+            datapath.add("--delay 100ms --jitter 10ms --delay-correlation 80% --loss 10% --distribution " + name);
+        const auto imp = impairment(id);
+        const auto law = datapath.instance().laws.find(imp.law)->value();
+        const auto sequence = datapath.instance().sequences.find(id)->value();
+        hw_progress progress{};
+        hw_sequence_begin(&sequence, &progress, id);
+        std::vector<double> found;
+        for (unsigned n = 0; n < runs; ++n) {
+            const auto events = hw_sequence_step(&sequence, &progress);
+            const auto score = hw_sequence_score(&sequence, &normal_scores(), &progress);
+            if (events >> HW_EVENT_LOSS & 1) {
+                ASSERT_NE(datapath.run(Hook::egress, frame(ipv4({}, udp(1, 2, payload(58))))).after.tstamp, 1U);
+                continue;
+            }
+            ASSERT_EQ(delay(n % 2 != 0 ? Hook::egress : Hook::segment, id),
+                      hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, score)))
+                << n;
+        }
+        EXPECT_EQ(datapath.counters(id).packets, runs);
         datapath.remove(id);
     }
+}
+
+TEST_F(Order, LawsAreSharedAndGoWithTheirLastRule)
+{
+    const std::string words = "--delay 100ms --jitter 10ms --distribution ";
+    auto& laws = datapath.instance().laws;
+    const auto first = datapath.add(words + "pareto"), second = datapath.add(words + "pareto --priority 1");
+    const auto other = datapath.add(words + "normal --priority 2");
+    ASSERT_EQ(laws.keys().size(), 2U);
+    const auto key = impairment(first).law;
+    EXPECT_EQ(impairment(second).law, key);
+    EXPECT_EQ(laws.find(key)->value().users, 2U);
+    const auto changed = datapath.alter(second, words + "pareto --priority 3");
+    EXPECT_EQ(laws.find(key)->value().users, 2U);
+    datapath.remove(first);
+    EXPECT_EQ(laws.find(key)->value().users, 1U);
+    datapath.remove(changed);
+    EXPECT_FALSE(laws.find(key)->has_value());
+    EXPECT_EQ(laws.keys(), std::vector{impairment(other).law});
+    datapath.remove(other);
+    EXPECT_TRUE(laws.keys().empty());
+    EXPECT_EQ(impairment(datapath.add("--delay 100ms --jitter 10ms")).law, 0U) << "uniform jitter needs none";
+}
+
+// As after a kill in the middle of a transaction.
+TEST_F(Order, RepairCountsTheLawsAnew)
+{
+    const auto id = datapath.add("--delay 100ms --jitter 10ms --distribution pareto");
+    auto& instance = datapath.instance();
+    const auto key = impairment(id).law;
+    auto law = instance.laws.find(key)->value();
+    law.users = 7;
+    ASSERT_TRUE(instance.laws.rewrite(key, law));
+    ASSERT_TRUE(instance.laws.put(key + 1, law)) << "of no rule";
+    datapath.control().dirty = 1;
+    ASSERT_TRUE(repair(instance));
+    EXPECT_EQ(instance.laws.keys(), std::vector{key});
+    EXPECT_EQ(instance.laws.find(key)->value().users, 1U);
 }
 
 TEST_F(Order, JitterComesAfterTheRate)
@@ -81,7 +158,7 @@ TEST_F(Order, JitterComesAfterTheRate)
     const auto id = datapath.add("--rate 8mbit --queue 1000s --delay 10ms --jitter 10ms");  // 100 us a packet
     const auto imp = impairment(id);
     for (std::uint64_t n = 0; n < 1000; ++n)
-        ASSERT_EQ(delay(Hook::egress, id), (n + 1) * 100'000 + hw_jittered(&imp, hw_dice(12, n), 0)) << n;
+        ASSERT_EQ(delay(Hook::egress, id), (n + 1) * 100'000 + hw_uniform(&imp, hw_dice(12, n))) << n;
     EXPECT_EQ(datapath.instance().states.find({id, HW_OUT})->value().next_free, now + 1000 * 100'000);
 }
 

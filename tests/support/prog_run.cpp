@@ -14,12 +14,12 @@
 #include <headwind/marks.h>
 #include <headwind/testing.h>
 
-#include "datapath/distribution.h"
+#include "chance/law.h"
 #include "headwind.skel.h"
 #include "host/netlink.h"
 #include "namespace.h"
 #include "prog_prelude.h"
-#include "rule/trace.h"
+#include "rule/files.h"
 #include "rule_text.h"
 #include "ruleset/counters.h"
 #include "ruleset/transaction.h"
@@ -65,6 +65,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.texts = map_of<hw_text_key, hw_text>(skeleton.maps.hw_texts);
     out.timelines = map_of<__u32, __u32>(skeleton.maps.hw_timelines);
     out.sequences = map_of<__u32, hw_sequence>(skeleton.maps.hw_sequences);
+    out.laws = map_of<__u64, hw_law>(skeleton.maps.hw_laws);
     out.cpu_states = duplicate(bpf_map__fd(skeleton.maps.hw_cpu_states));
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
     out.control = Control(memory_of<hw_control>(skeleton.maps.data_control));
@@ -119,7 +120,7 @@ Datapath::Datapath(const Options& options) : skeleton_(headwind_bpf__open())
     skeleton_->rodata->hw_tcx = options.tcx;
     skeleton_->rodata->hw_workarounds_off = options.without;
     skeleton_->rodata->hw_nonce = nonce;
-    std::ranges::copy(normal_samples(), skeleton_->rodata->hw_normal);
+    std::ranges::copy(normal_scores().at, skeleton_->rodata->hw_scores.at);
     make_room(*skeleton_, options.max_rules);
     require(headwind_bpf__load(skeleton_.get()) == 0, "load the BPF programs (root?)");
     instance_ = instance_of(*skeleton_);
@@ -156,7 +157,7 @@ std::uint16_t Datapath::add_device(const std::string& name, unsigned ifindex, un
 Result<RuleRecord> Datapath::record_of(RuleSpec text, const RuleExtra& extra)
 {
     RuleRecord record;
-    HW_CHECK(load_trace(text));
+    HW_CHECK(load_files(text));
     HW_TRY(record.rule, make_rule(text));
     for (const auto& name : record.rule.selector.devices) record.devices.push_back(devices_.at(name));
     record.cgroups = extra.cgroups;

@@ -38,7 +38,7 @@ struct Struct {
 #define FIELD(offset, size, name) Field{#name, offset, size, offsetof(Type, name), sizeof(Type::name)}
 
 // When this table has to change, raise HW_ABI_VERSION in abi.h and here.
-constexpr int stated_version = 15;
+constexpr int stated_version = 16;
 
 // The size of each struct, and the offset and size of each of its fields, padding included, all in bytes.
 const std::vector<Struct>& layout()
@@ -89,20 +89,21 @@ const std::vector<Struct>& layout()
         STRUCT(16, hw_chance,
                FIELD(    0,     8, threshold),
                FIELD(    8,     8, half_life_q24)),
-        STRUCT(96, hw_impairment,
+        STRUCT(104, hw_impairment,
                FIELD(    0,    48, events),
                FIELD(   48,     8, reorder),
                FIELD(   56,     8, delay),
                FIELD(   64,     8, jitter),
-               FIELD(   72,     8, ns_per_byte_q16),
-               FIELD(   80,     8, queue),
-               FIELD(   88,     4, reorder_gap),
-               FIELD(   92,     4, flags)),
-        STRUCT(120, hw_step,
+               FIELD(   72,     8, law),
+               FIELD(   80,     8, ns_per_byte_q16),
+               FIELD(   88,     8, queue),
+               FIELD(   96,     4, reorder_gap),
+               FIELD(  100,     4, flags)),
+        STRUCT(128, hw_step,
                FIELD(    0,     8, begin),
                FIELD(    8,     8, end),
                FIELD(   16,     8, sent),
-               FIELD(   24,    96, impairment)),
+               FIELD(   24,   104, impairment)),
         STRUCT(32, hw_hours,
                FIELD(    0,     4, from),
                FIELD(    4,     4, to),
@@ -111,7 +112,7 @@ const std::vector<Struct>& layout()
                FIELD(   16,     4, shift_after),
                FIELD(   20,     4, pad),
                FIELD(   24,     8, turn)),
-        STRUCT(240, hw_rule,
+        STRUCT(248, hw_rule,
                FIELD(    0,     4, lock),
                FIELD(    4,     4, pad),
                FIELD(    8,     8, rank),
@@ -133,7 +134,7 @@ const std::vector<Struct>& layout()
                FIELD(  106,     2, stoppable),
                FIELD(  108,     4, max_share),
                FIELD(  112,    32, hours),
-               FIELD(  144,    96, impairment)),
+               FIELD(  144,   104, impairment)),
         STRUCT(136, hw_stop,
                FIELD(    0,     8, at),
                FIELD(    8,     8, touched),
@@ -170,21 +171,32 @@ const std::vector<Struct>& layout()
                FIELD(    4,     4, pad),
                FIELD(    8,     8, first),
                FIELD(   16,    64, units)),
-        STRUCT(16, hw_progress,
+        STRUCT(24, hw_progress,
                FIELD(    0,     8, index),
                FIELD(    8,     4, rule),
-               FIELD(   12,     4, states)),
+               FIELD(   12,     4, states),
+               FIELD(   16,     4, score),
+               FIELD(   20,     4, pad)),
         STRUCT(168, hw_chain,
                FIELD(    0,     8, seed),
                FIELD(    8,    32, event),
                FIELD(   40,    96, to),
                FIELD(  136,    24, start),
                FIELD(  160,     8, every)),
-        STRUCT(680, hw_sequence,
+        STRUCT(696, hw_sequence,
                FIELD(    0,   672, chains),
                FIELD(  672,     4, used),
-               FIELD(  676,     4, pad)),
-        STRUCT(128, hw_state,
+               FIELD(  676,     4, pad),
+               FIELD(  680,     8, score_seed),
+               FIELD(  688,     4, correlation),
+               FIELD(  692,     4, rest)),
+        STRUCT(2316, hw_law,
+               FIELD(    0,     4, lock),
+               FIELD(    4,     4, users),
+               FIELD(    8,  2308, at)),
+        STRUCT(2308, hw_scores,
+               FIELD(    0,  2308, at)),
+        STRUCT(136, hw_state,
                FIELD(    0,     4, lock),
                FIELD(    4,     4, fraction_q16),
                FIELD(    8,     8, next_free),
@@ -192,7 +204,7 @@ const std::vector<Struct>& layout()
                FIELD(   20,     4, pad),
                FIELD(   24,     8, last_depart),
                FIELD(   32,    80, ring),
-               FIELD(  112,    16, progress)),
+               FIELD(  112,    24, progress)),
         STRUCT(128, hw_counters,
                FIELD(    0,     8, packets),
                FIELD(    8,     8, bytes),
@@ -210,7 +222,7 @@ const std::vector<Struct>& layout()
                FIELD(  160,     4, returned),
                FIELD(  164,     4, step),
                FIELD(  168,     4, drawn),
-               FIELD(  172,     4, pad)),
+               FIELD(  172,     4, score)),
         STRUCT(16, hw_segment_ctx,
                FIELD(    0,     4, rule),
                FIELD(    4,     2, tc_index),
@@ -351,7 +363,7 @@ TEST(Abi, EveryByteIsAField)
 TEST(Abi, EveryStructIsStated)
 {
     std::set<std::string> there, stated;
-    for (const char* file : {"abi.h", "index.h", "sequence.h", "testing.h"}) {
+    for (const char* file : {"abi.h", "index.h", "law.h", "sequence.h", "testing.h"}) {
         std::ifstream header(test::repository_file(std::string("include/headwind/") + file));
         ASSERT_TRUE(header) << file;
         for (std::string line; std::getline(header, line);) {

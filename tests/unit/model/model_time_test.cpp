@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The arithmetic of departure times: jitter, its distributions, reordering. Seeds are fixed; alpha is stated.
+// The arithmetic of departure times: uniform jitter, reordering. Seeds are fixed; alpha is stated.
 #include <headwind/model.h>
 
 #include <algorithm>
@@ -9,7 +9,6 @@
 
 #include <gtest/gtest.h>
 
-#include "datapath/distribution.h"
 #include "rule/rule.h"
 #include "verify/statistics.h"
 
@@ -27,12 +26,11 @@ std::uint64_t threshold_of(double probability)
 
 // ---- jitter ----
 
-hw_impairment jittered(std::uint64_t delay, std::uint64_t jitter, unsigned flags = 0)
+hw_impairment jittered(std::uint64_t delay, std::uint64_t jitter)
 {
     hw_impairment out{};
     out.delay = delay;
     out.jitter = jitter;
-    out.flags = flags;
     return out;
 }
 
@@ -41,8 +39,7 @@ std::vector<double> delays(const hw_impairment& impairment, std::uint64_t seed, 
 {
     std::vector<double> out(count);
     for (std::size_t n = 0; n < count; ++n) {
-        const auto dice = hw_dice(seed, n);
-        out[n] = static_cast<double>(hw_jittered(&impairment, dice, normal_samples()[dice >> 20]));
+        out[n] = static_cast<double>(hw_uniform(&impairment, hw_dice(seed, n)));
     }
     return out;
 }
@@ -60,11 +57,6 @@ Moments moments(const Values& values)
     for (const auto value : values) out.deviation += std::pow(static_cast<double>(value) - out.mean, 2) / n;
     out.deviation = std::sqrt(out.deviation);
     return out;
-}
-
-double normal_cdf(double x)
-{
-    return 0.5 * std::erfc(-x / std::sqrt(2.0));
 }
 
 double p_value(const std::vector<double>& sample, const std::function<double(double)>& distribution)
@@ -85,66 +77,20 @@ TEST(Jitter, UniformLaw)
     EXPECT_LE(*std::max_element(sample.begin(), sample.end()), 130e6);
 }
 
-TEST(Jitter, NormalLaw)
-{
-    const auto sample = delays(jittered(100 * ms, 10 * ms, HW_JITTER_NORMAL), 2);
-    EXPECT_GT(p_value(sample, [](double x) { return normal_cdf((x - 100e6) / 10e6); }), alpha);
-    const auto [mean, deviation] = moments(sample);
-    EXPECT_NEAR(mean, 100e6, 4.9 * 10e6 / std::sqrt(static_cast<double>(sample.size()))) << "alpha 1e-6";
-    EXPECT_NEAR(deviation, 10e6, 10e6 * 0.01);
-    EXPECT_GE(*std::min_element(sample.begin(), sample.end()), 60e6) << "cut at 4 standard deviations";
-    EXPECT_LE(*std::max_element(sample.begin(), sample.end()), 140e6);
-}
-
-// A delay below 0 becomes 0; the rest of the distribution stays as it is.
-TEST(Jitter, NormalLawThatReachesBelowZero)
-{
-    const auto sample = delays(jittered(10 * ms, 10 * ms, HW_JITTER_NORMAL), 3);
-    std::vector<double> above;
-    for (const auto delay : sample)
-        if (delay > 0) above.push_back(delay);
-    const double none = normal_cdf(-1);
-    EXPECT_NEAR(static_cast<double>(sample.size() - above.size()) / static_cast<double>(sample.size()), none, 5e-3);
-    EXPECT_GT(p_value(above, [=](double x) { return (normal_cdf(x / 10e6 - 1) - none) / (1 - none); }), alpha);
-}
-
 TEST(Jitter, UniformLawThatReachesZero)
 {
     for (const auto delay : delays(jittered(10 * ms, 10 * ms), 4)) ASSERT_LE(delay, 20e6) << "no wrap below 0";
     const auto impossible = jittered(5 * ms, 10 * ms);  // no valid rule has this
-    EXPECT_EQ(hw_jittered(&impossible, 0, 0), 0U);
-    EXPECT_EQ(hw_jittered(&impossible, 1U << 31, 0), 5 * ms + 9) << "the middle of the middle step";
+    EXPECT_EQ(hw_uniform(&impossible, 0), 0U);
+    EXPECT_EQ(hw_uniform(&impossible, 1U << 31), 5 * ms + 9) << "the middle of the middle step";
 }
 
 TEST(Jitter, ExtremesDoNotOverflow)
 {
     const auto uniform = jittered(max_delay, max_delay);
-    EXPECT_LT(hw_jittered(&uniform, 0, 0), max_delay >> 19);
-    EXPECT_GT(hw_jittered(&uniform, ~0U, 0), 2 * max_delay - (max_delay >> 19));
-    EXPECT_LE(hw_jittered(&uniform, ~0U, 0), 2 * max_delay);
-    const auto normal = jittered(max_delay, max_delay, HW_JITTER_NORMAL);
-    EXPECT_EQ(hw_jittered(&normal, 0, 0), max_delay);
-    EXPECT_EQ(hw_jittered(&normal, 0, 32767), max_delay + (max_delay * 32767 >> HW_SIGMA_BITS));
-    EXPECT_EQ(hw_jittered(&normal, 0, -32768), 0U);
-    const auto small = jittered(second, 8192, HW_JITTER_NORMAL);
-    EXPECT_EQ(hw_jittered(&small, 0, 3), second + 3) << "as far above";
-    EXPECT_EQ(hw_jittered(&small, 0, -3), second - 3) << "as below";
-}
-
-TEST(NormalSamples, AreTheStandardNormalLaw)
-{
-    const auto& samples = normal_samples();
-    const auto [mean, deviation] = moments(samples);
-    EXPECT_NEAR(mean, 0, 1e-9);
-    EXPECT_NEAR(deviation / (1 << HW_SIGMA_BITS), 1, 1e-3);
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-        ASSERT_EQ(samples[i], -samples[samples.size() - 1 - i]) << i;
-        if (i != 0) {
-            ASSERT_LT(samples[i - 1], samples[i]) << i;
-        }
-        const double probability = (static_cast<double>(i) + 0.5) / static_cast<double>(samples.size());
-        ASSERT_NEAR(normal_cdf(std::ldexp(static_cast<double>(samples[i]), -HW_SIGMA_BITS)), probability, 1e-4) << i;
-    }
+    EXPECT_LT(hw_uniform(&uniform, 0), max_delay >> 19);
+    EXPECT_GT(hw_uniform(&uniform, ~0U), 2 * max_delay - (max_delay >> 19));
+    EXPECT_LE(hw_uniform(&uniform, ~0U), 2 * max_delay);
 }
 
 // ---- reordering ----

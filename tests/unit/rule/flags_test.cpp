@@ -37,6 +37,7 @@ TEST(Flags, EveryMemberOfRuleTextIsInTheTableOnce)
     mark(text.name);
     mark(text.subject);
     mark(text.timeline);
+    mark(text.quantiles);
     for (const Flag& flag : rule_flags()) std::visit([&](auto member) { mark(text.*member); }, flag.member);
     std::size_t unowned = 0;
     for (const int count : owners) {

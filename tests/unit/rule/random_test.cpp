@@ -98,7 +98,9 @@ private:
     void fill_delay(RuleSpec& text)
     {
         text.jitter = format_duration(below(max_delay / (1 + below(1000))));
-        if (below(2) == 0) text.distribution = below(2) == 0 ? "uniform" : "normal";
+        const std::string laws[] = {"uniform", "normal", "pareto", "paretonormal", "exponential", "lognormal"};
+        if (below(2) == 0) text.distribution = laws[below(std::size(laws))];
+        if (below(4) == 0) text.delay_correlation = probability();
         if (below(2) == 0) text.reorder = probability();
         if (text.reorder && below(2) == 0) text.reorder_gap = fmt::format("{}", 1 + below(std::uint64_t{1} << 31));
     }

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "rule/trace.h"
+#include "rule/files.h"
 #include "rule_test.h"
 #include "ruleset/compile.h"
 

@@ -467,7 +467,10 @@ TEST(Impairments, Flags)
     text.jitter = "5ms";
     EXPECT_EQ(impairment_of(text).flags, 0U);
     text.distribution = "normal";
-    EXPECT_EQ(impairment_of(text).flags, HW_JITTER_NORMAL);
+    EXPECT_EQ(impairment_of(text).flags, 0U);
+    EXPECT_EQ(impairment_of(text).law, key_of(compile_law(valid(text).impairment).value()));
+    text.delay_correlation = "10%";
+    EXPECT_EQ(impairment_of(text).flags, HW_SEQUENCE | HW_CORRELATED_DELAY);
     RuleSpec pass;
     pass.name = "r";
     pass.pass = true;
@@ -546,7 +549,8 @@ TEST(Impairments, DefaultQueue)
     jittery.jitter = "10s";
     EXPECT_EQ(impairment_of(jittery).queue, max_delay - 4'010'000 * ms);
     jittery.distribution = "normal";
-    EXPECT_EQ(impairment_of(jittery).queue, max_delay - 4'040'000 * ms) << "tails of 4 standard deviations";
+    EXPECT_EQ(impairment_of(jittery).queue, max_delay - longest_delay(valid(jittery).impairment))
+        << "tails of 4.5 standard deviations";
 }
 
 TEST(Impairments, DefaultQueueTakesTenFrames)

@@ -42,13 +42,25 @@ struct Path {
         return events;
     }
     bool happens(const std::optional<Probability>& p) { return std::bernoulli_distribution(probability_of(p))(random); }
+    // The delays, by closed forms: not by the tables that the judge and the datapath have.
     double delay()
     {
         const auto mean = static_cast<double>(does.delay), jitter = static_cast<double>(does.jitter);
-        if (does.distribution == Distribution::normal)
-            return std::max(0.0, std::normal_distribution<double>(mean, jitter)(random));
-        return mean + jitter * std::uniform_real_distribution<double>(-1, 1)(random);
+        if (does.distribution == Distribution::normal) return std::max(0.0, mean + jitter * next_score());
+        if (does.distribution == Distribution::uniform)
+            return mean + jitter * std::uniform_real_distribution<double>(-1, 1)(random);
+        const double above = std::erfc(next_score() / std::sqrt(2.0)) / 2;
+        if (does.distribution == Distribution::exponential) return mean + jitter * (-std::log(above) - 1);
+        return mean + jitter * (std::pow(above, -1.0 / 3) - 1.5) / std::sqrt(0.75);  // pareto
     }
+    double next_score()
+    {
+        std::normal_distribution<double> normal;
+        const double r = score_correlation;
+        return score = r * (score ? *score : normal(random)) + std::sqrt(1 - r * r) * normal(random), *score;
+    }
+    double score_correlation = 0;
+    std::optional<double> score;
     Stream send()
     {
         Stream out;
@@ -188,6 +200,33 @@ TEST(Verify, NormalJitter)
     EXPECT_EQ(off(asked, asked), "");
     EXPECT_EQ(off(asked, with_delay(50 * ms, 17'320'508)), "distribution (normal)");
     EXPECT_EQ(off(asked, with_delay(50 * ms, 12 * ms, Distribution::normal)), "jitter, distribution (normal)");
+}
+
+TEST(Verify, LawsOfDelays)
+{
+    const auto of = [](Distribution distribution) { return with_delay(50 * ms, 10 * ms, distribution); };
+    for (const auto distribution : {Distribution::exponential, Distribution::pareto})
+        EXPECT_EQ(off(of(distribution), of(distribution)), "");
+    EXPECT_EQ(off(of(Distribution::exponential), of(Distribution::normal)), "distribution (exponential)");
+    EXPECT_EQ(off(of(Distribution::exponential), of(Distribution::pareto)), "distribution (exponential)");
+    EXPECT_EQ(off(of(Distribution::pareto), of(Distribution::exponential)), "distribution (pareto)");
+    EXPECT_NE(off(of(Distribution::lognormal), of(Distribution::exponential)), "");
+}
+
+TEST(Verify, CorrelatedDelays)
+{
+    for (const auto& [asked, does, found] : {std::tuple{0.5, 0.5, ""},
+                                             {0.9, 0.9, ""},
+                                             {0.5, 0.4, "delay correlation"},
+                                             {0.5, 0.0, "delay correlation"},
+                                             {0.9, 0.8, "delay correlation"}}) {
+        auto impairment = with_delay(50 * ms, 10 * ms, Distribution::normal);
+        impairment.delay_correlation = share(asked);
+        Path path;
+        path.does = with_delay(50 * ms, 10 * ms, Distribution::normal);
+        path.score_correlation = does;
+        EXPECT_EQ(off(impairment, samples_of(path)), found) << asked << " " << does;
+    }
 }
 
 TEST(Verify, NormalJitterThatIsCutAtNoDelay)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Turns chains of events into fixed point.
+// Turns probabilities, chains of events and laws of delays into fixed point.
+#include <algorithm>
 #include <cmath>
 
 #include <headwind/model.h>
 
 #include "chance/chain.h"
+#include "chance/law.h"
 #include "ruleset/compile.h"
 
 namespace headwind {
@@ -34,7 +36,30 @@ hw_chain compile_chain(const Chain& chain, std::uint64_t seed)
     return out;
 }
 
+// The scores of the delays, so that the delays, cut where they would be below 0, have their correlation.
+void put_score_series(const Impairment& impairment, std::uint64_t seed, hw_sequence& out)
+{
+    const double widths = static_cast<double>(impairment.delay) / static_cast<double>(impairment.jitter);
+    const double r =
+        score_correlation(cut_at(delay_law(impairment), -widths), fraction_of(impairment.delay_correlation.value()));
+    out.score_seed = seed;
+    out.correlation = static_cast<__s32>(std::lround(r * HW_SCORE_ONE));
+    out.rest = std::max(1, static_cast<__s32>(std::lround(std::sqrt(1 - r * r) * HW_SCORE_ONE)));
+}
+
 }  // namespace
+
+hw_chance compile_chance(const std::optional<Probability>& probability)
+{
+    hw_chance out{};
+    if (!probability) return out;
+    out.threshold = probability->threshold;
+    const double p = fraction_of(*probability);
+    // log1p, since a plain logarithm of 1 - 2^-32 keeps few digits. At most 2^32 ln 2 packets: 56 bits.
+    if (p > 0 && p < 1)
+        out.half_life_q24 = static_cast<__u64>(std::llround(std::ldexp(-std::log(2.0) / std::log1p(-p), 24)));
+    return out;
+}
 
 hw_sequence compile_sequence(const Impairment& impairment, std::uint64_t seed)
 {
@@ -50,7 +75,27 @@ hw_sequence compile_sequence(const Impairment& impairment, std::uint64_t seed)
         if (used[i]) out.used |= 1U << i;
     }
     out.chains[HW_EVENT_LOSS].every = impairment.loss_nth;
+    if (has_correlated_delay(impairment)) put_score_series(impairment, hw_bits(seed, HW_CHAINS), out);
     return out;
+}
+
+bool has_correlated_delay(const Impairment& impairment)
+{
+    return impairment.jitter != 0 && impairment.delay_correlation && impairment.delay_correlation->threshold != 0;
+}
+
+std::optional<hw_law> compile_law(const Impairment& impairment)
+{
+    const bool plain = impairment.distribution == Distribution::uniform && !has_correlated_delay(impairment);
+    if (impairment.jitter == 0 || plain) return std::nullopt;
+    return fixed_point(delay_law(impairment));
+}
+
+__u64 key_of(const hw_law& law)
+{
+    __u64 hash = 0;
+    for (const auto value : law.at) hash = hw_mix(hash + static_cast<__u32>(value));
+    return std::max<__u64>(hash, 1);
 }
 
 }  // namespace headwind

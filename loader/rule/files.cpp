@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// Reads the files that flags name.
+#include "rule/files.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+#include "chance/law_file.h"
+#include "rule/factory.h"
+#include "util/text.h"
+
+namespace headwind {
+namespace {
+
+constexpr std::size_t max_trace_bytes = 64 << 20;
+
+// `typed`: the flag with its value, for errors.
+Result<std::string> read_whole(const std::string& typed, const std::string& file, std::size_t most)
+{
+    if (file.empty() || !is_plain_text(file))
+        return fail(ErrorKind::usage, "{}: write a file's name in plain text", harmless(typed));
+    errno = 0;
+    std::ifstream stream(file);
+    std::string out;
+    for (std::array<char, 65536> some{}; stream;) {
+        stream.read(some.data(), some.size());
+        out.append(some.data(), static_cast<std::size_t>(stream.gcount()));
+        if (out.size() > most) return fail(ErrorKind::usage, "{}: is larger than {} MiB", typed, most >> 20);
+    }
+    if (!stream.eof())
+        return fail(ErrorKind::not_found, "{}: cannot be read to its end: {}", typed, std::strerror(errno));
+    return out;
+}
+
+// The file behind "table:" or "samples:"; none if the word begins otherwise.
+std::optional<std::string> file_behind(std::string_view prefix, std::string_view word)
+{
+    if (!word.starts_with(prefix)) return std::nullopt;
+    return std::string(word.substr(prefix.size()));
+}
+
+// Where iproute2 has its tables: Debian, Fedora, newer versions.
+std::string path_of_table(const std::string& name)
+{
+    if (name.find('/') != std::string::npos || std::ifstream(name)) return name;
+    for (const char* folder : {"/usr/lib/tc/", "/usr/lib64/tc/", "/usr/share/tc/"})
+        if (auto path = folder + name + ".dist"; std::ifstream(path)) return path;
+    return name;
+}
+
+Status load_trace(RuleSpec& text)
+{
+    if (!text.trace || trimmed(*text.trace) == "off") return {};
+    const auto& file = *text.trace;
+    HW_TRY(const auto words, read_whole(typed("--trace", file), file, max_trace_bytes));
+    HW_TRY(text.timeline, parse_trace(words, file, text.repeat));
+    return {};
+}
+
+Status load_law(RuleSpec& text)
+{
+    HW_TRY(const auto flags, spell_out(text));
+    if (!flags.distribution) return {};
+    const auto word = trimmed(*flags.distribution);
+    const auto flag = typed("--distribution", *flags.distribution);
+    if (const auto table = file_behind("table:", word)) {
+        const auto path = path_of_table(*table);
+        HW_TRY(const auto words, read_whole(flag, path, max_law_bytes));
+        HW_TRY(text.quantiles, parse_law_table(words, path));
+    } else if (const auto samples = file_behind("samples:", word)) {
+        HW_TRY(const auto words, read_whole(flag, *samples, max_law_bytes));
+        HW_TRY(auto law, parse_samples(words, *samples));
+        text.quantiles = std::move(law.quantiles);
+        if (!text.delay && !text.jitter) {
+            text.delay = format_duration(law.mean);
+            text.jitter = format_duration(law.sd);
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+Status load_files(RuleSpec& text)
+{
+    HW_CHECK(load_trace(text));
+    return load_law(text);
+}
+
+}  // namespace headwind
