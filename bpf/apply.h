@@ -230,7 +230,7 @@ HW_INLINE int redirect_to_segmenter(struct __sk_buff *skb, const struct hw_hit *
 	segment->flow = hit->flow;
 	segment->tc_index = hit->tc_index;
 	segment->direction = hit->direction;
-	segment->drawn = hit->cpu->drawn;
+	segment->drawn = hit->cpu->fate.events;
 	if (!hw_needs_time(hit->imp) || !skb->sk || !works_around(HW_WORKAROUND_CLONE))
 		return bpf_redirect(line, 0);
 	if (bpf_clone_redirect(skb, line, 0) != 0) {

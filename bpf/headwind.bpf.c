@@ -53,7 +53,7 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const s
 	const struct hw_impairment *imp = hit->imp;
 	__u64 busy_q16 = (__u64)skb->len * imp->ns_per_byte_q16; /* 17 and 46 bits (compile.cpp sees to that) */
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &hit->key);
-	__u32 dice = imp->reorder ? env_dice() : 0;
+	__u32 dice = imp->reorder && !(imp->flags & HW_SEQUENCE) ? env_dice() : 0;
 	int reason;
 
 	if (!state)
@@ -65,7 +65,7 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const s
 			busy_q16 = time_on_link(
 			    hit->rule_id, state->next_free > arrival->now ? state->next_free : arrival->now, skb->len);
 		if (imp->flags & HW_SEQUENCE)
-			dice = hit->cpu->drawn >> HW_EVENT_REORDER & 1 ? 0 : ~0U;
+			dice = hit->cpu->fate.events >> HW_EVENT_REORDER & 1 ? 0 : ~0U;
 	}
 	bpf_spin_lock(&state->lock);
 	reason = hw_schedule_busy(imp, state, arrival, busy_q16, delay, dice, timing);
@@ -135,7 +135,8 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_pl
 	if (happens(hit, HW_EVENT_LOSS))
 		return drop_or_reject(skb, hit, place, HW_DROP_LOSS);
 	if (happens(hit, HW_EVENT_CORRUPT))
-		hit->cpu->counters.corrupted += flip_bit(skb, env_dice());
+		hit->cpu->counters.corrupted +=
+		    flip_bit(skb, imp->flags & HW_SEQUENCE ? hit->cpu->fate.flip : env_dice());
 	if (happens(hit, HW_EVENT_DUPLICATE))
 		copies = 2;
 	if (!hw_needs_time(imp)) {
@@ -162,7 +163,7 @@ HW_INLINE int decide_bound(struct __sk_buff *skb, const struct hw_hit *hit, enum
 		return NEXT;
 	if (imp->flags & HW_PARTITION)
 		return drop(hit, HW_DROP_PARTITION);
-	if ((imp->flags & HW_SEQUENCE) && !(hit->cpu->drawn & HW_DRAWN)) /* a super-packet, here as one */
+	if ((imp->flags & HW_SEQUENCE) && !(hit->cpu->fate.events & HW_DRAWN)) /* a super-packet, here as one */
 		draw_events(hit, hit->cpu, 1, 0);
 	if (happens(hit, HW_EVENT_LOSS))
 		return drop(hit, HW_DROP_LOSS);

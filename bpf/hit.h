@@ -54,16 +54,16 @@ HW_INLINE void count_drop(const struct hw_hit *hit, enum hw_drop_reason reason)
 HW_INLINE void draw_events(const struct hw_hit *hit, struct hw_cpu_state *cpu, __u32 packets, __u32 drawn)
 {
 	if (!(drawn & HW_DRAWN))
-		drawn = draw_sequence(hit->rule_id, hit->key.state, hit->key.direction, packets, cpu);
+		drawn = draw_sequence(hit->rule_id, hit->key.state, hit->key.direction, packets, &cpu->fate);
 	for (int i = 0; i < HW_EVENTS; i++)
 		cpu->next_event[i] = drawn >> i & 1 ? 1 : hit->packets + 1ULL;
-	cpu->drawn = drawn;
+	cpu->fate.events = drawn;
 	cpu->rule = 0; /* should an earlier rule come back it finds nothing of its own here */
 }
 #endif
 
 /* What the rule has on this CPU. NULL: the rule is being removed. `drawn`: what a sequence is known to say of the
- * packet (hw_cpu_state.drawn). */
+ * packet (hw_fate.events). */
 HW_INLINE struct hw_cpu_state *find_cpu_state(const struct hw_hit *hit, __u32 drawn __attribute__((unused)))
 {
 	struct hw_cpu_state *cpu = bpf_map_lookup_elem(&hw_cpu_states, &hit->key);
@@ -78,7 +78,7 @@ HW_INLINE struct hw_cpu_state *find_cpu_state(const struct hw_hit *hit, __u32 dr
 #endif
 	__builtin_memset(cpu->next_event, 0, sizeof(cpu->next_event));
 	cpu->rule = hit->rule_id;
-	cpu->drawn = 0;
+	cpu->fate.events = 0;
 	return cpu;
 }
 

@@ -14,17 +14,9 @@ struct {
 	__type(value, struct hw_law);
 } hw_laws SEC(".maps");
 
-/* A score. With `rule`, one of correlated delays: the score of a copy, whose packet has `packets`; it has the same
- * correlation with that as the next packet's has. */
-HW_FUNCTION __s32 draw_score(__u32 rule, __s32 packets)
+HW_FUNCTION __s32 draw_score(void)
 {
-	__s32 fresh = hw_score(&hw_scores, env_dice());
-	struct hw_sequence *sequence;
-
-	if (rule == 0)
-		return fresh;
-	sequence = bpf_map_lookup_elem(&hw_sequences, &rule);
-	return sequence ? hw_next_score(packets, fresh, sequence->correlation, sequence->rest) : fresh;
+	return hw_score(&hw_scores, env_dice());
 }
 
 HW_FUNCTION __u64 delay_by_law(__u64 law_key, __u64 delay, __u64 jitter, __s32 score)
@@ -37,15 +29,17 @@ HW_FUNCTION __u64 delay_by_law(__u64 law_key, __u64 delay, __u64 jitter, __s32 s
 HW_INLINE __u64 draw_delay(const struct hw_hit *hit, bool copy)
 {
 	const struct hw_impairment *imp = hit->imp;
-	bool correlated = imp->flags & HW_CORRELATED_DELAY;
-	__s32 score = hit->cpu->score;
+	const struct hw_fate *fate = &hit->cpu->fate;
+	__s32 score;
 
 	if (imp->jitter == 0)
 		return imp->delay;
 	if (imp->law == 0)
 		return hw_uniform(imp, env_dice());
-	if (copy || !correlated)
-		score = draw_score(correlated ? hit->rule_id : 0, score);
+	if (imp->flags & HW_DELAY_OF_SEQUENCE)
+		score = copy ? fate->copy_score : fate->score;
+	else
+		score = draw_score();
 	return delay_by_law(imp->law, imp->delay, imp->jitter, score);
 }
 

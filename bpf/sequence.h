@@ -42,15 +42,16 @@ static long try_packet(__u32 index __attribute__((unused)), struct hw_trial_cont
 	return context->trial->events != 0; /* 1: enough */
 }
 
-HW_INLINE void begin_sequence(const struct hw_sequence *sequence, struct hw_state *state, __u32 rule)
+HW_INLINE void begin_sequence(const struct hw_sequence *sequence, struct hw_state *state, __u32 rule, __u32 direction)
 {
 	if (state->progress.rule < rule) /* a packet that still sees the former rule does not begin its sequence anew */
-		hw_sequence_begin(sequence, &state->progress, rule);
+		hw_sequence_begin(sequence, &state->progress, rule, direction);
 }
 
 /* If no event befalls any of the super-packet's wire packets they are counted: HW_DRAWN. Else, or if another CPU's
  * packet came between, none is: what there is, without HW_DRAWN. */
-HW_INLINE __u32 try_sequence(const struct hw_sequence *sequence, struct hw_state *state, __u32 rule, __u32 packets)
+HW_INLINE __u32 try_sequence(const struct hw_sequence *sequence, struct hw_state *state, __u32 rule, __u32 direction,
+                             __u32 packets)
 {
 	__u32 zero = 0;
 	struct hw_trial *trial = bpf_map_lookup_elem(&hw_trials, &zero);
@@ -62,7 +63,7 @@ HW_INLINE __u32 try_sequence(const struct hw_sequence *sequence, struct hw_state
 		return sequence->used;
 	trial->events = 0;
 	bpf_spin_lock(&state->lock);
-	begin_sequence(sequence, state, rule);
+	begin_sequence(sequence, state, rule, direction);
 	trial->progress = state->progress;
 	bpf_spin_unlock(&state->lock);
 	before = trial->progress.index;
@@ -77,25 +78,22 @@ HW_INLINE __u32 try_sequence(const struct hw_sequence *sequence, struct hw_state
 	return undisturbed ? HW_DRAWN : sequence->used;
 }
 
-/* hw_cpu_state.drawn of this packet, and of one that is a wire packet the score of its delay. */
-HW_FUNCTION __u32 draw_sequence(__u32 rule, __u32 state_id, __u32 direction, __u32 packets, struct hw_cpu_state *cpu)
+/* hw_fate.events of this packet; of a wire packet also the rest of `fate`. */
+HW_FUNCTION __u32 draw_sequence(__u32 rule, __u32 state_id, __u32 direction, __u32 packets, struct hw_fate *fate)
 {
 	struct hw_state_key key = {.state = state_id, .direction = direction};
 	struct hw_sequence *sequence = bpf_map_lookup_elem(&hw_sequences, &rule);
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &key);
-	__u32 events;
 
-	if (!sequence || !state || !cpu)
+	if (!sequence || !state || !fate)
 		return HW_DRAWN; /* the rule is being removed */
-	if (packets > 1)         /* with correlated delays it will be segmented in any case */
-		return sequence->rest ? sequence->used : try_sequence(sequence, state, rule, packets);
+	if (packets > 1)         /* where it says the delays they will be segmented in any case */
+		return sequence->rest ? sequence->used : try_sequence(sequence, state, rule, direction, packets);
 	bpf_spin_lock(&state->lock);
-	begin_sequence(sequence, state, rule);
-	events = hw_sequence_step(sequence, &state->progress);
-	if (sequence->rest)
-		cpu->score = hw_sequence_score(sequence, &hw_scores, &state->progress);
+	begin_sequence(sequence, state, rule, direction);
+	hw_sequence_fate(sequence, &hw_scores, &state->progress, fate);
 	bpf_spin_unlock(&state->lock);
-	return HW_DRAWN | events;
+	return HW_DRAWN | fate->events;
 }
 
 #endif

@@ -154,8 +154,8 @@ enum hw_impairment_flags {
 	HW_PARTITION = 1 << 1,   /* drop every packet */
 	HW_REJECT_RST = 1 << 2,  /* what loss or partition takes is answered: TCP with RST, the rest with ICMP */
 	HW_REJECT_ICMP = 1 << 3, /* all of it with ICMP */
-	/* Each delay is correlated with the packet before: the score of its law (law.h) is that of its hw_cpu_state. */
-	HW_CORRELATED_DELAY = 1 << 4,
+	/* The sequence says each packet's delay, too, be it correlated or repeatable: the score of its law (law.h). */
+	HW_DELAY_OF_SEQUENCE = 1 << 4,
 	HW_AT_XDP = 1 << 5, /* XDP decides where it is attached: loss or partition of what comes in, nothing else */
 	/* In every step of a timeline some step of which has a time component: all go through the pacer, and none
 	 * overtakes one that came while the delay was longer. */
@@ -307,9 +307,9 @@ struct hw_ring {
 };
 #define HW_RING_UNIT 64
 
-/* How far a rule's sequence is. */
+/* How far a rule's sequence is, in one direction. */
 struct hw_progress {
-	__u64 index;            /* wire packets so far */
+	__u64 index;            /* wire packets so far; the highest bit is the hw_direction */
 	__u32 rule;             /* whose sequence it is: a changed rule begins anew */
 	__u8 states[HW_CHAINS]; /* of its chains */
 	__s32 score;            /* of the delay, that the last one had (law.h) */
@@ -360,6 +360,15 @@ struct hw_counters {
 	__u64 exempt[HW_EXEMPTIONS];
 };
 
+/* What a sequence says of a packet. */
+struct hw_fate {
+	__u32 events;     /* a bit for each hw_event, and HW_DRAWN */
+	__u32 flip;       /* a die: which bit is flipped */
+	__s32 score;      /* of its delay, with HW_DELAY_OF_SEQUENCE */
+	__s32 copy_score; /* of its copy's */
+};
+#define HW_DRAWN (1U << 31) /* else it says so of none: each wire packet in it draws */
+
 /* What one rule has on one CPU in one direction. tc programs run with bottom halves off and never interrupt each other
  * on a CPU: plain additions are exact. */
 struct hw_cpu_state {
@@ -370,13 +379,11 @@ struct hw_cpu_state {
 	__u32 rule;
 	/* What was received and segmented comes back through this CPU's backlog. As long as the last one has not, what
 	 * follows goes that way too, or it would overtake. */
-	__u32 returns;  /* number of the last one, 31 bits */
-	__u32 returned; /* number of the one that came back last */
-	__u32 step;     /* of the timeline, that `next_event` was drawn in */
-	__u32 drawn;    /* what the sequence says of this packet: a bit for each hw_event, and HW_DRAWN */
-	__s32 score;    /* and of its delay, with HW_CORRELATED_DELAY */
+	__u32 returns;       /* number of the last one, 31 bits */
+	__u32 returned;      /* number of the one that came back last */
+	__u32 step;          /* of the timeline, that `next_event` was drawn in */
+	struct hw_fate fate; /* of this packet, with HW_SEQUENCE */
 };
-#define HW_DRAWN (1U << 31) /* else it says so of none: each wire packet in it draws */
 
 /* A packet on its way through headwind2, which clears skb->cb and hands on every segment in the same call: one per CPU
  * will do. */
@@ -385,7 +392,7 @@ struct hw_segment_ctx {
 	__u16 tc_index;  /* the packet's own */
 	__u16 direction; /* hw_direction of the subject */
 	__u32 flow;      /* a hash of it, as its packets that are not segmented have; 0: the kernel's */
-	__u32 drawn;     /* hw_cpu_state.drawn, of the first wire packet that comes of it */
+	__u32 drawn;     /* hw_fate.events, of the first wire packet that comes of it */
 };
 
 /* A flow that is steered, since packets of it were segmented: see steer.h. Plain stores of several CPUs: a lost one

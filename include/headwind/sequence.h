@@ -28,8 +28,8 @@ struct hw_sequence {
 	__u32 used;                        /* a bit for each of them */
 	__u32 pad;
 	__u64 score_seed;
-	/* Of the score of each delay with that of the next one, and sqrt(1 - correlation^2), of 2^24; 0: delays are not
-	 * correlated. */
+	/* Of the score of each delay with that of the next one, and sqrt(1 - correlation^2), of 2^24. `rest` is 0 where
+	 * the sequence does not say the delays. */
 	__s32 correlation, rest;
 };
 
@@ -47,12 +47,15 @@ HW_INLINE __u8 hw_chain_choose(const __u64 *thresholds, __u64 bits)
 	              hw_below(bits, thresholds[2]));
 }
 
-HW_INLINE void hw_sequence_begin(const struct hw_sequence *sequence, struct hw_progress *progress, __u32 rule)
+/* (Each direction has random numbers of its own.) */
+HW_INLINE void hw_sequence_begin(const struct hw_sequence *sequence, struct hw_progress *progress, __u32 rule,
+                                 __u32 direction)
 {
-	progress->index = 0;
+	progress->index = (__u64)direction << 63;
 	progress->rule = rule;
 	for (int i = 0; i < HW_CHAINS; i++)
-		progress->states[i] = hw_chain_choose(sequence->chains[i].start, hw_mix(sequence->chains[i].seed));
+		progress->states[i] =
+		    hw_chain_choose(sequence->chains[i].start, hw_mix(sequence->chains[i].seed + direction));
 }
 
 /* What befalls the next wire packet: a bit for each hw_event. */
@@ -69,7 +72,7 @@ HW_INLINE __u32 hw_sequence_step(const struct hw_sequence *sequence, struct hw_p
 			continue;
 		bits = hw_bits(chain->seed, progress->index);
 		happens = hw_below((__u32)hw_mix(bits), chain->event[state]);
-		if (chain->every && (progress->index + 1) % chain->every == 0)
+		if (chain->every && ((progress->index << 1 >> 1) + 1) % chain->every == 0)
 			happens = 1;
 		events |= (__u32)happens << i;
 		progress->states[i] = hw_chain_choose(chain->to[state], bits);
@@ -78,16 +81,25 @@ HW_INLINE __u32 hw_sequence_step(const struct hw_sequence *sequence, struct hw_p
 	return events;
 }
 
-/* The score of the delay of the wire packet that hw_sequence_step() has just counted. */
-HW_INLINE __s32 hw_sequence_score(const struct hw_sequence *sequence, const volatile struct hw_scores *scores,
-                                  struct hw_progress *progress)
+/* The same, with all that chance decides of that packet. A copy's delay has the same correlation with its packet's as
+ * the next packet's has. */
+HW_INLINE void hw_sequence_fate(const struct hw_sequence *sequence, const volatile struct hw_scores *scores,
+                                struct hw_progress *progress, struct hw_fate *fate)
 {
-	__s32 fresh = hw_score(scores, hw_dice(sequence->score_seed, progress->index - 1));
+	__u64 index = progress->index, bits;
+	__s32 score, copys;
 
-	if (progress->index != 1)
-		fresh = hw_next_score(progress->score, fresh, sequence->correlation, sequence->rest);
-	progress->score = fresh;
-	return fresh;
+	fate->events = hw_sequence_step(sequence, progress);
+	fate->flip = (__u32)(hw_mix(hw_bits(sequence->chains[HW_EVENT_CORRUPT].seed, index)) >> 32);
+	if (!sequence->rest)
+		return;
+	bits = hw_bits(sequence->score_seed, index);
+	score = hw_score(scores, (__u32)(bits >> 32));
+	copys = hw_score(scores, (__u32)bits);
+	if (index << 1 != 0)
+		score = hw_next_score(progress->score, score, sequence->correlation, sequence->rest);
+	progress->score = fate->score = score;
+	fate->copy_score = hw_next_score(score, copys, sequence->correlation, sequence->rest);
 }
 
 #endif

@@ -69,7 +69,7 @@ void register_all(CLI::App& app, Cli& cli)
     for (auto* enlist :
          {register_run, register_add, register_del, register_list, register_stats, register_clear, register_confirm,
           register_panic, register_change, register_batch, register_doctor, register_exporter, register_agent,
-          register_comcast, register_verify, register_renew, register_upgrade, register_apply})
+          register_comcast, register_verify, register_renew, register_upgrade, register_apply, register_fate})
         enlist(app, cli);
 }
 

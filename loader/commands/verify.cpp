@@ -250,9 +250,11 @@ std::string allowed(const Row& row)
 void print(const Verdict& verdict)
 {
     put("{}\n", verdict.what);
-    put("  {:<14} {:>14} {:>14}  {:<26} {}\n", "", "asked", "measured", "allowed", "ok");
+    std::size_t width = 14;
+    for (const auto& row : verdict.rows) width = std::max(width, row.what.size());
+    put("  {:<{}} {:>14} {:>14}  {:<26} {}\n", "", width, "asked", "measured", "allowed", "ok");
     for (const auto& row : verdict.rows)
-        put("  {:<14} {:>14} {:>14}  {:<26} {}\n", row.what, text_of(row.asked, row.unit),
+        put("  {:<{}} {:>14} {:>14}  {:<26} {}\n", row.what, width, text_of(row.asked, row.unit),
             row.ok ? text_of(row.measured, row.unit) : "-", allowed(row),
             (!row.ok   ? "not measured: "
              : *row.ok ? "yes  "

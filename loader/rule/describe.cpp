@@ -253,6 +253,7 @@ std::vector<std::string> impairment_words(Impairment impairment, const Timeline&
             queue == std::string::npos ? "" : words.back().substr(queue + 1, words.back().size() - queue - 2);
         if (words.back().empty()) words.pop_back();
     }
+    if (impairment.seed != 0) words.push_back(fmt::format("seed {}", impairment.seed));
     if (impairment.reject == Reject::rst) words.emplace_back("reject with RST");
     if (impairment.reject == Reject::icmp) words.emplace_back("reject with ICMP");
     return words;

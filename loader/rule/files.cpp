@@ -2,11 +2,14 @@
 // Reads the files that flags name.
 #include "rule/files.h"
 
+#include <glob.h>
+
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <optional>
+#include <vector>
 
 #include "chance/law_file.h"
 #include "rule/factory.h"
@@ -42,13 +45,28 @@ std::optional<std::string> file_behind(std::string_view prefix, std::string_view
     return std::string(word.substr(prefix.size()));
 }
 
-// Where iproute2 has its tables: Debian, Fedora, newer versions.
-std::string path_of_table(const std::string& name)
+// The folders in which iproute2 has its tables.
+std::vector<std::string> table_folders()
 {
-    if (name.find('/') != std::string::npos || std::ifstream(name)) return name;
-    for (const char* folder : {"/usr/lib/tc/", "/usr/lib64/tc/", "/usr/share/tc/"})
+    std::vector<std::string> out;
+    for (const char* pattern : {"/usr/lib/*/tc/", "/usr/lib/tc/", "/usr/lib64/tc/", "/usr/share/tc/"}) {
+        glob_t found{};
+        if (glob(pattern, 0, nullptr, &found) == 0)
+            out.insert(out.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
+        globfree(&found);
+    }
+    return out;
+}
+
+// `name` itself, or, if there is no such file, iproute2's table of that name.
+Result<std::string> path_of_table(const std::string& typed, const std::string& name)
+{
+    if (name.empty() || name.find('/') != std::string::npos || std::ifstream(name)) return name;
+    for (const auto& folder : table_folders())
         if (auto path = folder + name + ".dist"; std::ifstream(path)) return path;
-    return name;
+    return fail(ErrorKind::not_found,
+                "{}: there is no such file here, and no {}.dist in /usr/lib/*/tc, where iproute2 has its tables",
+                harmless(typed), printable(name));
 }
 
 Status load_trace(RuleSpec& text)
@@ -67,7 +85,7 @@ Status load_law(RuleSpec& text)
     const auto word = trimmed(*flags.distribution);
     const auto flag = typed("--distribution", *flags.distribution);
     if (const auto table = file_behind("table:", word)) {
-        const auto path = path_of_table(*table);
+        HW_TRY(const auto path, path_of_table(flag, *table));
         HW_TRY(const auto words, read_whole(flag, path, max_law_bytes));
         HW_TRY(text.quantiles, parse_law_table(words, path));
     } else if (const auto samples = file_behind("samples:", word)) {

@@ -21,7 +21,16 @@ Result<std::uint64_t> parse_nth(std::string_view text)
     return fail(ErrorKind::usage, "write a whole number of packets from 2 to {}", most);
 }
 
-std::string format_nth(std::uint64_t value)
+Result<std::uint64_t> parse_seed(std::string_view text)
+{
+    std::uint64_t value = 0;
+    const auto digits = trimmed(text);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error == std::errc() && end == digits.data() + digits.size() && value != 0) return value;
+    return fail(ErrorKind::usage, "write a whole number from 1 to {}", ~std::uint64_t{0});
+}
+
+std::string format_whole(std::uint64_t value)
 {
     return fmt::format("{}", value);
 }
@@ -33,7 +42,12 @@ constexpr Amount time_at(std::uint64_t Impairment::*at)
 
 constexpr Amount count_at(std::uint64_t Impairment::*at)
 {
-    return {at, parse_nth, format_nth, ""};
+    return {at, parse_nth, format_whole, ""};
+}
+
+constexpr Amount seed_at(std::uint64_t Impairment::*at)
+{
+    return {at, parse_seed, format_whole, ""};
 }
 
 constexpr Amount rate_at(std::uint64_t Impairment::*at)
@@ -177,6 +191,9 @@ constexpr Flag rows[] = {
      .type = "rst|icmp",
      .help = "drop with an answer: what --loss takes, else every packet; rst: TCP with RST, the rest as icmp",
      .off = "off", .json = "reject"},
+    {.name = "--seed", .member = &RuleSpec::seed, .kind = impairment, .group = effects, .type = "N",
+     .help = "chance decides the same of the n-th packet each time; `headwind fate` shows what: 7",
+     .off = "off", .value = seed_at(&Impairment::seed), .json = "seed"},
     {.name = "--netem", .member = &RuleSpec::netem, .kind = exclusive, .group = effects, .type = "WORDS",
      .help = "all of this in the words of tc's netem: \"delay 100ms 20ms loss 1%\""},
     {.name = "--flap", .member = &RuleSpec::flap, .kind = other, .group = effects,

@@ -251,6 +251,14 @@ Status put_loss(const RuleSpec& text, Impairment& impairment)
     return {};
 }
 
+Status check_seed(const RuleSpec& text, const Impairment& impairment)
+{
+    const bool chance = happens(impairment.loss) || happens(impairment.corrupt) || happens(impairment.duplicate) ||
+                        happens(impairment.reorder) || impairment.jitter != 0;
+    if (!text.seed || chance) return {};
+    return refuse("--seed", *text.seed, "chance decides nothing here: add --loss 1% or --jitter 10ms, or leave it out");
+}
+
 // Refuses an impairment that does nothing. A flag that only shapes another one, as --jitter, has been refused without
 // that one.
 Status check_effect(const Impairment& impairment, const RuleSpec& text)
@@ -305,6 +313,7 @@ Result<Impairment> make_impairment(const RuleSpec& text)
     if (happens(impairment.reorder) && impairment.delay == 0)
         return refuse("--reorder", *text.reorder, rule_flag("--reorder").needs_why);
     HW_CHECK(check_times(impairment, text));
+    HW_CHECK(check_seed(text, impairment));
     HW_CHECK(check_effect(impairment, text));
     if (impairment.jitter != 0) return impairment;
     impairment.distribution = Distribution::uniform;  // so that equal rules compare equal
@@ -323,8 +332,8 @@ bool has_sequence(const Impairment& impairment)
 {
     return happens(impairment.loss_correlation) || happens(impairment.corrupt_correlation) ||
            happens(impairment.duplicate_correlation) || happens(impairment.reorder_correlation) ||
-           happens(impairment.delay_correlation) || impairment.loss_burst != 0 || !impairment.loss_model.empty() ||
-           impairment.loss_nth != 0;
+           happens(impairment.delay_correlation) || impairment.seed != 0 || impairment.loss_burst != 0 ||
+           !impairment.loss_model.empty() || impairment.loss_nth != 0;
 }
 
 Chain event_chain(const std::optional<Probability>& share, const std::optional<Probability>& correlation)

@@ -138,6 +138,7 @@ private:
     Status read_gap();
     Status read_rate();
     Status read_distribution();
+    Status read_seed();
     Status read_slot();
     Status check_together() const;
 
@@ -305,6 +306,13 @@ Status Reader::read_distribution()
     return {};
 }
 
+Status Reader::read_seed()
+{
+    if (!number_follows()) return refuse("a whole number must follow, like seed 7");
+    text_.seed = std::string(take());
+    return {};
+}
+
 Status Reader::read_slot()
 {
     if (follows("distribution")) {
@@ -338,7 +346,7 @@ Status Reader::read_option(Option option)
                 1,
                 "Headwind bounds held bytes (--max-held) and the queue in front of rate (--queue), not packets: leave it out");
         case Option::ecn: return lacks(0, "Headwind drops what is lost and marks nothing: leave it out");
-        case Option::seed: return lacks(1, "Headwind's dice are the kernel's and take no seed: leave it out");
+        case Option::seed: return read_seed();
     }
     return {};
 }

@@ -102,8 +102,9 @@ struct Impairment {
     std::string loss_model;        // as normal_loss_model() has it; `loss` is the share that it loses; empty: none
     std::uint64_t loss_nth = 0;    // only each n-th packet is lost, at least 2; `loss` is that share; 0: any
     std::optional<Probability> reorder;  // a packet goes without delay (netem's meaning); only with delay
-    std::uint32_t reorder_gap = 1;       // least distance of two such packets; 1 .. 2^31; only with reorder
-    std::uint64_t rate = 0;              // bit/s of frames without FCS; 0: unlimited
+    std::uint64_t seed = 0;  // of what chance decides: the n-th packet always meets the same; 0: another each time
+    std::uint32_t reorder_gap = 1;  // least distance of two such packets; 1 .. 2^31; only with reorder
+    std::uint64_t rate = 0;         // bit/s of frames without FCS; 0: unlimited
     // Only with rate. Empty: the compiler takes the larger of 200 ms at that rate and 10 frames of 1514 bytes.
     std::optional<QueueLimit> queue;
     bool partition = false;  // drops everything; stands alone, or with reject
@@ -219,7 +220,7 @@ struct RuleSpec {
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
     std::optional<std::string> delay, jitter, distribution, delay_correlation, loss, loss_correlation, loss_burst,
         loss_model, loss_nth, corrupt, corrupt_correlation, duplicate, duplicate_correlation, reorder,
-        reorder_correlation, reorder_gap, rate, queue, reject, direction, priority, xdp, flows, flow_seed, flap,
+        reorder_correlation, reorder_gap, rate, queue, reject, seed, direction, priority, xdp, flows, flow_seed, flap,
         between, days, ramp, trace, max_share, stop_if;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
     bool partition = false, pass = false, repeat = false, loopback = false;

@@ -227,7 +227,7 @@ __u32 flags_of(const Impairment& impairment)
     if (impairment.reject == Reject::rst) flags |= HW_REJECT_RST;
     if (impairment.reject == Reject::icmp) flags |= HW_REJECT_ICMP;
     if (has_sequence(impairment)) flags |= HW_SEQUENCE;
-    if (has_correlated_delay(impairment)) flags |= HW_CORRELATED_DELAY;
+    if (has_delay_series(impairment)) flags |= HW_DELAY_OF_SEQUENCE;
     return flags;
 }
 

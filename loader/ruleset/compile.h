@@ -72,8 +72,9 @@ hw_impairment compile_impairment(const Impairment& impairment);
 hw_chance compile_chance(const std::optional<Probability>& probability);
 // Only with has_sequence(). The random numbers are those of the seed.
 hw_sequence compile_sequence(const Impairment& impairment, std::uint64_t seed);
-bool has_correlated_delay(const Impairment& impairment);
-// The law of the delays; none if they are uniform and not correlated, or all the same.
+// Whether the sequence says the delays, too: they are correlated, or repeatable.
+bool has_delay_series(const Impairment& impairment);
+// The law of the delays; none if they are uniform and each is drawn by itself, or all are the same.
 std::optional<hw_law> compile_law(const Impairment& impairment);
 // The key under which rules share a law: a hash of its table, not 0.
 __u64 key_of(const hw_law& law);

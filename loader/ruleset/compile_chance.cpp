@@ -40,8 +40,8 @@ hw_chain compile_chain(const Chain& chain, std::uint64_t seed)
 void put_score_series(const Impairment& impairment, std::uint64_t seed, hw_sequence& out)
 {
     const double widths = static_cast<double>(impairment.delay) / static_cast<double>(impairment.jitter);
-    const double r =
-        score_correlation(cut_at(delay_law(impairment), -widths), fraction_of(impairment.delay_correlation.value()));
+    const double asked = impairment.delay_correlation ? fraction_of(*impairment.delay_correlation) : 0;
+    const double r = asked == 0 ? 0 : score_correlation(cut_at(delay_law(impairment), -widths), asked);
     out.score_seed = seed;
     out.correlation = static_cast<__s32>(std::lround(r * HW_SCORE_ONE));
     out.rest = std::max(1, static_cast<__s32>(std::lround(std::sqrt(1 - r * r) * HW_SCORE_ONE)));
@@ -75,18 +75,19 @@ hw_sequence compile_sequence(const Impairment& impairment, std::uint64_t seed)
         if (used[i]) out.used |= 1U << i;
     }
     out.chains[HW_EVENT_LOSS].every = impairment.loss_nth;
-    if (has_correlated_delay(impairment)) put_score_series(impairment, hw_bits(seed, HW_CHAINS), out);
+    if (has_delay_series(impairment)) put_score_series(impairment, hw_bits(seed, HW_CHAINS), out);
     return out;
 }
 
-bool has_correlated_delay(const Impairment& impairment)
+bool has_delay_series(const Impairment& impairment)
 {
-    return impairment.jitter != 0 && impairment.delay_correlation && impairment.delay_correlation->threshold != 0;
+    const auto& correlation = impairment.delay_correlation;
+    return impairment.jitter != 0 && (impairment.seed != 0 || (correlation && correlation->threshold != 0));
 }
 
 std::optional<hw_law> compile_law(const Impairment& impairment)
 {
-    const bool plain = impairment.distribution == Distribution::uniform && !has_correlated_delay(impairment);
+    const bool plain = impairment.distribution == Distribution::uniform && !has_delay_series(impairment);
     if (impairment.jitter == 0 || plain) return std::nullopt;
     return fixed_point(delay_law(impairment));
 }

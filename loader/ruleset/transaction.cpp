@@ -127,12 +127,12 @@ Status release_law(const Instance& instance, std::uint32_t id)
     return law ? leave_law(instance, rule->impairment.law, law->users - 1) : Status{};
 }
 
-// What befalls the rule's packets one after the other. Another rule has another seed.
+// What befalls the rule's packets one after the other. Another rule has another seed, unless it says one.
 Status write_sequence(const Instance& instance, const RuleRecord& record)
 {
     if (!has_sequence(record.rule.impairment)) return {};
-    std::uint64_t seed = 0;
-    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) return fail_errno(errno, "get a random number");
+    std::uint64_t seed = record.rule.impairment.seed;
+    if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) return fail_errno(errno, "get a random number");
     return instance.sequences.put(record.id, compile_sequence(record.rule.impairment, seed));
 }
 

@@ -268,7 +268,8 @@ void judge_jitter(const Impairment& asked, const ExpectedDelay& distribution, co
         point ? distribution.low + std::max(0.05 * static_cast<double>(asked.delay), sigmas * delays.bare.sd)
               : -HUGE_VAL;
     const double most = statistics::ks_critical(alpha, n / spread) + steepest(distribution, delays.bare.sd);
-    rows.push_back(judged({fmt::format("distribution ({})", format_distribution(asked)),
+    const auto law = format_distribution(asked);
+    rows.push_back(judged({fmt::format("distribution ({})", law.substr(0, law.find(':'))),
                            Unit::distance,
                            0,
                            distance_above(from, delays.added, distribution, shift),

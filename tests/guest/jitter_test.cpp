@@ -7,6 +7,7 @@
 #include <random>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <headwind/testing.h>
 
@@ -162,6 +163,32 @@ TEST(GuestLaws, DelaysAreCorrelated)
         EXPECT_GT(lag_p_value(in_turn, r), 1e-6);
         ASSERT_EQ(headwind(pair.a, "clear").status, 0);
     }
+}
+
+// Each delay is what `headwind fate` prints.
+TEST(GuestSeed, DecidesEachDelay)
+{
+    const Pair pair;
+    settle();
+    const double bare = bare_delay(pair);
+    const std::string words =
+        " --seed 7 --loss 5% --delay 100ms --jitter 20ms --distribution pareto --delay-correlation 30%";
+    const auto printed = headwind(pair.a, "fate --json -n 5000" + words);
+    ASSERT_EQ(printed.status, 0);
+    const auto fate = nlohmann::json::parse(printed.out);
+    ASSERT_EQ(headwind(pair.a, "add --name s --dev va --proto udp" + words).status, 0);
+    const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(5000, 1000));
+    double farthest = 0;
+    for (const auto& arrival : arrivals) {
+        const auto& one = fate[arrival.stamp.sequence];
+        ASSERT_EQ(one["lost"], false);
+        const auto delay = static_cast<double>(arrival.arrived_ns - arrival.stamp.sent_ns) - bare;
+        farthest = std::max(farthest, std::abs(delay - one["delay_ns"].get<double>()));
+    }
+    std::printf("seed: %zu came, the farthest off %.1f us\n", arrivals.size(), farthest / 1000);
+    EXPECT_EQ(arrivals.size(), static_cast<std::size_t>(std::count_if(
+                                   fate.begin(), fate.end(), [](const auto& one) { return one["lost"] == false; })));
+    EXPECT_LT(farthest, ms) << "ns; delays that are not these would be off by some 20 ms";
 }
 
 // Fact 5 of the design: in one flow of fq an early packet waits for the late one before it.

@@ -112,16 +112,14 @@ TEST_F(Duplicate, ACopysDelayIsCorrelatedWithItsPackets)
     const auto law = datapath.instance().laws.find(imp.law)->value();
     const auto sequence = datapath.instance().sequences.find(id)->value();
     hw_progress progress{};
-    hw_sequence_begin(&sequence, &progress, id);
+    hw_sequence_begin(&sequence, &progress, id, HW_OUT);
     std::vector<std::uint64_t> expected;
     for (std::uint64_t n = 0; n < count; ++n) {
         EXPECT_EQ(out().verdict, stolen);
-        hw_sequence_step(&sequence, &progress);
-        const auto score = hw_sequence_score(&sequence, &normal_scores(), &progress);
-        const auto fresh = hw_score(&normal_scores(), hw_dice(7, n));
-        const auto copys = hw_next_score(score, fresh, sequence.correlation, sequence.rest);
-        expected.push_back(now + by_law(law, imp, copys));
-        expected.push_back(now + by_law(law, imp, score));
+        hw_fate fate{};
+        hw_sequence_fate(&sequence, &normal_scores(), &progress, &fate);
+        expected.push_back(now + by_law(law, imp, fate.copy_score));
+        expected.push_back(now + by_law(law, imp, fate.score));
     }
     EXPECT_EQ(stamps.take(), expected);
 }

@@ -97,17 +97,17 @@ TEST_F(Order, CorrelatedDelaysAreThoseOfTheSequence)
         const auto law = datapath.instance().laws.find(imp.law)->value();
         const auto sequence = datapath.instance().sequences.find(id)->value();
         hw_progress progress{};
-        hw_sequence_begin(&sequence, &progress, id);
+        hw_sequence_begin(&sequence, &progress, id, HW_OUT);
         std::vector<double> found;
         for (unsigned n = 0; n < runs; ++n) {
-            const auto events = hw_sequence_step(&sequence, &progress);
-            const auto score = hw_sequence_score(&sequence, &normal_scores(), &progress);
-            if (events >> HW_EVENT_LOSS & 1) {
+            hw_fate fate{};
+            hw_sequence_fate(&sequence, &normal_scores(), &progress, &fate);
+            if (fate.events >> HW_EVENT_LOSS & 1) {
                 ASSERT_NE(datapath.run(Hook::egress, frame(ipv4({}, udp(1, 2, payload(58))))).after.tstamp, 1U);
                 continue;
             }
             ASSERT_EQ(delay(n % 2 != 0 ? Hook::egress : Hook::segment, id),
-                      hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, score)))
+                      hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, fate.score)))
                 << n;
         }
         EXPECT_EQ(datapath.counters(id).packets, runs);

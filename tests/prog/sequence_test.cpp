@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Rules whose packets' events depend on each other: the real programs say for each packet what the arithmetic says.
+#include <set>
+
 #include <gtest/gtest.h>
 
 #include <headwind/sequence.h>
 
+#include "commands/fate.h"
 #include "packets.h"
 #include "prog_run.h"
+#include "rule_test.h"
 
 namespace headwind::prog::sequence_test {
 namespace {
@@ -18,9 +22,10 @@ using packets::usual_packet;
 
 // The sequence of a rule, from its first packet on.
 struct Expected {
-    Expected(Datapath& datapath, std::uint32_t id) : sequence(datapath.instance().sequences.find(id)->value())
+    Expected(Datapath& datapath, std::uint32_t id, hw_direction direction = HW_OUT)
+        : sequence(datapath.instance().sequences.find(id)->value())
     {
-        hw_sequence_begin(&sequence, &progress, id);
+        hw_sequence_begin(&sequence, &progress, id, direction);
     }
     unsigned next() { return hw_sequence_step(&sequence, &progress); }
     hw_sequence sequence;
@@ -65,15 +70,17 @@ TEST(SequenceOfTwo, EachDirectionHasItsOwn)
 {
     Datapath datapath;
     const auto id = datapath.add("--loss 50% --loss-correlation 50% --direction both");
-    Expected out(datapath, id), in(datapath, id);
-    for (unsigned n = 0; n < 500; ++n) {
-        ASSERT_EQ(datapath.out(usual_packet()), out.next() & 1 ? stolen : next);
-        if (n % 3 == 0) {
-            ASSERT_EQ(datapath.in(usual_packet()), in.next() & 1 ? shot : next);
-        }
+    Expected out(datapath, id), in(datapath, id, HW_IN);
+    unsigned alike = 0;
+    for (unsigned n = 0; n < 600; ++n) {
+        const bool sent = datapath.out(usual_packet()) == next, received = datapath.in(usual_packet()) == next;
+        ASSERT_EQ(sent, !(out.next() & 1));
+        ASSERT_EQ(received, !(in.next() & 1));
+        alike += sent == received ? 1 : 0;
     }
-    EXPECT_EQ(progress_of(datapath, id).index, 500U);
-    EXPECT_EQ(progress_of(datapath, id, HW_IN).index, 167U);
+    EXPECT_NEAR(alike, 300, 100) << "they do not depend on each other";
+    EXPECT_EQ(progress_of(datapath, id).index, 600U);
+    EXPECT_EQ(progress_of(datapath, id, HW_IN).index, 600U | 1ULL << 63);
 }
 
 TEST(SequenceOfTwo, AChangedRuleBeginsAnewAndAPlainOneHasNone)
@@ -90,6 +97,58 @@ TEST(SequenceOfTwo, AChangedRuleBeginsAnewAndAPlainOneHasNone)
     EXPECT_FALSE(datapath.instance().sequences.find(plain)->has_value());
     for (unsigned n = 0; n < 100; ++n) ASSERT_EQ(datapath.out(usual_packet()), stolen);
     EXPECT_EQ(progress_of(datapath, id).index, 500U);
+}
+
+// ---- seeds ----
+
+constexpr std::uint64_t now = 1'000'000'000'000;
+
+class Seed : public testing::TestWithParam<const char*> {};
+
+TEST_P(Seed, DoesWhatFateSays)
+{
+    Line line;
+    Datapath datapath;
+    line.connect(datapath);
+    datapath.feed().monotonic = now;
+    const auto id = datapath.add(std::string("--seed 77 ") + GetParam());
+    FateSeries series(rule_test::valid(std::string("--seed 77 ") + GetParam()).impairment, HW_OUT);
+    unsigned lost = 0;
+    for (unsigned n = 0; n < 10'000; ++n) {
+        const auto fate = series.next();
+        const auto hook = n % 2 != 0 ? Hook::egress : Hook::segment;
+        const auto outcome =
+            datapath.run(hook, usual_packet(), hook == Hook::segment ? datapath.marked(id) : Arrival{});
+        lost += fate.lost ? 1 : 0;
+        ASSERT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], lost) << n;
+        if (!fate.lost && fate.delay != 0) {
+            ASSERT_EQ(outcome.after.tstamp - now, fate.delay) << n;
+        }
+    }
+    EXPECT_EQ(datapath.counters(id).packets, 10'000U);
+    EXPECT_EQ(datapath.feed().dice, 0U) << "needs no others";
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, Seed,
+                         testing::Values("--loss 10%", "--delay 50ms --jitter 5ms", "--loss 1% --loss-correlation 50%",
+                                         "--delay 50ms --jitter 5ms --distribution pareto --loss 20%",
+                                         "--delay 50ms --jitter 5ms --distribution normal --delay-correlation 90%",
+                                         "--delay 50ms --jitter 5ms --reorder 25% --reorder-gap 3 --loss 3%"));
+
+TEST(SeedOfCorruption, FlipsTheSameBits)
+{
+    Line line;
+    std::vector<packets::Bytes> flipped[2];
+    for (auto& one : flipped) {
+        Datapath datapath;
+        line.connect(datapath);
+        const auto id = datapath.add("--corrupt 50% --seed 5");
+        for (unsigned n = 0; n < 300; ++n)
+            one.push_back(datapath.run(Hook::segment, usual_packet(), datapath.marked(id)).packet);
+        EXPECT_EQ(datapath.feed().dice, 0U);
+    }
+    EXPECT_EQ(flipped[0], flipped[1]);
+    EXPECT_GT(std::set(flipped[0].begin(), flipped[0].end()).size(), 50U);
 }
 
 // The line's two ends stand in for headwind2 and the pacer.

@@ -22,11 +22,11 @@ std::vector<double> draw_delays(const DelayLaw& law, const hw_sequence& sequence
 {
     std::vector<double> out(packets);
     hw_progress progress{};
-    hw_sequence_begin(&sequence, &progress, 1);
+    hw_sequence_begin(&sequence, &progress, 1, HW_OUT);
     for (auto& delay : out) {
-        hw_sequence_step(&sequence, &progress);
-        const auto score = hw_sequence_score(&sequence, &normal_scores(), &progress);
-        delay = static_cast<double>(hw_by_law(law.delay, law.jitter, hw_law_at(&law.law, score)));
+        hw_fate fate{};
+        hw_sequence_fate(&sequence, &normal_scores(), &progress, &fate);
+        delay = static_cast<double>(hw_by_law(law.delay, law.jitter, hw_law_at(&law.law, fate.score)));
     }
     return out;
 }

@@ -9,7 +9,7 @@ readonly MEMORY_TOOLS=(bash sh env awk cat chmod cmp cp cut date dd dirname base
   sort stat sync tail taskset tee test timeout touch tr true uname uniq wc xargs mount umount unshare nsenter chrt ip
   tc bridge ss nstat sysctl modprobe rmmod lsmod ping ethtool iperf3 tcpdump bpftool)
 readonly MEMORY_FILES=(/etc/ld.so.cache /etc/passwd /etc/group /etc/nsswitch.conf /etc/hosts /etc/host.conf
-  /etc/protocols /etc/services /etc/iproute2 /bin /sbin /lib /lib64 /usr/lib/locale/C.utf8)
+  /etc/protocols /etc/services /etc/iproute2 /bin /sbin /lib /lib64 /usr/lib/locale/C.utf8 /usr/lib/*/tc)
 readonly MEMORY_MODULES=(arch crypto lib net drivers/net)
 
 # Adds a path to $list with its parent folders and, for a symbolic link, what it points to.

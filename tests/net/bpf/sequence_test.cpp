@@ -3,6 +3,7 @@
 #include "net_test.h"
 
 #include <bpf/bpf.h>
+#include <nlohmann/json.hpp>
 
 #include <headwind/sequence.h>
 
@@ -23,7 +24,7 @@ protected:
         EXPECT_EQ(bpf_map_get_next_key(map.get(), nullptr, &id), 0);
         EXPECT_EQ(bpf_map_lookup_elem(map.get(), &id, &sequence), 0);
         hw_progress progress{};
-        hw_sequence_begin(&sequence, &progress, id);
+        hw_sequence_begin(&sequence, &progress, id, HW_OUT);
         std::uint64_t losses = 0;
         for (std::uint64_t i = 0; i < packets; ++i)
             losses += hw_sequence_step(&sequence, &progress) >> HW_EVENT_LOSS & 1;
@@ -94,6 +95,64 @@ TEST_F(Sequence, IsTheSameForSuperPackets)
         expect_as_one_cpu_would({.count = scaled(300'000, 30'000), .size = 1000, .segments = 50});
         change(a(), "clear");
     }
+}
+
+// ---- seeds: what `headwind fate` prints is what the wire shows ----
+
+class Seed : public PairTest {
+protected:
+    nlohmann::json fate_of(const std::string& words, std::size_t packets) const
+    {
+        const auto printed = headwind(a(), "fate --json --seed 7 " + words + " -n " + std::to_string(packets));
+        expect_ok(printed);
+        return nlohmann::json::parse(printed.out);
+    }
+    static std::uint64_t lost(const nlohmann::json& fate)
+    {
+        return static_cast<std::uint64_t>(
+            std::count_if(fate.begin(), fate.end(), [](const auto& one) { return one["lost"] == true; }));
+    }
+};
+
+RUNS_IN("Seed.*", native | linux_6_12, linux_6_1);
+
+TEST_F(Seed, DecidesEachPacket)
+{
+    const std::size_t count = 10'000;
+    for (const auto& [words, flow] : {std::pair{"--loss 10% --duplicate 5%", Flow{.count = count}},
+                                      {"--loss 1% --duplicate 1% --duplicate-correlation 30%",
+                                       Flow{.count = count, .size = 1000, .segments = 50}}}) {
+        SCOPED_TRACE(words);
+        const auto fate = fate_of(words, count);
+        change(a(), std::string("add --name seed --proto udp --seed 7 ") + words);
+        UdpSink sink(b(), {Pair::b4, 5000});
+        {
+            const OnCpu here(0);
+            EXPECT_EQ(send_udp(a(), {Pair::b4, 5000}, flow).failed, 0U);
+        }
+        std::vector<unsigned> came(count);
+        for (const auto& arrival : sink.finish()) ++came[arrival.stamp.sequence];
+        for (std::size_t n = 0; n < count; ++n) {
+            const auto& one = fate[n];
+            ASSERT_EQ(came[n], one["lost"] == true ? 0U : one.contains("copy_delay_ns") ? 2U : 1U) << n;
+        }
+        change(a(), "clear");
+    }
+}
+
+TEST_F(Seed, IsTheSameOnTwoCpusAtOnce)
+{
+    const std::size_t count = scaled(10'000, 5'000);
+    change(a(), "add --name seed --proto udp --seed 7 --loss 10%");
+    UdpSink one(b(), {Pair::b4, 5000}), other(b(), {Pair::b4, 5001});
+    std::vector<std::thread> senders;
+    for (unsigned cpu = 0; cpu < 2; ++cpu)
+        senders.emplace_back([&, cpu] {
+            const OnCpu here(cpu);
+            send_udp(a(), {Pair::b4, static_cast<std::uint16_t>(5000 + cpu)}, {.count = count});
+        });
+    for (auto& sender : senders) sender.join();
+    EXPECT_EQ(counters_of(a(), "seed").loss, lost(fate_of("--loss 10%", 2 * count)));
 }
 
 }  // namespace

@@ -234,7 +234,7 @@ TEST(CorrelatedDelays, OfNoneAreIndependent)
 {
     const auto impairment = impairment_of(
         "--delay 100ms --jitter 20ms --distribution normal --delay-correlation 0% --loss 1% --loss-correlation 1%");
-    EXPECT_FALSE(has_correlated_delay(impairment));
+    EXPECT_FALSE(has_delay_series(impairment));
     EXPECT_GT(test::lag_p_value(test::draw_delays(compiled(impairment), 5, 1'000'000), 0), alpha);
 }
 

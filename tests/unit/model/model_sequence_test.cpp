@@ -22,7 +22,7 @@ struct Sequence {
     Sequence(const std::string& words, std::uint64_t seed)
         : impairment(rule_test::valid(words).impairment), compiled(compile_sequence(impairment, seed))
     {
-        hw_sequence_begin(&compiled, &progress, 1);
+        hw_sequence_begin(&compiled, &progress, 1, HW_OUT);
     }
     unsigned next() { return hw_sequence_step(&compiled, &progress); }
     EventSeries draw(hw_event event, std::uint64_t count)
@@ -90,7 +90,7 @@ TEST(Sequence, TheFirstPacketIsAsAnyOther)
     Sequence sequence("--loss 30% --loss-correlation 90%", 5);
     for (std::uint64_t seed = 0; seed < runs; ++seed) {
         sequence.compiled.chains[HW_EVENT_LOSS].seed = hw_bits(5, seed);
-        hw_sequence_begin(&sequence.compiled, &sequence.progress, 1);
+        hw_sequence_begin(&sequence.compiled, &sequence.progress, 1, HW_OUT);
         lost += sequence.next() & 1U;
     }
     EXPECT_GT(statistics::binomial_p_value(lost, runs, 0.3), alpha) << lost;

@@ -147,5 +147,28 @@ TEST(LawOfRule, IsRefusedWhereItCannotBe)
                 HasSubstr("its file has not been read"));
 }
 
+TEST(Seed, IsPartOfTheRule)
+{
+    const auto rule = valid("--loss 1% --seed 18446744073709551615");
+    EXPECT_EQ(rule.impairment.seed, ~std::uint64_t{0});
+    EXPECT_EQ(describe(rule.impairment), "loss 1%, seed 18446744073709551615");
+    EXPECT_EQ(rule_from_json(to_json(rule)).value(), rule);
+    EXPECT_EQ(change_rule(rule, text_of({"--seed", "off"})).value(), valid("--loss 1%"));
+    EXPECT_EQ(changed(rule, "--loss 2%"), valid("--loss 2% --seed 18446744073709551615"));
+}
+
+TEST(Seed, IsRefusedWhereChanceDecidesNothing)
+{
+    for (const auto& [line, why] : std::vector<std::pair<std::string, std::string>>{
+             {"--delay 5ms --seed 1", "--seed 1: chance decides nothing here: add --loss 1% or --jitter 10ms"},
+             {"--loss 0% --seed 1", "chance decides nothing here"},
+             {"--partition --seed 1", "use it alone"},
+             {"--loss 1% --seed 0", "--seed 0: write a whole number from 1 to 18446744073709551615"},
+             {"--loss 1% --seed -1", "write a whole number"},
+             {"--loss 1% --seed 18446744073709551616", "write a whole number"},
+             {"--seed 1 --ramp loss=0%..5%,over=1s", "goes with shares that stay"}})
+        EXPECT_THAT(message(make_rule(text_of(split(line)))), HasSubstr(why)) << line;
+}
+
 }  // namespace
 }  // namespace headwind::rule_test::law_test

@@ -70,6 +70,7 @@ TEST(Netem, EveryWord)
                  {{"delay", "100ms"}, {"jitter", "20ms"}, {"distribution", "normal"}});
     expect_words("delay 100ms 20ms 25% distribution pareto",
                  {{"delay", "100ms"}, {"jitter", "20ms"}, {"delay-correlation", "25%"}, {"distribution", "pareto"}});
+    expect_words("loss 1% seed 17", {{"loss", "1%"}, {"seed", "17"}});
     expect_words("delay 100ms 20ms distribution experimental",
                  {{"delay", "100ms"}, {"jitter", "20ms"}, {"distribution", "table:experimental"}});
     expect_words("distribution uniform delay 100ms 20ms",
@@ -232,7 +233,6 @@ TEST(Netem, WhatHeadwindHasNot)
         {"slot 1ms 2ms packets 4 bytes 9000 loss 1%", "slot 1ms 2ms packets 4 bytes 9000", "leave it out"},
         {"slot distribution pareto 1ms 2ms packets 4", "slot distribution pareto 1ms 2ms packets 4", "its own time"},
         {"slot", "slot", "its own time"},
-        {"loss 1% seed 17", "seed 17", "no seed"},
         {"limit 1000 loss 1%", "limit 1000",
          "Headwind bounds held bytes (--max-held) and the queue in front of rate (--queue), not packets: leave it out"},
     });
@@ -245,7 +245,7 @@ TEST(Netem, TellsOfEverythingAtOnce)
     expect_refused({
         {words, "rate 1mbit 20", "no overhead"},
         {words, "rate 1mbit 20", "; limit 1000: Headwind bounds held bytes"},
-        {"ecn seed 1 loss 10", "loss 10", "needs a unit"},
+        {"ecn slot 1ms loss 10", "loss 10", "needs a unit"},
     });
 }
 
@@ -287,6 +287,8 @@ TEST(Netem, Malformed)
         {"rate 7bit", "rate 7bit", "8bit or more"},
         {"rate 10ms", "rate 10ms", "unknown unit"},
         {"gap", "gap", "like gap 5"},
+        {"loss 1% seed", "seed", "a whole number must follow"},
+        {"loss 1% seed x", "seed", "a whole number must follow"},
         {"delay 9ms reorder 1% gap 0", "gap 0", "1 or more"},
         {"delay 9ms reorder 1% gap 0x10", "gap 0x10", "whole number"},
         {"delay 9ms reorder 1% gap -1", "gap -1", "whole number"},

@@ -101,6 +101,7 @@ private:
         const std::string laws[] = {"uniform", "normal", "pareto", "paretonormal", "exponential", "lognormal"};
         if (below(2) == 0) text.distribution = laws[below(std::size(laws))];
         if (below(4) == 0) text.delay_correlation = probability();
+        if (below(4) == 0) text.seed = fmt::format("{}", 1 + random_() % ~std::uint64_t{0});
         if (below(2) == 0) text.reorder = probability();
         if (text.reorder && below(2) == 0) text.reorder_gap = fmt::format("{}", 1 + below(std::uint64_t{1} << 31));
     }

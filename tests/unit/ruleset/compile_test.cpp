@@ -470,7 +470,7 @@ TEST(Impairments, Flags)
     EXPECT_EQ(impairment_of(text).flags, 0U);
     EXPECT_EQ(impairment_of(text).law, key_of(compile_law(valid(text).impairment).value()));
     text.delay_correlation = "10%";
-    EXPECT_EQ(impairment_of(text).flags, HW_SEQUENCE | HW_CORRELATED_DELAY);
+    EXPECT_EQ(impairment_of(text).flags, HW_SEQUENCE | HW_DELAY_OF_SEQUENCE);
     RuleSpec pass;
     pass.name = "r";
     pass.pass = true;

@@ -37,7 +37,7 @@ struct Path {
         std::vector<unsigned> events(has_sequence(does) ? packets : 0);
         const auto compiled = compile_sequence(does, 7);
         hw_progress progress{};
-        hw_sequence_begin(&compiled, &progress, 1);
+        hw_sequence_begin(&compiled, &progress, 1, HW_OUT);
         for (auto& one : events) one = hw_sequence_step(&compiled, &progress);
         return events;
     }
