@@ -76,7 +76,7 @@ HW_INLINE __s32 hw_score(const volatile struct hw_scores *scores, __u32 dice)
  * sqrt(1 - correlation^2). Both are multiples of 2^-24. */
 HW_INLINE __s32 hw_next_score(__s32 before, __s32 fresh, __s32 correlation, __s32 rest)
 {
-	return (__s32)(((__s64)before * correlation + (__s64)fresh * rest) >> 24);
+	return (__s32)(((__s64)before * correlation + (__s64)fresh * rest + (HW_SCORE_ONE / 2)) >> 24);
 }
 
 /* T(score), of 2^20. */

@@ -124,10 +124,18 @@ const Law& paretonormal_law()
     return law;
 }
 
+// The table has another deviation than the law without end, by the tails that it has not: hence the search.
 Law lognormal_law(double ratio)
 {
-    const double sigma = std::sqrt(std::log1p(ratio * ratio));
-    return standard([sigma](double z) { return std::exp(sigma * z); });
+    const auto of_sigma = [](double sigma) { return tabulated([sigma](double z) { return std::exp(sigma * z); }); };
+    double low = 0, high = 6;
+    for (int i = 0; i < 50; ++i) {
+        const double middle = (low + high) / 2;
+        const auto moments = moments_of(of_sigma(middle));
+        (moments.sd / moments.mean < ratio ? low : high) = middle;
+    }
+    const auto law = of_sigma(low);
+    return standardized(law, moments_of(law));
 }
 
 const Law& uniform_law()
@@ -138,12 +146,13 @@ const Law& uniform_law()
 
 Law law_of_quantiles(const std::vector<double>& sorted)
 {
-    const auto last = static_cast<double>(sorted.size() - 1);
-    return tabulated([&sorted, last](double z) {
-        const double place = std::clamp((1 - above(z)) * (last + 1) - 0.5, 0.0, last);
-        const auto i = static_cast<std::size_t>(place);
-        const double part = place - static_cast<double>(i);
-        return part == 0 ? sorted[i] : sorted[i] + part * (sorted[i + 1] - sorted[i]);
+    const auto count = static_cast<double>(sorted.size());
+    const auto value_at_place = [&](double place) {
+        return sorted[static_cast<std::size_t>(std::clamp(std::floor(place), 0.0, count - 1))];
+    };
+    return tabulated([&](double z) {
+        const double place = (1 - above(z)) * count;
+        return (value_at_place(place - 1e-9) + value_at_place(place + 1e-9)) / 2;  // where one goes over into the next
     });
 }
 

@@ -15,13 +15,16 @@ using Law = std::vector<double>;
 
 // Mean 0 and standard deviation 1, exactly, by the table.
 const Law& normal_law();
-const Law& exponential_law();     // -1 and above
-const Law& pareto_law();          // shape 3, as netem's; -0.58 and above
-const Law& paretonormal_law();    // a quarter normal, three quarters pareto, as netem's
-Law lognormal_law(double ratio);  // ratio: jitter / delay, more than 0; -1 / ratio and above
+const Law& exponential_law();   // -1 and above
+const Law& pareto_law();        // shape 3, as netem's; -0.58 and above
+const Law& paretonormal_law();  // a quarter normal, three quarters pareto, as netem's
+// Above -1 / ratio. ratio: jitter / delay, more than 0, at most most_lognormal.
+Law lognormal_law(double ratio);
+constexpr double most_lognormal = 100;
 // From -1 to 1, all alike: the jitter is half the width.
 const Law& uniform_law();
-// The law that has these quantiles at equal distances, (i + 1/2) / n. At least one; sorted.
+// The law of one of these values, each as likely as any other (from one to the next the table needs 0.6% of the packets
+// at most, which lie between). At least one; sorted.
 Law law_of_quantiles(const std::vector<double>& sorted);
 
 struct Moments {

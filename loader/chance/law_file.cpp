@@ -13,10 +13,14 @@
 namespace headwind {
 namespace {
 
+constexpr std::string_view ping_time = "time=";
+
 // Calls `read` for each line without its comment that is not empty. Errors get FILE:LINE.
 template <class Read>
 Status read_lines(std::string_view text, const std::string& file, Read read)
 {
+    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
     for (std::size_t number = 1; !text.empty(); ++number) {
         const auto end = text.find('\n');
         auto line = text.substr(0, end);
@@ -38,9 +42,9 @@ Status check_count(std::size_t count)
 // "time=12.3 ms" of ping's line; none: it tells of no answer.
 std::optional<std::string> time_of_ping(std::string_view line)
 {
-    const auto at = line.find("time=");
+    const auto at = line.find(ping_time);
     if (at == std::string_view::npos) return std::nullopt;
-    line.remove_prefix(at + 5);
+    line.remove_prefix(at + ping_time.size());
     std::string out;
     for (const auto word : words_of(line)) {
         if (out.empty() || out.find_first_not_of("0123456789.") == std::string::npos) out += word;
@@ -64,6 +68,10 @@ public:
     {
         std::string word(line);
         if (ping_) {
+            if (line.find("time<") != std::string_view::npos)
+                return fail(ErrorKind::usage,
+                            "{}: does not say how long it took: use a ping that tells parts of a millisecond",
+                            printable(line));
             const auto time = time_of_ping(line);
             if (!time) return {};
             word = *time;
@@ -74,6 +82,9 @@ public:
         }
         HW_CHECK(check_count(values.size() + 1));
         const auto delay = parse_duration(word + unit_);
+        if (!delay && line.find("icmp_seq=") != std::string_view::npos)
+            return fail(ErrorKind::usage, "{}: is of a ping in another language: run it with LC_ALL=C",
+                        printable(line));
         if (!delay)
             return fail(ErrorKind::usage,
                         "{}: {}: write one delay a line, like 12.3ms, or plain numbers below a line like delay_ms",
@@ -128,22 +139,36 @@ Result<Quantiles> parse_law_table(std::string_view text, const std::string& file
     });
     HW_CHECK(status);
     if (values.empty()) return fail(ErrorKind::usage, "{}: has no numbers", file);
+    if (values.front() == values.back())
+        return fail(ErrorKind::usage, "{}: all of it is {}: a table has different numbers", file, values.front());
     for (auto& value : values) value /= quantile_unit;
     return quantiles_of(law_of_quantiles(values));
 }
 
 Result<LawOfSamples> parse_samples(std::string_view text, const std::string& file)
 {
-    SampleReader reader(text.find("time=") != std::string_view::npos);
+    bool ping = false;
+    HW_CHECK(read_lines(text, file, [&ping](std::string_view line) -> Status {
+        ping = ping || line.find(ping_time) != std::string_view::npos;
+        return {};
+    }));
+    SampleReader reader(ping);
     HW_CHECK(read_lines(text, file, [&reader](std::string_view line) { return reader.read(line); }));
     auto& values = reader.values;
     if (values.empty())
         return fail(ErrorKind::usage, "{}: has no delays: write one a line, like 12.3ms, or what ping printed", file);
     std::sort(values.begin(), values.end());
+    if (values.front() == values.back())
+        return fail(ErrorKind::usage, "{0}: all of its delays are {1}: write --delay {1} instead", file,
+                    format_duration(static_cast<std::uint64_t>(values.front())));
+    const auto n = static_cast<double>(values.size());
+    double mean = 0, variance = 0;
+    for (const double value : values) mean += value / n;
+    for (const double value : values) variance += (value - mean) * (value - mean) / n;
     const auto law = law_of_quantiles(values);
-    const auto moments = moments_of(law);
-    return LawOfSamples{static_cast<std::uint64_t>(std::llround(std::max(0.0, moments.mean))),
-                        static_cast<std::uint64_t>(std::llround(moments.sd)), quantiles_of(standardized(law, moments))};
+    return LawOfSamples{static_cast<std::uint64_t>(std::llround(mean)),
+                        static_cast<std::uint64_t>(std::max(1LL, std::llround(std::sqrt(variance)))),
+                        quantiles_of(standardized(law, moments_of(law)))};
 }
 
 }  // namespace headwind

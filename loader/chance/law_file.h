@@ -25,9 +25,9 @@ Law law_of(const Quantiles& quantiles);
 Result<Quantiles> parse_law_table(std::string_view text, const std::string& file);
 
 // Measured delays in any order: what `ping` printed (its "time=12.3 ms"), or one a line with its unit, or plain numbers
-// below a line that is a unit's name: delay_ms, rtt_us, ms. # begins a comment.
+// below a line that is a unit's name: delay_ms, rtt_us, ms. # begins a comment. Not all alike.
 struct LawOfSamples {
-    std::uint64_t mean = 0, sd = 0;  // ns
+    std::uint64_t mean = 0, sd = 0;  // ns; theirs
     Quantiles quantiles;             // with mean 0 and sd 1
 };
 Result<LawOfSamples> parse_samples(std::string_view text, const std::string& file);

@@ -26,12 +26,14 @@ struct FateOptions {
 // Refuses flags that say something else than what chance does to a packet.
 Status refuse_others(const RuleSpec& text)
 {
-    constexpr std::string_view of_time = "it depends on the time, and on the other packets, what it does: leave it out";
     for (const Flag& flag : rule_flags()) {
         if (!is_given(flag, text)) continue;
-        const bool known = flag.kind == FlagKind::impairment || flag.name == "--direction" || flag.name == "--netem";
-        if (!known) return fail(ErrorKind::usage, "{}: fate is about what chance decides: leave it out", flag.name);
-        if (flag.name == "--rate") return fail(ErrorKind::usage, "{}: {}", flag.name, of_time);
+        const bool of_time = flag.kind == FlagKind::timeline || flag.name == "--flap" || flag.name == "--rate";
+        if (of_time)
+            return fail(ErrorKind::usage,
+                        "{}: what it does depends on the time, which fate does not know: leave it out", flag.name);
+        if (flag.kind != FlagKind::impairment && flag.name != "--direction" && flag.name != "--netem")
+            return fail(ErrorKind::usage, "{}: fate is about what chance decides: leave it out", flag.name);
     }
     return {};
 }
@@ -62,11 +64,10 @@ std::string words_of(const PacketFate& fate)
 
 nlohmann::json json_of(std::uint64_t number, const PacketFate& fate)
 {
-    nlohmann::json out{{"packet", number}, {"lost", fate.lost}};
-    if (fate.lost) return out;
-    out["corrupted"] = fate.corrupted;
-    out["reordered"] = fate.reordered;
-    out["delay_ns"] = fate.delay;
+    nlohmann::json out{
+        {"packet", number},    {"lost", fate.lost},       {"corrupted", fate.corrupted}, {"reordered", fate.reordered},
+        {"delay_ns", nullptr}, {"copy_delay_ns", nullptr}};
+    if (!fate.lost) out["delay_ns"] = fate.delay;
     if (fate.duplicated) out["copy_delay_ns"] = fate.copy_delay;
     return out;
 }
@@ -141,6 +142,7 @@ void register_fate(CLI::App& app, Cli& cli)
         "A rule with --seed does the same to the n-th wire packet that it matches each time it is added: on any kernel,\n"
         "with any number of CPUs, whatever the senders do. This prints it, without a rule and without root. Packets of\n"
         "the other direction have a fate of their own: --direction in.\n\n"
+        "JSON: packet (from 1), lost, corrupted, reordered, delay_ns (null: lost), copy_delay_ns (null: not sent twice).\n\n"
         "Examples:\n"
         "  headwind fate --seed 7 --loss 10%\n"
         "  headwind fate --seed 7 --delay 50ms --jitter 5ms --distribution pareto --loss 1% --json -n 100000\n"

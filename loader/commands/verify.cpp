@@ -129,7 +129,10 @@ public:
         out.impairment = view.record.rule.impairment;
         return out;
     }
-    InForce(InForce&& other) noexcept : impairment(other.impairment), active_(std::exchange(other.active_, false)) {}
+    InForce(InForce&& other) noexcept
+        : impairment(std::move(other.impairment)), active_(std::exchange(other.active_, false))
+    {
+    }
     InForce& operator=(InForce&&) = delete;
     ~InForce() { static_cast<void>(end()); }
     Status end()

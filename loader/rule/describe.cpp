@@ -239,6 +239,8 @@ std::vector<std::string> impairment_words(Impairment impairment, const Timeline&
         words.push_back(delay_words(impairment));
     } else if (impairment.jitter != 0 && !varies(timeline, Quantity::jitter)) {
         words.push_back("jitter " + spaced(format_duration(impairment.jitter)) + law_words(impairment));
+    } else if (impairment.jitter != 0 && !law_words(impairment).empty()) {
+        words.push_back("delays" + law_words(impairment));
     }
     add_loss(words, impairment);
     add_chance(words, "duplicate", impairment.duplicate, impairment.duplicate_correlation);

@@ -92,10 +92,17 @@ Status load_law(RuleSpec& text)
         HW_TRY(const auto words, read_whole(flag, *samples, max_law_bytes));
         HW_TRY(auto law, parse_samples(words, *samples));
         text.quantiles = std::move(law.quantiles);
-        if (!text.delay && !text.jitter) {
-            text.delay = format_duration(law.mean);
-            text.jitter = format_duration(law.sd);
-        }
+        if (flags.delay.has_value() != flags.jitter.has_value())
+            return fail(ErrorKind::usage,
+                        "{}: say both --delay and --jitter, to have its shape, or neither, to have its delays",
+                        harmless(flag));
+        if (flags.delay) return {};
+        HW_TRY(const auto timeline, make_timeline(text));
+        if (timeline && (varies(*timeline, Quantity::delay) || varies(*timeline, Quantity::jitter)))
+            return fail(ErrorKind::usage, "{}: it says the delays, and so does {}: leave one out", harmless(flag),
+                        text.ramp ? "--ramp" : "--trace");
+        text.delay = format_duration(law.mean);
+        text.jitter = format_duration(law.sd);
     }
     return {};
 }

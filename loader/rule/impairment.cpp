@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "chance/law.h"
 #include "chance/law_file.h"
 #include "chance/loss_model.h"
 #include "rule/factory.h"
@@ -187,8 +188,12 @@ Status check_times(const Impairment& impairment, const RuleSpec& text)
         return refuse("--delay", *text.delay,
                       fmt::format("fq, which holds the packets, counts 2^32 us: use at most {}s", max_delay_seconds));
     }
-    const bool stays_above =
-        impairment.distribution == Distribution::lognormal || is_from_file(impairment.distribution);
+    const bool lognormal = impairment.distribution == Distribution::lognormal;
+    const bool stays_above = lognormal || is_from_file(impairment.distribution);
+    if (lognormal && impairment.delay != 0 &&
+        static_cast<double>(impairment.jitter) > most_lognormal * static_cast<double>(impairment.delay))
+        return refuse("--jitter", *text.jitter,
+                      fmt::format("a lognormal law has at most {} times the delay: use a shorter one", most_lognormal));
     if (impairment.jitter > impairment.delay && (!stays_above || impairment.delay == 0)) {
         return refuse("--jitter", *text.jitter,
                       fmt::format("longer than {}, and no packet leaves before it was sent: use at most {}",
@@ -212,6 +217,10 @@ Status check_correlations(const RuleSpec& text, const Impairment& impairment)
     for (const Flag& flag : rule_flags()) {
         if (!flag.name.ends_with("-correlation") || !is_given(flag, text)) continue;
         const auto& value = impairment.*std::get<Chance>(flag.value).at;
+        const bool delays = &impairment.delay_correlation == &value;
+        constexpr std::uint64_t most_of_delays = Probability::always - Probability::always / 10'000;  // 99.99%
+        if (value && delays && value->threshold > most_of_delays)
+            return refuse(flag.name, said(flag, text), "use at most 99.99%: else hours would have one delay");
         if (value && value->threshold == Probability::always)
             return refuse(flag.name, said(flag, text),
                           "the first packet would decide for all that follow: use less than 100%");

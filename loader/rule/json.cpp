@@ -68,9 +68,17 @@ void put_rest(const Selector& selector, json& object)
     if (selector.flow_seed != 0) object["flow_seed"] = selector.flow_seed;
 }
 
+// The first value of a table, and how far it is from each to the next.
+std::string steps_of(const std::vector<std::int32_t>& quantiles)
+{
+    std::string out = fmt::format("{}", quantiles.front());
+    for (std::size_t i = 1; i < quantiles.size(); ++i) out += fmt::format(" {}", quantiles[i] - quantiles[i - 1]);
+    return out;
+}
+
 void put_rest(const Impairment& impairment, json& object)
 {
-    if (!impairment.quantiles.empty()) object["quantiles"] = impairment.quantiles;
+    if (!impairment.quantiles.empty()) object["quantiles"] = steps_of(impairment.quantiles);
     if (impairment.loss_burst != 0) object["loss_burst_packets"] = static_cast<double>(impairment.loss_burst) / 1000;
     if (impairment.reorder_gap != 1) object["reorder_gap"] = impairment.reorder_gap;
     if (impairment.queue && impairment.queue->bytes != 0) object["queue_bytes"] = impairment.queue->bytes;
@@ -255,12 +263,17 @@ Status read_quantiles(const json& object, RuleSpec& text)
 {
     const json* values = find(object, "quantiles");
     if (values == nullptr) return {};
-    const auto is_value = [](const json& value) {
-        return value.is_number_integer() && value >= INT32_MIN && value <= INT32_MAX;
-    };
-    if (!values->is_array() || !std::ranges::all_of(*values, is_value))
-        return wrong("impairment.quantiles", "an array of whole numbers");
-    text.quantiles = values->get<std::vector<std::int32_t>>();
+    std::int64_t sum = 0;
+    if (!values->is_string()) return wrong("impairment.quantiles", "a string of whole numbers");
+    const auto steps = values->get<std::string>();
+    for (const auto word : words_of(steps)) {
+        std::int32_t step = 0;
+        const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), step);
+        sum += step;
+        if (error != std::errc() || end != word.data() + word.size() || sum != static_cast<std::int32_t>(sum))
+            return wrong("impairment.quantiles", "a string of whole numbers");
+        text.quantiles.push_back(static_cast<std::int32_t>(sum));
+    }
     return {};
 }
 

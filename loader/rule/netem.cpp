@@ -187,7 +187,7 @@ Result<Option> Reader::take_keyword()
     }
     if (fitting.empty()) {
         return refuse(fmt::format(
-            "{} is none of netem's words: use delay, loss, corrupt, duplicate, reorder, gap, rate or distribution",
+            "{} is none of netem's words: use delay, loss, corrupt, duplicate, reorder, gap, rate, distribution or seed",
             printable(word)));
     }
     const Option option = fitting.front().option;
@@ -301,7 +301,8 @@ Status Reader::read_distribution()
         return refuse("uniform, normal, pareto, paretonormal or the name of a table must follow");
     const std::string_view word = take();
     if (!is_plain_text(word)) return refuse("write a name in plain text");
-    const bool law = word == "uniform" || word == "normal" || word == "pareto" || word == "paretonormal";
+    constexpr std::string_view laws[] = {"uniform", "normal", "pareto", "paretonormal", "exponential", "lognormal"};
+    const bool law = std::ranges::find(laws, word) != std::end(laws);
     text_.distribution = (law ? "" : "table:") + std::string(word);
     return {};
 }

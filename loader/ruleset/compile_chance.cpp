@@ -44,7 +44,8 @@ void put_score_series(const Impairment& impairment, std::uint64_t seed, hw_seque
     const double r = asked == 0 ? 0 : score_correlation(cut_at(delay_law(impairment), -widths), asked);
     out.score_seed = seed;
     out.correlation = static_cast<__s32>(std::lround(r * HW_SCORE_ONE));
-    out.rest = std::max(1, static_cast<__s32>(std::lround(std::sqrt(1 - r * r) * HW_SCORE_ONE)));
+    const double rounded = std::ldexp(out.correlation, -24);  // else the scores would grow, or shrink
+    out.rest = std::max(1, static_cast<__s32>(std::lround(std::sqrt(1 - rounded * rounded) * HW_SCORE_ONE)));
 }
 
 }  // namespace

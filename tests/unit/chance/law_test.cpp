@@ -146,11 +146,23 @@ TEST(Laws, OfQuantilesAreThose)
     EXPECT_EQ(law.front(), 1);
     EXPECT_EQ(law.back(), 5);
     EXPECT_NEAR(value_at(law, 0), 3, 1e-9);
-    EXPECT_NEAR(share_up_to(law, 2), 0.3, 0.005) << "the second of five, in its middle";
+    EXPECT_NEAR(share_up_to(law, 2), 0.4, 0.007) << "two of five";
+    EXPECT_NEAR(share_up_to(law, 2.9) - share_up_to(law, 2.1), 0, 0.007) << "none is between";
     EXPECT_EQ(share_up_to(law, 0.9), 0);
     EXPECT_EQ(share_up_to(law, 5), 1);
     EXPECT_EQ(moments_of(law_of_quantiles({7})).sd, 0);
     EXPECT_EQ(moments_of(law_of_quantiles({7})).mean, 7);
+    EXPECT_NEAR(moments_of(law_of_quantiles({1, 2})).mean, 1.5, 1e-9);
+}
+
+TEST(Laws, LognormalIsNeverBelowZeroAndHasItsMoments)
+{
+    for (const double ratio : {0.01, 0.2, 1.0, 3.0, 10.0, most_lognormal}) {
+        const auto law = lognormal_law(ratio);
+        EXPECT_GT(law.front(), -1 / ratio);
+        EXPECT_NEAR(moments_of(law).mean, 0, 1e-9);
+        EXPECT_NEAR(moments_of(law).sd, 1, 1e-9);
+    }
 }
 
 // ---- what is drawn ----
@@ -228,6 +240,18 @@ TEST(CorrelatedDelays, HaveTheirCorrelationWhereTheyAreCutToo)
     EXPECT_GT(test::lag_p_value(sample, 0.5), alpha);
     EXPECT_LT(test::lag_p_value(sample, 0.49), alpha) << "the test would notice";
     EXPECT_LT(test::lag_p_value(sample, 0.51), alpha);
+}
+
+// However close to 100%, the scores stay where they are: nothing adds up.
+TEST(CorrelatedDelays, DoNotDrift)
+{
+    const auto impairment =
+        impairment_of("--delay 100ms --jitter 10ms --distribution normal --delay-correlation 99.99%");
+    const auto sample = test::draw_delays(compiled(impairment), compile_sequence(impairment, 13), 20'000'000);
+    const auto [mean, sd] = test::sample_moments(sample);
+    const double independent = 20e6 * (1 - 0.9999) / (1 + 0.9999);  // as many as say as much
+    EXPECT_NEAR(mean, 100e6, 4.9 * 10e6 / std::sqrt(independent));
+    EXPECT_NEAR(sd, 10e6, 4.9 * 10e6 / std::sqrt(independent));
 }
 
 TEST(CorrelatedDelays, OfNoneAreIndependent)
