@@ -8,7 +8,7 @@
 /* Flips a bit of what the transport checksum covers, after that checksum is final (behind headwind2). Not TCP's data
  * offset nor UDP's length and checksum: the stack would drop such packets for another reason, or take a zero checksum
  * for "none". Of a frame that is not IP any bit behind its EtherType. Returns 1 if it did. */
-HW_FUNCTION int flip_bit(struct __sk_buff *skb, __u32 dice)
+HW_FUNCTION int flip_bit(struct __sk_buff *skb, __u32 has_die, __u32 die)
 {
 	struct hw_packet packet = {};
 	__u32 at, bit;
@@ -20,7 +20,7 @@ HW_FUNCTION int flip_bit(struct __sk_buff *skb, __u32 dice)
 		packet.end = skb->len;
 	if (packet.end <= packet.transport)
 		return 0;
-	at = (__u64)dice * ((packet.end - packet.transport) & 0x1ffff) * 8 >> 32;
+	at = (__u64)(has_die ? die : env_dice()) * ((packet.end - packet.transport) & 0x1ffff) * 8 >> 32;
 	bit = at & 7;
 	at >>= 3;
 	if (!packet.later_fragment && packet.key.protocol == IPPROTO_TCP && at == 12)

@@ -53,7 +53,7 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const s
 	const struct hw_impairment *imp = hit->imp;
 	__u64 busy_q16 = (__u64)skb->len * imp->ns_per_byte_q16; /* 17 and 46 bits (compile.cpp sees to that) */
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &hit->key);
-	__u32 dice = imp->reorder && !(imp->flags & HW_SEQUENCE) ? env_dice() : 0;
+	__u32 dice = imp->reorder ? env_dice() : 0;
 	int reason;
 
 	if (!state)
@@ -135,8 +135,7 @@ HW_INLINE int decide(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_pl
 	if (happens(hit, HW_EVENT_LOSS))
 		return drop_or_reject(skb, hit, place, HW_DROP_LOSS);
 	if (happens(hit, HW_EVENT_CORRUPT))
-		hit->cpu->counters.corrupted +=
-		    flip_bit(skb, imp->flags & HW_SEQUENCE ? hit->cpu->fate.flip : env_dice());
+		hit->cpu->counters.corrupted += flip_bit(skb, imp->flags & HW_SEQUENCE, hit->cpu->fate.flip);
 	if (happens(hit, HW_EVENT_DUPLICATE))
 		copies = 2;
 	if (!hw_needs_time(imp)) {

@@ -14,33 +14,29 @@ struct {
 	__type(value, struct hw_law);
 } hw_laws SEC(".maps");
 
-HW_FUNCTION __s32 draw_score(void)
+/* `score`: as the sequence has it, if that says the delays. (Out of line: the verifier looks at it once.) */
+HW_FUNCTION __u64 draw_jittered(__u64 law_key, __u64 delay, __u64 jitter, __u32 flags, __s32 score)
 {
-	return hw_score(&hw_scores, env_dice());
-}
+	struct hw_law *law;
 
-HW_FUNCTION __u64 delay_by_law(__u64 law_key, __u64 delay, __u64 jitter, __s32 score)
-{
-	struct hw_law *law = bpf_map_lookup_elem(&hw_laws, &law_key);
-
-	return law ? hw_by_law(delay, jitter, hw_law_at(law, score)) : delay; /* else the rule is being removed */
+	if (law_key == 0)
+		return hw_uniform(delay, jitter, env_dice());
+	law = bpf_map_lookup_elem(&hw_laws, &law_key);
+	if (!law)
+		return delay; /* the rule is being removed */
+	if (!(flags & HW_DELAY_OF_SEQUENCE))
+		score = hw_score(&hw_scores, env_dice());
+	return hw_by_law(delay, jitter, hw_law_at(law, score));
 }
 
 HW_INLINE __u64 draw_delay(const struct hw_hit *hit, bool copy)
 {
 	const struct hw_impairment *imp = hit->imp;
 	const struct hw_fate *fate = &hit->cpu->fate;
-	__s32 score;
 
 	if (imp->jitter == 0)
 		return imp->delay;
-	if (imp->law == 0)
-		return hw_uniform(imp, env_dice());
-	if (imp->flags & HW_DELAY_OF_SEQUENCE)
-		score = copy ? fate->copy_score : fate->score;
-	else
-		score = draw_score();
-	return delay_by_law(imp->law, imp->delay, imp->jitter, score);
+	return draw_jittered(imp->law, imp->delay, imp->jitter, imp->flags, copy ? fate->copy_score : fate->score);
 }
 
 #endif

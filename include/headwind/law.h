@@ -32,23 +32,25 @@ struct hw_law {
 	__s32 at[HW_LAW_KNOTS];    /* never falls */
 };
 
-/* Linux 6.12 has to see that what is added to a table's address is what was compared, so the compiler must not compute
- * it twice. */
-#define HW_COMPARED(knot) __asm__("" : "+r"(knot))
+/* Keeps the compiler from knowing anything about a value. So it computes what is compared and then added to a table's
+ * address once, which Linux 6.12 has to see; and turns no arithmetic into branches, which the verifier would follow
+ * both ways. */
+#define HW_OPAQUE(value) __asm__("" : "+r"(value))
 
-/* The number of the highest bit that is set; of 0 it is 0. Without branches, which the verifier would follow both ways.
- */
+/* The number of the highest bit that is set; of 0 it is 0. */
 HW_INLINE __u32 hw_log2(__u32 v)
 {
-	__u32 bit = 0;
+	__u64 rest = v, bit = 0;
 
 	for (__u32 shift = 16; shift != 0; shift >>= 1) {
-		__u32 up = (__u32)((0 - (__u64)(v >> shift)) >> 63) * shift;
+		__u64 above = rest >> shift, up;
 
-		v >>= up;
+		HW_OPAQUE(above);
+		up = ((0 - above) >> 63) * shift; /* shift, unless above is 0 */
+		rest >>= up;
 		bit += up;
 	}
-	return bit;
+	return (__u32)bit;
 }
 
 /* The normal score that the dice have. (`volatile`: constants that are set when the program is loaded.) */
@@ -62,7 +64,7 @@ HW_INLINE __s32 hw_score(const volatile struct hw_scores *scores, __u32 dice)
 	octave = hw_log2(v) - HW_SCORE_FIRST; /* 0 .. 17 */
 	width = octave + HW_SCORE_FIRST - 5;  /* log2 of the distance from one knot to the next */
 	knot = octave * HW_SCORE_STEPS + (v >> width) - HW_SCORE_STEPS;
-	HW_COMPARED(knot);
+	HW_OPAQUE(knot);
 	if (knot >= HW_SCORE_KNOTS - 1)
 		return 0; /* never: for the verifier */
 	v &= (1U << width) - 1;
@@ -92,7 +94,7 @@ HW_INLINE __s32 hw_law_at(const struct hw_law *law, __s32 score)
 		score = most - 1;
 	place = (__u32)(score + most);
 	knot = place / (HW_SCORE_ONE / HW_LAW_STEPS);
-	HW_COMPARED(knot);
+	HW_OPAQUE(knot);
 	if (knot >= HW_LAW_KNOTS - 1)
 		return 0; /* never: for the verifier */
 	here = law->at[knot];

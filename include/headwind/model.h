@@ -142,12 +142,11 @@ HW_INLINE int hw_needs_wire(const struct hw_impairment *imp)
 }
 
 /* From delay - jitter to delay + jitter, ns, all alike; not below 0. (Other laws: law.h.) */
-HW_INLINE __u64 hw_uniform(const struct hw_impairment *imp, __u32 dice)
+HW_INLINE __u64 hw_uniform(__u64 delay, __u64 jitter, __u32 dice)
 {
-	__u64 width = imp->jitter; /* at most 42 bits */
-	__s64 delay = (__s64)imp->delay + (__s64)(width * (2 * (__u64)(dice >> 12) + 1) >> 20) - (__s64)width;
+	__u64 drawn = delay + (jitter * (2 * (__u64)(dice >> 12) + 1) >> 20); /* jitter has at most 42 bits */
 
-	return delay < 0 ? 0 : (__u64)delay;
+	return drawn < jitter ? 0 : drawn - jitter;
 }
 
 #define HW_LONGEST_EDT 10000000000ULL /* ns ahead; as fq has it (horizon) */

@@ -34,7 +34,7 @@ double density(double z)
 double score_of(double share)
 {
     double z = -std::sqrt(-2 * std::log(2 * share));
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 10; ++i) {
         const double below = above(-z);
         z -= (std::log(below) - std::log(share)) * below / density(z);
     }

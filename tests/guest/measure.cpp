@@ -60,6 +60,11 @@ std::vector<Arrival> send_and_receive(const Namespace& from, const Namespace& to
     return sink.finish(idle, flow.count);
 }
 
+void make_instance(const Namespace& where)
+{
+    ASSERT_EQ(headwind(where, "add --name there --dev va --proto sctp --delay 1ms").status, 0);
+}
+
 void settle()
 {
     std::this_thread::sleep_for(std::chrono::seconds(10));

@@ -28,6 +28,10 @@ std::vector<std::int64_t> delays(const std::vector<Arrival>& arrivals);
 // This costs nothing in virtual time.
 void settle();
 
+// Adds a rule that matches nothing sent here, at `va`: with the first one the programs are loaded and the line is made,
+// which takes a second or so. What is measured from the moment of a command then begins at once.
+void make_instance(const Namespace& where);
+
 // A rate in packets a second that is not in step with the kernel's timer tick of 4 ms: with a packet every 2 ms either
 // each second one or none, by chance, would meet the tick's work.
 constexpr unsigned out_of_step = 487;

@@ -87,8 +87,8 @@ TEST_F(Duplicate, EachCopyHasItsOwnJitter)
             EXPECT_EQ(out().verdict, stolen);
             for (const unsigned die : {1U, 2U}) {  // die 0 is the gap
                 const auto dice = hw_dice(7, 3 * n + die);
-                expected.push_back(
-                    now + (law ? by_law(*law, imp, hw_score(&normal_scores(), dice)) : hw_uniform(&imp, dice)));
+                expected.push_back(now + (law ? by_law(*law, imp, hw_score(&normal_scores(), dice))
+                                              : hw_uniform(imp.delay, imp.jitter, dice)));
             }
             ASSERT_NE(expected[2 * n], expected[2 * n + 1]);
         }

@@ -35,7 +35,7 @@ protected:
     hw_impairment impairment(std::uint32_t id) { return datapath.instance().rules.find(id)->value().impairment; }
     std::uint64_t expected_delay(const hw_impairment& imp, std::uint32_t dice)
     {
-        if (imp.law == 0) return hw_uniform(&imp, dice);
+        if (imp.law == 0) return hw_uniform(imp.delay, imp.jitter, dice);
         const auto law = datapath.instance().laws.find(imp.law)->value();
         return hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, hw_score(&normal_scores(), dice)));
     }
@@ -158,7 +158,7 @@ TEST_F(Order, JitterComesAfterTheRate)
     const auto id = datapath.add("--rate 8mbit --queue 1000s --delay 10ms --jitter 10ms");  // 100 us a packet
     const auto imp = impairment(id);
     for (std::uint64_t n = 0; n < 1000; ++n)
-        ASSERT_EQ(delay(Hook::egress, id), (n + 1) * 100'000 + hw_uniform(&imp, hw_dice(12, n))) << n;
+        ASSERT_EQ(delay(Hook::egress, id), (n + 1) * 100'000 + hw_uniform(imp.delay, imp.jitter, hw_dice(12, n))) << n;
     EXPECT_EQ(datapath.instance().states.find({id, HW_OUT})->value().next_free, now + 1000 * 100'000);
 }
 

@@ -126,7 +126,6 @@ TEST_P(Seed, DoesWhatFateSays)
         }
     }
     EXPECT_EQ(datapath.counters(id).packets, 10'000U);
-    EXPECT_EQ(datapath.feed().dice, 0U) << "needs no others";
 }
 
 INSTANTIATE_TEST_SUITE_P(Rules, Seed,

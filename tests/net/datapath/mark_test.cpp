@@ -150,6 +150,13 @@ TEST_F(Ways, WhereOthersWipeMarksListSaysSo)
     EXPECT_THAT(headwind(b(), "doctor").out, testing::HasSubstr("wipes the mark"));
 }
 
+std::size_t forwarding_ports(const Namespace& where)
+{
+    const auto ports = nlohmann::json::parse(run(&where, Arguments{"bridge", "-json", "link", "show"}).out);
+    return static_cast<std::size_t>(
+        std::count_if(ports.begin(), ports.end(), [](const auto& port) { return port["state"] == "forwarding"; }));
+}
+
 // Namespaces with rules, all on one bridge, each of which sends to each other one.
 TEST_F(Mark, ThroughAPartitionOfManyNamespacesNothingPasses)
 {
@@ -170,6 +177,8 @@ TEST_F(Mark, ThroughAPartitionOfManyNamespacesNothingPasses)
            fmt::format("address add {}/16 dev eth0\nlink set eth0 address {} up\n", address(i), mac(i)) + neighbours);
         wait_until_operational(pod, "eth0");
     }
+    // A port forwards once the kernel has got round to its carrier.
+    ASSERT_TRUE(eventually([&] { return forwarding_ports(bridge) == count; })) << forwarding_ports(bridge);
     std::vector<std::unique_ptr<UdpSink>> sinks;
     for (std::size_t i = 0; i < count; ++i)
         sinks.push_back(std::make_unique<UdpSink>(*pods[i], Endpoint{address(i), 5000}));

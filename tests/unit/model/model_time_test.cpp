@@ -39,7 +39,7 @@ std::vector<double> delays(const hw_impairment& impairment, std::uint64_t seed, 
 {
     std::vector<double> out(count);
     for (std::size_t n = 0; n < count; ++n) {
-        out[n] = static_cast<double>(hw_uniform(&impairment, hw_dice(seed, n)));
+        out[n] = static_cast<double>(hw_uniform(impairment.delay, impairment.jitter, hw_dice(seed, n)));
     }
     return out;
 }
@@ -81,16 +81,16 @@ TEST(Jitter, UniformLawThatReachesZero)
 {
     for (const auto delay : delays(jittered(10 * ms, 10 * ms), 4)) ASSERT_LE(delay, 20e6) << "no wrap below 0";
     const auto impossible = jittered(5 * ms, 10 * ms);  // no valid rule has this
-    EXPECT_EQ(hw_uniform(&impossible, 0), 0U);
-    EXPECT_EQ(hw_uniform(&impossible, 1U << 31), 5 * ms + 9) << "the middle of the middle step";
+    EXPECT_EQ(hw_uniform(impossible.delay, impossible.jitter, 0), 0U);
+    EXPECT_EQ(hw_uniform(impossible.delay, impossible.jitter, 1U << 31), 5 * ms + 9) << "the middle of the middle step";
 }
 
 TEST(Jitter, ExtremesDoNotOverflow)
 {
     const auto uniform = jittered(max_delay, max_delay);
-    EXPECT_LT(hw_uniform(&uniform, 0), max_delay >> 19);
-    EXPECT_GT(hw_uniform(&uniform, ~0U), 2 * max_delay - (max_delay >> 19));
-    EXPECT_LE(hw_uniform(&uniform, ~0U), 2 * max_delay);
+    EXPECT_LT(hw_uniform(uniform.delay, uniform.jitter, 0), max_delay >> 19);
+    EXPECT_GT(hw_uniform(uniform.delay, uniform.jitter, ~0U), 2 * max_delay - (max_delay >> 19));
+    EXPECT_LE(hw_uniform(uniform.delay, uniform.jitter, ~0U), 2 * max_delay);
 }
 
 // ---- reordering ----
