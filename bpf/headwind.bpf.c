@@ -53,6 +53,7 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const s
 	const struct hw_impairment *imp = hit->imp;
 	__u64 busy_q16 = (__u64)skb->len * imp->ns_per_byte_q16; /* 17 and 46 bits (compile.cpp sees to that) */
 	struct hw_state *state = bpf_map_lookup_elem(&hw_states, &hit->key);
+	__u64 comes = arrival->now + (imp->flags & HW_RATE_LAST ? delay : 0);
 	__u32 dice = imp->reorder ? env_dice() : 0;
 	int reason;
 
@@ -62,8 +63,8 @@ HW_INLINE int take_turn(struct __sk_buff *skb, const struct hw_hit *hit, const s
 		/* Where the rate changes while it is sent. (Another CPU's packet that comes between makes its start a
 		 * little wrong.) */
 		if ((imp->flags & HW_TIMED_STEPS) && imp->ns_per_byte_q16)
-			busy_q16 = time_on_link(
-			    hit->rule_id, state->next_free > arrival->now ? state->next_free : arrival->now, skb->len);
+			busy_q16 =
+			    time_on_link(hit->rule_id, state->next_free > comes ? state->next_free : comes, skb->len);
 		if (imp->flags & HW_SEQUENCE)
 			dice = hit->cpu->fate.events >> HW_EVENT_REORDER & 1 ? 0 : ~0U;
 	}
@@ -80,7 +81,7 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 {
 	const struct hw_impairment *imp = hit->imp;
 	struct hw_timing timing = {};
-	__u64 delay = draw_delay(hit, copy);
+	__u64 delay = draw_delay(hit, arrival, copy);
 	__u64 held = held_now(arrival->now), max = hw_control.max_held;
 	__u32 charge = skb->len + HW_HELD_OVERHEAD;
 	bool crowded = held > max / 8; /* else nobody is in anybody's way */
@@ -97,7 +98,7 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 		if (reason)
 			return reason > 0 ? drop(hit, reason) : NEXT;
 	} else {
-		timing.depart = hw_depart(arrival, delay);
+		timing.depart = hw_due(arrival) + delay;
 	}
 	if (crowded)
 		note_own_held(hit->key.state, hit->key.direction, timing.depart, charge);

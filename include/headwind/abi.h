@@ -19,7 +19,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 16
+#define HW_ABI_VERSION 17
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -163,6 +163,10 @@ enum hw_impairment_flags {
 	/* What befalls a packet depends on what befell those before it: hw_sequences says it (sequence.h). Then a
 	 * `threshold` says only whether there is an event of that kind. */
 	HW_SEQUENCE = 1 << 7,
+	/* The jitter makes no packet overtake another one of its flow. */
+	HW_KEEPS_ORDER = 1 << 8,
+	/* Packets come to the link of `rate` when their delay is over: a queue, as netem's. */
+	HW_RATE_LAST = 1 << 9,
 };
 
 #define HW_REJECT (HW_REJECT_RST | HW_REJECT_ICMP)
@@ -188,13 +192,15 @@ struct hw_chance {
 /* What happens to a packet. See model.h for the arithmetic. */
 struct hw_impairment {
 	struct hw_chance events[HW_EVENTS];
-	__u64 reorder;         /* threshold: goes without delay */
-	__u64 delay;           /* ns */
-	__u64 jitter;          /* ns */
-	__u64 law;             /* of the jitter: key of hw_laws (law.h); 0: uniform, `jitter` is half its width */
-	__u64 ns_per_byte_q16; /* 1 / rate: ns per byte, 16 fractional bits; 0: unlimited */
-	__u64 queue;           /* ns: longest wait in front of `rate` */
-	__u32 reorder_gap;     /* at least this many packets from one that went without delay to the next; 1 or more */
+	__u64 reorder;          /* threshold: goes without delay */
+	__u64 delay;            /* ns */
+	__u64 jitter;           /* ns */
+	__u64 law;              /* of the jitter: key of hw_laws (law.h); 0: uniform, `jitter` is half its width */
+	__u64 correlation_time; /* ns: the delay is a smooth function of time (smooth.h); 0: each packet has its own */
+	__u64 correlation_inverse; /* (2^64 - 1) / that */
+	__u64 ns_per_byte_q16;     /* 1 / rate: ns per byte, 16 fractional bits; 0: unlimited */
+	__u64 queue;               /* ns: longest wait in front of `rate` */
+	__u32 reorder_gap; /* at least this many packets from one that went without delay to the next; 1 or more */
 	__u32 flags;
 };
 
@@ -312,6 +318,7 @@ struct hw_progress {
 	__u64 index;            /* wire packets so far; the highest bit is the hw_direction */
 	__u32 rule;             /* whose sequence it is: a changed rule begins anew */
 	__u8 states[HW_CHAINS]; /* of its chains */
+	__u32 dice[HW_CHAINS];  /* their last ones */
 	__s32 score;            /* of the delay, that the last one had (law.h) */
 	__u32 pad;
 };

@@ -32,11 +32,6 @@ struct hw_law {
 	__s32 at[HW_LAW_KNOTS];    /* never falls */
 };
 
-/* Keeps the compiler from knowing anything about a value. So it computes what is compared and then added to a table's
- * address once, which Linux 6.12 has to see; and turns no arithmetic into branches, which the verifier would follow
- * both ways. */
-#define HW_OPAQUE(value) __asm__("" : "+r"(value))
-
 /* The number of the highest bit that is set; of 0 it is 0. */
 HW_INLINE __u32 hw_log2(__u32 v)
 {
@@ -81,32 +76,33 @@ HW_INLINE __s32 hw_next_score(__s32 before, __s32 fresh, __s32 correlation, __s3
 	return (__s32)(((__s64)before * correlation + (__s64)fresh * rest + (HW_SCORE_ONE / 2)) >> 24);
 }
 
-/* T(score), of 2^20. */
-HW_INLINE __s32 hw_law_at(const struct hw_law *law, __s32 score)
+/* T(score). Both are multiples of 2^-32: fine enough for a score that changes with time (smooth.h). */
+HW_INLINE __s64 hw_law_at(const struct hw_law *law, __s64 score)
 {
-	const __s32 most = (HW_LAW_KNOTS - 1) / 2 * (HW_SCORE_ONE / HW_LAW_STEPS);
-	__u32 place, knot;
+	const __s64 most = (HW_LAW_KNOTS - 1) / 2 * ((1LL << 32) / HW_LAW_STEPS);
+	__u64 place, knot;
 	__s64 here, next;
 
 	if (score < -most)
 		score = -most;
 	if (score > most - 1)
 		score = most - 1;
-	place = (__u32)(score + most);
-	knot = place / (HW_SCORE_ONE / HW_LAW_STEPS);
+	place = (__u64)(score + most);
+	HW_ASSERT(HW_LAW_STEPS == 1 << 6, "a knot at each 2^26");
+	knot = place >> 26;
 	HW_OPAQUE(knot);
 	if (knot >= HW_LAW_KNOTS - 1)
 		return 0; /* never: for the verifier */
 	here = law->at[knot];
 	next = law->at[knot + 1];
-	return (__s32)(here + ((next - here) * (__s64)(place % (HW_SCORE_ONE / HW_LAW_STEPS)) >> 18));
+	return here * (1 << 12) + ((next - here) * (__s64)(place & ((1 << 26) - 1)) >> 14);
 }
 
-/* delay + jitter * value, ns, not below 0. `value` is of 2^20, `jitter` at most 42 bits. */
-HW_INLINE __u64 hw_by_law(__u64 delay, __u64 jitter, __s32 value)
+/* delay + jitter * value, ns, not below 0. `value` is a multiple of 2^-32 below 2^11, `jitter` has at most 42 bits. */
+HW_INLINE __u64 hw_by_law(__u64 delay, __u64 jitter, __s64 value)
 {
-	__u64 size = (__u64)(value < 0 ? -(__s64)value : value);
-	__u64 offset = (jitter * (size >> 10) + (jitter * (size & 1023) >> 10)) >> 10;
+	__u64 size = (__u64)(value < 0 ? -value : value);
+	__u64 offset = (jitter * (size >> 22) >> 10) + (jitter * (size & ((1 << 22) - 1)) >> 32);
 
 	if (value >= 0)
 		return delay + offset;

@@ -11,6 +11,17 @@
 
 #define HW_INLINE static inline __attribute__((always_inline))
 
+/* Keeps the compiler from knowing anything about a value. So it computes what is compared and then added to a table's
+ * address once, which Linux 6.12 has to see; and turns no arithmetic into branches, which the verifier would follow
+ * both ways. */
+#define HW_OPAQUE(value) __asm__("" : "+r"(value))
+
+/* 1 if a < b, without a branch. Both at most 2^63. */
+HW_INLINE __u64 hw_below(__u64 a, __u64 b)
+{
+	return (a - b) >> 63;
+}
+
 /* The bit of a masked key in its shape's filter. (Multiply-shift hashing of the key's words, without the shape's id;
  * Dietzfelbinger, Hagerup, Katajainen, Penttonen 1997.) */
 HW_INLINE __u32 hw_filter_bit(const struct hw_key *key)
@@ -132,7 +143,7 @@ HW_INLINE int hw_needs_time(const struct hw_impairment *imp)
 /* Packets of one flow may leave in another order than they came. */
 HW_INLINE int hw_may_reorder(const struct hw_impairment *imp)
 {
-	return imp->jitter != 0 || imp->reorder != 0;
+	return (imp->jitter != 0 && !(imp->flags & HW_KEEPS_ORDER)) || imp->reorder != 0;
 }
 
 /* Counts on each wire packet, or delays each on its own. (What chance does is another matter: see hw_event_within.) */
@@ -163,20 +174,29 @@ struct hw_arrival {
 	__u64 edt; /* the earliest departure that its sender asked for, as of TCP's pacing and SO_TXTIME; 0: none */
 };
 
-/* Does hw_schedule() look at the state? If not, hw_depart() says the same. */
+/* Does hw_schedule() look at the state? If not, hw_due() and the delay say the same. */
 HW_INLINE int hw_needs_state(const struct hw_impairment *imp)
 {
 	return imp->ns_per_byte_q16 != 0 || imp->reorder != 0 || (imp->flags & HW_TIMED_STEPS);
 }
 
-/* When a packet goes that has nothing to wait for but its own edt and its delay. */
-HW_INLINE __u64 hw_depart(const struct hw_arrival *arrival, __u64 delay)
+/* When it would go on if there were no rule. */
+HW_INLINE __u64 hw_due(const struct hw_arrival *arrival)
 {
 	__u64 edt = arrival->edt, latest = arrival->now + HW_LONGEST_EDT;
 
 	if (edt > latest)
 		edt = latest;
-	return (edt > arrival->now ? edt : arrival->now) + delay;
+	return edt > arrival->now ? edt : arrival->now;
+}
+
+/* 1 if this packet goes without its delay. As netem: after one that did, the next gap - 1 packets do not. */
+HW_INLINE __u64 hw_goes_early(const struct hw_impairment *imp, const struct hw_state *state, __u32 dice)
+{
+	__u64 early = hw_below(imp->reorder_gap, state->since_reorder + 2ULL) & hw_below(dice, imp->reorder);
+
+	HW_OPAQUE(early);
+	return early;
 }
 
 /* Rate, queue, delay and reordering for a wire packet that keeps the link busy for `busy_q16` ns (16 fractional bits;
@@ -186,15 +206,24 @@ HW_INLINE __u64 hw_depart(const struct hw_arrival *arrival, __u64 delay)
  *
  *   next_free = max(now, next_free) + busy    depart = max(next_free, edt) + delay
  *
+ * and with HW_RATE_LAST, where packets that go early pass the link by,
+ *
+ *   next_free = max(now + delay, next_free) + busy    depart = max(next_free, edt + delay)
+ *
  * A packet has passed the link when its last bit has. Its own edt moves it and nothing else: senders choose it freely.
  */
 HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state *state,
                                const struct hw_arrival *arrival, __u64 busy_q16, __u64 delay, __u32 dice,
                                struct hw_timing *timing)
 {
-	__u64 passed = arrival->now, edt = arrival->edt;
+	__u64 early = hw_goes_early(imp, state, dice), unless_early = early - 1; /* all bits, or none */
+	__u64 last = imp->flags / HW_RATE_LAST & 1, due = hw_due(arrival), before, passed;
 
-	if (imp->ns_per_byte_q16) {
+	HW_OPAQUE(last);
+	delay &= unless_early;
+	before = delay & (0 - last);
+	passed = arrival->now + before;
+	if (imp->ns_per_byte_q16 && !(early & last)) {
 		if (state->next_free > passed) {
 			if (state->next_free - passed + (busy_q16 >> 16) > imp->queue)
 				return HW_DROP_QUEUE;
@@ -205,28 +234,18 @@ HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state 
 		state->next_free = passed;
 		state->fraction_q16 = busy_q16 & 0xffff;
 	}
-	if (edt > arrival->now + HW_LONGEST_EDT)
-		edt = arrival->now + HW_LONGEST_EDT;
-	timing->depart = passed + delay;
-	timing->reordered = 0;
-	if (imp->flags & HW_TIMED_STEPS) {
+	timing->depart = passed + delay - before;
+	timing->reordered = (int)early;
+	if ((imp->flags & HW_TIMED_STEPS) && !early) {
 		if (timing->depart > state->last_depart)
 			state->last_depart = timing->depart;
 		else if (!hw_may_reorder(imp))
 			timing->depart = state->last_depart;
 	}
-	if (edt > passed)
-		timing->depart += edt - passed;
-	if (imp->reorder == 0)
-		return 0;
-	/* As netem: after one that went at once, the next gap - 1 packets do not. */
-	if (state->since_reorder + 1 >= imp->reorder_gap && hw_happens(imp->reorder, dice)) {
-		state->since_reorder = 0;
-		timing->depart = edt > passed ? edt : passed;
-		timing->reordered = 1;
-	} else if (state->since_reorder + 1 < imp->reorder_gap) {
-		state->since_reorder++;
-	}
+	if (due + before > passed)
+		timing->depart += due + before - passed;
+	state->since_reorder += (__u32)hw_below(state->since_reorder + 1ULL, imp->reorder_gap);
+	state->since_reorder &= (__u32)unless_early;
 	return 0;
 }
 

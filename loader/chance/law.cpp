@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <numbers>
+#include <utility>
 
 namespace headwind {
 namespace {
@@ -124,18 +125,26 @@ const Law& paretonormal_law()
     return law;
 }
 
-// The table has another deviation than the law without end, by the tails that it has not: hence the search.
+// The table has another deviation than the law without end, by the tails that it has not: hence the search, by secants
+// of what is nearly straight. (A command asks for the same law a few times.)
 Law lognormal_law(double ratio)
 {
+    static thread_local std::pair<double, Law> last;
+    if (last.first == ratio) return last.second;
     const auto of_sigma = [](double sigma) { return tabulated([sigma](double z) { return std::exp(sigma * z); }); };
-    double low = 0, high = 6;
-    for (int i = 0; i < 50; ++i) {
-        const double middle = (low + high) / 2;
-        const auto moments = moments_of(of_sigma(middle));
-        (moments.sd / moments.mean < ratio ? low : high) = middle;
+    const auto error_of = [&](double log_sigma) {
+        const auto moments = moments_of(of_sigma(std::exp(log_sigma)));
+        return std::log(moments.sd / moments.mean / ratio);
+    };
+    double before = std::log(std::log1p(ratio * ratio)) / 2, here = before + 0.01, error_before = error_of(before);
+    for (int i = 0; i < 30 && std::abs(here - before) > 1e-12; ++i) {
+        const double error = error_of(here), slope = (error - error_before) / (here - before);
+        before = std::exchange(here, slope > 0 ? here - error / slope : here);
+        error_before = error;
     }
-    const auto law = of_sigma(low);
-    return standardized(law, moments_of(law));
+    const auto law = of_sigma(std::exp(here));
+    last = {ratio, standardized(law, moments_of(law))};
+    return last.second;
 }
 
 const Law& uniform_law()
@@ -218,6 +227,20 @@ double score_correlation(const Law& law, double correlation)
         (gives(middle) < correlation ? low : high) = middle;
     }
     return low;
+}
+
+double order_factor(const Law& law, double least)
+{
+    // The farthest that two scores are from 0, and so the score in between from what it moves around.
+    const double farthest_pair = std::numbers::sqrt2 * -normal_scores().at[0] / HW_SCORE_ONE;
+    double most = 0;
+    for (std::size_t i = 0; i + 1 < law.size(); ++i) {
+        if (law[i + 1] <= least) continue;
+        const double slope = (law[i + 1] - law[i]) / step, a = score_at(i), b = score_at(i + 1);
+        const double nearest = a * b > 0 ? std::min(std::abs(a), std::abs(b)) : 0;
+        most = std::max(most, slope * std::sqrt(farthest_pair * farthest_pair - nearest * nearest));
+    }
+    return most * std::numbers::pi / 2;
 }
 
 hw_law fixed_point(const Law& law)

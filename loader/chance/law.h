@@ -42,6 +42,10 @@ Law cut_at(Law law, double least);
 // 0 <= correlation < 1.
 double score_correlation(const Law& law, double correlation);
 
+// Delays that are smooth in time (include/headwind/smooth.h) never fall faster than time goes on, whatever chance does,
+// if their correlation time is at least so many jitters. They are cut at `least` jitters.
+double order_factor(const Law& law, double least);
+
 // The table as the datapath has it. (Values beyond 2,000 jitters are cut.)
 hw_law fixed_point(const Law& law);
 // The normal scores as the datapath has them.

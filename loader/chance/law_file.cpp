@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "util/lines.h"
 #include "util/text.h"
 #include "util/units.h"
 
@@ -14,24 +15,6 @@ namespace headwind {
 namespace {
 
 constexpr std::string_view ping_time = "time=";
-
-// Calls `read` for each line without its comment that is not empty. Errors get FILE:LINE.
-template <class Read>
-Status read_lines(std::string_view text, const std::string& file, Read read)
-{
-    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
-    for (std::size_t number = 1; !text.empty(); ++number) {
-        const auto end = text.find('\n');
-        auto line = text.substr(0, end);
-        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-        line = trimmed(line.substr(0, std::min(line.find('#'), line.find('\r'))));
-        if (line.empty()) continue;
-        if (const Status status = read(line); !status)
-            return fail(ErrorKind::usage, "{}:{}: {}", file, number, status.error().message);
-    }
-    return {};
-}
 
 Status check_count(std::size_t count)
 {

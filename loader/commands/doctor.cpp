@@ -27,9 +27,9 @@
 #include "host/devices.h"
 #include "host/host.h"
 #include "host/netlink.h"
-#include "ruleset/xdp.h"
 #include "util/file.h"
 #include "util/output.h"
+#include "xdp/xdp.h"
 
 namespace headwind {
 namespace {

@@ -13,8 +13,8 @@
 #include <nlohmann/json.hpp>
 
 #include "commands/doctor.h"
-#include "ruleset/xdp.h"
 #include "util/text.h"
+#include "xdp/xdp.h"
 
 namespace headwind {
 namespace {

@@ -2,7 +2,9 @@
 // `headwind fate`: prints what a seed has in store for packets.
 #include "commands/fate.h"
 
+#include <algorithm>
 #include <memory>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -28,8 +30,9 @@ Status refuse_others(const RuleSpec& text)
 {
     for (const Flag& flag : rule_flags()) {
         if (!is_given(flag, text)) continue;
-        const bool of_time = flag.kind == FlagKind::timeline || flag.name == "--flap" || flag.name == "--rate";
-        if (of_time)
+        constexpr std::string_view of_time[] = {"--flap", "--rate", "--rate-last", "--keep-order",
+                                                "--correlation-time"};
+        if (flag.kind == FlagKind::timeline || std::ranges::find(of_time, flag.name) != std::end(of_time))
             return fail(ErrorKind::usage,
                         "{}: what it does depends on the time, which fate does not know: leave it out", flag.name);
         if (flag.kind != FlagKind::impairment && flag.name != "--direction" && flag.name != "--netem")
@@ -76,22 +79,27 @@ Result<int> print_fate(const FateOptions& options)
 {
     HW_TRY(const auto rule, rule_of(options.text));
     FateSeries series(rule.impairment, rule.direction == Direction::in ? HW_IN : HW_OUT);
-    if (options.json) put("[");
+    constexpr std::size_t enough = 1 << 16;  // bytes for one write
+    std::string text = options.json ? "[" : "";
     for (std::uint64_t n = 1; n <= options.packets && is_output_written(); ++n) {
         const auto fate = series.next();
         if (options.json)
-            write_out((n == 1 ? "\n  " : ",\n  ") + json_of(n, fate).dump());
+            text += (n == 1 ? "\n  " : ",\n  ") + json_of(n, fate).dump();
         else
-            put("{:>7}  {}\n", n, words_of(fate));
+            text += fmt::format("{:>7}  {}\n", n, words_of(fate));
+        if (text.size() >= enough) write_out(std::exchange(text, {}));
     }
-    if (options.json) put("\n]\n");
+    if (options.json) text += "\n]\n";
+    write_out(text);
     return 0;
 }
 
 }  // namespace
 
 FateSeries::FateSeries(const Impairment& impairment, hw_direction direction)
-    : impairment_(compile_impairment(impairment)), sequence_(compile_sequence(impairment, impairment.seed))
+    : impairment_(compile_impairment(impairment)),
+      sequence_(compile_sequence(impairment, impairment.seed)),
+      list_(compile_list(impairment.lost_packets))
 {
     if (const auto law = compile_law(impairment)) law_ = *law;
     hw_sequence_begin(&sequence_, &progress_, 1, direction);
@@ -100,10 +108,12 @@ FateSeries::FateSeries(const Impairment& impairment, hw_direction direction)
 PacketFate FateSeries::next()
 {
     hw_fate drawn{};
+    const auto before = hw_packets_before(&progress_);
     hw_sequence_fate(&sequence_, &normal_scores(), &progress_, &drawn);
     const auto happens = [&drawn](hw_event event) { return (drawn.events >> event & 1) != 0; };
     PacketFate out;
-    out.lost = happens(HW_EVENT_LOSS);
+    const auto block = list_.find(static_cast<__u32>(before / HW_LIST_BLOCK));
+    out.lost = happens(HW_EVENT_LOSS) || (block != list_.end() && hw_is_listed(&block->second, before) != 0);
     if (out.lost) return out;
     out.corrupted = happens(HW_EVENT_CORRUPT);
     out.duplicated = happens(HW_EVENT_DUPLICATE);
@@ -117,9 +127,9 @@ PacketFate FateSeries::next()
 FateSeries::Timing FateSeries::timing_of(const hw_fate& fate, std::int32_t score)
 {
     constexpr hw_arrival arrival{1, 0};
-    const auto delay = impairment_.jitter == 0
-                           ? impairment_.delay
-                           : hw_by_law(impairment_.delay, impairment_.jitter, hw_law_at(&law_, score));
+    const auto delay = impairment_.jitter == 0 ? impairment_.delay
+                                               : hw_by_law(impairment_.delay, impairment_.jitter,
+                                                           hw_law_at(&law_, std::int64_t{score} << 8));
     hw_timing timing{};
     const auto dice = fate.events >> HW_EVENT_REORDER & 1 ? 0 : ~0U;
     hw_schedule_busy(&impairment_, &state_, &arrival, 0, delay, dice, &timing);

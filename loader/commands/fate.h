@@ -2,6 +2,8 @@
 // What chance decides of a rule's packets, one after the other, as the datapath decides it. Pure.
 #pragma once
 
+#include <map>
+
 #include <headwind/sequence.h>
 
 #include "rule/rule.h"
@@ -28,6 +30,7 @@ private:
 
     hw_impairment impairment_;
     hw_sequence sequence_;
+    std::map<__u32, hw_list_block> list_;
     hw_law law_{};  // only with a jitter
     hw_progress progress_{};
     hw_state state_{};

@@ -57,6 +57,11 @@ Pace timing_pace(const Impairment& asked, const Bed& bed)
     pace.spacing = std::max(pace.spacing, 4 * on_link(asked, bed));
     if (asked.reorder && delay >= pace.spacing) pace.spacing = delay * 2 / (2 * (delay / pace.spacing) + 1);
     pace.limit = 4000 * ms;
+    if (asked.rate_last) pace.spacing += longest_wait(asked);  // none waits behind another one
+    if (asked.correlation_time != 0) {                         // each has a delay of its own
+        pace.spacing = std::max(pace.spacing, 2 * static_cast<std::int64_t>(asked.correlation_time));
+        pace.limit = std::clamp(200 * pace.spacing, 4000 * ms, 20'000 * ms);
+    }
     pace.packets = static_cast<std::uint32_t>(std::clamp<std::int64_t>(pace.limit / pace.spacing, 20, 4000));
     pace.wait = longest_wait(asked) + 300 * ms;
     return pace;
@@ -167,7 +172,7 @@ Result<Samples> measure(const Impairment& asked, const Bed& bed, std::uint32_t p
     if (asked.delay != 0) {
         HW_TRY(samples.timing, stream(bed, timing_pace(asked, bed), "delay"));
     }
-    if (samples.timing && !chance) {
+    if (samples.timing && !chance && !keeps_order(asked)) {
         samples.counting = *samples.timing;
     } else {
         HW_TRY(samples.counting, stream(bed, counting_pace(asked, bed, packets), "counting"));
@@ -211,6 +216,9 @@ Result<Verdict> verify_one(RuleSpec text, const Bed& bed, const VerifyOptions& o
     if (rule.impairment.rate != 0 && probability_of(rule.impairment.loss) >= 0.99)
         return fail(ErrorKind::usage,
                     "--rate: too little arrives to measure it at such a --loss: verify them one by one");
+    if (rule.impairment.rate_last && rule.impairment.reorder && rule.impairment.jitter != 0)
+        return fail(ErrorKind::usage,
+                    "--reorder: how packets overtake a queue behind their jitter is not measured: leave one out");
     HW_TRY(const auto samples, measure(rule.impairment, bed, options.packets, std::move(bare)));
     HW_CHECK(rule.end());
     return Verdict{describe(rule.impairment), judge(rule.impairment, samples)};

@@ -89,6 +89,7 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     HW_CHECK(open_map(instance.timelines, directory, "timelines", access, BPF_MAP_TYPE_HASH_OF_MAPS));
     HW_CHECK(open_map(instance.sequences, directory, "sequences", access));
     HW_CHECK(open_map(instance.laws, directory, "laws", access));
+    HW_CHECK(open_map(instance.lists, directory, "lists", access));
     const MapShape cpu_state{BPF_MAP_TYPE_PERCPU_HASH, sizeof(hw_state_key), sizeof(hw_cpu_state)};
     HW_TRY(instance.cpu_states, open_map_pin(directory, "cpu_states", cpu_state, access));
     HW_TRY(instance.host, open_global<hw_host>(root, host_pin, access));

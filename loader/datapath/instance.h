@@ -53,6 +53,7 @@ public:
     Map<__u32, __u32> timelines;  // a map of maps: see timelines.h
     Map<__u32, hw_sequence> sequences;
     Map<__u64, hw_law> laws;
+    Map<hw_list_key, hw_list_block> lists;
     std::unique_ptr<IndexMemory> index;  // only with Access::change
     Mapping<hw_host> host;
     Mapping<hw_held> held;

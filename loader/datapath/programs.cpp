@@ -141,6 +141,7 @@ std::vector<std::pair<bpf_map*, const char*>> pinned_maps(headwind_bpf& skeleton
             {maps.hw_steerings, "steerings"},
             {maps.hw_sequences, "sequences"},
             {maps.hw_laws, "laws"},
+            {maps.hw_lists, "lists"},
             {maps.bss, port_classes_pin}};
 }
 

@@ -13,7 +13,7 @@
 #include "line/line.h"
 #include "ruleset/stops.h"
 #include "ruleset/transaction.h"
-#include "ruleset/xdp.h"
+#include "xdp/xdp.h"
 
 namespace headwind {
 namespace {

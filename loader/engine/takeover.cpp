@@ -12,7 +12,7 @@
 #include "datapath/programs.h"
 #include "engine/changed.h"
 #include "engine/write_session.h"
-#include "ruleset/xdp.h"
+#include "xdp/xdp.h"
 
 namespace headwind {
 namespace {

@@ -15,7 +15,7 @@
 #include "line/line.h"
 #include "ruleset/counters.h"
 #include "ruleset/stops.h"
-#include "ruleset/xdp.h"
+#include "xdp/xdp.h"
 
 namespace headwind {
 namespace {

@@ -19,7 +19,7 @@
 #include "ruleset/leases.h"
 #include "ruleset/stops.h"
 #include "ruleset/transaction.h"
-#include "ruleset/xdp.h"
+#include "xdp/xdp.h"
 
 namespace headwind {
 namespace {

@@ -60,10 +60,16 @@ void say_impairment(const Impairment& impairment, RuleSpec& text)
     if (impairment.loss_burst != 0)
         text.loss_burst = fmt::format("{}", static_cast<double>(impairment.loss_burst) / 1000);
     if (!impairment.loss_model.empty()) text.loss_model = impairment.loss_model;
-    if (!impairment.loss_model.empty() || impairment.loss_nth != 0) text.loss.reset();
+    if (!impairment.loss_pattern.empty()) text.loss_pattern = impairment.loss_pattern;
+    text.lost_packets = impairment.lost_packets;
+    if (!impairment.loss_model.empty() || impairment.loss_nth != 0 || text.loss_pattern) text.loss.reset();
     if (impairment.reorder_gap != 1) text.reorder_gap = fmt::format("{}", impairment.reorder_gap);
     if (const auto& queue = impairment.queue)
         text.queue = queue->bytes != 0 ? format_size(queue->bytes) : format_duration(queue->nanoseconds);
+    text.keep_order =
+        impairment.correlation_time != 0 && impairment.correlation_time == default_correlation_time(impairment);
+    text.rate_last = impairment.rate_last;
+    text.netem_compatible = impairment.netem_compatible;
     text.partition = impairment.partition;
     text.pass = impairment.pass;
     if (impairment.reject != Reject::no) text.reject = format_reject(impairment.reject);
@@ -161,7 +167,7 @@ Status change_timeline(RuleSpec& text, const RuleSpec& given)
 // Clears the flags whose place a given one takes, where one says all of a thing.
 void make_room_for_losses(RuleSpec& text, const RuleSpec& given)
 {
-    const std::vector<std::string_view> kinds[] = {{"--loss", "--loss-model", "--loss-nth"},
+    const std::vector<std::string_view> kinds[] = {{"--loss", "--loss-model", "--loss-nth", "--loss-pattern"},
                                                    {"--loss-correlation", "--loss-burst"}};
     for (const auto& kind : kinds)
         for (const auto comes : kind) {
@@ -210,10 +216,13 @@ Result<Rule> change_rule(const Rule& before, const RuleSpec& given)
     // Flags that are taken away go first, with those that go along: `given` may name one that goes along anew.
     for (const Flag& flag : rule_flags())
         if (is_taken_away(flag, given)) take_away(flag, text);
+    if (!text.correlation_time) text.keep_order = false;
     HW_CHECK(change_timeline(text, given));
     for (const Flag& flag : rule_flags())
         if (is_given(flag, given) && !is_taken_away(flag, given)) copy(flag, given, text);
+    if (text.keep_order && !given.correlation_time) text.correlation_time.reset();  // what it is now follows the rest
     if (given.distribution || given.netem) text.quantiles = given.quantiles;
+    if (given.loss_pattern) text.lost_packets = given.lost_packets;
     // --port and the one-sided ports exclude each other: the one named takes the other's place.
     if (!given.ports.empty() && given.local_ports.empty() && given.remote_ports.empty())
         text.local_ports = text.remote_ports = {};

@@ -7,6 +7,7 @@
 
 #include <headwind/abi.h>
 #include "chance/chain.h"
+#include "chance/packet_list.h"
 #include "rule/rule.h"
 
 namespace headwind {
@@ -178,6 +179,9 @@ std::string law_words(const Impairment& impairment)
     if (impairment.distribution != Distribution::uniform) words.push_back(format_distribution(impairment));
     if (impairment.delay_correlation)
         words.push_back(fmt::format("correlation {}", format_probability(*impairment.delay_correlation)));
+    if (impairment.correlation_time != 0)
+        words.push_back(
+            fmt::format("in order, correlation time {}", spaced(format_duration(impairment.correlation_time))));
     if (const double cut = share_without_delay(impairment); cut > 1e-4)
         words.push_back(fmt::format("{:.2g}% without delay", 100 * cut));
     return words.empty() ? "" : fmt::format(" ({})", fmt::join(words, ", "));
@@ -193,6 +197,7 @@ std::string delay_words(const Impairment& impairment)
 std::string rate_words(const Impairment& impairment)
 {
     std::string words = "rate " + spaced(format_rate(impairment.rate));
+    if (impairment.rate_last && impairment.delay != 0) words += " behind the delay";
     if (!impairment.queue) return words;
     const QueueLimit& queue = *impairment.queue;
     const std::string limit = queue.bytes != 0 ? format_size(queue.bytes) : format_duration(queue.nanoseconds);
@@ -213,6 +218,9 @@ void add_loss(std::vector<std::string>& words, const Impairment& impairment)
 {
     if (impairment.loss_nth != 0) {
         words.push_back(fmt::format("loss of 1 in {} packets, evenly", impairment.loss_nth));
+    } else if (!impairment.lost_packets.empty()) {
+        words.push_back(fmt::format("loss of {} of the first {} packets ({})", count_of(impairment.lost_packets),
+                                    impairment.lost_packets.back().second, impairment.loss_pattern));
     } else if (!impairment.loss_model.empty() && impairment.loss) {
         const auto facts = facts_of(loss_chain(impairment));
         words.push_back(fmt::format("loss by {} ({:.3g}%", impairment.loss_model, 100 * facts.share));
@@ -255,6 +263,7 @@ std::vector<std::string> impairment_words(Impairment impairment, const Timeline&
             queue == std::string::npos ? "" : words.back().substr(queue + 1, words.back().size() - queue - 2);
         if (words.back().empty()) words.pop_back();
     }
+    if (impairment.netem_compatible) words.emplace_back("computed as netem does");
     if (impairment.seed != 0) words.push_back(fmt::format("seed {}", impairment.seed));
     if (impairment.reject == Reject::rst) words.emplace_back("reject with RST");
     if (impairment.reject == Reject::icmp) words.emplace_back("reject with ICMP");

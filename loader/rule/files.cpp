@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "chance/law_file.h"
+#include "chance/packet_list.h"
 #include "rule/factory.h"
 #include "util/text.h"
 
@@ -107,10 +108,20 @@ Status load_law(RuleSpec& text)
     return {};
 }
 
+Status load_losses(RuleSpec& text)
+{
+    if (!text.loss_pattern || trimmed(*text.loss_pattern) == "off") return {};
+    const auto file = std::string(trimmed(*text.loss_pattern));
+    HW_TRY(const auto words, read_whole(typed("--loss-pattern", *text.loss_pattern), file, max_list_bytes));
+    HW_TRY(text.lost_packets, parse_packet_list(words, file));
+    return {};
+}
+
 }  // namespace
 
 Status load_files(RuleSpec& text)
 {
+    HW_CHECK(load_losses(text));
     HW_CHECK(load_trace(text));
     return load_law(text);
 }

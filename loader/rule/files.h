@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Files that flags name: traces (--trace FILE), laws of delays (--distribution table:FILE, samples:FILE).
+// Files that flags name: traces (--trace FILE), laws of delays (--distribution table:FILE, samples:FILE), lists of
+// packets (--loss-pattern FILE).
 #pragma once
 
 #include <string>
@@ -22,8 +23,8 @@ Result<Timeline> parse_trace(std::string_view text, const std::string& file, boo
 
 // ---- files.cpp ----
 
-// Reads the files that the flags name into text.timeline and text.quantiles, and from samples, where the flags name
-// neither, delay and jitter. A table NAME that is no file here is iproute2's, NAME.dist.
+// Reads the files that the flags name into text.timeline, text.quantiles and text.lost_packets, and from samples, where
+// the flags name neither, delay and jitter. A table NAME that is no file here is iproute2's, NAME.dist.
 Status load_files(RuleSpec& text);
 
 }  // namespace headwind

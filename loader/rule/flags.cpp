@@ -71,6 +71,8 @@ constexpr std::string_view selecting = "verify sends its own traffic: nothing ca
                            queueing = "verify measures the rate, not the queue in front of it",
                            receiving = "verify measures what is sent, and XDP sees what comes in",
                            passing = "verify measures impairments: it has none",
+                           listing = "verify sends packets of its own before those that it counts",
+                           otherwise = "verify measures what was asked, and netem does something else",
                            reordering = "verify judges the reordering of packets that are early one by one";
 
 // clang-format off
@@ -132,6 +134,17 @@ constexpr Flag rows[] = {
      .type = "PERCENT", .help = "of each packet's delay with the next one's; the law stays: 25%", .off = "off",
      .needs = &RuleSpec::jitter, .needs_why = "delays that are all the same are not correlated: add --jitter 10ms, or leave it out",
      .leaves_with_needs = true, .value = Chance{&Impairment::delay_correlation}, .json = "delay_correlation"},
+    {.name = "--keep-order", .member = &RuleSpec::keep_order, .kind = impairment, .group = effects,
+     .help = "with --jitter, no packet of a flow leaves before its predecessor; the law stays (see --correlation-time)",
+     .needs = &RuleSpec::jitter,
+     .needs_why = "without --jitter packets keep their order: add --jitter 10ms, or leave it out",
+     .leaves_with_needs = true, .json = "keep_order"},
+    {.name = "--correlation-time", .member = &RuleSpec::correlation_time, .kind = impairment, .group = effects,
+     .type = "TIME",
+     .help = "how long the delay takes to become another one, with --keep-order: 50ms (default, or the shortest that keeps the order)",
+     .off = "off",
+     .needs = &RuleSpec::jitter, .needs_why = "delays that are all the same keep the order: add --jitter 10ms, or leave it out",
+     .leaves_with_needs = true, .value = time_at(&Impairment::correlation_time), .json = "correlation_time_ns"},
     {.name = "--loss", .aliases = "--packet-loss", .member = &RuleSpec::loss, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "drop each wire packet with this probability: 10%",
      .off = "off", .value = Chance{&Impairment::loss}, .json = "loss"},
@@ -150,6 +163,10 @@ constexpr Flag rows[] = {
     {.name = "--loss-nth", .member = &RuleSpec::loss_nth, .kind = impairment, .group = effects,
      .type = "N", .help = "drop each N-th wire packet, and no other: 7",
      .off = "off", .value = count_at(&Impairment::loss_nth), .json = "loss_nth"},
+    {.name = "--loss-pattern", .member = &RuleSpec::loss_pattern, .kind = impairment, .group = effects,
+     .type = "FILE",
+     .help = "drop the wire packets whose numbers, counted from the rule's begin, the file lists, and no other: 7, 10-12",
+     .off = "off", .json = "loss_pattern", .unmeasured = listing},
     {.name = "--corrupt", .member = &RuleSpec::corrupt, .kind = impairment, .group = effects,
      .type = "PERCENT", .help = "flip a bit of a wire packet with this probability: 0.1%",
      .off = "off", .value = Chance{&Impairment::corrupt}, .json = "corrupt"},
@@ -185,6 +202,10 @@ constexpr Flag rows[] = {
      .type = "SIZE|TIME", .help = "longest queue in front of --rate: 64kb, 50ms (default 200ms)", .off = "off",
      .needs = &RuleSpec::rate, .needs_why = "it is the queue in front of --rate: add --rate 10mbit, or leave it out",
      .leaves_with_needs = true, .unmeasured = queueing},
+    {.name = "--rate-last", .member = &RuleSpec::rate_last, .kind = impairment, .group = effects,
+     .help = "the link of --rate comes behind the delay, as in netem: a queue, so --jitter reorders nothing",
+     .needs = &RuleSpec::rate, .needs_why = "it is where --rate has its place: add --rate 10mbit, or leave it out",
+     .leaves_with_needs = true, .json = "rate_last"},
     {.name = "--partition", .member = &RuleSpec::partition, .kind = exclusive, .group = effects,
      .help = "drop every packet, both directions", .json = "partition"},
     {.name = "--reject", .member = &RuleSpec::reject, .kind = impairment, .group = effects,
@@ -196,6 +217,9 @@ constexpr Flag rows[] = {
      .off = "off", .value = seed_at(&Impairment::seed), .json = "seed"},
     {.name = "--netem", .member = &RuleSpec::netem, .kind = exclusive, .group = effects, .type = "WORDS",
      .help = "all of this in the words of tc's netem: \"delay 100ms 20ms loss 1%\""},
+    {.name = "--netem-compatible", .member = &RuleSpec::netem_compatible, .kind = impairment, .group = effects,
+     .help = "netem's arithmetic where that is another one: its correlations, its tables of laws, loss beside duplication",
+     .json = "netem_compatible", .unmeasured = otherwise},
     {.name = "--flap", .member = &RuleSpec::flap, .kind = other, .group = effects,
      .type = "up=TIME,down=TIME",
      .help = "by turns, in the kernel: up=30s,down=5s leaves them alone for 30 s, then does this (alone: drops all) for 5 s",
@@ -270,11 +294,17 @@ const std::string& said(const Flag& flag, const RuleSpec& text)
     return *(text.*std::get<Word>(flag.member));
 }
 
+tl::unexpected<Error> refuse_flag(const Flag& flag, const RuleSpec& text, std::string_view why)
+{
+    if (std::holds_alternative<Word>(flag.member)) return refuse(flag.name, said(flag, text), why);
+    return fail(ErrorKind::usage, "{}: {}", flag.name, why);
+}
+
 Status check_company(FlagKind kind, const RuleSpec& text)
 {
     for (const Flag& flag : rule_flags()) {
         if (flag.kind != kind || flag.needs == nullptr || text.*flag.needs || !is_given(flag, text)) continue;
-        return refuse(flag.name, said(flag, text), flag.needs_why);
+        return refuse_flag(flag, text, flag.needs_why);
     }
     return {};
 }

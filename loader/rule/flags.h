@@ -13,7 +13,7 @@ namespace headwind {
 
 enum class FlagKind {
     selector,    // selects packets
-    impairment,  // happens to these packets; a Word
+    impairment,  // happens to these packets; a Word or a Switch
     exclusive,   // takes the place of all impairments
     timeline,    // makes impairments vary
     other,
@@ -60,6 +60,8 @@ const Flag& rule_flag(std::string_view name);  // `name`: in the table, and no a
 bool is_given(const Flag& flag, const RuleSpec& text);
 // The text of a flag that is given, and that has a Word as its member.
 const std::string& said(const Flag& flag, const RuleSpec& text);
+// The refusal of a flag that is given, and has a Word or a Switch as its member.
+tl::unexpected<Error> refuse_flag(const Flag& flag, const RuleSpec& text, std::string_view why);
 // Refuses a flag of this kind that is given without the one it needs.
 Status check_company(FlagKind kind, const RuleSpec& text);
 

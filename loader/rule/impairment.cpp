@@ -8,6 +8,7 @@
 #include "chance/law.h"
 #include "chance/law_file.h"
 #include "chance/loss_model.h"
+#include "chance/packet_list.h"
 #include "rule/factory.h"
 #include "rule/flags.h"
 #include "rule/netem.h"
@@ -26,7 +27,8 @@ std::string typed_impairments(const RuleSpec& text, std::string_view except = {}
     std::string words;
     for (const Flag& flag : rule_flags()) {
         if (flag.kind != FlagKind::impairment || flag.name == except || !is_given(flag, text)) continue;
-        append_word(words, typed(flag.name, said(flag, text)));
+        const bool word = std::holds_alternative<Word>(flag.member);
+        append_word(words, word ? typed(flag.name, said(flag, text)) : std::string(flag.name));
     }
     return words;
 }
@@ -160,7 +162,7 @@ Status check_alone(const RuleSpec& text)
     if (text.pass && !all.empty()) {
         return fail(ErrorKind::usage, "--pass {}: --pass leaves packets unimpaired: use it alone", all);
     }
-    if (text.reject && !text.loss && !text.loss_model && !text.loss_nth && !others.empty()) {
+    if (text.reject && !text.loss && !text.loss_model && !text.loss_nth && !text.loss_pattern && !others.empty()) {
         return fail(ErrorKind::usage, "{}: --reject without --loss drops every packet: use it alone, or add --loss 1%",
                     all);
     }
@@ -243,20 +245,63 @@ Status check_burst(const RuleSpec& text, const Impairment& impairment)
                               format_probability(*impairment.loss), std::ceil(shortest) / 1000));
 }
 
-// --loss-model and --loss-nth say how much is lost, too.
+// The flags that say how much is lost, each in its way.
+Status check_losses(const RuleSpec& text)
+{
+    const Flag* said_by = nullptr;
+    for (const auto name : {"--loss", "--loss-model", "--loss-nth", "--loss-pattern"}) {
+        const auto& flag = rule_flag(name);
+        if (!is_given(flag, text)) continue;
+        if (said_by != nullptr)
+            return refuse(name, said(flag, text),
+                          fmt::format("it says what is lost, and so does {}: use one of them", said_by->name));
+        said_by = &flag;
+    }
+    return {};
+}
+
+// The share of the packets that is lost where no flag says it.
+double share_of_losses(const Impairment& impairment)
+{
+    if (impairment.loss_nth != 0) return 1 / static_cast<double>(impairment.loss_nth);
+    if (impairment.lost_packets.empty()) return facts_of(chain_of_loss_model(impairment.loss_model)).share;
+    return static_cast<double>(count_of(impairment.lost_packets)) / impairment.lost_packets.back().second;
+}
+
 Status put_loss(const RuleSpec& text, Impairment& impairment)
 {
-    constexpr std::string_view flags[] = {"--loss-model", "--loss-nth"};
-    for (const auto flag : flags)
-        for (const auto other : {std::string_view("--loss"), flags[1]})
-            if (flag != other && is_given(rule_flag(flag), text) && is_given(rule_flag(other), text))
-                return refuse(flag, said(rule_flag(flag), text),
-                              fmt::format("it says what is lost, and so does {}: use one of them", other));
-    if (impairment.loss_model.empty() && impairment.loss_nth == 0) return {};
-    const double share = impairment.loss_nth != 0 ? 1 / static_cast<double>(impairment.loss_nth)
-                                                  : facts_of(chain_of_loss_model(impairment.loss_model)).share;
+    HW_CHECK(check_losses(text));
+    if (text.loss_pattern) {
+        impairment.loss_pattern = std::string(trimmed(*text.loss_pattern));
+        impairment.lost_packets = text.lost_packets;
+        if (impairment.lost_packets.empty())
+            return refuse("--loss-pattern", *text.loss_pattern, "its file has not been read");
+    }
+    if (impairment.loss_model.empty() && impairment.loss_nth == 0 && !text.loss_pattern) return {};
+    const double share = share_of_losses(impairment);
     const double threshold = std::ceil(std::ldexp(std::min(share, 1.0), 32) - 0.5);
     impairment.loss = Probability{static_cast<std::uint64_t>(share > 0 ? std::max(threshold, 1.0) : 0)};
+    return {};
+}
+
+// Refuses what netem's arithmetic does to no one's liking, and Headwind does not follow.
+Status check_compatible(const Impairment& impairment)
+{
+    constexpr std::uint64_t longest = 100'000'000;  // ns
+    if (!impairment.netem_compatible) return {};
+    if (happens(impairment.reorder_correlation) && impairment.reorder_gap != 1)
+        return fail(ErrorKind::usage,
+                    "--netem-compatible: correlated reordering with a gap is not as netem's: leave one of them out");
+    const bool own = impairment.loss_burst != 0 || impairment.loss_nth != 0 || !impairment.lost_packets.empty();
+    if (happens(impairment.duplicate) && (own || !impairment.loss_model.empty()))
+        return fail(ErrorKind::usage,
+                    "--netem-compatible: what netem makes of copies by other losses than of --loss and "
+                    "--loss-correlation is not followed: leave --duplicate out, or the rest of the losses");
+    if (happens(impairment.delay_correlation) && impairment.jitter > longest)
+        return fail(ErrorKind::usage,
+                    "--netem-compatible: netem's correlation spoils the law of jitters above {}, which Headwind does "
+                    "not follow: use a shorter jitter, or leave the correlation out",
+                    format_duration(longest));
     return {};
 }
 
@@ -266,6 +311,35 @@ Status check_seed(const RuleSpec& text, const Impairment& impairment)
                         happens(impairment.reorder) || impairment.jitter != 0;
     if (!text.seed || chance) return {};
     return refuse("--seed", *text.seed, "chance decides nothing here: add --loss 1% or --jitter 10ms, or leave it out");
+}
+
+// Makes the delay smooth, if packets are to keep their order.
+Status put_order(const RuleSpec& text, Impairment& impairment)
+{
+    constexpr std::uint64_t longest = 3'600'000'000'000;
+    if (!text.keep_order && !text.correlation_time) return {};
+    const auto& flag = rule_flag(text.correlation_time ? "--correlation-time" : "--keep-order");
+    constexpr std::pair<std::string_view, std::string_view> others[] = {
+        {"--reorder", "it lets packets overtake others, and --keep-order none"},
+        {"--delay-correlation", "it goes from packet to packet, and --correlation-time with the time"},
+        {"--seed", "the delays of --keep-order depend on the time, not on the packet's number"}};
+    for (const auto& [name, why] : others)
+        if (is_given(rule_flag(name), text))
+            return refuse_flag(rule_flag(name), text, fmt::format("{}: use one of them", why));
+    const auto shortest = shortest_correlation_time(impairment);
+    if (!text.correlation_time) impairment.correlation_time = default_correlation_time(impairment);
+    if (impairment.correlation_time < shortest)
+        return refuse_flag(
+            flag, text,
+            fmt::format("with this law packets would overtake others: use at least {}, or a shorter --jitter",
+                        format_duration(shortest)));
+    if (impairment.correlation_time > longest)
+        return refuse_flag(flag, text,
+                           shortest > longest
+                               ? fmt::format("with this law that would take more than {}: use a shorter --jitter",
+                                             format_duration(longest))
+                               : fmt::format("use at most {}", format_duration(longest)));
+    return {};
 }
 
 // Refuses an impairment that does nothing. A flag that only shapes another one, as --jitter, has been refused without
@@ -289,7 +363,7 @@ Result<RuleSpec> spell_out(const RuleSpec& text)
 {
     RuleSpec flags = text;
     if (!text.netem) return flags;
-    std::string others = typed_impairments(text);
+    std::string others = typed_impairments(text, "--netem-compatible");
     if (text.partition) append_word(others, "--partition");
     if (text.pass) append_word(others, "--pass");
     if (!others.empty()) {
@@ -323,6 +397,13 @@ Result<Impairment> make_impairment(const RuleSpec& text)
         return refuse("--reorder", *text.reorder, rule_flag("--reorder").needs_why);
     HW_CHECK(check_times(impairment, text));
     HW_CHECK(check_seed(text, impairment));
+    if (text.jitter && impairment.jitter == 0)
+        impairment.correlation_time = 0;  // --jitter 0ms
+    else
+        HW_CHECK(put_order(text, impairment));
+    impairment.rate_last = text.rate_last && impairment.rate != 0;
+    impairment.netem_compatible = text.netem_compatible;
+    HW_CHECK(check_compatible(impairment));
     HW_CHECK(check_effect(impairment, text));
     if (impairment.jitter != 0) return impairment;
     impairment.distribution = Distribution::uniform;  // so that equal rules compare equal
@@ -341,8 +422,10 @@ bool has_sequence(const Impairment& impairment)
 {
     return happens(impairment.loss_correlation) || happens(impairment.corrupt_correlation) ||
            happens(impairment.duplicate_correlation) || happens(impairment.reorder_correlation) ||
-           happens(impairment.delay_correlation) || impairment.seed != 0 || impairment.loss_burst != 0 ||
-           !impairment.loss_model.empty() || impairment.loss_nth != 0;
+           (happens(impairment.delay_correlation) && !impairment.netem_compatible) || impairment.seed != 0 ||
+           impairment.loss_burst != 0 || !impairment.loss_model.empty() || impairment.loss_nth != 0 ||
+           !impairment.lost_packets.empty() ||
+           (impairment.netem_compatible && happens(impairment.loss) && happens(impairment.duplicate));
 }
 
 Chain event_chain(const std::optional<Probability>& share, const std::optional<Probability>& correlation)
@@ -354,18 +437,19 @@ Chain event_chain(const std::optional<Probability>& share, const std::optional<P
 
 Chain loss_chain(const Impairment& impairment)
 {
-    if (impairment.loss_nth != 0) return independent_chain(0);
+    if (impairment.loss_nth != 0 || !impairment.lost_packets.empty()) return independent_chain(0);
     if (!impairment.loss_model.empty()) return chain_of_loss_model(impairment.loss_model);
     if (impairment.loss_burst != 0 && happens(impairment.loss))
         return bursty_chain(fraction_of(*impairment.loss), static_cast<double>(impairment.loss_burst) / 1000);
-    return event_chain(impairment.loss, impairment.loss_correlation);
+    return event_chain(impairment.loss, impairment.netem_compatible ? std::nullopt : impairment.loss_correlation);
 }
 
 std::uint64_t longest_delay(const Impairment& impairment)
 {
     if (impairment.jitter == 0 || impairment.distribution == Distribution::uniform)
         return impairment.delay + impairment.jitter;
-    const double longest = static_cast<double>(impairment.jitter) * delay_law(impairment).back();
+    const double units = std::round(delay_law(impairment).back() * HW_LAW_ONE);  // as the datapath has it
+    const double longest = static_cast<double>(impairment.jitter) * units / HW_LAW_ONE;
     constexpr double most = 1e18;  // of ns
     return impairment.delay + static_cast<std::uint64_t>(std::clamp(std::ceil(longest), 0.0, most));
 }
@@ -384,6 +468,26 @@ std::vector<double> delay_law(const Impairment& impairment)
         case Distribution::samples: return law_of(impairment.quantiles);
     }
     return {};
+}
+
+bool keeps_order(const Impairment& impairment)
+{
+    return impairment.correlation_time != 0 || impairment.rate_last;
+}
+
+std::uint64_t shortest_correlation_time(const Impairment& impairment)
+{
+    const double widths = static_cast<double>(impairment.delay) / static_cast<double>(impairment.jitter);
+    const double factor = order_factor(delay_law(impairment), -widths);
+    const double exact = std::max(1000.0, static_cast<double>(impairment.jitter) * factor);
+    const double digit = std::pow(10, std::floor(std::log10(exact)) - 1);  // two of them are said
+    return static_cast<std::uint64_t>(std::llround(std::ceil(exact / digit) * digit));
+}
+
+std::uint64_t default_correlation_time(const Impairment& impairment)
+{
+    constexpr std::uint64_t usual = 50'000'000;
+    return std::max(usual, shortest_correlation_time(impairment));
 }
 
 double share_without_delay(const Impairment& impairment)

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "chance/packet_list.h"
 #include "rule/flags.h"
 #include "util/text.h"
 
@@ -79,6 +80,7 @@ std::string steps_of(const std::vector<std::int32_t>& quantiles)
 void put_rest(const Impairment& impairment, json& object)
 {
     if (!impairment.quantiles.empty()) object["quantiles"] = steps_of(impairment.quantiles);
+    if (!impairment.lost_packets.empty()) object["lost_packets"] = format_packet_list(impairment.lost_packets);
     if (impairment.loss_burst != 0) object["loss_burst_packets"] = static_cast<double>(impairment.loss_burst) / 1000;
     if (impairment.reorder_gap != 1) object["reorder_gap"] = impairment.reorder_gap;
     if (impairment.queue && impairment.queue->bytes != 0) object["queue_bytes"] = impairment.queue->bytes;
@@ -281,11 +283,16 @@ Status read_impairment(const json& rule, RuleSpec& text)
 {
     const json* object = find(rule, "impairment");
     if (object == nullptr) return {};
-    static const auto known =
-        keys_of("impairment", {"quantiles", "loss_burst_packets", "reorder_gap", "queue_bytes", "queue_ns"});
+    static const auto known = keys_of(
+        "impairment", {"quantiles", "lost_packets", "loss_burst_packets", "reorder_gap", "queue_bytes", "queue_ns"});
     HW_CHECK(check_keys(*object, "impairment", known));
     HW_CHECK(read_flags(*object, "impairment", text));
     HW_CHECK(read_quantiles(*object, text));
+    std::optional<std::string> lost_packets;
+    HW_CHECK(read_word(*object, "impairment", "lost_packets", "like 7,10-12", lost_packets));
+    if (lost_packets) {
+        HW_TRY(text.lost_packets, parse_packet_list(*lost_packets, "rule JSON: impairment.lost_packets"));
+    }
     HW_CHECK(read_quantity(*object, "reorder_gap", "", text.reorder_gap));
     if (const json* burst = find(*object, "loss_burst_packets")) {
         if (!burst->is_number()) return wrong("impairment.loss_burst_packets", "a number of packets");

@@ -20,22 +20,23 @@ struct Keyword {
     Option option;
 };
 
-constexpr std::array<Keyword, 14> keywords{{
-    {"delay", Option::delay},
+// In the order in which tc tries them: a prefix means the first one that it fits.
+constexpr Keyword keywords[] = {
+    {"limit", Option::limit},
     {"latency", Option::delay},
+    {"delay", Option::delay},
     {"loss", Option::loss},
     {"drop", Option::loss},
-    {"corrupt", Option::corrupt},
-    {"duplicate", Option::duplicate},
-    {"reorder", Option::reorder},
-    {"gap", Option::gap},
-    {"rate", Option::rate},
-    {"distribution", Option::distribution},
-    {"limit", Option::limit},
     {"ecn", Option::ecn},
+    {"reorder", Option::reorder},
+    {"corrupt", Option::corrupt},
+    {"gap", Option::gap},
+    {"duplicate", Option::duplicate},
+    {"distribution", Option::distribution},
+    {"rate", Option::rate},
     {"slot", Option::slot},
     {"seed", Option::seed},
-}};
+};
 
 constexpr std::string_view decimal_digits = "0123456789";
 constexpr std::string_view number_start = "0123456789.+-";
@@ -181,22 +182,15 @@ bool Reader::number_follows() const
 Result<Option> Reader::take_keyword()
 {
     const std::string_view word = take();
-    std::vector<Keyword> fitting;
-    for (const Keyword& keyword : keywords) {
-        if (keyword.name.starts_with(word)) fitting.push_back(keyword);
-    }
-    if (fitting.empty()) {
+    const auto* const found =
+        std::ranges::find_if(keywords, [word](const Keyword& keyword) { return keyword.name.starts_with(word); });
+    if (found == std::end(keywords)) {
         return refuse(fmt::format(
             "{} is none of netem's words: use delay, loss, corrupt, duplicate, reorder, gap, rate, distribution or seed",
             printable(word)));
     }
-    const Option option = fitting.front().option;
+    const Option option = found->option;
     start_ = next_ - 1;
-    if (std::any_of(fitting.begin(), fitting.end(), [&](const Keyword& k) { return k.option != option; })) {
-        std::vector<std::string_view> names;
-        for (const Keyword& keyword : fitting) names.push_back(keyword.name);
-        return refuse(fmt::format("may be {}: write it out", fmt::join(names, ", ")));
-    }
     const unsigned bit = 1U << static_cast<unsigned>(option);
     if (given_ & bit) return refuse("given twice: write it once");
     given_ |= bit;
@@ -302,7 +296,9 @@ Status Reader::read_distribution()
     const std::string_view word = take();
     if (!is_plain_text(word)) return refuse("write a name in plain text");
     constexpr std::string_view laws[] = {"uniform", "normal", "pareto", "paretonormal", "exponential", "lognormal"};
-    const bool law = std::ranges::find(laws, word) != std::end(laws);
+    constexpr std::string_view netems[] = {"normal", "pareto", "paretonormal"};
+    const bool table = text_.netem_compatible ? std::ranges::find(netems, word) != std::end(netems) : false;
+    const bool law = std::ranges::find(laws, word) != std::end(laws) && !table;
     text_.distribution = (law ? "" : "table:") + std::string(word);
     return {};
 }
@@ -322,7 +318,7 @@ Status Reader::read_slot()
     }
     take_numbers(2);
     for (const std::string_view bound : {"packets", "bytes"}) {
-        if (!follows(bound)) continue;
+        if (next_ == words_.size() || !bound.starts_with(words_[next_])) continue;
         take();
         take_numbers(1);
     }
@@ -381,6 +377,7 @@ Status Reader::read()
         HW_TRY(const Option option, take_keyword());
         HW_CHECK(read_option(option));
     }
+    text_.rate_last = text_.rate && text_.jitter;
     if (!lacking_.empty()) return fail(ErrorKind::usage, "--netem: {}", fmt::join(lacking_, "; "));
     return check_together();
 }

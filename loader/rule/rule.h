@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -101,8 +102,18 @@ struct Impairment {
     std::uint64_t loss_burst = 0;  // mean length of a burst of losses, in 1/1000 packets; 0: of no certain one
     std::string loss_model;        // as normal_loss_model() has it; `loss` is the share that it loses; empty: none
     std::uint64_t loss_nth = 0;    // only each n-th packet is lost, at least 2; `loss` is that share; 0: any
+    std::string loss_pattern;      // the file's name as typed, of:
+    // a PacketList (chance/packet_list.h): only these are lost; `loss` is their share up to the last one; empty: any
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> lost_packets;
     std::optional<Probability> reorder;  // a packet goes without delay (netem's meaning); only with delay
     std::uint64_t seed = 0;  // of what chance decides: the n-th packet always meets the same; 0: another each time
+    // ns: the delay is a smooth function of time, so slow that packets keep their order (chance/law.h); 0: each packet
+    // has its own; only with jitter, without reorder, delay_correlation and seed
+    std::uint64_t correlation_time = 0;
+    // Correlations, and loss beside duplication, are netem's (hw_sequence); --netem's names of laws are its tables.
+    bool netem_compatible = false;
+    // The link of `rate` is behind the delay, as netem's: a queue, in which packets keep their order; only with rate
+    bool rate_last = false;
     std::uint32_t reorder_gap = 1;  // least distance of two such packets; 1 .. 2^31; only with reorder
     std::uint64_t rate = 0;         // bit/s of frames without FCS; 0: unlimited
     // Only with rate. Empty: the compiler takes the larger of 200 ms at that rate and 10 frames of 1514 bytes.
@@ -124,6 +135,12 @@ Chain loss_chain(const Impairment& impairment);
 std::vector<double> delay_law(const Impairment& impairment);
 // The share of the packets whose delay would be below 0, and is 0.
 double share_without_delay(const Impairment& impairment);
+// Whether packets keep their order though their delays differ.
+bool keeps_order(const Impairment& impairment);
+// The shortest correlation_time with which packets keep their order, ns, rounded up. There is a jitter.
+std::uint64_t shortest_correlation_time(const Impairment& impairment);
+// The one that --keep-order alone stands for.
+std::uint64_t default_correlation_time(const Impairment& impairment);
 // The delay with the longest jitter, without the wait in front of `rate`, in ns.
 std::uint64_t longest_delay(const Impairment& impairment);
 
@@ -219,19 +236,22 @@ struct RuleSpec {
     std::string name;
     std::vector<std::string> devices, cgroups, protocols, ports, local_ports, remote_ports, locals, remotes;
     std::optional<std::string> delay, jitter, distribution, delay_correlation, loss, loss_correlation, loss_burst,
-        loss_model, loss_nth, corrupt, corrupt_correlation, duplicate, duplicate_correlation, reorder,
-        reorder_correlation, reorder_gap, rate, queue, reject, seed, direction, priority, xdp, flows, flow_seed, flap,
-        between, days, ramp, trace, max_share, stop_if;
+        loss_model, loss_nth, loss_pattern, correlation_time, corrupt, corrupt_correlation, duplicate,
+        duplicate_correlation, reorder, reorder_correlation, reorder_gap, rate, queue, reject, seed, direction,
+        priority, xdp, flows, flow_seed, flap, between, days, ramp, trace, max_share, stop_if;
     std::optional<std::string> netem;  // netem's words for the impairments (netem.h), instead of the flags for them
-    bool partition = false, pass = false, repeat = false, loopback = false;
+    bool partition = false, pass = false, repeat = false, loopback = false, keep_order = false, rate_last = false,
+         netem_compatible = false;
     std::optional<Subject> subject;       // found, not typed
     std::optional<Timeline> timeline;     // read from the file that `trace` names (files.h)
     std::vector<std::int32_t> quantiles;  // and from the one that `distribution` does
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> lost_packets;  // and from the one that `loss_pattern` does
 };
 
 // Makes the rule that a RuleSpec describes. Errors name the flags as on the command line (flags.h). Refuses rules that
-// do nothing (no impairment, or all of them 0), --loss-model and --loss-nth with --loss or with each other, a flag
-// without the one it needs (flags.h), --jitter above --delay,
+// do nothing (no impairment, or all of them 0), two of --loss, --loss-model, --loss-nth and --loss-pattern, a flag
+// without the one it needs (flags.h), --jitter above --delay, --keep-order with what cannot be in order, a
+// --correlation-time too short for the law,
 // --pass or --partition with another impairment (--partition --reject is fine), --reject with another impairment but
 // without --loss, --xdp native or generic without --dev or for what XDP cannot decide, --netem with a flag for an
 // impairment, ports with a protocol list in which none has ports, EtherTypes with ports or addresses, or all alone with

@@ -228,6 +228,8 @@ __u32 flags_of(const Impairment& impairment)
     if (impairment.reject == Reject::icmp) flags |= HW_REJECT_ICMP;
     if (has_sequence(impairment)) flags |= HW_SEQUENCE;
     if (has_delay_series(impairment)) flags |= HW_DELAY_OF_SEQUENCE;
+    if (keeps_order(impairment)) flags |= HW_KEEPS_ORDER;
+    if (keeps_order(impairment) && impairment.rate != 0) flags |= HW_RATE_LAST;
     return flags;
 }
 
@@ -248,8 +250,9 @@ std::uint64_t queue_of(const Impairment& impairment)
 
 std::uint64_t longest_hold(const hw_impairment& impairment, const std::optional<hw_law>& law)
 {
-    const auto longest = law ? hw_by_law(impairment.delay, impairment.jitter, std::max(0, law->at[HW_LAW_KNOTS - 1]))
-                             : impairment.delay + impairment.jitter;
+    const auto longest =
+        law ? hw_by_law(impairment.delay, impairment.jitter, std::max<__s64>(0, hw_law_at(&*law, INT64_MAX)))
+            : impairment.delay + impairment.jitter;
     return longest + (impairment.ns_per_byte_q16 != 0 ? impairment.queue : 0);
 }
 
@@ -431,7 +434,8 @@ hw_impairment compile_impairment(const Impairment& impairment)
     out.reorder_gap = impairment.reorder_gap;
     out.delay = impairment.delay;
     out.jitter = impairment.jitter;
-    if (const auto law = compile_law(impairment)) out.law = key_of(*law);
+    out.correlation_time = impairment.correlation_time;
+    if (impairment.correlation_time != 0) out.correlation_inverse = ~std::uint64_t{0} / impairment.correlation_time;
     if (impairment.rate != 0) {
         // A rate is at least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
         out.ns_per_byte_q16 =

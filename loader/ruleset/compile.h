@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
 
 #include <headwind/abi.h>
 #include <headwind/sequence.h>
 
+#include "chance/packet_list.h"
 #include "host/cgroup.h"
 #include "rule/rule.h"
 #include "util/result.h"
@@ -65,6 +67,7 @@ bool needs_line(const Impairment& impairment);
 // gets an answer.
 bool needs_segmenting(const Impairment& impairment);
 
+// All but the key of its law.
 hw_impairment compile_impairment(const Impairment& impairment);
 
 // ---- compile_chance.cpp ----
@@ -72,9 +75,11 @@ hw_impairment compile_impairment(const Impairment& impairment);
 hw_chance compile_chance(const std::optional<Probability>& probability);
 // Only with has_sequence(). The random numbers are those of the seed.
 hw_sequence compile_sequence(const Impairment& impairment, std::uint64_t seed);
+// The blocks of a list of losses that have some, by hw_list_key.block.
+std::map<__u32, hw_list_block> compile_list(const PacketList& list);
 // Whether the sequence says the delays, too: they are correlated, or repeatable.
 bool has_delay_series(const Impairment& impairment);
-// The law of the delays; none if they are uniform and each is drawn by itself, or all are the same.
+// The law of the delays; none if they are uniform and each packet draws its own, or all are the same.
 std::optional<hw_law> compile_law(const Impairment& impairment);
 // The key under which rules share a law: a hash of its table, not 0.
 __u64 key_of(const hw_law& law);

@@ -36,11 +36,18 @@ hw_chain compile_chain(const Chain& chain, std::uint64_t seed)
     return out;
 }
 
+__u64 threshold_of(const std::optional<Probability>& probability)
+{
+    return probability ? probability->threshold : 0;
+}
+
 // The scores of the delays, so that the delays, cut where they would be below 0, have their correlation.
 void put_score_series(const Impairment& impairment, std::uint64_t seed, hw_sequence& out)
 {
     const double widths = static_cast<double>(impairment.delay) / static_cast<double>(impairment.jitter);
-    const double asked = impairment.delay_correlation ? fraction_of(*impairment.delay_correlation) : 0;
+    // netem's does nothing at all: of the blend of dice only the lowest digits choose the delay.
+    const bool correlated = impairment.delay_correlation && !impairment.netem_compatible;
+    const double asked = correlated ? fraction_of(*impairment.delay_correlation) : 0;
     const double r = asked == 0 ? 0 : score_correlation(cut_at(delay_law(impairment), -widths), asked);
     out.score_seed = seed;
     out.correlation = static_cast<__s32>(std::lround(r * HW_SCORE_ONE));
@@ -64,10 +71,13 @@ hw_chance compile_chance(const std::optional<Probability>& probability)
 
 hw_sequence compile_sequence(const Impairment& impairment, std::uint64_t seed)
 {
+    const auto chain_of = [&impairment](const auto& share, const auto& correlation) {
+        return event_chain(share, impairment.netem_compatible ? std::nullopt : correlation);
+    };
     const Chain chains[HW_CHAINS] = {loss_chain(impairment),
-                                     event_chain(impairment.corrupt, impairment.corrupt_correlation),
-                                     event_chain(impairment.duplicate, impairment.duplicate_correlation),
-                                     event_chain(impairment.reorder, impairment.reorder_correlation)};
+                                     chain_of(impairment.corrupt, impairment.corrupt_correlation),
+                                     chain_of(impairment.duplicate, impairment.duplicate_correlation),
+                                     chain_of(impairment.reorder, impairment.reorder_correlation)};
     const bool used[HW_CHAINS] = {impairment.loss.has_value(), impairment.corrupt.has_value(),
                                   impairment.duplicate.has_value(), impairment.reorder.has_value()};
     hw_sequence out{};
@@ -75,20 +85,39 @@ hw_sequence compile_sequence(const Impairment& impairment, std::uint64_t seed)
         out.chains[i] = compile_chain(chains[i], hw_bits(seed, i));
         if (used[i]) out.used |= 1U << i;
     }
+    if (impairment.netem_compatible) {
+        out.netem = 1;
+        out.chains[HW_EVENT_LOSS].blend = threshold_of(impairment.loss_correlation);
+        out.chains[HW_EVENT_CORRUPT].blend = threshold_of(impairment.corrupt_correlation);
+        out.chains[HW_EVENT_DUPLICATE].blend = threshold_of(impairment.duplicate_correlation);
+        out.chains[HW_EVENT_REORDER].blend = threshold_of(impairment.reorder_correlation);
+    }
     out.chains[HW_EVENT_LOSS].every = impairment.loss_nth;
+    if (!impairment.lost_packets.empty()) out.listed = impairment.lost_packets.back().second;
     if (has_delay_series(impairment)) put_score_series(impairment, hw_bits(seed, HW_CHAINS), out);
+    return out;
+}
+
+std::map<__u32, hw_list_block> compile_list(const PacketList& list)
+{
+    std::map<__u32, hw_list_block> out;
+    for (const auto& [first, last] : list)
+        for (auto index = first - 1; index < last; ++index)
+            out[index / HW_LIST_BLOCK].bits[index / 64 % (HW_LIST_BLOCK / 64)] |= 1ULL << index % 64;
     return out;
 }
 
 bool has_delay_series(const Impairment& impairment)
 {
     const auto& correlation = impairment.delay_correlation;
-    return impairment.jitter != 0 && (impairment.seed != 0 || (correlation && correlation->threshold != 0));
+    const bool correlated = correlation && correlation->threshold != 0 && !impairment.netem_compatible;
+    return impairment.jitter != 0 && (impairment.seed != 0 || correlated);
 }
 
 std::optional<hw_law> compile_law(const Impairment& impairment)
 {
-    const bool plain = impairment.distribution == Distribution::uniform && !has_delay_series(impairment);
+    const bool plain = impairment.distribution == Distribution::uniform && !has_delay_series(impairment) &&
+                       impairment.correlation_time == 0;
     if (impairment.jitter == 0 || plain) return std::nullopt;
     return fixed_point(delay_law(impairment));
 }

@@ -48,7 +48,7 @@ std::vector<hw_step> compile_steps(const Rule& rule)
     const auto phases = phases_of(timeline);
     const bool timed = rule.impairment.delay != 0 || rule.impairment.rate != 0;
     std::vector<hw_step> steps(phases.size() + 1);
-    const auto law = compile_impairment(rule.impairment).law;
+    const auto law = compile_law(rule.impairment);
     u128 sent = 0;  // bytes, 48 fractional bits
     const auto whole = [&sent] { return static_cast<__u64>(std::min<u128>(sent >> 40, never_ends >> 1)); };
     for (std::size_t i = 0; i < phases.size(); ++i) {
@@ -60,9 +60,8 @@ std::vector<hw_step> compile_steps(const Rule& rule)
         step.begin = phases[i].begin;
         step.end = i + 1 < phases.size() ? phases[i + 1].begin : timeline.repeat ? timeline.length : never_ends;
         step.sent = whole();
-        impairment.distribution = Distribution::uniform;  // its law is not computed again for each step
         step.impairment = compile_impairment(impairment);
-        if (impairment.jitter != 0) step.impairment.law = law;
+        if (law && impairment.jitter != 0) step.impairment.law = key_of(*law);
         if (timed) step.impairment.flags |= HW_TIMED_STEPS;
         if (step.end != never_ends && step.impairment.ns_per_byte_q16 != 0)
             sent += (u128{step.end - step.begin} << 64) / step.impairment.ns_per_byte_q16;

@@ -2,11 +2,8 @@
 // Writes the next version beside the one in force, switches to it, and erases what went; repairs what was cut short.
 #include "ruleset/transaction.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <set>
 #include <span>
 #include <unordered_set>
@@ -15,6 +12,7 @@
 #include <headwind/index.h>
 #include <headwind/model.h>
 
+#include "ruleset/chances.h"
 #include "ruleset/counters.h"
 #include "ruleset/index.h"
 #include "ruleset/port_classes.h"
@@ -100,42 +98,6 @@ void note_hold(Instance& instance, const hw_impairment& impairment, const std::o
     std::atomic_ref(longest).store(std::max<std::uint64_t>(longest, longest_hold(impairment, law)));
 }
 
-// Puts the law there for one more rule.
-Status share_law(const Instance& instance, hw_law law)
-{
-    const auto key = key_of(law);
-    HW_TRY(const auto present, instance.laws.find(key));
-    law.users = present ? present->users + 1 : 1;
-    return present ? instance.laws.rewrite(key, law) : instance.laws.put(key, law);
-}
-
-// Leaves it there for so many rules.
-Status leave_law(const Instance& instance, __u64 key, __u32 users)
-{
-    HW_TRY(auto law, instance.laws.find(key));
-    if (!law || law->users == users) return {};
-    if (users == 0) return instance.laws.erase(key);
-    law->users = users;
-    return instance.laws.rewrite(key, *law);
-}
-
-Status release_law(const Instance& instance, std::uint32_t id)
-{
-    HW_TRY(const auto rule, instance.rules.find(id));
-    if (!rule || rule->impairment.law == 0) return {};
-    HW_TRY(const auto law, instance.laws.find(rule->impairment.law));
-    return law ? leave_law(instance, rule->impairment.law, law->users - 1) : Status{};
-}
-
-// What befalls the rule's packets one after the other. Another rule has another seed, unless it says one.
-Status write_sequence(const Instance& instance, const RuleRecord& record)
-{
-    if (!has_sequence(record.rule.impairment)) return {};
-    std::uint64_t seed = record.rule.impairment.seed;
-    if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) return fail_errno(errno, "get a random number");
-    return instance.sequences.put(record.id, compile_sequence(record.rule.impairment, seed));
-}
-
 Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_t version)
 {
     const auto& record = *compiled.record;
@@ -172,9 +134,9 @@ Status write_rule(Instance& instance, const CompiledRule& compiled, std::uint64_
     if (record.rule.max_share) rule.max_share = static_cast<__u32>(record.rule.max_share->threshold);
     rule.stoppable = is_stoppable(record.rule) ? 1 : 0;
     rule.impairment = compile_impairment(record.rule.impairment);
-    if (law) HW_CHECK(share_law(instance, *law));
+    if (law) rule.impairment.law = key_of(*law);
     if (is_for_xdp(record.rule)) rule.impairment.flags |= HW_AT_XDP;
-    HW_CHECK(write_sequence(instance, record));
+    HW_CHECK(write_chances(instance, record, law));
     note_hold(instance, rule.impairment, law);
     const auto hold = rule.timeline != 0 ? instance.control->longest_hold : longest_hold(rule.impairment, law);
     rule.held_shift = static_cast<__u16>(held_shift(hold));
@@ -229,9 +191,8 @@ struct Inherited {
 // Erases the rule, its description last: as long as it is there, the rest can be found again.
 Status erase_rule(const Instance& instance, const RuleRecord& record, const Inherited& inherited)
 {
-    HW_CHECK(release_law(instance, record.id));
+    HW_CHECK(erase_chances(instance, record));
     HW_CHECK(instance.rules.erase(record.id));
-    HW_CHECK(instance.sequences.erase(record.id));
     if (record.timeline != 0 && !inherited.timelines.contains(record.timeline))
         HW_CHECK(instance.timelines.erase(record.timeline));
     if (!inherited.states.contains(record.stable_id)) HW_CHECK(erase_state(instance, record.stable_id));
@@ -449,21 +410,17 @@ Status repair(Instance& instance)
         states.insert(entry.state);
         if (entry.flags & HW_INDEX_TIMELINE) timelines.insert(RuleRef(*instance.index, entry).rest().timeline);
     }
-    std::map<__u64, __u32> users;  // of laws
     for (const auto id : instance.rules.keys()) {
         HW_TRY(const auto rule, instance.rules.find(id));
         if (!rule || !alive.contains(id)) continue;
         if (rule->died != never) HW_CHECK(unmark_dead(instance, id, *rule));
-        if (rule->impairment.law != 0) ++users[rule->impairment.law];
     }
     HW_CHECK(repair_entries(instance, alive));
     for (const auto& key : instance.states.keys())
         if (!states.contains(key.state)) HW_CHECK(erase_state(instance, key.state));
     for (const auto& key : instance.timelines.keys())
         if (!timelines.contains(key)) HW_CHECK(instance.timelines.erase(key));
-    for (const auto id : instance.sequences.keys())
-        if (!alive.contains(id)) HW_CHECK(instance.sequences.erase(id));
-    for (const auto key : instance.laws.keys()) HW_CHECK(leave_law(instance, key, users[key]));
+    HW_CHECK(repair_chances(instance, alive));
     for (const auto& key : instance.leases.keys())
         if (!states.contains(key)) HW_CHECK(instance.leases.erase(key));
     for (const auto& key : instance.stops.keys())

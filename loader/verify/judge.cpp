@@ -359,7 +359,8 @@ void judge_order(const Impairment& asked, const Stream& stream, const Moments& b
     for (const auto& arrival : stream.arrivals) sequences.push_back(arrival.sequence);
     const auto reordered = count_reordered(sequences);
     const auto came = copies_of(stream).size();
-    if (!asked.reorder && asked.jitter == 0) return rows.push_back(none_of("out of order", reordered, came));
+    if (!asked.reorder && (asked.jitter == 0 || keeps_order(asked)))
+        return rows.push_back(none_of("out of order", reordered, came));
     if (!asked.reorder || came == 0 || stream.sent.size() < 2) return;
     const auto expected = expected_reordering(asked, stream.sent);
     const double spacing =
@@ -434,7 +435,8 @@ std::vector<Row> judge(const Impairment& asked, const Samples& samples)
     std::vector<Row> rows;
     const auto bare = moments(single_delays(samples.bare));
     if (asked.delay != 0 && samples.timing) judge_delay(asked, *samples.timing, bare, rows);
-    judge_order(asked, samples.timing ? *samples.timing : samples.counting, bare, rows);
+    const bool spaced = samples.timing && !keeps_order(asked);
+    judge_order(asked, spaced ? *samples.timing : samples.counting, bare, rows);
     judge_counts(asked, samples.counting, rows);
     if (asked.rate != 0 && samples.flood) rows.push_back(judge_rate(asked, *samples.flood));
     if (samples.tcp) rows.push_back(judge_answers(asked, "TCP", true, *samples.tcp));

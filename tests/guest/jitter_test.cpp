@@ -165,6 +165,78 @@ TEST(GuestLaws, DelaysAreCorrelated)
     }
 }
 
+// Issue 17: 20 +- 5 ms, whatever the spacing: no packet comes before its predecessor.
+TEST(GuestOrder, IsKeptBySmoothDelays)
+{
+    const Pair pair;
+    settle();
+    for (const std::string law : {"uniform", "normal", "exponential"}) {
+        ASSERT_EQ(headwind(pair.a, "add --name o --dev va --delay 20ms --jitter 5ms --keep-order --distribution " + law)
+                      .status,
+                  0);
+        for (const unsigned per_second : {100'000U, 10'000U, 1'000U, 50U}) {
+            const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(packets / 3, per_second));
+            EXPECT_EQ(arrivals.size(), packets / 3);
+            EXPECT_TRUE(in_order(arrivals)) << law << ", " << per_second;
+        }
+        ASSERT_EQ(headwind(pair.a, "clear").status, 0);
+    }
+}
+
+// Delays five correlation times apart have nothing to do with each other.
+TEST(GuestOrder, SmoothDelaysHaveTheirLaw)
+{
+    constexpr std::size_t few = 20'000;
+    constexpr double most = 0.0157;  // alpha 1e-4 at so many
+    const Pair pair;
+    settle();
+    const double bare = bare_delay(pair);
+    for (const std::string law : {"uniform", "normal"}) {
+        const auto words = "--delay 20ms --jitter 5ms --distribution " + law;
+        ASSERT_EQ(headwind(pair.a, "add --name o --dev va --keep-order " + words).status, 0);
+        const auto found = delays(send_and_receive(pair.a, pair.b, target, paced(few, 4)));
+        ASSERT_EQ(found.size(), few);
+        const double distance = ks_distance(found, bare, law_of(words)), mean = moments(found).mean - bare;
+        std::printf("%s, in order: KS distance %.4f, mean %.3f ms\n", law.c_str(), distance, mean / ms);
+        EXPECT_LE(distance, most);
+        EXPECT_NEAR(mean, 20 * ms, 0.005 * 20 * ms);
+        ASSERT_EQ(headwind(pair.a, "clear").status, 0);
+    }
+}
+
+// With a rate, too: the delay comes before the link.
+TEST(GuestOrder, IsKeptWithARate)
+{
+    const Pair pair;
+    settle();
+    for (const std::string words :
+         {"--delay 20ms --jitter 5ms --keep-order --rate 10mbit --queue 5s", "--netem 'delay 20ms 5ms rate 10mbit'"}) {
+        auto add = rule_test::split("add --name o --dev va " + words);
+        add.insert(add.begin(), headwind_binary());
+        ASSERT_EQ(run(&pair.a, add).status, 0);
+        for (const unsigned per_second : {5'000U, 1'000U}) {
+            const auto arrivals = send_and_receive(pair.a, pair.b, target, paced(2'000, per_second));
+            EXPECT_EQ(arrivals.size(), 2'000U);
+            EXPECT_TRUE(in_order(arrivals)) << words << ", " << per_second;
+        }
+        ASSERT_EQ(headwind(pair.a, "clear").status, 0);
+    }
+}
+
+// `verify` sends packets that are far apart for the law, and close together for the order.
+TEST(GuestOrder, IsVerified)
+{
+    for (const std::string words :
+         {"--delay 20ms --jitter 5ms --keep-order", "--delay 20ms --jitter 5ms --keep-order --rate 10mbit",
+          "--netem 'delay 20ms 5ms rate 10mbit'"}) {
+        auto verify = rule_test::split("verify --json " + words);
+        verify.insert(verify.begin(), headwind_binary());
+        const auto result = run(nullptr, verify);
+        EXPECT_EQ(result.status, 0) << words << "\n" << result.out << result.err;
+        EXPECT_NE(result.out.find("out of order"), std::string::npos) << words;
+    }
+}
+
 // Each delay is what `headwind fate` prints.
 TEST(GuestSeed, DecidesEachDelay)
 {

@@ -51,7 +51,7 @@ protected:
         ASSERT_TRUE(verify::wait_for_path(*bed_));
     }
     void TearDown() override { EXPECT_EQ(setns(home_.get(), CLONE_NEWNET), 0); }
-    Samples samples_with(const std::string& netem)
+    Samples samples_with(const std::string& netem, std::int64_t spacing = 1'900'000)
     {
         Samples out;
         out.bare = stream({});
@@ -59,7 +59,7 @@ protected:
         EXPECT_EQ(run(nullptr, words(command)).status, 0) << command;
         Pace pace;
         pace.packets = 4000;
-        pace.spacing = 1'900'000;
+        pace.spacing = spacing;
         out.timing = stream(pace);
         pace.packets = 5000;
         pace.spacing = 200'000;
@@ -71,7 +71,7 @@ protected:
 private:
     verify::Stream stream(Pace pace) const
     {
-        pace.limit = 60'000'000'000;
+        pace.limit = 600'000'000'000;
         auto out = measure_stream(*bed_, pace);
         EXPECT_TRUE(out) << out.error().message;
         return out ? *out : verify::Stream{};
@@ -79,6 +79,17 @@ private:
     Fd home_;
     std::optional<Bed> bed_;
 };
+
+// Behind the jitter netem has a queue if there is a rate; without one packets overtake each other.
+TEST_F(GuestVerify, OrderBehindAQueue)
+{
+    Impairment asked;
+    asked.delay = 20 * ms;
+    asked.jitter = 5 * ms;
+    asked.rate_last = true;
+    EXPECT_EQ(off(asked, samples_with("delay 20ms 5ms rate 1gbit", 30 * ms)), "");
+    EXPECT_EQ(off(asked, samples_with("delay 20ms 5ms", 30 * ms)), "out of order");
+}
 
 TEST_F(GuestVerify, Jitter)
 {

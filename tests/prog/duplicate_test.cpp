@@ -65,7 +65,7 @@ protected:
     hw_impairment impairment(std::uint32_t id) { return datapath.instance().rules.find(id)->value().impairment; }
     static std::uint64_t by_law(const hw_law& law, const hw_impairment& imp, std::int32_t score)
     {
-        return hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, score));
+        return hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, std::int64_t{score} << 8));
     }
     Outcome out(const Arrival& arrival = {}) { return datapath.run(Hook::egress, usual_packet(), arrival); }
 

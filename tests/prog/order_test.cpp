@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <headwind/sequence.h>
+#include <headwind/smooth.h>
 
 #include "chance/law.h"
 #include "packets.h"
@@ -37,7 +38,7 @@ protected:
     {
         if (imp.law == 0) return hw_uniform(imp.delay, imp.jitter, dice);
         const auto law = datapath.instance().laws.find(imp.law)->value();
-        return hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, hw_score(&normal_scores(), dice)));
+        return hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, std::int64_t{hw_score(&normal_scores(), dice)} << 8));
     }
     // The time in ns until the packet leaves.
     std::uint64_t delay(Hook hook, std::uint32_t id)
@@ -107,12 +108,83 @@ TEST_F(Order, CorrelatedDelaysAreThoseOfTheSequence)
                 continue;
             }
             ASSERT_EQ(delay(n % 2 != 0 ? Hook::egress : Hook::segment, id),
-                      hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, fate.score)))
+                      hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, std::int64_t{fate.score} << 8)))
                 << n;
         }
         EXPECT_EQ(datapath.counters(id).packets, runs);
         datapath.remove(id);
     }
+}
+
+// A function of the time alone: not of dice, not of how many packets there were.
+TEST_F(Order, SmoothDelaysAreThoseOfTheirTime)
+{
+    for (const std::string words :
+         {"--distribution normal", "--distribution exponential", "--correlation-time 200ms"}) {
+        const auto id = datapath.add("--delay 20ms --jitter 5ms --keep-order " + words);
+        const auto imp = impairment(id);
+        const auto law = datapath.instance().laws.find(imp.law)->value();
+        const auto seed = hw_bits(datapath.control().secret, std::uint64_t{id} << 1 | HW_OUT);
+        for (std::uint64_t n = 0; n < 2000; ++n) {
+            datapath.feed().monotonic = now + n * n * 1'000;
+            const auto hook = n % 2 != 0 ? Hook::egress : Hook::segment;
+            const auto at = datapath.feed().monotonic;
+            const auto score =
+                hw_smooth_score(&normal_scores(), seed, imp.correlation_time, imp.correlation_inverse, at);
+            ASSERT_EQ(now + delay(hook, id), at + hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, score))) << n;
+        }
+        EXPECT_EQ(datapath.feed().dice, 0U);
+        datapath.remove(id);
+    }
+}
+
+// Of packets that TCP has spread over the next milliseconds, the times they were to go at count.
+TEST_F(Order, SmoothDelaysAddToDepartureTimes)
+{
+    const auto id = datapath.add("--delay 20ms --jitter 5ms --keep-order");
+    const auto packet = frame(ipv4({}, udp(1000, 2000, payload(58))));
+    std::uint64_t before = 0;
+    for (std::uint64_t n = 0; n < 3000; ++n) {
+        const auto due = now + 1 + n * 5'000;
+        Arrival paced;
+        paced.tstamp = due;
+        paced.departure = true;
+        const auto outcome = datapath.run(Hook::egress, packet, paced);
+        ASSERT_GT(outcome.after.tstamp, before) << n;
+        before = outcome.after.tstamp;
+        const auto wait = static_cast<double>(before - due);
+        ASSERT_NEAR(wait, 20e6, 5e6);
+    }
+    EXPECT_EQ(datapath.counters(id).delayed, 3000U);
+}
+
+TEST_F(Order, SuperPacketsStayWholeWhereOrderIsKept)
+{
+    const packets::Bytes big = frame(ipv4({}, udp(1000, 2000, payload(3000))));
+    Arrival super;
+    super.gso_size = 1000;
+    super.gso_segs = 3;
+    const auto jittered = datapath.add("--delay 20ms --jitter 5ms");
+    EXPECT_EQ(datapath.run(Hook::egress, big, super).after.tstamp, 0U) << "it went to be segmented";
+    datapath.remove(jittered);
+    const auto smooth = datapath.add("--delay 20ms --jitter 5ms --keep-order");
+    EXPECT_GT(datapath.run(Hook::egress, big, super).after.tstamp, now) << "stamped as it is";
+    EXPECT_EQ(datapath.counters(smooth).packets, 3U);
+}
+
+// netem's order: the delay, then the link.
+TEST_F(Order, PacketsQueueForALinkBehindTheirDelay)
+{
+    const auto id =
+        datapath.add("--delay 10ms --jitter 10ms --rate 8mbit --rate-last --queue 1000s");  // 100 us a packet
+    const auto imp = impairment(id);
+    std::uint64_t free = 0;
+    for (std::uint64_t n = 0; n < 1000; ++n) {
+        const auto passed = std::max<std::uint64_t>(free, hw_uniform(imp.delay, imp.jitter, hw_dice(12, n))) + 100'000;
+        ASSERT_EQ(delay(Hook::egress, id), passed) << n;
+        free = passed;
+    }
+    EXPECT_GT(free, 100 * ms);
 }
 
 TEST_F(Order, LawsAreSharedAndGoWithTheirLastRule)

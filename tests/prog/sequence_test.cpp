@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Rules whose packets' events depend on each other: the real programs say for each packet what the arithmetic says.
+#include <map>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -9,7 +10,8 @@
 #include "commands/fate.h"
 #include "packets.h"
 #include "prog_run.h"
-#include "rule_test.h"
+#include "rule_files.h"
+#include "ruleset/transaction.h"
 
 namespace headwind::prog::sequence_test {
 namespace {
@@ -26,9 +28,18 @@ struct Expected {
         : sequence(datapath.instance().sequences.find(id)->value())
     {
         hw_sequence_begin(&sequence, &progress, id, direction);
+        for (const auto& [key, block] : datapath.instance().lists.items().value())
+            if (key.rule == id) list[key.block] = block;
     }
-    unsigned next() { return hw_sequence_step(&sequence, &progress); }
+    unsigned next()
+    {
+        const auto before = hw_packets_before(&progress);
+        const auto block = list.find(static_cast<__u32>(before / HW_LIST_BLOCK));
+        const unsigned listed = block == list.end() ? 0U : hw_is_listed(&block->second, before) << HW_EVENT_LOSS;
+        return hw_sequence_step(&sequence, &progress) | listed;
+    }
     hw_sequence sequence;
+    std::map<__u32, hw_list_block> list;
     hw_progress progress{};
 };
 
@@ -64,7 +75,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Sequence,
                          testing::Values("--loss 10% --loss-correlation 50%", "--loss 1% --loss-burst 3",
                                          "--loss-model 'gemodel 5% 20% 70% 1%'",
                                          "--loss-model 'state 2% 30% 20% 40% 1%'", "--loss-nth 7",
-                                         "--loss 5% --corrupt 0% --corrupt-correlation 1% --duplicate 0%"));
+                                         "--loss 5% --corrupt 0% --corrupt-correlation 1% --duplicate 0%",
+                                         "--netem-compatible --loss 25% --loss-correlation 50%"));
 
 TEST(SequenceOfTwo, EachDirectionHasItsOwn)
 {
@@ -97,6 +109,64 @@ TEST(SequenceOfTwo, AChangedRuleBeginsAnewAndAPlainOneHasNone)
     EXPECT_FALSE(datapath.instance().sequences.find(plain)->has_value());
     for (unsigned n = 0; n < 100; ++n) ASSERT_EQ(datapath.out(usual_packet()), stolen);
     EXPECT_EQ(progress_of(datapath, id).index, 500U);
+}
+
+// ---- lists of losses ----
+
+// Adds a rule that loses these packets.
+Result<std::uint32_t> try_add(Datapath& datapath, const std::string& packets, const std::string& words = "")
+{
+    const test::TextFile file(packets);
+    return datapath.try_add("--loss-pattern " + file.path() + " " + words);
+}
+
+std::uint32_t add(Datapath& datapath, const std::string& packets, const std::string& words = "")
+{
+    return try_add(datapath, packets, words).value();
+}
+
+TEST(List, LosesItsPacketsAndNoOther)
+{
+    Datapath datapath;
+    const auto id = add(datapath, "1, 3-5, 64-65 511-514 1000 2049", "--direction both");
+    EXPECT_EQ(datapath.instance().lists.keys().size(), 3U) << "of the blocks that have some only";
+    for (const bool out : {true, false}) {
+        std::vector<unsigned> lost;
+        for (unsigned n = 1; n <= 3000; ++n)
+            if ((out ? datapath.out(usual_packet()) : datapath.in(usual_packet())) != next) lost.push_back(n);
+        EXPECT_EQ(lost, (std::vector<unsigned>{1, 3, 4, 5, 64, 65, 511, 512, 513, 514, 1000, 2049}))
+            << "each direction counts its own";
+    }
+    EXPECT_EQ(datapath.feed().dice, 0U);
+    datapath.remove(id);
+    EXPECT_TRUE(datapath.instance().lists.keys().empty());
+}
+
+TEST(List, OfARuleThatIsGoneIsRepaired)
+{
+    Datapath datapath;
+    const auto id = add(datapath, "7 9999");
+    ASSERT_TRUE(datapath.instance().lists.put({id + 1, 3}, {}));
+    datapath.control().dirty = 1;
+    ASSERT_TRUE(repair(datapath.instance()));
+    EXPECT_EQ(datapath.instance().lists.keys().size(), 2U);
+    for (const auto& key : datapath.instance().lists.keys()) EXPECT_EQ(key.rule, id);
+}
+
+TEST(List, ThatFindsNoRoomIsRefusedAndLeavesNothing)
+{
+    Datapath datapath;
+    std::string sparse;  // in each block one
+    for (unsigned block = 0; block < 1950; ++block) sparse += std::to_string(block * 512 + 1) + " ";
+    unsigned fit = 0;
+    for (; fit < 10 && try_add(datapath, sparse, fmt::format("--port {}", 1000 + fit)); ++fit) {
+    }
+    const auto refused = try_add(datapath, sparse, "--port 2000");
+    EXPECT_EQ(fit, HW_LIST_BLOCKS / 1950U);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find("with the lists of this namespace's other rules"), std::string::npos)
+        << refused.error().message;
+    EXPECT_EQ(datapath.instance().lists.keys().size(), std::size_t{fit} * 1950);
 }
 
 // ---- seeds ----
@@ -132,7 +202,8 @@ INSTANTIATE_TEST_SUITE_P(Rules, Seed,
                          testing::Values("--loss 10%", "--delay 50ms --jitter 5ms", "--loss 1% --loss-correlation 50%",
                                          "--delay 50ms --jitter 5ms --distribution pareto --loss 20%",
                                          "--delay 50ms --jitter 5ms --distribution normal --delay-correlation 90%",
-                                         "--delay 50ms --jitter 5ms --reorder 25% --reorder-gap 3 --loss 3%"));
+                                         "--delay 50ms --jitter 5ms --reorder 25% --reorder-gap 3 --loss 3%",
+                                         "--netem-compatible --loss 25% --loss-correlation 25% --duplicate 20%"));
 
 TEST(SeedOfCorruption, FlipsTheSameBits)
 {
@@ -197,6 +268,21 @@ TEST_F(SequenceOfSupers, WithoutAnEventTheyStayWholeAndElseEachSegmentHasItsOwn)
     EXPECT_GT(whole, 500U);
     EXPECT_GT(cut, 300U);
     EXPECT_EQ(datapath.counters(id).packets, expected.progress.index);
+}
+
+TEST_F(SequenceOfSupers, WithAListedPacketAreCut)
+{
+    const auto id = add(datapath, "512 700-701");
+    Expected expected(datapath, id);
+    unsigned cut = 0;
+    for (unsigned n = 0; n < 20; ++n) {
+        const bool listed = n == 8 || n == 11;  // 60 segments each: 481-540, 661-720
+        ASSERT_EQ(out(60), listed ? redirected : next) << n;
+        for (unsigned i = 0; listed && i < 60; ++i, ++cut) segment(id);
+    }
+    EXPECT_EQ(cut, 120U);
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_LOSS], 3U);
+    EXPECT_EQ(progress_of(datapath, id).index, 1200U);
 }
 
 TEST_F(SequenceOfSupers, OfAnySizeAreTriedToTheirEnd)

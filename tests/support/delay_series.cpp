@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "chance/law.h"
+#include "ruleset/compile.h"
 
 namespace headwind::test {
 
@@ -13,7 +13,7 @@ std::vector<double> draw_delays(const DelayLaw& law, std::uint64_t seed, std::si
     std::vector<double> out(packets);
     for (std::size_t n = 0; n < packets; ++n) {
         const auto score = hw_score(&normal_scores(), hw_dice(seed, n));
-        out[n] = static_cast<double>(hw_by_law(law.delay, law.jitter, hw_law_at(&law.law, score)));
+        out[n] = static_cast<double>(hw_by_law(law.delay, law.jitter, hw_law_at(&law.law, std::int64_t{score} << 8)));
     }
     return out;
 }
@@ -26,9 +26,22 @@ std::vector<double> draw_delays(const DelayLaw& law, const hw_sequence& sequence
     for (auto& delay : out) {
         hw_fate fate{};
         hw_sequence_fate(&sequence, &normal_scores(), &progress, &fate);
-        delay = static_cast<double>(hw_by_law(law.delay, law.jitter, hw_law_at(&law.law, fate.score)));
+        delay =
+            static_cast<double>(hw_by_law(law.delay, law.jitter, hw_law_at(&law.law, std::int64_t{fate.score} << 8)));
     }
     return out;
+}
+
+SmoothDelays::SmoothDelays(const Impairment& impairment, const hw_scores& scores, std::uint64_t seed)
+    : impairment_(compile_impairment(impairment)), law_(compile_law(impairment).value()), scores_(scores), seed_(seed)
+{
+}
+
+std::uint64_t SmoothDelays::at(std::uint64_t time) const
+{
+    const auto score =
+        hw_smooth_score(&scores_, seed_, impairment_.correlation_time, impairment_.correlation_inverse, time);
+    return hw_by_law(impairment_.delay, impairment_.jitter, hw_law_at(&law_, score));
 }
 
 SampleMoments sample_moments(const std::vector<double>& values)

@@ -6,6 +6,10 @@
 #include <vector>
 
 #include <headwind/sequence.h>
+#include <headwind/smooth.h>
+
+#include "chance/law.h"
+#include "rule/rule.h"
 
 namespace headwind::test {
 
@@ -19,6 +23,21 @@ struct DelayLaw {
 std::vector<double> draw_delays(const DelayLaw& law, std::uint64_t seed, std::size_t packets);
 // With the scores of a sequence that begins.
 std::vector<double> draw_delays(const DelayLaw& law, const hw_sequence& sequence, std::size_t packets);
+
+// Those of an impairment with a correlation_time.
+class SmoothDelays {
+public:
+    explicit SmoothDelays(const Impairment& impairment, const hw_scores& scores = normal_scores(),
+                          std::uint64_t seed = 1);
+    std::uint64_t at(std::uint64_t time) const;  // ns; CLOCK_MONOTONIC
+    std::uint64_t time() const { return impairment_.correlation_time; }
+
+private:
+    hw_impairment impairment_;
+    hw_law law_;
+    const hw_scores& scores_;
+    std::uint64_t seed_;
+};
 
 struct SampleMoments {
     double mean = 0, sd = 0;

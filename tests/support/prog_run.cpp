@@ -66,6 +66,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.timelines = map_of<__u32, __u32>(skeleton.maps.hw_timelines);
     out.sequences = map_of<__u32, hw_sequence>(skeleton.maps.hw_sequences);
     out.laws = map_of<__u64, hw_law>(skeleton.maps.hw_laws);
+    out.lists = map_of<hw_list_key, hw_list_block>(skeleton.maps.hw_lists);
     out.cpu_states = duplicate(bpf_map__fd(skeleton.maps.hw_cpu_states));
     out.host = memory_of<hw_host>(skeleton.maps.hw_host);
     out.control = Control(memory_of<hw_control>(skeleton.maps.data_control));

@@ -8,6 +8,7 @@
 #include <headwind/sequence.h>
 
 #include "event_series.h"
+#include "rule_files.h"
 
 namespace headwind::test::sequence_test {
 namespace {
@@ -136,6 +137,32 @@ TEST_F(Seed, DecidesEachPacket)
             const auto& one = fate[n];
             ASSERT_EQ(came[n], one["lost"] == true ? 0U : !one["copy_delay_ns"].is_null() ? 2U : 1U) << n;
         }
+        change(a(), "clear");
+    }
+}
+
+// A list of losses, packet by packet, also where 50 are sent in one piece; `fate` says the same.
+TEST_F(Seed, ListedPacketsAreLost)
+{
+    const TextFile list("3 # the third\n500-505, 9999\n");
+    const std::size_t count = 10'000;
+    const auto words = "--loss-pattern " + list.path();
+    for (const auto& flow : {Flow{.count = count}, Flow{.count = count, .size = 1000, .segments = 50}}) {
+        change(a(), "add --name seed --proto udp --seed 7 " + words);
+        UdpSink sink(b(), {Pair::b4, 5000});
+        {
+            const OnCpu here(0);
+            EXPECT_EQ(send_udp(a(), {Pair::b4, 5000}, flow).failed, 0U);
+        }
+        std::vector<std::size_t> missing;
+        std::vector<bool> came(count);
+        for (const auto& arrival : sink.finish()) came[arrival.stamp.sequence] = true;
+        const auto fate = fate_of(words, count);
+        for (std::size_t n = 0; n < count; ++n) {
+            if (!came[n]) missing.push_back(n + 1);
+            ASSERT_EQ(fate[n]["lost"], !came[n]) << n;
+        }
+        EXPECT_EQ(missing, (std::vector<std::size_t>{3, 500, 501, 502, 503, 504, 505, 9999}));
         change(a(), "clear");
     }
 }

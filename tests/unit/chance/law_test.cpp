@@ -133,10 +133,10 @@ TEST(Laws, ReachAsFarAsLongestDelaySays)
     for (const auto& [name, at_score] : formulas()) {
         const auto impairment = impairment_of(fmt::format("--delay 100ms --jitter 20ms --distribution {}", name));
         const auto law = compiled(impairment);
-        const auto longest = hw_by_law(law.delay, law.jitter, hw_law_at(&law.law, INT32_MAX));
+        const auto longest = hw_by_law(law.delay, law.jitter, hw_law_at(&law.law, INT64_MAX));
         EXPECT_LE(longest, longest_delay(impairment)) << name;
         EXPECT_NEAR(static_cast<double>(longest), static_cast<double>(longest_delay(impairment)), 1e5) << name;
-        EXPECT_EQ(hw_law_at(&law.law, INT32_MIN), law.law.at[0]);
+        EXPECT_EQ(hw_law_at(&law.law, INT64_MIN), law.law.at[0] * std::int64_t{1 << 12});
     }
 }
 
@@ -196,12 +196,13 @@ TEST(Laws, AreCutAtNoDelay)
 
 TEST(Laws, ExtremesDoNotOverflow)
 {
-    EXPECT_EQ(hw_by_law(max_delay, max_delay, 1 << 20), 2 * max_delay);
-    EXPECT_EQ(hw_by_law(max_delay, max_delay, -(1 << 20)), 0U);
-    EXPECT_EQ(hw_by_law(max_delay, max_delay, INT32_MIN), 0U);
-    EXPECT_NEAR(static_cast<double>(hw_by_law(0, max_delay, INT32_MAX)), 2048.0 * max_delay, 1e9);
-    EXPECT_EQ(hw_by_law(1000, 10, 3 << 20), 1030U) << "as far above";
-    EXPECT_EQ(hw_by_law(1000, 10, -(3 << 20)), 970U) << "as below";
+    constexpr std::int64_t one = 1LL << 32, most = (1LL << 43) - 1;
+    EXPECT_EQ(hw_by_law(max_delay, max_delay, one), 2 * max_delay);
+    EXPECT_EQ(hw_by_law(max_delay, max_delay, -one), 0U);
+    EXPECT_EQ(hw_by_law(max_delay, max_delay, -most), 0U);
+    EXPECT_NEAR(static_cast<double>(hw_by_law(0, max_delay, most)), 2048.0 * max_delay, 1e9);
+    EXPECT_EQ(hw_by_law(1000, 10, 3 * one), 1030U) << "as far above";
+    EXPECT_EQ(hw_by_law(1000, 10, -3 * one), 970U) << "as below";
 }
 
 // ---- correlation ----

@@ -2,6 +2,10 @@
 // Events that depend on each other, drawn by the datapath's own arithmetic. Seeds are fixed; alpha is stated.
 #include <headwind/sequence.h>
 
+#include <array>
+#include <cmath>
+#include <random>
+
 #include <gtest/gtest.h>
 
 #include "event_series.h"
@@ -111,6 +115,96 @@ TEST(Sequence, EventsOfDifferentKindsDoNotKnowEachOther)
     // Two correlated series agree by chance more variably than independent ones: (1 + r1 r2) / (1 - r1 r2).
     for (unsigned a = 0; a < 3; ++a)
         for (unsigned b = 0; b < a; ++b) EXPECT_NEAR(static_cast<double>(both[a][b]) / million, 0.04, 0.0016) << a << b;
+}
+
+// ---- netem's arithmetic ----
+
+// A packet's way through netem's enqueue, as its source has it, with dice of our own.
+class Netem {
+public:
+    Netem(const Impairment& asked)
+        : loss_{threshold(asked.loss), threshold(asked.loss_correlation), dice()},
+          duplicate_{threshold(asked.duplicate), threshold(asked.duplicate_correlation), dice()}
+    {
+    }
+    // How many of it arrive: 0, 1 or 2.
+    unsigned next()
+    {
+        const bool twice = happens(duplicate_);
+        const int count = (twice ? 2 : 1) - (happens(loss_) ? 1 : 0);
+        if (count < 2) return static_cast<unsigned>(count);
+        return happens(loss_) ? 1 : 2;  // the copy passes the queue once more, without another copy
+    }
+
+private:
+    struct Event {
+        std::uint64_t probability, rho, last;  // of 2^32
+    };
+    static std::uint64_t threshold(const std::optional<Probability>& p) { return p ? p->threshold : 0; }
+    std::uint64_t dice() { return random_() >> 32; }
+    bool happens(Event& event)
+    {
+        if (event.probability == 0) return false;
+        const auto value = dice();
+        event.last = event.rho == 0 ? value : (value * ((1ULL << 32) - event.rho) + event.last * event.rho) >> 32;
+        return event.last < event.probability;
+    }
+    std::mt19937_64 random_{5};
+    Event loss_, duplicate_;
+};
+
+// Shares of the packets that arrive not at all, once and twice, and of pairs of packets in a row that arrive alike.
+using Shares = std::array<double, 4>;
+template <class Next>
+std::pair<Shares, Shares> shares_and_errors(Next next)
+{
+    constexpr int parts = 1000, packets = 1000;
+    Shares mean{}, square{};
+    unsigned before = next();
+    for (int part = 0; part < parts; ++part) {
+        Shares here{};
+        for (int n = 0; n < packets; ++n) {
+            const unsigned came = next();
+            here.at(came) += 1.0 / packets;
+            here[3] += came == before ? 1.0 / packets : 0;
+            before = came;
+        }
+        for (std::size_t i = 0; i < here.size(); ++i) {
+            mean.at(i) += here.at(i) / parts;
+            square.at(i) += here.at(i) * here.at(i) / parts;
+        }
+    }
+    Shares error{};
+    for (std::size_t i = 0; i < mean.size(); ++i)
+        error.at(i) = std::sqrt(std::max(0.0, square.at(i) - mean.at(i) * mean.at(i)) / parts);
+    return {mean, error};
+}
+
+TEST(NetemCompatible, IsNetemsArithmetic)
+{
+    for (const std::string words : {"--loss 25% --loss-correlation 25%", "--loss 40% --loss-correlation 90%",
+                                    "--loss 5% --duplicate 30%", "--duplicate 5% --duplicate-correlation 50%",
+                                    "--loss 30% --loss-correlation 50% --duplicate 20% --duplicate-correlation 25%"}) {
+        Sequence ours("--netem-compatible " + words, 11);
+        Netem theirs(ours.impairment);
+        const auto [mean, error] = shares_and_errors([&ours] {
+            const unsigned events = ours.next();
+            return events >> HW_EVENT_LOSS & 1U ? 0U : 1U + (events >> HW_EVENT_DUPLICATE & 1U);
+        });
+        const auto [their_mean, their_error] = shares_and_errors([&theirs] { return theirs.next(); });
+        for (std::size_t i = 0; i < mean.size(); ++i)  // 5 sigmas: alpha 6e-7
+            EXPECT_NEAR(mean.at(i), their_mean.at(i), 5 * std::hypot(error.at(i), their_error.at(i)) + 1e-9)
+                << words << " " << i;
+    }
+}
+
+TEST(NetemCompatible, IsNotWhatWasAsked)
+{
+    const auto lost = [](const std::string& words) {
+        return Sequence("--netem-compatible " + words, 11).draw(HW_EVENT_LOSS, million).events;
+    };
+    EXPECT_LT(lost("--loss 1% --loss-correlation 25%"), 100U) << "as netem: hardly any of a million";
+    EXPECT_NEAR(static_cast<double>(lost("--loss 25% --loss-correlation 25%")) / million, 0.167, 0.002);
 }
 
 TEST(Sequence, AnotherSeedIsAnotherSequence)

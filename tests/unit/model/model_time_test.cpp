@@ -194,7 +194,7 @@ TEST(Departure, IsThatOfTheScheduleWhereThatNeedsNoState)
             hw_state state{};
             hw_timing timing{};
             ASSERT_EQ(hw_schedule(&impairment, &state, &paced, 100, delay, 0, &timing), 0);
-            EXPECT_EQ(hw_depart(&paced, delay), timing.depart) << edt << ", " << delay;
+            EXPECT_EQ(hw_due(&paced) + delay, timing.depart) << edt << ", " << delay;
         }
     }
 }

@@ -1,56 +1,25 @@
 // SPDX-License-Identifier: MIT
 // Rules with laws of delays: from words and from files, changed, described, as JSON; what is refused.
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "chance/law_file.h"
-#include "rule/files.h"
-#include "rule_test.h"
+#include "rule/factory.h"
+#include "rule_files.h"
 
 namespace headwind::rule_test::law_test {
 namespace {
 
 using testing::HasSubstr;
 
-// A file in a folder of its own, which goes with it.
-class LawFile {
-public:
-    explicit LawFile(const std::string& text) { std::ofstream(path()) << text; }
-    ~LawFile() { std::filesystem::remove_all(folder_); }
-    LawFile(const LawFile&) = delete;
-    LawFile& operator=(const LawFile&) = delete;
-    std::string path() const { return folder_ + "/ping.txt"; }
-
-private:
-    std::string name_ = testing::TempDir() + "headwind-law-XXXXXX", folder_ = mkdtemp(name_.data());
-};
-
-Result<Rule> loaded(const std::string& line)
-{
-    RuleSpec text = text_of(split(line));
-    HW_CHECK(load_files(text));
-    return make_rule(text);
-}
-
-Rule changed(const Rule& before, const std::string& line)
-{
-    RuleSpec given = text_of(split(line));
-    EXPECT_TRUE(load_files(given));
-    const auto rule = change_rule(before, given);
-    EXPECT_TRUE(rule) << rule.error().message;
-    return rule.value_or(before);
-}
+using test::TextFile;
 
 const std::string measured = "time=10 ms\ntime=20 ms\ntime=30 ms\n";
 
 TEST(LawOfRule, SamplesAreDelayJitterAndLaw)
 {
-    const LawFile file(measured);
+    const TextFile file(measured);
     const auto rule = loaded("--distribution samples:" + file.path()).value();
     EXPECT_NEAR(static_cast<double>(rule.impairment.delay), 20e6, 1000);
     EXPECT_NEAR(static_cast<double>(rule.impairment.jitter), 8.165e6, 1e3);
@@ -64,7 +33,7 @@ TEST(LawOfRule, SamplesAreDelayJitterAndLaw)
 
 TEST(LawOfRule, IsKeptWithTheRule)
 {
-    const LawFile file(measured);
+    const TextFile file(measured);
     for (const std::string& line :
          {"--distribution samples:" + file.path(), "--distribution samples:" + file.path() + " --delay-correlation 25%",
           std::string("--delay 9ms --jitter 3ms --distribution lognormal --delay-correlation 0.1%")}) {
@@ -77,7 +46,7 @@ TEST(LawOfRule, IsKeptWithTheRule)
 
 TEST(LawOfRule, IsChanged)
 {
-    const LawFile file(measured), other("1ms\n3ms\n");
+    const TextFile file(measured), other("1ms\n3ms\n");
     const auto before = valid("--delay 50ms --jitter 5ms --distribution pareto --delay-correlation 10%");
     const auto samples = changed(before, "--distribution samples:" + file.path());
     EXPECT_EQ(samples.impairment, loaded("--delay-correlation 10% --distribution samples:" + file.path())->impairment);
@@ -93,7 +62,7 @@ TEST(LawOfRule, IsChanged)
 
 TEST(LawOfRule, TablesAreReadByFlagAndByNetemsWord)
 {
-    const LawFile file("-8192 0 8192\n");
+    const TextFile file("-8192 0 8192\n");
     const auto rule = loaded("--delay 20ms --jitter 5ms --distribution table:" + file.path()).value();
     EXPECT_EQ(rule.impairment.quantiles, parse_law_table("-8192 0 8192", "f").value());
     EXPECT_EQ(longest_delay(rule.impairment), 25'000'000U);
@@ -123,7 +92,7 @@ TEST(LawOfRule, IsDescribedBesideARamp)
 
 TEST(LawOfRule, IsRefusedWhereItCannotBe)
 {
-    const LawFile file(measured), broken("10ms\n20\n");
+    const TextFile file(measured), broken("10ms\n20\n");
     for (
         const auto& [line, why] : std::vector<std::pair<std::string, std::string>>{
             {"--delay 50ms --jitter 5ms --distribution gauss",
@@ -157,6 +126,114 @@ TEST(LawOfRule, IsRefusedWhereItCannotBe)
     EXPECT_TRUE(loaded("--delay 5ms --jitter 6ms --distribution lognormal"));
     EXPECT_THAT(message(make_rule(text_of(split("--delay 5ms --jitter 1ms --distribution table:x")))),
                 HasSubstr("its file has not been read"));
+}
+
+// ---- netem's arithmetic ----
+
+TEST(NetemCompatible, TakesNetemsTablesForItsNames)
+{
+    const TextFile file("-8192 0 8192\n");
+    const auto words = [](const std::string& law, bool compatible) {
+        RuleSpec text = text_of({"--netem", "delay 20ms 5ms distribution " + law});
+        text.netem_compatible = compatible;
+        return spell_out(text).value().distribution;
+    };
+    for (const std::string name : {"normal", "pareto", "paretonormal", "experimental"})
+        EXPECT_EQ(words(name, true), "table:" + name);
+    EXPECT_EQ(words("uniform", true), "uniform");
+    EXPECT_EQ(words("pareto", false), "pareto");
+    EXPECT_EQ(words(file.path(), true), "table:" + file.path());
+}
+
+TEST(NetemCompatible, IsKeptWithTheRuleAndChanged)
+{
+    const auto rule = valid("--netem 'loss 5% 25% duplicate 1%' --netem-compatible");
+    EXPECT_TRUE(rule.impairment.netem_compatible);
+    EXPECT_EQ(describe(rule.impairment), "loss 5% (correlation 25%), duplicate 1%, computed as netem does");
+    EXPECT_EQ(rule_from_json(to_json(rule)).value(), rule);
+    EXPECT_EQ(make_rule(text_of(rule)).value(), rule);
+    EXPECT_EQ(changed(rule, "--netem 'loss 5%'"), valid("--loss 5%"));
+    EXPECT_TRUE(has_sequence(valid("--loss 1% --duplicate 1% --netem-compatible").impairment));
+    EXPECT_FALSE(has_sequence(valid("--delay 9ms --jitter 1ms --delay-correlation 5% --netem-compatible").impairment))
+        << "netem's does nothing";
+}
+
+TEST(NetemCompatible, IsRefusedWhereItIsNotFollowed)
+{
+    for (const auto& [line, why] : std::vector<std::pair<std::string, std::string>>{
+             {"--netem 'delay 9ms reorder 5% 5% gap 3' --netem-compatible", "correlated reordering with a gap"},
+             {"--netem 'loss gemodel 1% duplicate 1%' --netem-compatible", "is not followed: leave --duplicate out"},
+             {"--netem 'delay 1s 200ms 5%' --netem-compatible", "spoils the law of jitters above 100ms"}})
+        EXPECT_THAT(message(make_rule(text_of(split(line)))), HasSubstr(why)) << line;
+}
+
+constexpr std::uint64_t ms = 1'000'000;
+
+TEST(KeepOrder, TakesTheShortestTimeThatCan)
+{
+    const auto time_of = [](const std::string& line) { return valid(line).impairment.correlation_time; };
+    EXPECT_EQ(time_of("--delay 20ms --jitter 5ms --keep-order"), 50 * ms);
+    EXPECT_EQ(time_of("--delay 20ms --jitter 5ms --keep-order --distribution normal"), 52 * ms);
+    EXPECT_EQ(time_of("--delay 100ms --jitter 100ms --keep-order"), 820 * ms);
+    EXPECT_EQ(time_of("--delay 20ms --jitter 5ms --correlation-time 41ms"), 41 * ms) << "says --keep-order, too";
+    EXPECT_EQ(time_of("--delay 20ms --jitter 5ms --keep-order --correlation-time 1h"), 3'600'000 * ms);
+    EXPECT_EQ(time_of("--keep-order --ramp delay=10ms..20ms,jitter=0ms..10ms,over=1s"), 82 * ms) << "of the longest";
+    EXPECT_EQ(time_of("--delay 20ms --jitter 0ms --keep-order"), 0U) << "nothing to do";
+}
+
+TEST(KeepOrder, IsKeptWithTheRuleAndChanged)
+{
+    for (const std::string line :
+         {"--delay 20ms --jitter 5ms --keep-order", "--delay 20ms --jitter 5ms --correlation-time 3s",
+          "--rate 1mbit --delay 20ms --jitter 5ms --keep-order",
+          "--rate 1mbit --delay 20ms --jitter 5ms --rate-last"}) {
+        const auto rule = valid(line);
+        EXPECT_EQ(rule_from_json(nlohmann::json::parse(to_json(rule).dump())).value(), rule) << line;
+        EXPECT_EQ(make_rule(text_of(rule)).value(), rule) << line;
+        EXPECT_EQ(change_rule(rule, {}).value(), rule) << line;
+    }
+    const auto smooth = valid("--delay 20ms --jitter 5ms --keep-order");
+    EXPECT_EQ(to_json(smooth)["impairment"]["correlation_time_ns"], 50 * ms);
+    EXPECT_EQ(changed(smooth, "--jitter 10ms").impairment.correlation_time, 82 * ms) << "the shortest that can";
+    EXPECT_EQ(changed(smooth, "--correlation-time 2s").impairment.correlation_time, 2000 * ms);
+    EXPECT_EQ(changed(smooth, "--correlation-time off"), valid("--delay 20ms --jitter 5ms"));
+    EXPECT_EQ(changed(smooth, "--jitter off"), valid("--delay 20ms"));
+    EXPECT_EQ(changed(smooth, "--netem 'delay 9ms 1ms'"), valid("--delay 9ms --jitter 1ms"));
+    EXPECT_EQ(changed(valid("--delay 20ms --jitter 5ms"), "--keep-order"), smooth);
+    EXPECT_THAT(message(change_rule(changed(smooth, "--correlation-time 60ms"), text_of({"--jitter", "10ms"}))),
+                HasSubstr("--correlation-time 60ms: with this law packets would overtake others: use at least 82ms"));
+    EXPECT_EQ(changed(valid("--rate 1mbit --delay 20ms --rate-last"), "--rate off"), valid("--delay 20ms"));
+}
+
+TEST(KeepOrder, IsDescribed)
+{
+    EXPECT_EQ(describe(valid("--delay 20ms --jitter 5ms --keep-order --distribution normal").impairment),
+              "delay 20 ms ± 5 ms (normal, in order, correlation time 52 ms)");
+    EXPECT_EQ(describe(valid("--netem 'delay 20ms 5ms rate 1mbit'").impairment),
+              "delay 20 ms ± 5 ms, rate 1 mbit behind the delay");
+    EXPECT_EQ(describe(valid("--netem 'delay 20ms rate 1mbit'").impairment), "delay 20 ms, rate 1 mbit");
+}
+
+TEST(KeepOrder, IsRefusedWhereItCannotBe)
+{
+    for (const auto& [line, why] : std::vector<std::pair<std::string, std::string>>{
+             {"--delay 20ms --keep-order", "--keep-order: without --jitter packets keep their order"},
+             {"--delay 20ms --correlation-time 1s",
+              "--correlation-time 1s: delays that are all the same keep the order"},
+             {"--delay 20ms --jitter 5ms --correlation-time 40ms",
+              "--correlation-time 40ms: with this law packets would overtake others: use at least 41ms, or a shorter"},
+             {"--delay 20ms --jitter 5ms --correlation-time 0ms", "use at least 41ms"},
+             {"--delay 20ms --jitter 5ms --correlation-time 2h", "use at most 1h"},
+             {"--delay 30s --jitter 20s --distribution pareto --keep-order",
+              "--keep-order: with this law that would take more than 1h: use a shorter --jitter"},
+             {"--delay 20ms --jitter 5ms --keep-order --reorder 1%",
+              "--reorder 1%: it lets packets overtake others, and --keep-order none: use one of them"},
+             {"--delay 20ms --jitter 5ms --keep-order --delay-correlation 1%", "--delay-correlation 1%: it goes from"},
+             {"--delay 20ms --jitter 5ms --keep-order --seed 1", "--seed 1: the delays of --keep-order depend on the"},
+             {"--delay 20ms --rate-last", "--rate-last: it is where --rate has its place: add --rate 10mbit"},
+             {"--partition --rate-last --rate 1mbit", "--partition"},
+             {"--netem 'delay 5ms' --keep-order", "--netem \"delay 5ms\" --keep-order: netem's words stand for"}})
+        EXPECT_THAT(message(make_rule(text_of(split(line)))), HasSubstr(why)) << line;
 }
 
 TEST(Seed, IsPartOfTheRule)

@@ -48,8 +48,10 @@ public:
         if (text.reorder && below(4) == 0) text.reorder_correlation = probability();
         if (below(8) == 0) text.loss_model = "gemodel " + probability() + " " + probability();
         if (below(8) == 0) text.loss_nth = fmt::format("{}", below(50));
+        if (below(8) == 0) text.netem_compatible = true;
         if (below(4) == 0) text.reject = below(2) == 0 ? "rst" : "icmp";
         if (below(2) == 0) text.rate = format_rate(8 + below(100'000'000'000));
+        if (text.rate && below(4) == 0) text.rate_last = true;
         if (text.rate && below(2) == 0)
             text.queue = below(2) == 0 ? format_size(below(1'000'000)) : format_duration(below(1'000'000'000));
         if (below(2) == 0) text.direction = std::vector<std::string>{"out", "in", "both"}[below(3)];
@@ -100,6 +102,8 @@ private:
         text.jitter = format_duration(below(max_delay / (1 + below(1000))));
         const std::string laws[] = {"uniform", "normal", "pareto", "paretonormal", "exponential", "lognormal"};
         if (below(2) == 0) text.distribution = laws[below(std::size(laws))];
+        if (below(4) == 0) text.keep_order = true;
+        if (below(8) == 0) text.correlation_time = format_duration(below(3'600'000'000'000));
         if (below(4) == 0) text.delay_correlation = probability();
         if (below(4) == 0) text.seed = fmt::format("{}", 1 + random_() % ~std::uint64_t{0});
         if (below(2) == 0) text.reorder = probability();
@@ -187,15 +191,17 @@ TEST(Properties, OffTakesAFlagAway)
             for (const Flag& other : rule_flags()) {
                 if (before.flap && other.name == "--partition") continue;  // --flap alone implies --partition
                 const bool leaves = other.leaves_with_needs && flag.member == decltype(flag.member){other.needs};
-                const bool goes =
-                    other.name == flag.name || leaves || (flag.name == "--ramp" && other.name == "--repeat");
+                const bool goes = other.name == flag.name || leaves ||
+                                  (flag.name == "--ramp" && other.name == "--repeat") ||
+                                  (flag.name == "--correlation-time" && other.name == "--keep-order");
                 ASSERT_EQ(is_given(other, after), is_given(other, before) && !goes)
                     << flag.name << " " << other.name << ": " << describe_rule(*rule);
             }
         }
     }
     for (const Flag& flag : rule_flags()) {
-        const bool made = !flag.off.empty() && flag.name != "--trace";  // a trace is a file
+        const bool file = flag.name == "--trace" || flag.name == "--loss-pattern";
+        const bool made = !flag.off.empty() && !file;
         EXPECT_EQ(taken[flag.name] > 0, made) << flag.name;
     }
 }

@@ -468,13 +468,41 @@ TEST(Impairments, Flags)
     EXPECT_EQ(impairment_of(text).flags, 0U);
     text.distribution = "normal";
     EXPECT_EQ(impairment_of(text).flags, 0U);
-    EXPECT_EQ(impairment_of(text).law, key_of(compile_law(valid(text).impairment).value()));
+    text.keep_order = true;
+    EXPECT_EQ(impairment_of(text).flags, HW_KEEPS_ORDER);
+    EXPECT_EQ(impairment_of(text).correlation_time, 52'000'000U);
+    EXPECT_EQ(impairment_of(text).correlation_inverse, ~0ULL / 52'000'000);
+    text.rate = "1mbit";
+    EXPECT_EQ(impairment_of(text).flags, HW_KEEPS_ORDER | HW_RATE_LAST);
+    text.keep_order = false;
+    EXPECT_EQ(impairment_of(text).flags, 0U);
+    text.rate_last = true;
+    EXPECT_EQ(impairment_of(text).flags, HW_KEEPS_ORDER | HW_RATE_LAST);
+    EXPECT_EQ(impairment_of(text).correlation_time, 0U);
+    text.rate.reset();
+    text.rate_last = false;
     text.delay_correlation = "10%";
     EXPECT_EQ(impairment_of(text).flags, HW_SEQUENCE | HW_DELAY_OF_SEQUENCE);
     RuleSpec pass;
     pass.name = "r";
     pass.pass = true;
     EXPECT_EQ(impairment_of(pass).flags, HW_PASS);
+}
+
+TEST(Impairments, LawsAreThereWhereTheyAreDrawnBy)
+{
+    RuleSpec plain;
+    plain.name = "r";
+    plain.delay = "50ms";
+    plain.jitter = "5ms";
+    const auto has_law = [](const RuleSpec& text) { return compile_law(valid(text).impairment).has_value(); };
+    EXPECT_FALSE(has_law(plain));
+    auto normal = plain, correlated = plain, seeded = plain, smooth = plain;
+    normal.distribution = "normal";
+    correlated.delay_correlation = "1%";
+    seeded.seed = "1";
+    smooth.keep_order = true;
+    for (const auto& text : {normal, correlated, seeded, smooth}) EXPECT_TRUE(has_law(text));
 }
 
 TEST(Impairments, EveryEventHasItsChance)

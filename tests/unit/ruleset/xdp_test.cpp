@@ -5,7 +5,7 @@
 
 #include "commands/doctor.h"
 #include "rule_test.h"
-#include "ruleset/xdp.h"
+#include "xdp/xdp.h"
 
 namespace headwind::rule_test::xdp_test {
 namespace {

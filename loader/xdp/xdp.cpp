@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Loads the XDP program, and attaches it to devices in the mode that rules want.
-#include "ruleset/xdp.h"
+#include "xdp/xdp.h"
 
 #include <linux/if_link.h>
 #include <unistd.h>
