@@ -199,7 +199,7 @@ struct hw_impairment {
 	__u64 correlation_time; /* ns: the delay is a smooth function of time (smooth.h); 0: each packet has its own */
 	__u64 correlation_inverse; /* (2^64 - 1) / that */
 	__u64 ns_per_byte_q16;     /* 1 / rate: ns per byte, 16 fractional bits; 0: unlimited */
-	__u64 queue;               /* ns: longest wait in front of `rate` */
+	__u64 queue;               /* ns: longest wait in front of `rate`; with HW_RATE_LAST for the delay and there */
 	__u32 reorder_gap; /* at least this many packets from one that went without delay to the next; 1 or more */
 	__u32 flags;
 };

@@ -225,7 +225,7 @@ HW_INLINE int hw_schedule_busy(const struct hw_impairment *imp, struct hw_state 
 	passed = arrival->now + before;
 	if (imp->ns_per_byte_q16 && !(early & last)) {
 		if (state->next_free > passed) {
-			if (state->next_free - passed + (busy_q16 >> 16) > imp->queue)
+			if (state->next_free - arrival->now + (busy_q16 >> 16) > imp->queue)
 				return HW_DROP_QUEUE;
 			passed = state->next_free;
 			busy_q16 += state->fraction_q16;

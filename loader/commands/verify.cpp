@@ -168,6 +168,7 @@ Result<Samples> measure(const Impairment& asked, const Bed& bed, std::uint32_t p
 {
     Samples samples;
     samples.bare = std::move(bare);
+    samples.on_link = on_link(asked, bed) / (asked.duplicate ? 2 : 1);
     const bool chance = asked.loss || asked.corrupt || asked.duplicate;
     if (asked.delay != 0) {
         HW_TRY(samples.timing, stream(bed, timing_pace(asked, bed), "delay"));

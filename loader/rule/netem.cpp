@@ -377,7 +377,10 @@ Status Reader::read()
         HW_TRY(const Option option, take_keyword());
         HW_CHECK(read_option(option));
     }
-    text_.rate_last = text_.rate && text_.jitter;
+    text_.rate_last = text_.rate && text_.delay && (text_.jitter || text_.reorder);
+    // tc hands the correlation of copies on only if it has another one to hand on.
+    if (text_.netem_compatible && !text_.loss_correlation && !text_.delay_correlation)
+        text_.duplicate_correlation.reset();
     if (!lacking_.empty()) return fail(ErrorKind::usage, "--netem: {}", fmt::join(lacking_, "; "));
     return check_together();
 }

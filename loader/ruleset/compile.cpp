@@ -243,7 +243,9 @@ std::uint64_t queue_of(const Impairment& impairment)
         const auto exact = static_cast<u128>(impairment.queue->bytes) * 8 * ns_per_s / impairment.rate;
         wait = static_cast<std::uint64_t>(std::min<u128>(exact, max_delay));
     }
-    return std::min(wait, max_delay - longest_delay(impairment));
+    wait = std::min(wait, max_delay - longest_delay(impairment));
+    // Behind the delay a packet also waits for those before it whose delay is not over: that is no queue of the link.
+    return keeps_order(impairment) ? wait + longest_delay(impairment) : wait;
 }
 
 }  // namespace
@@ -253,7 +255,8 @@ std::uint64_t longest_hold(const hw_impairment& impairment, const std::optional<
     const auto longest =
         law ? hw_by_law(impairment.delay, impairment.jitter, std::max<__s64>(0, hw_law_at(&*law, INT64_MAX)))
             : impairment.delay + impairment.jitter;
-    return longest + (impairment.ns_per_byte_q16 != 0 ? impairment.queue : 0);
+    if (impairment.ns_per_byte_q16 == 0) return longest;
+    return impairment.flags & HW_RATE_LAST ? impairment.queue : longest + impairment.queue;
 }
 
 std::uint32_t held_shift(std::uint64_t longest_hold)

@@ -330,8 +330,12 @@ void judge_delay(const Impairment& asked, const Stream& stream, const Moments& b
         held = asked.reorder ? expected_held(*all, limit) : *all;
     }
     const auto n = delays.added.size();
+    constexpr std::size_t enough = 20;  // packets, to tell a law
     if (n == 0) {
         rows.push_back(unmeasured("delay", Unit::nanoseconds, delay, "nothing arrived late"));
+    } else if (held && n < enough) {
+        rows.push_back(unmeasured("delay", Unit::nanoseconds, held->mean,
+                                  fmt::format("only {} packets came that are far enough apart to tell its law", n)));
     } else {
         const double mean = held ? held->mean : delay;
         const double spread = spread_of_delays(asked);
@@ -433,7 +437,9 @@ Row judge_answers(const Impairment& asked, const char* protocol, bool tcp, const
 std::vector<Row> judge(const Impairment& asked, const Samples& samples)
 {
     std::vector<Row> rows;
-    const auto bare = moments(single_delays(samples.bare));
+    auto bare = moments(single_delays(samples.bare));
+    bare.mean += static_cast<double>(samples.on_link);
+    bare.median += static_cast<double>(samples.on_link);
     if (asked.delay != 0 && samples.timing) judge_delay(asked, *samples.timing, bare, rows);
     const bool spaced = samples.timing && !keeps_order(asked);
     judge_order(asked, spaced ? *samples.timing : samples.counting, bare, rows);

@@ -51,6 +51,7 @@ struct Samples {
     Stream counting;               // many: loss, corruption, duplicates
     std::optional<Flood> flood;
     std::optional<Answers> tcp, udp;
+    std::int64_t on_link = 0;  // ns that a packet of `timing` takes on the link of the rate
 };
 
 enum class Unit { nanoseconds, fraction, bits_per_second, distance, packets };

@@ -187,6 +187,19 @@ TEST_F(Order, PacketsQueueForALinkBehindTheirDelay)
     EXPECT_GT(free, 100 * ms);
 }
 
+// What waits because a packet before it is delayed for longer is not in the queue of the link.
+TEST_F(Order, AQueueBehindTheDelayIsThatOfTheLinkAlone)
+{
+    const auto id = datapath.add("--delay 100ms --jitter 100ms --rate 8mbit --rate-last --queue 1ms");
+    for (unsigned n = 0; n < 300; ++n) {  // 100 us each on the link, and one comes each millisecond
+        datapath.feed().monotonic = now + n * ms;
+        datapath.run(Hook::egress, frame(ipv4({}, udp(1000, 2000, payload(58)))));
+    }
+    EXPECT_EQ(datapath.counters(id).dropped[HW_DROP_QUEUE], 0U);
+    for (unsigned n = 0; n < 3000; ++n) datapath.run(Hook::egress, frame(ipv4({}, udp(1000, 2000, payload(58)))));
+    EXPECT_GT(datapath.counters(id).dropped[HW_DROP_QUEUE], 1000U) << "201 ms from then on there is no room";
+}
+
 TEST_F(Order, LawsAreSharedAndGoWithTheirLastRule)
 {
     const std::string words = "--delay 100ms --jitter 10ms --distribution ";

@@ -145,6 +145,19 @@ TEST(NetemCompatible, TakesNetemsTablesForItsNames)
     EXPECT_EQ(words(file.path(), true), "table:" + file.path());
 }
 
+// As tc 6.1 hands it on.
+TEST(NetemCompatible, CopiesAreCorrelatedOnlyBesideAnotherCorrelation)
+{
+    const auto correlated = [](const std::string& words) {
+        const auto rule = make_rule(text_of({"--netem", words, "--netem-compatible"}));
+        return rule.value().impairment.duplicate_correlation.has_value();
+    };
+    EXPECT_FALSE(correlated("duplicate 30% 60%"));
+    EXPECT_TRUE(correlated("loss 1% 1% duplicate 30% 60%"));
+    EXPECT_TRUE(correlated("duplicate 30% 60% delay 9ms 1ms 5%"));
+    EXPECT_TRUE(valid("--netem 'duplicate 30% 60%'").impairment.duplicate_correlation.has_value());
+}
+
 TEST(NetemCompatible, IsKeptWithTheRuleAndChanged)
 {
     const auto rule = valid("--netem 'loss 5% 25% duplicate 1%' --netem-compatible");
@@ -212,6 +225,7 @@ TEST(KeepOrder, IsDescribed)
     EXPECT_EQ(describe(valid("--netem 'delay 20ms 5ms rate 1mbit'").impairment),
               "delay 20 ms ± 5 ms, rate 1 mbit behind the delay");
     EXPECT_EQ(describe(valid("--netem 'delay 20ms rate 1mbit'").impairment), "delay 20 ms, rate 1 mbit");
+    EXPECT_TRUE(valid("--netem 'delay 20ms rate 1mbit reorder 5%'").impairment.rate_last) << "early ones pass it by";
 }
 
 TEST(KeepOrder, IsRefusedWhereItCannotBe)
