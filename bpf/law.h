@@ -44,7 +44,7 @@ HW_FUNCTION __u64 smooth_delay(const struct hw_impairment *imp, const struct hw_
 	law = bpf_map_lookup_elem(&hw_laws, &law_key);
 	if (!law)
 		return imp->delay; /* the rule is being removed */
-	score = hw_smooth_score(&hw_scores, seed, imp->correlation_time, imp->correlation_inverse, hw_due(arrival));
+	score = hw_smooth_score(&hw_scores, seed, imp->correlation_time, hw_due(arrival));
 	return hw_by_law(imp->delay, imp->jitter, hw_law_at(law, score));
 }
 

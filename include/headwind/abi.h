@@ -19,7 +19,7 @@
 /* Raised whenever a layout below changes, or a rule can say what earlier programs would not heed: pins of another ABI
  * are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work side by side
  * meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each other. */
-#define HW_ABI_VERSION 17
+#define HW_ABI_VERSION 18
 
 enum hw_limits {
 	HW_MAX_SHAPES = 32,           /* hash lookups one packet may cost; a rule that needs more is refused */
@@ -197,10 +197,9 @@ struct hw_impairment {
 	__u64 jitter;           /* ns */
 	__u64 law;              /* of the jitter: key of hw_laws (law.h); 0: uniform, `jitter` is half its width */
 	__u64 correlation_time; /* ns: the delay is a smooth function of time (smooth.h); 0: each packet has its own */
-	__u64 correlation_inverse; /* (2^64 - 1) / that */
-	__u64 ns_per_byte_q16;     /* 1 / rate: ns per byte, 16 fractional bits; 0: unlimited */
-	__u64 queue;               /* ns: longest wait in front of `rate`; with HW_RATE_LAST for the delay and there */
-	__u32 reorder_gap; /* at least this many packets from one that went without delay to the next; 1 or more */
+	__u64 ns_per_byte_q16;  /* 1 / rate: ns per byte, 16 fractional bits; 0: unlimited */
+	__u64 queue;            /* ns: longest wait in front of `rate`; with HW_RATE_LAST for the delay and there */
+	__u32 reorder_gap;      /* at least this many packets from one that went without delay to the next; 1 or more */
 	__u32 flags;
 };
 

@@ -26,11 +26,13 @@ HW_INLINE __u64 hw_quarter_sine(__u64 x)
 	return x * sum >> 31;
 }
 
-/* The score at this time, a multiple of 2^-32. `time` and `inverse`: correlation_time and correlation_inverse. */
-HW_INLINE __s64 hw_smooth_score(const volatile struct hw_scores *scores, __u64 seed, __u64 time, __u64 inverse,
-                                __u64 at)
+/* The score at this time, a multiple of 2^-32. `time`: correlation_time, at most 2^42 ns. */
+HW_INLINE __s64 hw_smooth_score(const volatile struct hw_scores *scores, __u64 seed, __u64 time, __u64 at)
 {
-	__u64 knot = at / time, x = (at - knot * time) * inverse >> 33;
+	__u64 knot = at / time, since = (at - knot * time) << 21;
+	/* 31 bits of since / time, of which one division has room for 21: a coarser one would go in steps, backwards.
+	 */
+	__u64 x = since / time << 10 | (since % time << 10) / time;
 	__s64 here = hw_score(scores, hw_dice(seed, knot)), next = hw_score(scores, hw_dice(seed, knot + 1));
 
 	return (here * (__s64)hw_quarter_sine((1ULL << 31) - x) + next * (__s64)hw_quarter_sine(x)) >> 23;

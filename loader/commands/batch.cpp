@@ -67,7 +67,8 @@ void register_batch(CLI::App& app, Cli& cli)
     add_namespace_options(command, options->common);
     command->footer(
         "A packet sees the rules before the batch or after it, never a mixture. A line that is refused is named, and\n"
-        "nothing is changed. --trace FILE is relative to the current directory.\n\n"
+        "nothing is changed. Files that lines name are\n"
+        "relative to the current directory.\n\n"
         "Example:\n"
         "  printf '%s\\n' 'change api --delay 80ms' 'del old' 'add --name new --port 80 --loss 1%' | headwind batch -");
     command->callback([options, &cli] { cli.chosen = [options] { return batch(*options); }; });

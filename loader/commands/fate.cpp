@@ -41,17 +41,26 @@ Status refuse_others(const RuleSpec& text)
     return {};
 }
 
+bool has_chance(const Impairment& impairment)
+{
+    const bool numbered = impairment.loss_nth != 0 || !impairment.lost_packets.empty();
+    return impairment.jitter != 0 || (happens(impairment.loss) && !numbered) || happens(impairment.corrupt) ||
+           happens(impairment.duplicate) || happens(impairment.reorder);
+}
+
 // The impairment of the flags, of `text` as of any rule.
 Result<Rule> rule_of(RuleSpec text)
 {
     HW_TRY(text, spell_out(text));
     HW_CHECK(refuse_others(text));
-    if (!text.seed) return fail(ErrorKind::usage, "say which: --seed 7, as for `headwind add`");
     if (text.direction && *text.direction == "both")
         return fail(ErrorKind::usage, "--direction both: each has a fate of its own: write in or out");
     HW_CHECK(load_files(text));
     text.name = "fate";
-    return make_rule(text);
+    HW_TRY(auto rule, make_rule(text));
+    if (!text.seed && has_chance(rule.impairment))
+        return fail(ErrorKind::usage, "chance decides: say which: --seed 7, as for `headwind add`");
+    return rule;
 }
 
 std::string words_of(const PacketFate& fate)

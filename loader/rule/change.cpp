@@ -67,7 +67,8 @@ void say_impairment(const Impairment& impairment, RuleSpec& text)
     if (const auto& queue = impairment.queue)
         text.queue = queue->bytes != 0 ? format_size(queue->bytes) : format_duration(queue->nanoseconds);
     text.keep_order =
-        impairment.correlation_time != 0 && impairment.correlation_time == default_correlation_time(impairment);
+        impairment.correlation_time != 0 &&
+        impairment.correlation_time == std::max(usual_correlation_time, shortest_correlation_time(impairment));
     text.rate_last = impairment.rate_last;
     text.netem_compatible = impairment.netem_compatible;
     text.partition = impairment.partition;

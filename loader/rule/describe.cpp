@@ -194,10 +194,16 @@ std::string delay_words(const Impairment& impairment)
     return words + law_words(impairment);
 }
 
+// Whether the link of `rate` is.
+bool is_behind_delay(const Impairment& impairment)
+{
+    return impairment.rate_last && impairment.delay != 0;
+}
+
 std::string rate_words(const Impairment& impairment)
 {
     std::string words = "rate " + spaced(format_rate(impairment.rate));
-    if (impairment.rate_last && impairment.delay != 0) words += " behind the delay";
+    if (is_behind_delay(impairment)) words += " behind the delay";
     if (!impairment.queue) return words;
     const QueueLimit& queue = *impairment.queue;
     const std::string limit = queue.bytes != 0 ? format_size(queue.bytes) : format_duration(queue.nanoseconds);
@@ -262,6 +268,7 @@ std::vector<std::string> impairment_words(Impairment impairment, const Timeline&
         words.back() =
             queue == std::string::npos ? "" : words.back().substr(queue + 1, words.back().size() - queue - 2);
         if (words.back().empty()) words.pop_back();
+        if (is_behind_delay(impairment)) words.emplace_back("rate behind the delay");
     }
     if (impairment.netem_compatible) words.emplace_back("computed as netem does");
     if (impairment.seed != 0) words.push_back(fmt::format("seed {}", impairment.seed));

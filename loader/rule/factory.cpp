@@ -279,7 +279,7 @@ Status check_sequence(const Timeline& timeline, const Impairment& impairment)
     if (!changing || !has_sequence(impairment)) return {};
     return fail(
         ErrorKind::usage,
-        "{}: how packets follow each other (correlations, --loss-burst, --loss-model, --loss-nth, --seed) goes with shares that stay: leave it out, or what varies them",
+        "{}: how packets follow each other (correlations, --loss-burst, --loss-model, --loss-nth, --loss-pattern, --seed) goes with shares that stay: leave it out, or what varies them",
         timeline.file.empty() ? "--ramp" : "--trace");
 }
 

@@ -14,6 +14,7 @@
 #include "chance/law_file.h"
 #include "chance/packet_list.h"
 #include "rule/factory.h"
+#include "timeline/trace.h"
 #include "util/text.h"
 
 namespace headwind {
@@ -34,8 +35,12 @@ Result<std::string> read_whole(const std::string& typed, const std::string& file
         out.append(some.data(), static_cast<std::size_t>(stream.gcount()));
         if (out.size() > most) return fail(ErrorKind::usage, "{}: is larger than {} MiB", typed, most >> 20);
     }
-    if (!stream.eof())
-        return fail(ErrorKind::not_found, "{}: cannot be read to its end: {}", typed, std::strerror(errno));
+    if (!stream.eof()) {
+        const int error = errno;
+        if (error == ENOENT) return fail(ErrorKind::not_found, "{}: there is no such file", harmless(typed));
+        if (error == EISDIR) return fail(ErrorKind::usage, "{}: is a folder: name a file", harmless(typed));
+        return fail_errno(error, fmt::format("{}: read it", harmless(typed)));
+    }
     return out;
 }
 

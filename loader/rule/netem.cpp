@@ -52,6 +52,8 @@ bool is_letter(char c)
 Result<std::string> normal_time(std::string_view typed)
 {
     HW_TRY(const auto nanoseconds, parse_duration(typed));
+    if (typed.ends_with('m') || typed.ends_with('h'))
+        return fail(ErrorKind::usage, "tc has no such unit of time: write s, ms or us");
     return format_duration(nanoseconds);
 }
 

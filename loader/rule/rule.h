@@ -14,7 +14,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "rule/timeline.h"
+#include "timeline/timeline.h"
 #include "util/result.h"
 #include "util/units.h"
 
@@ -131,16 +131,16 @@ bool has_sequence(const Impairment& impairment);
 // The chain of an event; of the losses, without those of loss_nth.
 Chain event_chain(const std::optional<Probability>& share, const std::optional<Probability>& correlation);
 Chain loss_chain(const Impairment& impairment);
-// The law of the delays (chance/law.h). There is a jitter.
-std::vector<double> delay_law(const Impairment& impairment);
+// The law of the delays (chance/law.h), until this thread's next call. There is a jitter.
+const std::vector<double>& delay_law(const Impairment& impairment);
 // The share of the packets whose delay would be below 0, and is 0.
 double share_without_delay(const Impairment& impairment);
 // Whether packets keep their order though their delays differ.
 bool keeps_order(const Impairment& impairment);
 // The shortest correlation_time with which packets keep their order, ns, rounded up. There is a jitter.
 std::uint64_t shortest_correlation_time(const Impairment& impairment);
-// The one that --keep-order alone stands for.
-std::uint64_t default_correlation_time(const Impairment& impairment);
+// What --keep-order alone stands for, where it is long enough.
+constexpr std::uint64_t usual_correlation_time = 50'000'000;  // ns
 // The delay with the longest jitter, without the wait in front of `rate`, in ns.
 std::uint64_t longest_delay(const Impairment& impairment);
 

@@ -1,177 +1,58 @@
 // SPDX-License-Identifier: MIT
-// Parses and formats ramps, and computes the phases of timelines.
-#include "rule/timeline.h"
-
-#include <algorithm>
-
-#include "util/int128.h"
-#include "util/text.h"
-#include "util/units.h"
+// Reads --ramp and --trace, and checks them against a rule's other flags.
+#include "rule/factory.h"
+#include "rule/flags.h"
 
 namespace headwind {
 namespace {
 
-constexpr std::uint64_t shortest_phase = 1'000'000, most_phases = 1'000;  // ns; limits of a ramp
-constexpr std::string_view ramp_example = "write what varies and how long, like delay=0ms..200ms,loss=0%..10%,over=60s";
-
-// The value on the line from the first to the last, `part` of `whole` of the way.
-std::uint64_t between(const Varying& line, std::uint64_t part, std::uint64_t whole)
+Word word_of(Quantity quantity)
 {
-    const bool up = line.to >= line.from;
-    const auto way = static_cast<std::uint64_t>(u128{up ? line.to - line.from : line.from - line.to} * part / whole);
-    return up ? line.from + way : line.from - way;
+    return std::get<Word>(rule_flag(fmt::format("--{}", name_of(quantity))).member);
 }
 
-// The number of a ramp's phases, without the one that holds its end.
-std::uint64_t slices(std::uint64_t length)
+std::string typed_timeline(const RuleSpec& text)
 {
-    return std::clamp<std::uint64_t>(length / shortest_phase, 1, most_phases);
-}
-
-void set_value(Phase& phase, Quantity quantity, std::uint64_t value)
-{
-    phase.values.at(static_cast<std::size_t>(quantity)) = value;
-}
-
-std::vector<Phase> phases_of_ramp(const Timeline& ramp)
-{
-    const auto count = slices(ramp.length);
-    std::vector<Phase> out;
-    for (std::uint64_t i = 0; i < ramp.phases; ++i) {
-        Phase phase;
-        phase.begin = static_cast<std::uint64_t>(u128{ramp.length} * i / count);
-        for (const auto& line : ramp.varying)
-            set_value(phase, line.quantity, i < count ? between(line, 2 * i + 1, 2 * count) : line.to);
-        out.push_back(phase);
-    }
-    return out;
-}
-
-// "0ms..200ms"
-Result<Varying> parse_line(Quantity quantity, std::string_view text)
-{
-    const auto dots = text.find("..");
-    if (dots == std::string_view::npos)
-        return fail(ErrorKind::usage, "{} goes from one value to another: {}", name_of(quantity), ramp_example);
-    Varying line{quantity, 0, 0};
-    for (const auto& [part, to] : {std::pair{text.substr(0, dots), &line.from}, {text.substr(dots + 2), &line.to}}) {
-        auto value = parse_quantity(quantity, trimmed(part));
-        if (!value)
-            return fail(ErrorKind::usage, "{} {}: {}", name_of(quantity), printable(part), value.error().message);
-        *to = *value;
-    }
-    return line;
-}
-
-// Reads one word, "delay=0ms..200ms" or "over=60s".
-Status read_word(std::string_view word, Timeline& ramp)
-{
-    const auto sign = word.find('=');
-    const auto name = trimmed(word.substr(0, sign));
-    if (sign == std::string_view::npos) return fail(ErrorKind::usage, "{}", ramp_example);
-    const auto value = trimmed(word.substr(sign + 1));
-    if (name == "over") {
-        if (ramp.length != 0) return fail(ErrorKind::usage, "over is there twice: {}", ramp_example);
-        HW_TRY(ramp.length, parse_duration(value));
-        if (ramp.length == 0 || ramp.length > longest_ramp)
-            return fail(ErrorKind::usage, "over {}: a ramp lasts more than nothing and at most 720h (30 days)", value);
-        return {};
-    }
-    const auto* const found =
-        std::find_if(quantities.begin(), quantities.end(), [name](Quantity q) { return name_of(q) == name; });
-    if (found == quantities.end())
-        return fail(ErrorKind::usage, "{} cannot vary: use delay, jitter, loss, corrupt, duplicate or rate, and over",
-                    printable(name));
-    if (varies(ramp, *found)) return fail(ErrorKind::usage, "{} is there twice: {}", name, ramp_example);
-    HW_TRY(const auto line, parse_line(*found, value));
-    ramp.varying.push_back(line);
-    return {};
+    return text.ramp ? typed("--ramp", *text.ramp) : typed("--trace", text.trace.value_or(""));
 }
 
 }  // namespace
 
-Result<Timeline> parse_ramp(std::string_view text, bool repeat)
+Result<std::optional<Timeline>> make_timeline(const RuleSpec& text)
 {
-    Timeline ramp;
-    ramp.repeat = repeat;
-    for (bool more = true; more;) {
-        const auto comma = text.find(',');
-        HW_CHECK(read_word(text.substr(0, comma), ramp));
-        more = comma != std::string_view::npos;
-        if (more) text.remove_prefix(comma + 1);
+    if (text.ramp && text.trace)
+        return fail(ErrorKind::usage, "{} {}: a rule has one timeline: use one of them", typed("--ramp", *text.ramp),
+                    typed("--trace", *text.trace));
+    if (text.ramp) {
+        HW_TRY(auto ramp, named("--ramp", *text.ramp, parse_ramp(*text.ramp, text.repeat)));
+        return ramp;
     }
-    if (ramp.length == 0) return fail(ErrorKind::usage, "over is missing: {}", ramp_example);
-    if (ramp.varying.empty()) return fail(ErrorKind::usage, "nothing varies: {}", ramp_example);
-    std::sort(ramp.varying.begin(), ramp.varying.end(),
-              [](const Varying& a, const Varying& b) { return a.quantity < b.quantity; });
-    ramp.phases = static_cast<std::uint32_t>(slices(ramp.length) + (repeat ? 0 : 1));
-    return ramp;
+    if (text.trace && !text.timeline) return refuse("--trace", *text.trace, "the file was not read");
+    if (!text.trace && text.repeat)
+        return fail(ErrorKind::usage, "--repeat: nothing to repeat: add --ramp or --trace, or leave it out");
+    return text.trace ? text.timeline : std::nullopt;
 }
 
-std::string format_ramp(const Timeline& ramp)
+Status put_worst(const Timeline& timeline, RuleSpec& text)
 {
-    std::string text;
-    for (const auto& [quantity, from, to] : ramp.varying)
-        text += fmt::format("{}={}..{},", name_of(quantity), format_quantity(quantity, from),
-                            format_quantity(quantity, to));
-    return text + "over=" + format_duration(ramp.length);
-}
-
-std::vector<Phase> phases_of(const Timeline& timeline)
-{
-    if (timeline.file.empty()) return phases_of_ramp(timeline);
-    return timeline.rows ? *timeline.rows : std::vector<Phase>{};
-}
-
-std::string_view name_of(Quantity quantity)
-{
-    switch (quantity) {
-        case Quantity::delay: return "delay";
-        case Quantity::jitter: return "jitter";
-        case Quantity::loss: return "loss";
-        case Quantity::corrupt: return "corrupt";
-        case Quantity::duplicate: return "duplicate";
-        case Quantity::rate: return "rate";
+    if (text.partition || text.pass)
+        return fail(ErrorKind::usage, "{} {}: {} goes without other impairments: use one of them", typed_timeline(text),
+                    text.pass ? "--pass" : "--partition", text.pass ? "--pass" : "--partition");
+    for (const auto& varying : timeline.varying) {
+        const auto flag = fmt::format("--{}", name_of(varying.quantity));
+        const auto* const constant = varying.quantity == Quantity::loss ? loss_flag(text) : &rule_flag(flag);
+        if (constant != nullptr && is_given(*constant, text))
+            return fail(ErrorKind::usage, "{} {}: both say what the {} is: use one of them", typed_timeline(text),
+                        typed(constant->name, said(*constant, text)), name_of(varying.quantity));
+        text.*word_of(varying.quantity) = format_quantity(varying.quantity, worst(varying));
     }
-    return "delay";
+    return {};
 }
 
-Result<std::uint64_t> parse_quantity(Quantity quantity, std::string_view text)
+void forget_constant(const Timeline& timeline, RuleSpec& text)
 {
-    switch (quantity) {
-        case Quantity::delay:
-        case Quantity::jitter: return parse_duration(text);
-        case Quantity::rate: return parse_rate(text);
-        case Quantity::loss:
-        case Quantity::corrupt:
-        case Quantity::duplicate: break;
-    }
-    HW_TRY(const auto probability, parse_probability(text));
-    return probability.threshold;
-}
-
-std::string format_quantity(Quantity quantity, std::uint64_t value)
-{
-    switch (quantity) {
-        case Quantity::delay:
-        case Quantity::jitter: return format_duration(value);
-        case Quantity::rate: return format_rate(value);
-        case Quantity::loss:
-        case Quantity::corrupt:
-        case Quantity::duplicate: break;
-    }
-    return format_probability({value});
-}
-
-bool varies(const Timeline& timeline, Quantity quantity)
-{
-    return std::any_of(timeline.varying.begin(), timeline.varying.end(),
-                       [quantity](const Varying& one) { return one.quantity == quantity; });
-}
-
-std::uint64_t worst(const Varying& varying)
-{
-    return varying.quantity == Quantity::rate ? std::min(varying.from, varying.to) : std::max(varying.from, varying.to);
+    for (const auto& varying : timeline.varying) text.*word_of(varying.quantity) = std::nullopt;
+    if (varies(timeline, Quantity::loss)) forget_losses(text);
 }
 
 }  // namespace headwind

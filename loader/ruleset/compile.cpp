@@ -243,9 +243,10 @@ std::uint64_t queue_of(const Impairment& impairment)
         const auto exact = static_cast<u128>(impairment.queue->bytes) * 8 * ns_per_s / impairment.rate;
         wait = static_cast<std::uint64_t>(std::min<u128>(exact, max_delay));
     }
-    wait = std::min(wait, max_delay - longest_delay(impairment));
+    const auto longest = longest_delay(impairment);
+    wait = std::min(wait, max_delay - longest);
     // Behind the delay a packet also waits for those before it whose delay is not over: that is no queue of the link.
-    return keeps_order(impairment) ? wait + longest_delay(impairment) : wait;
+    return keeps_order(impairment) ? wait + longest : wait;
 }
 
 }  // namespace
@@ -438,7 +439,6 @@ hw_impairment compile_impairment(const Impairment& impairment)
     out.delay = impairment.delay;
     out.jitter = impairment.jitter;
     out.correlation_time = impairment.correlation_time;
-    if (impairment.correlation_time != 0) out.correlation_inverse = ~std::uint64_t{0} / impairment.correlation_time;
     if (impairment.rate != 0) {
         // A rate is at least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
         out.ns_per_byte_q16 =

@@ -129,7 +129,7 @@ double lag_correlation(const std::vector<double>& values)
 ExpectedDelay expected_delay(const Impairment& impairment)
 {
     const auto delay = static_cast<double>(impairment.delay), jitter = static_cast<double>(impairment.jitter);
-    const auto law = delay_law(impairment);
+    const auto& law = delay_law(impairment);
     ExpectedDelay distribution;
     distribution.low = std::max(0.0, delay + jitter * law.front());
     distribution.high = delay + jitter * law.back();

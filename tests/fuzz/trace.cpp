@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Fuzzes traces (--trace FILE) and ramps (--ramp).
-#include "rule/files.h"
+#include "timeline/trace.h"
 
 #include "fuzz.h"
 #include "rule_properties.h"

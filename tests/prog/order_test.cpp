@@ -129,8 +129,7 @@ TEST_F(Order, SmoothDelaysAreThoseOfTheirTime)
             datapath.feed().monotonic = now + n * n * 1'000;
             const auto hook = n % 2 != 0 ? Hook::egress : Hook::segment;
             const auto at = datapath.feed().monotonic;
-            const auto score =
-                hw_smooth_score(&normal_scores(), seed, imp.correlation_time, imp.correlation_inverse, at);
+            const auto score = hw_smooth_score(&normal_scores(), seed, imp.correlation_time, at);
             ASSERT_EQ(now + delay(hook, id), at + hw_by_law(imp.delay, imp.jitter, hw_law_at(&law, score))) << n;
         }
         EXPECT_EQ(datapath.feed().dice, 0U);

@@ -39,8 +39,7 @@ SmoothDelays::SmoothDelays(const Impairment& impairment, const hw_scores& scores
 
 std::uint64_t SmoothDelays::at(std::uint64_t time) const
 {
-    const auto score =
-        hw_smooth_score(&scores_, seed_, impairment_.correlation_time, impairment_.correlation_inverse, time);
+    const auto score = hw_smooth_score(&scores_, seed_, impairment_.correlation_time, time);
     return hw_by_law(impairment_.delay, impairment_.jitter, hw_law_at(&law_, score));
 }
 

@@ -75,6 +75,20 @@ TEST(Smooth, PacketsKeepTheirOrder)
     }
 }
 
+// From one pair of scores to the next, at correlation times that leave few bits for a nanosecond.
+TEST(Smooth, LongDelaysKeepTheirOrderAtEachKnot)
+{
+    const auto delays = delays_of("--delay 1000s --jitter 400s --keep-order");
+    for (std::uint64_t knot = 1; knot < 10'000; ++knot) {
+        std::uint64_t before = 0;
+        for (std::uint64_t n = 0; n < 6; ++n) {
+            const auto at = knot * delays.time() + 2000 * n - 6000, departs = at + delays.at(at);
+            ASSERT_GT(departs, before) << knot << ", " << n;
+            before = departs;
+        }
+    }
+}
+
 // The scores at the knots are as far from 0 as any, on either side by the toss of a coin: the delay falls as fast as it
 // ever can.
 TEST(Smooth, TheCorrelationTimeIsLongEnoughForTheWorst)

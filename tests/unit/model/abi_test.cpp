@@ -38,7 +38,7 @@ struct Struct {
 #define FIELD(offset, size, name) Field{#name, offset, size, offsetof(Type, name), sizeof(Type::name)}
 
 // When this table has to change, raise HW_ABI_VERSION in abi.h and here.
-constexpr int stated_version = 17;
+constexpr int stated_version = 18;
 
 // The size of each struct, and the offset and size of each of its fields, padding included, all in bytes.
 const std::vector<Struct>& layout()
@@ -89,23 +89,22 @@ const std::vector<Struct>& layout()
         STRUCT(16, hw_chance,
                FIELD(    0,     8, threshold),
                FIELD(    8,     8, half_life_q24)),
-        STRUCT(120, hw_impairment,
+        STRUCT(112, hw_impairment,
                FIELD(    0,    48, events),
                FIELD(   48,     8, reorder),
                FIELD(   56,     8, delay),
                FIELD(   64,     8, jitter),
                FIELD(   72,     8, law),
                FIELD(   80,     8, correlation_time),
-               FIELD(   88,     8, correlation_inverse),
-               FIELD(   96,     8, ns_per_byte_q16),
-               FIELD(  104,     8, queue),
-               FIELD(  112,     4, reorder_gap),
-               FIELD(  116,     4, flags)),
-        STRUCT(144, hw_step,
+               FIELD(   88,     8, ns_per_byte_q16),
+               FIELD(   96,     8, queue),
+               FIELD(  104,     4, reorder_gap),
+               FIELD(  108,     4, flags)),
+        STRUCT(136, hw_step,
                FIELD(    0,     8, begin),
                FIELD(    8,     8, end),
                FIELD(   16,     8, sent),
-               FIELD(   24,   120, impairment)),
+               FIELD(   24,   112, impairment)),
         STRUCT(32, hw_hours,
                FIELD(    0,     4, from),
                FIELD(    4,     4, to),
@@ -114,7 +113,7 @@ const std::vector<Struct>& layout()
                FIELD(   16,     4, shift_after),
                FIELD(   20,     4, pad),
                FIELD(   24,     8, turn)),
-        STRUCT(264, hw_rule,
+        STRUCT(256, hw_rule,
                FIELD(    0,     4, lock),
                FIELD(    4,     4, pad),
                FIELD(    8,     8, rank),
@@ -136,7 +135,7 @@ const std::vector<Struct>& layout()
                FIELD(  106,     2, stoppable),
                FIELD(  108,     4, max_share),
                FIELD(  112,    32, hours),
-               FIELD(  144,   120, impairment)),
+               FIELD(  144,   112, impairment)),
         STRUCT(136, hw_stop,
                FIELD(    0,     8, at),
                FIELD(    8,     8, touched),

@@ -100,7 +100,7 @@ TEST(LawOfRule, IsRefusedWhereItCannotBe)
             {"--delay 50ms --jitter 5ms --distribution table", "--distribution table: unknown distribution"},
             {"--delay 50ms --jitter 5ms --distribution normal:x", "--distribution normal:x: unknown distribution"},
             {"--delay 50ms --jitter 5ms --distribution samples:", "--distribution samples:: write a file's name"},
-            {"--distribution samples:/none", "--distribution samples:/none: cannot be read to its end: No such file"},
+            {"--distribution samples:/none", "--distribution samples:/none: there is no such file"},
             {"--delay 50ms --distribution samples:" + file.path(), "say both --delay and --jitter"},
             {"--ramp delay=0ms..10ms,over=5s --distribution samples:" + file.path(),
              "it says the delays, and so does --ramp: leave one out"},
@@ -225,6 +225,8 @@ TEST(KeepOrder, IsDescribed)
     EXPECT_EQ(describe(valid("--netem 'delay 20ms 5ms rate 1mbit'").impairment),
               "delay 20 ms ± 5 ms, rate 1 mbit behind the delay");
     EXPECT_EQ(describe(valid("--netem 'delay 20ms rate 1mbit'").impairment), "delay 20 ms, rate 1 mbit");
+    EXPECT_THAT(describe_rule(valid("--delay 20ms --rate-last --ramp rate=1mbit..9mbit,over=1s")),
+                HasSubstr("rate behind the delay, rate 1 mbit to 9 mbit"));
     EXPECT_TRUE(valid("--netem 'delay 20ms rate 1mbit reorder 5%'").impairment.rate_last) << "early ones pass it by";
 }
 

@@ -41,20 +41,23 @@ TEST(LossPattern, IsChanged)
     EXPECT_EQ(changed(before, "--loss-pattern off"), valid("--delay 1ms"));
     EXPECT_EQ(changed(valid("--delay 1ms --loss-nth 7"), "--loss-pattern " + file.path()), before);
     EXPECT_EQ(changed(before, "--netem 'loss 1%'"), valid("--loss 1%"));
+    EXPECT_EQ(changed(before, "--ramp loss=0%..5%,over=1s"), valid("--delay 1ms --ramp loss=0%..5%,over=1s"));
 }
 
 TEST(LossPattern, IsRefusedWhereItCannotBe)
 {
     const test::TextFile file("3"), broken("1\n2\nx\n");
     for (const auto& [line, why] : std::vector<std::pair<std::string, std::string>>{
-             {"--loss-pattern /none", "--loss-pattern /none: cannot be read to its end: No such file"},
+             {"--loss-pattern /none", "--loss-pattern /none: there is no such file"},
+             {"--loss-pattern /etc", "--loss-pattern /etc: is a folder: name a file"},
              {"--loss-pattern " + broken.path(), broken.path() + ":3: x: write numbers of packets"},
              {"--loss-pattern /dev/zero", "is larger than 16 MiB"},
              {"--loss 1% --loss-pattern " + file.path(), "it says what is lost, and so does --loss: use one"},
              {"--loss-nth 7 --loss-pattern " + file.path(), "and so does --loss-nth"},
              {"--loss-burst 3 --loss-pattern " + file.path(), "--loss-burst 3: it says how the losses come together"},
              {"--partition --loss-pattern " + file.path(), "use it alone"},
-             {"--ramp loss=0%..5%,over=1s --loss-pattern " + file.path(), "so does --loss"}}) {
+             {"--ramp loss=0%..5%,over=1s --loss-pattern " + file.path(), file.path() + ": both say what the loss is"},
+             {"--ramp corrupt=0%..5%,over=1s --loss-pattern " + file.path(), "--loss-nth, --loss-pattern"}}) {
         const auto rule = loaded(line);
         ASSERT_FALSE(rule) << line;
         EXPECT_THAT(rule.error().message, HasSubstr(why)) << line;

@@ -154,6 +154,7 @@ TEST(Netem, Abbreviations)
         {"s 1ms p 5", "s 1ms p 5", "not in slots"},
         {"e", "e", "marks nothing"},
         {"x 5", "x", "is none of netem's words"},
+        {"d 10m", "d 10m", "tc has no such unit of time: write s, ms or us"},
     });
 }
 

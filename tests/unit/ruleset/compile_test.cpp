@@ -471,7 +471,6 @@ TEST(Impairments, Flags)
     text.keep_order = true;
     EXPECT_EQ(impairment_of(text).flags, HW_KEEPS_ORDER);
     EXPECT_EQ(impairment_of(text).correlation_time, 52'000'000U);
-    EXPECT_EQ(impairment_of(text).correlation_inverse, ~0ULL / 52'000'000);
     text.rate = "1mbit";
     EXPECT_EQ(impairment_of(text).flags, HW_KEEPS_ORDER | HW_RATE_LAST);
     text.keep_order = false;

@@ -5,9 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "rule/files.h"
 #include "rule_test.h"
 #include "ruleset/compile.h"
+#include "timeline/trace.h"
 
 namespace headwind::rule_test::timeline_test {
 namespace {

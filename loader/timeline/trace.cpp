@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reads traces from CSV files.
-#include "rule/files.h"
+// Parses traces.
+#include "timeline/trace.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 
 #include <headwind/abi.h>
 
-#include "rule/rule.h"
+#include "util/lines.h"
 #include "util/text.h"
 #include "util/units.h"
 
@@ -159,18 +159,8 @@ private:
 
 Result<Timeline> parse_trace(std::string_view text, const std::string& file, bool repeat)
 {
-    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
     TraceReader reader;
-    for (int number = 1; !text.empty(); ++number) {
-        const auto end = text.find('\n');
-        auto line = text.substr(0, end);
-        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-        if (line.ends_with('\r')) line.remove_suffix(1);
-        if (trimmed(line).empty() || trimmed(line).starts_with('#')) continue;
-        if (const auto status = reader.read_line(line); !status)
-            return fail(ErrorKind::usage, "{}:{}: {}", file, number, status.error().message);
-    }
+    HW_CHECK(read_lines(text, file, [&reader](std::string_view line) { return reader.read_line(line); }));
     return reader.finish(file, repeat);
 }
 

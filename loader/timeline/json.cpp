@@ -7,7 +7,7 @@
 
 #include <headwind/abi.h>
 
-#include "rule/timeline.h"
+#include "timeline/timeline.h"
 #include "util/text.h"
 #include "util/units.h"
 

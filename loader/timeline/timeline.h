@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Timelines: impairments of a rule that vary with time, as --ramp and --trace (files.h) ask for them, and the words of
+// Timelines: impairments of a rule that vary with time, as --ramp and --trace (trace.h) ask for them, and the words of
 // --ramp. Pure.
 #pragma once
 
