@@ -19,7 +19,7 @@ HEADWIND = {"HEADWIND": RELEASE + "/headwind", "HEADWIND_TESTING_BIN": RELEASE +
 
 # name: (what it is, whether it takes long, whether it is a guest)
 PARTS = {
-    "unit": ("pure code, no root", False, False),
+    "unit": ("pure code and README's plots, no root", False, False),
     "style": ("clang-format, shellcheck, what may include what", False, False),
     "guest-6.12": ("the binary on Debian's 6.12, two CPUs", False, True),  # the longest begins first
     "guest-6.1": ("the binary on Debian's 6.1, two CPUs", False, True),
@@ -73,7 +73,10 @@ def fetch(folder, program, *packages):
 
 
 def unit(options, built):
-    return [Job("unit", "unit", [RELEASE + "/tests/unit_tests", *options.arguments()], GoogleTest(), after=[built])]
+    jobs = [Job("unit", "unit", [RELEASE + "/tests/unit_tests", *options.arguments()], GoogleTest(), after=[built])]
+    if options.only == "*":  # a filter names none but GoogleTest's tests
+        jobs.append(Job("unit", "plots", [REPO + "/tools/test.d/plots.py"], Command(), after=[built], env=HEADWIND))
+    return jobs
 
 
 def prog(options, built):
@@ -207,7 +210,7 @@ NEED_NO_BUILD = {"style", "lint", "fuzz"}
 
 def plan(options):
     """The jobs, builds first."""
-    targets = ["unit_tests"] if options.parts == ["unit"] else []
+    targets = ["unit_tests", "headwind"] if options.parts == ["unit"] else []
     built = build("release", *targets)
     jobs = [job for name in options.parts for job in MAKERS[name](options, built)]
     if set(options.parts) - NEED_NO_BUILD:
