@@ -3,6 +3,7 @@
 #ifndef HEADWIND_BPF_APPLY_H
 #define HEADWIND_BPF_APPLY_H
 
+#include "held.h"
 #include "hit.h"
 #include "packet.h"
 
@@ -223,7 +224,7 @@ HW_INLINE int redirect_to_segmenter(struct __sk_buff *skb, const struct hw_hit *
 	struct hw_segment_ctx *segment = segment_ctx();
 	__u32 line = hw_control.line_segment;
 
-	if (line == 0 || !segment)
+	if (!segment)
 		return NEXT;
 	mark(skb, hit);
 	segment->rule = hit->rule_id;
@@ -256,17 +257,20 @@ HW_INLINE void set_flow_of_fq(struct __sk_buff *skb, const struct hw_hit *hit)
 }
 
 /* The device whose fq holds the packet: headwind1, or lo itself. 0: none, the packet can't be held. */
-HW_INLINE __u32 pacer_of(const struct hw_hit *hit, enum hw_place place)
+HW_INLINE __u32 pacer_of(const struct hw_hit *hit, enum hw_place place, __u64 now)
 {
-	return stays_on_loopback(hit, place) ? hw_control.loopback_pace : hw_control.line_pace;
+	bool loopback = stays_on_loopback(hit, place);
+
+	if (!line_can(loopback ? HW_LOOPBACK_PACES : HW_LINE_PACES, now))
+		return 0;
+	return loopback ? hw_control.loopback_pace : hw_control.line_pace;
 }
 
-/* Has fq hold the packet, or a copy of it, until `depart`. Of a packet with a socket a clone is sent: it leaves the
+/* Has the fq of `pacer` hold the packet, or a copy of it, until `depart`. Of a packet with a socket a clone is sent: it leaves the
  * socket alone. On lo a clone, too, passes this hook again. NEXT: the packet can't be held. */
-HW_INLINE int pace(struct __sk_buff *skb, const struct hw_hit *hit, __u64 depart, bool copy, enum hw_place place)
+HW_INLINE int pace(struct __sk_buff *skb, const struct hw_hit *hit, __u64 depart, bool copy, __u32 pacer)
 {
 	struct hw_counters *counters = &hit->cpu->counters;
-	__u32 pacer = pacer_of(hit, place);
 
 	if (bpf_skb_set_tstamp(skb, depart, TSTAMP_MONOTONIC) != 0) {
 		counters->exempt[HW_EXEMPT_UNSTAMPABLE] += hit->packets;

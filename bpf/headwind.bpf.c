@@ -82,13 +82,16 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	const struct hw_impairment *imp = hit->imp;
 	struct hw_timing timing = {};
 	__u64 delay = draw_delay(hit, arrival, copy);
-	__u64 held = held_now(arrival->now), max = hw_control.max_held;
+	__u32 pacer = pacer_of(hit, place, arrival->now);
+	__u64 held = hw_held.bytes, max = hw_control.max_held;
 	__u32 charge = skb->len + HW_HELD_OVERHEAD;
 	bool crowded = held > max / 8; /* else nobody is in anybody's way */
 	int reason;
 
-	if (pacer_of(hit, place) == 0)
+	if (pacer == 0) {
+		hit->cpu->counters.exempt[HW_EXEMPT_LINE] += hit->packets;
 		return NEXT;
+	}
 	if (crowded &&
 	    !hw_may_hold(max, held, own_held(hit->key.state, hit->key.direction, hit->held_shift, arrival->now),
 	                 charge))
@@ -103,7 +106,7 @@ static __attribute__((noinline)) int decide_time(struct __sk_buff *skb, const st
 	if (crowded)
 		note_own_held(hit->key.state, hit->key.direction, timing.depart, charge);
 	hit->cpu->counters.reordered += timing.reordered;
-	return pace(skb, hit, timing.depart, copy, place);
+	return pace(skb, hit, timing.depart, copy, pacer);
 }
 
 /* What loss or partition takes: nobody is told, unless the rule says so (needs_segmenting() sees to it that it is
@@ -315,7 +318,9 @@ HW_INLINE int meet(struct __sk_buff *skb, struct hw_hit *hit, __u64 version)
 		return drop(hit, HW_DROP_QUEUE);
 	}
 	if (needs_segmenting(skb, hit))
-		return redirect_to_segmenter(skb, hit);
+		return hw_control.line_segment && line_can(HW_LINE_SEGMENTS, env_monotonic())
+			       ? redirect_to_segmenter(skb, hit)
+			       : decide_bound(skb, hit, HW_EXEMPT_LINE);
 	verdict = decide(skb, hit, AT_DEVICE);
 	if (verdict != NEXT || (hit->imp->flags & HW_PASS))
 		return verdict;
@@ -381,11 +386,11 @@ int headwind_segment(struct __sk_buff *skb)
 	return verdict == NEXT ? pass_on(skb, &hit, BEHIND_SEGMENTER) : verdict;
 }
 
-/* At no hook: the loader runs it once for headwind1. */
+/* At no hook: the loader runs it once for each device of the line. */
 SEC("tc")
-int headwind_note_pacer(struct __sk_buff *skb)
+int headwind_note_device(struct __sk_buff *skb)
 {
-	note_pacer(skb);
+	note_device(skb);
 	return NEXT;
 }
 

@@ -68,8 +68,28 @@ struct netdev_queue {
 	struct Qdisc *qdisc;
 } RELOCATED;
 
+struct net;
+
+typedef struct {
+	struct net *net;
+} RELOCATED possible_net_t;
+
+struct bpf_mprog_entry;
+struct tcf_proto;
+
+struct mini_Qdisc {
+	struct tcf_proto *filter_list;
+} RELOCATED;
+
+#define IFF_UP 1
+#define LINK_STATE_NOCARRIER 4 /* a bit */
 struct net_device {
 	int ifindex;
+	unsigned int flags;
+	unsigned long state;
+	possible_net_t nd_net;
+	struct bpf_mprog_entry *tcx_ingress, *tcx_egress; /* since Linux 6.6 */
+	struct mini_Qdisc *miniq_ingress, *miniq_egress;  /* until then */
 	struct netdev_queue *_tx;
 	unsigned int num_tx_queues;
 } RELOCATED;

@@ -24,27 +24,11 @@ struct {
 #define FQ_FLOW_LIMIT 100   /* packets: more of a socket does not wait in fq, unless it is told so (tc-fq(8)) */
 #define FQ_LONGEST NS_PER_S /* fq spends on one packet at most */
 
-/* Is fq at the device, as its root or below mq? */
-HW_INLINE bool has_fq(const struct sk_buff *skb)
-{
-	const struct net_device *device = NULL;
-	const struct netdev_queue *queues = NULL;
-	const struct Qdisc *qdisc = NULL;
-	const struct Qdisc_ops *ops = NULL;
-	char id[3] = {};
-
-	bpf_probe_read_kernel(&device, sizeof(device), &skb->dev);
-	bpf_probe_read_kernel(&queues, sizeof(queues), &device->_tx);
-	bpf_probe_read_kernel(&qdisc, sizeof(qdisc), &queues->qdisc);
-	bpf_probe_read_kernel(&ops, sizeof(ops), &qdisc->ops);
-	bpf_probe_read_kernel(id, sizeof(id), &ops->id);
-	return id[0] == 'f' && id[1] == 'q' && id[2] == 0;
-}
-
 /* ns that fq would have the socket wait after these bytes; 0: fq does not pace it. */
 HW_FUNCTION __u64 fq_interval(struct __sk_buff *context, __u64 bytes)
 {
 	const struct sk_buff *skb = (const void *)context;
+	const struct net_device *device = NULL;
 	const struct sock *sock = NULL;
 	unsigned long rate = ~0UL;
 	__u32 status = 0;
@@ -62,8 +46,11 @@ HW_FUNCTION __u64 fq_interval(struct __sk_buff *context, __u64 bytes)
 	if (rate == ~0UL || rate == 0)
 		return 0;
 	bpf_probe_read_kernel(&status, sizeof(status), &sock->sk_pacing_status);
-	if (status != SK_PACING_FQ && !has_fq(skb))
-		return 0;
+	if (status != SK_PACING_FQ) {
+		bpf_probe_read_kernel(&device, sizeof(device), &skb->dev);
+		if (!device_has_fq((__u64)device))
+			return 0;
+	}
 	interval = bytes * NS_PER_S / rate;
 	return interval < FQ_LONGEST ? interval : FQ_LONGEST;
 }

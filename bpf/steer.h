@@ -32,19 +32,21 @@ HW_INLINE struct hw_steering *steering_of(struct __sk_buff *skb)
 HW_INLINE bool is_steered(struct __sk_buff *skb, const struct hw_hit *hit, enum hw_place place)
 {
 	struct hw_steering *steering;
+	__u64 now;
 	__s64 rest; /* < 0: another CPU's clock is a little ahead */
 
 	if (!hw_control.steers || hit->side == HW_IN || (hit->device_flags & HW_DEVICE_LOOPBACK) ||
 	    !works_around(HW_WORKAROUND_STEER))
 		return false;
-	if (place == BEHIND_SEGMENTER)
+	if (place == BEHIND_SEGMENTER) /* it came by headwind0 */
 		return true;
 	steering = steering_of(skb);
 	if (!steering || steering->last == 0)
 		return false;
-	rest = env_monotonic() - steering->last;
+	now = env_monotonic();
+	rest = now - steering->last;
 	if (rest < HW_STEER_REST || (steering->entered != steering->left && rest < HW_STEER_LOST))
-		return true;
+		return line_can(HW_LINE_SEGMENTS, now);
 	steering->entered = steering->left = 0;
 	steering->last = 0;
 	return false;

@@ -201,13 +201,22 @@ struct hw_control {
 	struct hw_device devices[HW_MAX_DEVICES];
 };
 
-/* What the line held at that moment. Written by delayed packets, hence not beside what every packet reads. */
+/* What the line can do: its devices are there and up, and an fq is where one must be. */
+enum hw_line_use {
+	HW_LINE_SEGMENTS = 1 << 0, /* headwind2, headwind0 */
+	HW_LINE_PACES = 1 << 1,    /* headwind1, headwind0 */
+	HW_LOOPBACK_PACES = 1 << 2,
+};
+
+/* What the line could do and held at that moment. Written by packets that it is for, hence not beside what every packet
+ * reads. */
 struct hw_held {
-	__u64 at; /* CLOCK_MONOTONIC */
+	__u64 at; /* CLOCK_MONOTONIC; 0: it is to be looked at */
 	__u64 bytes;
-	/* Of headwind1 and lo: their struct net_device, to be read with bpf_probe_read_kernel(); 0: not known */
-	__u64 pacer;
-	__u64 loopback;
+	__u64 use; /* hw_line_use */
+	/* Of headwind0, 2, 1 and lo: their struct net_device, to be read with bpf_probe_read_kernel(); 0: not known */
+	__u64 returns, segmenter, pacer, loopback;
+	__u64 net; /* struct net of our network namespace */
 };
 
 /* Shared by all instances of the host. */

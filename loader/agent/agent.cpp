@@ -340,11 +340,13 @@ void Agent::tell(const Served& one, const Reconciled& done) const
         log_.tell(event);
     }
     event.devices.clear();
-    if (done.mended) {
+    if (!done.mended.empty()) {
         event.event = "mended";
-        event.text = "somebody took the line apart: it is whole again";
+        event.why = done.mended;
+        event.text = fmt::format("the line is again as it was made: {}", done.mended);
         log_.tell(event);
     }
+    event.why.clear();
     if (!done.instance_gone) return;
     event.event = "instance-gone";
     event.text = "no rule is left: all of Headwind's is removed";

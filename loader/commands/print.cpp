@@ -80,7 +80,8 @@ std::vector<std::string> exemption_words(const Counters& counters)
         "passed undelayed: not IP to the kernel (or behind a second VLAN tag)",
         "were only subject to loss and partition: their sender keeps them (pktgen, NC-SI)",
         "were only subject to loss and partition: IPsec has noted on them what must not be lost",
-        "were only subject to loss and partition: the device is to encrypt them (kernel TLS)"};
+        "were only subject to loss and partition: the device is to encrypt them (kernel TLS)",
+        "were only subject to loss and partition: somebody had taken the line apart"};
     std::vector<std::string> out;
     for (std::size_t why = 0; why < words.size(); ++why)
         if (counters.exempt[why] != 0) out.push_back(fmt::format("{} packets {}", counters.exempt[why], words[why]));
@@ -105,7 +106,8 @@ nlohmann::json to_json(const Counters& counters)
             {"passed_undelayed_packets", counters.exempt_by(Exemption::unstampable)},
             {"passed_shared_packets", counters.exempt_by(Exemption::shared)},
             {"passed_ipsec_packets", counters.exempt_by(Exemption::ipsec)},
-            {"passed_ktls_packets", counters.exempt_by(Exemption::ktls)}};
+            {"passed_ktls_packets", counters.exempt_by(Exemption::ktls)},
+            {"passed_without_line_packets", counters.exempt_by(Exemption::line)}};
 }
 
 nlohmann::json to_json(const RuleView& view)

@@ -151,7 +151,7 @@ std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& 
     return {{programs.headwind_egress, "egress"},
             {programs.headwind_ingress, "ingress"},
             {programs.headwind_segment, "segment"},
-            {programs.headwind_note_pacer, "note_pacer"},
+            {programs.headwind_note_device, "note_device"},
             {programs.headwind_pace_out, "pace_out"}};
 }
 

@@ -15,6 +15,7 @@
 #include "host/clock.h"
 #include "host/devices.h"
 #include "host/host.h"
+#include "line/damage.h"
 #include "line/line.h"
 #include "ruleset/leases.h"
 #include "ruleset/stops.h"
@@ -46,8 +47,8 @@ struct Work {
     std::vector<Move> moves;
     std::vector<std::pair<netlink::Link, __u32>> attach;  // with hw_device_flags
     std::vector<std::uint16_t> lost;                      // slots of devices that are gone
-    bool line = false;                                    // somebody took the line apart
-    bool any() const { return !moves.empty() || !attach.empty() || !lost.empty() || line; }
+    std::string line;                                     // line_damage()
+    bool any() const { return !moves.empty() || !attach.empty() || !lost.empty() || !line.empty(); }
 };
 
 // The devices that are now the host side of the rule's pod. They are known by ifindex: another pod's may get their
@@ -211,8 +212,7 @@ Result<Work> find_work(const Instance& instance, const Entries& rules, const Lin
             if (wanted != 0 && !defaults.contains(static_cast<std::uint32_t>(link.index)))
                 out.attach.emplace_back(link, wanted);
         }
-    const auto intact = is_line_intact(instance);
-    out.line = intact && !*intact;
+    out.line = line_damage(instance).value_or("");
     return out;
 }
 
@@ -261,7 +261,7 @@ Status do_work(WriteSession& session, const Work& work, Reconciled& out)
     auto& instance = *session.instance;
     if (!session.rules.empty()) {
         const auto prepared = prepare_line(instance, session.rules);
-        out.mended = work.line && prepared;
+        if (prepared) out.mended = work.line;
         keep_first(prepared);
     }
     for (const auto& [link, flags] : work.attach) {

@@ -46,7 +46,7 @@ struct Reconciled {
     std::vector<RemovedRule> removed;
     std::vector<Moved> moved;           // rules with --dev, --cgroup or hours
     std::vector<std::string> attached;  // devices that are new to the rules without --dev, or had lost our programs
-    bool mended = false;                // the line is whole again: somebody had taken it apart
+    std::string mended;                 // what somebody had done to the line, which is whole again; empty: nothing
     bool instance_gone = false;         // the last rule went, and with it everything Headwind had on this namespace
 };
 // Takes the InstanceLock. Never waits for packets in the line: what they hold up stays due.

@@ -58,8 +58,8 @@ struct Opening {
 enum class DropReason { loss, partition, queue, held, line, reject };
 constexpr std::size_t drop_reasons = 6;
 // The reasons why a packet passed that a rule should have changed or held (abi.h, hw_exemption).
-enum class Exemption { unstampable, shared, ipsec, ktls };
-constexpr std::size_t exemptions = 4;
+enum class Exemption { unstampable, shared, ipsec, ktls, line };
+constexpr std::size_t exemptions = 5;
 
 // Wire packets of a rule in one direction; bytes are frames without FCS (abi.h, hw_counters).
 struct Counters {

@@ -12,6 +12,7 @@
 #include "engine/write_session.h"
 #include "host/clock.h"
 #include "host/devices.h"
+#include "line/damage.h"
 #include "line/line.h"
 #include "ruleset/counters.h"
 #include "ruleset/stops.h"
@@ -30,8 +31,7 @@ Result<Damage> find_damage(const Instance& instance)
         const auto lost = lost_hooks(instance, slot) & ~static_cast<__u32>(HW_DEVICE_XDP);
         if (lost != 0) out.hooks[ifindex] = lost;
     }
-    HW_TRY(const bool intact, is_line_intact(instance));
-    out.line = !intact;
+    HW_TRY(out.line, line_damage(instance));
     return out;
 }
 
@@ -46,8 +46,8 @@ std::string trouble_of(const RuleView& view, const RuleRecord& record, const std
         if (std::find(view.devices.begin(), view.devices.end(), link.name) != view.devices.end())
             return fmt::format("somebody took Headwind's program off {}: {}", link.name, remedy);
     }
-    if (damage.line && needs_line(record.rule.impairment))
-        return fmt::format("somebody took the line apart ({}): {}", fmt::join(line_names, ", "), remedy);
+    if (!damage.line.empty() && needs_line(record.rule.impairment))
+        return fmt::format("the line that it needs is not as it was made, {}: {}", damage.line, remedy);
     return "";
 }
 
@@ -103,7 +103,8 @@ static_assert(HW_DROP_REASONS == drop_reasons && HW_DROP_LOSS == static_cast<int
 static_assert(HW_EXEMPTIONS == exemptions && HW_EXEMPT_UNSTAMPABLE == static_cast<int>(Exemption::unstampable) &&
               HW_EXEMPT_SHARED == static_cast<int>(Exemption::shared) &&
               HW_EXEMPT_IPSEC == static_cast<int>(Exemption::ipsec) &&
-              HW_EXEMPT_KTLS == static_cast<int>(Exemption::ktls));
+              HW_EXEMPT_KTLS == static_cast<int>(Exemption::ktls) &&
+              HW_EXEMPT_LINE == static_cast<int>(Exemption::line));
 
 Counters plain(const hw_counters& from)
 {

@@ -17,7 +17,7 @@ namespace headwind {
 // Damage by others: programs taken off, or the line taken apart.
 struct Damage {
     std::map<std::uint32_t, __u32> hooks;  // by ifindex: see lost_hooks()
-    bool line = false;
+    std::string line;                      // line_damage()
 };
 
 // The view of a rule. `links`: all of this network namespace.

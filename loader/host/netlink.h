@@ -54,6 +54,7 @@ Result<Veth> create_veth(const VethOptions& options);
 // Makes a bridge for the line, with the device `port` as its only port: no spanning tree, no multicast snooping, no
 // IPv6, alias as given. It is operational when this returns.
 Result<int> create_bridge(const std::string& name, const std::string& alias, int port);
+Status bring_up(int index);
 Status delete_link(int index);  // a device that is already gone is no error
 
 // Makes a veth pair of one queue each, down, with its second end in the network namespace that `netns` is open on.
@@ -83,8 +84,8 @@ struct FqOptions {
 };
 // A device with one queue gets fq as its root qdisc; one with several gets mq, and an fq for each queue.
 Status set_fq(int index, std::uint32_t queues, const FqOptions& options);
-// Whether the device has fq so.
-Result<bool> has_fq(int index, std::uint32_t queues);
+// Whether the device has fq so, with these options.
+Result<bool> has_fq(int index, std::uint32_t queues, const FqOptions& options);
 
 struct QdiscStats {
     std::string kind;

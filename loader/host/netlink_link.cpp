@@ -320,6 +320,11 @@ Result<int> create_bridge(const std::string& name, const std::string& alias, int
     return bridge;
 }
 
+Status bring_up(int index)
+{
+    return set_flags(index, device_label(index), IFF_UP);
+}
+
 Status delete_link(int index)
 {
     const std::string name = device_label(index);

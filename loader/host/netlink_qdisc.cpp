@@ -158,6 +158,19 @@ QdiscStats parse_stats(const Message& message)
     return result;
 }
 
+bool is_fq_of(const Message& qdisc, const FqOptions& options)
+{
+    const nlattr* nest = tc_attribute(qdisc, TCA_OPTIONS);
+    const auto has = [nest](unsigned type, auto value) {
+        const nlattr* found = find_attribute(nest, type);
+        return found != nullptr && value_of<decltype(value)>(found) == value;
+    };
+    return kind_of(qdisc) == "fq" && has(TCA_FQ_PLIMIT, options.limit_packets) &&
+           has(TCA_FQ_FLOW_PLIMIT, options.flow_limit_packets) && has(TCA_FQ_ORPHAN_MASK, options.orphan_mask) &&
+           has(TCA_FQ_RATE_ENABLE, std::uint32_t{0}) && has(TCA_FQ_TIMER_SLACK, options.timer_slack_ns) &&
+           has(TCA_FQ_HORIZON, options.horizon_us);
+}
+
 // The number of filters in a dump. A message without handle announces a classifier; its filters follow, if it has any
 // (u32 tells its hash tables as if they were filters).
 unsigned count_filters(const std::vector<Message>& messages)
@@ -198,7 +211,7 @@ Status set_fq(int index, std::uint32_t queues, const FqOptions& options)
     return refused(made.error(), what);
 }
 
-Result<bool> has_fq(int index, std::uint32_t queues)
+Result<bool> has_fq(int index, std::uint32_t queues, const FqOptions& options)
 {
     HW_TRY(const auto qdiscs, list_qdiscs(index));
     std::uint32_t paced = 0;
@@ -206,7 +219,7 @@ Result<bool> has_fq(int index, std::uint32_t queues)
     for (const Message& qdisc : qdiscs) {
         const auto parent = qdisc.header<tcmsg>().tcm_parent;
         if (parent == TC_H_ROOT) several = kind_of(qdisc) == "mq";
-        if ((parent == TC_H_ROOT || parent >> 16 == mq_handle >> 16) && kind_of(qdisc) == "fq") ++paced;
+        if ((parent == TC_H_ROOT || parent >> 16 == mq_handle >> 16) && is_fq_of(qdisc, options)) ++paced;
     }
     return several == (queues > 1) && paced == queues;
 }

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Makes, checks, drains and removes the devices of the line, and changes the sysctls they need.
+// Makes, mends, drains and removes the devices of the line, and changes the sysctls they need.
 #include "line/line.h"
 
+#include <net/if.h>
+
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <thread>
+
+#include <bpf/bpf.h>
+#include <fmt/ranges.h>
 
 #include <headwind/testing.h>
 
@@ -13,6 +19,7 @@
 #include "datapath/workarounds.h"
 #include "host/backlog.h"
 #include "host/devices.h"
+#include "line/damage.h"
 #include "line/loopback.h"
 #include "line/pacer.h"
 
@@ -28,22 +35,20 @@ namespace {
 const std::string return_name(line_names[0]);  // segment() at its egress, pace_out() at its ingress
 const std::string pace_name(line_names[1]);
 const std::string bridge_name(line_names[2]);
-constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
-constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
 constexpr std::chrono::milliseconds late{200};   // a packet may leave the line behind its time, on a busy machine
 constexpr std::chrono::milliseconds softirq{2};  // packets are on their way through headwind0 so long
 // CPUs that send at once shall seldom wait for each other at one qdisc's lock.
 constexpr std::uint32_t most_queues = 16;  // HW_LINE_QUEUES of bpf/held.h
 constexpr std::uint32_t gso_max_bytes = 65536, gso_max_segments = 65535;
 
-// Changes a sysctl. The old value is written down before.
-Status change_sysctl(const char* path, std::uint32_t value, hw_saved& saved)
+// Sets a sysctl to 1. The old value is written down before.
+Status set_sysctl(const char* path, hw_saved& saved)
 {
     HW_TRY(const auto before, read_sysctl(path));
-    if (before == value) return {};
-    saved.before = before;
+    if (before == 1) return {};
+    if (saved.changed == 0) saved.before = before;
     std::atomic_ref(saved.changed).store(1);
-    return write_sysctl(path, value);
+    return write_sysctl(path, 1);
 }
 
 Status restore_sysctl(const char* path, hw_saved& saved)
@@ -54,12 +59,16 @@ Status restore_sysctl(const char* path, hw_saved& saved)
     return {};
 }
 
-Status remove_devices()
+// Removes the line's devices, also where only a part of them is left: those that `control` knows, and those that have
+// their names.
+Status remove_devices(const hw_control& control = {})
 {
     HW_TRY(const auto links, netlink::list_links());
-    for (const auto& link : links)
-        if ((link.name == return_name || link.name == bridge_name) && is_line_device(link))
-            HW_CHECK(netlink::delete_link(link.index));
+    for (const auto& link : links) {
+        const auto index = static_cast<__u32>(link.index);
+        const bool known = index == control.line_segment || index == control.line_return || index == control.line_pace;
+        if (is_line_device(link) && (known || is_line_name(link.name))) HW_CHECK(netlink::delete_link(link.index));
+    }
     return {};
 }
 
@@ -102,21 +111,6 @@ Status attach_programs(const Instance& instance)
     return attach(instance, device, HW_IN, instance.programs.pace_out);
 }
 
-// Whether packets come to headwind0 from several CPUs.
-bool comes_from_several_cpus()
-{
-    return online_cpus() > 1 && is_on(HW_WORKAROUND_RPS);
-}
-
-Result<netlink::Link> find_pace()
-{
-    HW_TRY(auto links, netlink::list_links());
-    for (auto& link : links)
-        if (link.name == pace_name && is_line_device(link)) return std::move(link);
-    return fail(ErrorKind::failed, "the line's device {} is gone: run `headwind clear`, then add the rules again",
-                pace_name);
-}
-
 Result<bool> exist(std::initializer_list<std::uint32_t> devices)
 {
     HW_TRY(const auto links, netlink::list_links());
@@ -126,40 +120,63 @@ Result<bool> exist(std::initializer_list<std::uint32_t> devices)
     });
 }
 
-// Whether all devices of the line exist; headwind1 goes with headwind0.
-Result<bool> is_whole(const hw_control& control)
-{
-    return exist({control.line_segment, control.line_return});
-}
-
-// Whether headwind0 receives the packets of a flow in order, as far as it was made to. (Where only one CPU was online
-// it was not. Rules that hold no packets do without where it could not be.)
-Result<bool> is_steering(const hw_control& control, const netlink::Link& pace)
-{
-    if (control.steers == 0) return control.line_pace == 0 || !comes_from_several_cpus();
-    return receives_by_flow(return_name, pace.tx_queues);
-}
-
 // Makes headwind0 receive the packets of a flow in order. Rules that hold packets cannot do without.
-Status make_steering(hw_control& control, const netlink::Link& pace, bool must)
+Status make_steering(hw_control& control, const LineDevices& devices, bool must)
 {
     if (control.steers == 0 && !comes_from_several_cpus()) return {};
-    const auto status = receive_by_flow(return_name, pace.tx_queues);
+    const auto status = receive_by_flow(devices.returns->name, devices.pacer->tx_queues);
     control.steers = status ? 1 : 0;
     return must ? status : Status{};
 }
 
-// Forgets a line whose devices somebody removed, or whose removal was cut short by a kill.
+// Forgets a line of whose devices somebody removed or moved one, or whose removal was cut short by a kill.
 Status forget_lost_line(Instance& instance)
 {
     auto& control = LineWriter::of(instance.control);
     if (control.line_segment == 0) return {};
-    HW_TRY(const bool whole, is_whole(control));
-    if (whole) return {};
+    HW_TRY(const auto devices, line_devices(control));
+    if (is_whole(devices)) return {};
     for (const auto direction : {HW_OUT, HW_IN})
         HW_CHECK(detach(instance, static_cast<int>(control.line_return), direction));
+    HW_CHECK(remove_devices(control));
     control.line_segment = control.line_return = control.line_pace = control.steers = 0;
     return {};
+}
+
+// Tells the datapath where the kernel has the device, by running a program as if for a packet of it.
+Status note_device(const Instance& instance, __u32 device)
+{
+    std::array<std::uint8_t, 64> packet{};  // more than an Ethernet header
+    __sk_buff context{};
+    context.ifindex = device;
+    bpf_test_run_opts run{};
+    run.sz = sizeof(run);
+    run.data_in = packet.data();
+    run.data_size_in = packet.size();
+    run.ctx_in = &context;
+    run.ctx_size_in = sizeof(context);
+    run.repeat = 1;
+    if (bpf_prog_test_run_opts(instance.programs.note_device.get(), &run) != 0)
+        return fail_errno(errno, fmt::format("run a program for device {}", device));
+    if (instance.held->net == 0)
+        return fail(ErrorKind::failed, "the datapath did not find device {} in the kernel's memory", device);
+    return {};
+}
+
+// Has the datapath look at the line as it is now. To be called after each change of it.
+Status note_devices(const Instance& instance)
+{
+    const auto& control = *instance.control;
+    for (const auto device : {control.line_return, control.line_segment, control.line_pace, control.loopback_pace})
+        if (device != 0) HW_CHECK(note_device(instance, device));
+    return {};
+}
+
+Result<netlink::Link> find_pace()
+{
+    HW_TRY(auto devices, line_devices(hw_control{}));
+    if (devices.pacer) return std::move(*devices.pacer);
+    return fail(ErrorKind::not_found, "there is no {}", pace_name);
 }
 
 // Waits for the fq of headwind1, whose index is `pace`, and that of lo, as drain_line() does.
@@ -221,35 +238,27 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
         raise_backlog(*instance.host);
     }
     if (control.line_segment == 0) HW_CHECK(make_line(instance));
+    HW_TRY(const auto devices, line_devices(control));
+    if (!is_whole(devices))
+        return fail(ErrorKind::failed, "somebody takes the line's devices away ({}): try again",
+                    fmt::join(line_names, ", "));
+    for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter})
+        if ((device->flags & IFF_UP) == 0) HW_CHECK(netlink::bring_up(device->index));
     HW_CHECK(attach_programs(instance));
-    HW_TRY(const auto pace, find_pace());
-    HW_TRY(const bool steering, is_steering(control, pace));
-    if (!steering || control.steers == 0) HW_CHECK(make_steering(control, pace, needs.time));
+    const auto& pace = *devices.pacer;
+    HW_TRY(const bool steering, is_steering(control, devices));
+    if (!steering || control.steers == 0) HW_CHECK(make_steering(control, devices, needs.time));
     if (needs.time) {
-        HW_TRY(const bool paces, netlink::has_fq(pace.index, pace.tx_queues));
-        if (!paces || control.line_pace == 0) HW_CHECK(make_pacer(instance, pace.index, pace.tx_queues));
+        HW_TRY(const bool paces, is_pacer(pace.index, pace.tx_queues));
+        if (!paces) HW_CHECK(make_pacer(pace.index, pace.tx_queues));
         control.line_pace = static_cast<__u32>(pace.index);
     }
     if (needs.loopback_time) HW_CHECK(hold_on_loopback(instance, comes_from_several_cpus()));
-    if (!needs.loopback_segment || !is_on(HW_WORKAROUND_LOOPBACK)) return {};
-    if (control.route_localnet.changed == 0) HW_CHECK(change_sysctl(route_localnet, 1, control.route_localnet));
-    if (control.accept_local.changed == 0) HW_CHECK(change_sysctl(accept_local, 1, control.accept_local));
-    return {};
-}
-
-Result<bool> is_line_intact(const Instance& instance)
-{
-    const auto& control = *instance.control;
-    if (control.line_segment == 0) return true;
-    HW_TRY(const bool whole, is_whole(control));
-    const int device = static_cast<int>(control.line_return);
-    if (!whole || !is_attached(instance, device, HW_OUT) || !is_attached(instance, device, HW_IN)) return false;
-    const auto pace = find_pace();
-    if (!pace) return false;
-    HW_TRY(const bool steering, is_steering(control, *pace));
-    if (!steering || control.line_pace == 0) return steering;
-    HW_TRY(const bool paces, netlink::has_fq(pace->index, pace->tx_queues));
-    return paces ? is_loopback_intact(instance) : false;
+    if (needs.loopback_segment && is_on(HW_WORKAROUND_LOOPBACK)) {
+        HW_CHECK(set_sysctl(route_localnet, control.route_localnet));
+        HW_CHECK(set_sysctl(accept_local, control.accept_local));
+    }
+    return note_devices(instance);
 }
 
 Status trim_line(Instance& instance, bool loopback_time)
@@ -294,7 +303,7 @@ Status restore_sysctls(const Control& of)
 
 Status remove_line(Instance* instance)
 {
-    HW_CHECK(remove_devices());
+    HW_CHECK(remove_devices(instance != nullptr ? *instance->control : hw_control{}));
     HW_CHECK(release_loopback(instance));
     if (instance == nullptr) return {};
     auto& control = LineWriter::of(instance->control);
@@ -306,8 +315,8 @@ Result<LineStats> line_stats(const Instance& instance)
 {
     const auto& control = *instance.control;
     if (control.line_segment == 0) return LineStats{};
-    HW_TRY(const bool whole, is_whole(control));
-    if (!whole) return LineStats{};
+    HW_TRY(const auto devices, line_devices(control));
+    if (!is_whole(devices)) return LineStats{};
     auto out = read_devices(control);
     if (!out && out.error().kind == ErrorKind::not_found) return LineStats{};  // the line goes at this very moment
     return out;

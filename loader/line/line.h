@@ -22,15 +22,12 @@ struct LineNeeds {
                                     // accept_local what comes back, without its route, is martian
 };
 
-// Makes the parts of the line that are missing, also if somebody took them away. A foreign device with one of the
-// line's names is refused.
+// Makes the parts of the line that are missing, also if somebody took them away or changed them (damage.h). A foreign
+// device with one of the line's names is refused.
 Status ensure_line(Instance& instance, const LineNeeds& needs);
 
 // Takes away the fq of lo once no rule needs it and it is empty.
 Status trim_line(Instance& instance, bool loopback_time);
-
-// Whether all of the line is there and as we made it: devices, our programs, fq. True if there is no line.
-Result<bool> is_line_intact(const Instance& instance);
 
 // Waits until the pacer is empty, or `limit` or the longest time that a rule may hold a packet has passed: what is left
 // then are packets whose senders asked for a later departure. Tells `progress` every 200 ms how many packets are left.

@@ -41,8 +41,9 @@ Status hold_on_loopback(Instance& instance, bool by_flow)
             root->kind);
     const auto before = control.loopback_pace;
     control.loopback_pace = loopback_index;  // first: whoever is killed behind it leaves nothing that nobody knows of
-    if (!is_ours(root)) {
-        if (auto made = make_pacer(instance, loopback_index, 1, own_handle); !made) {
+    HW_TRY(const bool paces, is_pacer(loopback_index, 1));
+    if (!is_ours(root) || !paces) {
+        if (auto made = make_pacer(loopback_index, 1, own_handle); !made) {
             control.loopback_pace = before;
             return made;
         }
@@ -58,7 +59,8 @@ Result<bool> is_loopback_intact(const Instance& instance)
 {
     if (instance.control->loopback_pace == 0) return true;
     HW_TRY(const auto root, netlink::root_qdisc_stats(loopback_index));
-    if (!is_ours(root)) return false;
+    HW_TRY(const bool paces, is_pacer(loopback_index, 1));
+    if (!is_ours(root) || !paces) return false;
     return instance.control->loopback_rps == 0 ? true : receives_by_flow(loopback_name, 1);
 }
 

@@ -4,13 +4,13 @@
 
 #include <cstdint>
 
-#include "datapath/instance.h"
 #include "util/result.h"
 
 namespace headwind {
 
-// Gives the device an fq for each of its queues, and lets the datapath know where the kernel has the device.
-// `handle`: of the root; 0: the kernel chooses.
-Status make_pacer(const Instance& instance, int device, std::uint32_t queues, std::uint32_t handle = 0);
+// Gives the device an fq for each of its queues. `handle`: of the root; 0: the kernel chooses.
+Status make_pacer(int device, std::uint32_t queues, std::uint32_t handle = 0);
+// Whether it is there, with all its options.
+Result<bool> is_pacer(int device, std::uint32_t queues);
 
 }  // namespace headwind

@@ -75,7 +75,7 @@ MetricFamily per_direction(const Rules& rules, const char* name, const char* hel
 }
 
 constexpr std::array<const char*, drop_reasons> drop_names{"loss", "partition", "queue", "held", "line", "reject"};
-constexpr std::array<const char*, exemptions> exemption_names{"undelayed", "shared", "ipsec", "ktls"};
+constexpr std::array<const char*, exemptions> exemption_names{"undelayed", "shared", "ipsec", "ktls", "line"};
 
 template <std::size_t N>
 MetricFamily by_cause(const Rules& rules, const char* name, const char* help, const std::array<const char*, N>& causes,
@@ -126,7 +126,7 @@ std::vector<MetricFamily> metric_families(const Snapshot& all)
                       "Wire packets handed to the pacer without their delay (--reorder)", &Counters::reordered),
         by_cause(
             rules, "headwind_exempt_packets_total",
-            "Wire packets passed that the rule should have delayed or changed: undelayed (the kernel sees no IP: another protocol, a second VLAN tag), shared (their sender keeps them: pktgen, NC-SI), ipsec, ktls (their notes would be lost); all but the first are subject to loss and partition",
+            "Wire packets passed that the rule should have delayed or changed: undelayed (the kernel sees no IP: another protocol, a second VLAN tag), shared (their sender keeps them: pktgen, NC-SI), ipsec, ktls (their notes would be lost), line (somebody had taken a part of it away); all but the first are subject to loss and partition",
             exemption_names, &Counters::exempt),
         liveness(rules),
         single("headwind_line_held_packets", MetricType::Gauge, "Packets in the line now", line.held_packets),

@@ -54,7 +54,7 @@ Instance instance_of(const headwind_bpf& skeleton)
     out.programs.egress = duplicate(bpf_program__fd(skeleton.progs.headwind_egress));
     out.programs.ingress = duplicate(bpf_program__fd(skeleton.progs.headwind_ingress));
     out.programs.segment = duplicate(bpf_program__fd(skeleton.progs.headwind_segment));
-    out.programs.note_pacer = duplicate(bpf_program__fd(skeleton.progs.headwind_note_pacer));
+    out.programs.note_device = duplicate(bpf_program__fd(skeleton.progs.headwind_note_device));
     out.programs.pace_out = duplicate(bpf_program__fd(skeleton.progs.headwind_pace_out));
     out.entries = map_of<hw_key, hw_entry>(skeleton.maps.hw_entries);
     out.rules = map_of<__u32, hw_rule>(skeleton.maps.hw_rules);

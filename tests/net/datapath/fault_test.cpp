@@ -15,6 +15,18 @@ using testing::IsEmpty;
 using testing::MatchesRegex;
 using testing::Not;
 
+// What somebody does to a part of the line: ip's commands; empty: takes its programs off. {b}: another namespace.
+struct LineFault {
+    const char *name, *commands, *why;
+};
+constexpr LineFault line_faults[] = {
+    {"Headwind0Down", "link set headwind0 down", "headwind0 is down"},
+    {"Headwind1Down", "link set headwind1 down", "headwind1 is down"},
+    {"Headwind0Deleted", "link del headwind0", "headwind0 is gone"},
+    {"Headwind1Moved", "link set headwind1 netns {b}", "headwind1 is gone"},
+    {"ProgramsTakenOff", "", "took Headwind's program off headwind0"},
+};
+
 class Fault : public Agent {
 protected:
     void SetUp() override
@@ -47,6 +59,15 @@ protected:
         else
             tc(a(), "qdisc del dev " + device + " clsact");
     }
+    void break_line(const LineFault& fault) const
+    {
+        if (*fault.commands == 0) return take_programs_off("headwind0");
+        ip(a(), fmt::format(fmt::runtime(fault.commands), fmt::arg("b", b().name())));
+    }
+    std::uint64_t passed_without_line(const std::string& rule) const
+    {
+        return rule_of(a(), rule)["counters"]["out"]["passed_without_line_packets"];
+    }
 
 private:
     std::string before_;
@@ -78,7 +99,7 @@ TEST_F(Fault, TheLinesDevicesDeleted)
     change(a(), "add --name lossy --dev va --loss 100% --proto udp");
     change(a(), "add --name cut --dev va --partition --proto tcp");
     ip(a(), "link del headwind0");
-    expect_not_effective("lossy", "took the line apart (headwind0, headwind1, headwind2)");
+    expect_not_effective("lossy", "the line that it needs is not as it was made, headwind0 is gone");
     EXPECT_EQ(state_of(a(), "cut"), "live") << "it needs no line";
     RunningAgent agent(home());
     agent.heard("mended");
@@ -87,29 +108,127 @@ TEST_F(Fault, TheLinesDevicesDeleted)
     EXPECT_EQ(counters_of(a(), "lossy").loss, 20U) << "super-packets are cut again";
 }
 
-TEST_F(Fault, TheLinesProgramsTakenOff)
+// Packets that need the part pass meanwhile, whole and in time; none vanishes.
+class FaultOfLine : public Fault, public testing::WithParamInterface<LineFault> {};
+
+RUNS_IN("*/FaultOfLine.*", native, linux_6_1 | linux_6_12);
+
+TEST_P(FaultOfLine, SuperPacketsPass)
 {
-    change(a(), "add --name lossy --dev va --loss 100% --proto udp");
-    take_programs_off("headwind0");
-    expect_not_effective("lossy", "took the line apart");
-    change(a(), "change lossy --loss 99.9999999%");
-    EXPECT_EQ(state_of(a(), "lossy"), "live");
-    EXPECT_EQ(arrive({.count = 20, .size = 1000, .segments = 2}), 0U);
-    EXPECT_EQ(counters_of(a(), "lossy").loss, 20U);
+    const Flow supers{.count = 20, .size = 1000, .segments = 2};
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    EXPECT_EQ(arrive(supers), 40U);
+    break_line(GetParam());
+    EXPECT_EQ(arrive(supers), 20U);
+    EXPECT_EQ(passed_without_line("twice"), 20U);
+    expect_not_effective("twice", GetParam().why);
+    EXPECT_THAT(headwind(a(), "stats").out, HasSubstr("20 packets were only subject to loss and partition"));
+    change(a(), "change twice --duplicate 99.9999999%");
+    EXPECT_EQ(state_of(a(), "twice"), "live");
+    EXPECT_EQ(arrive(supers), 40U) << "from the first packet on";
+
+    break_line(GetParam());
+    RunningAgent agent(home());
+    agent.heard("mended");
+    EXPECT_THAT(agent.all("mended")[0]["why"], HasSubstr(GetParam().why));
+    EXPECT_EQ(state_of(a(), "twice"), "live");
+    EXPECT_EQ(arrive(supers), 40U);
+    EXPECT_EQ(passed_without_line("twice"), 20U);
+    EXPECT_THAT(agent.all("trouble"), IsEmpty());
 }
 
-TEST_F(Fault, TheLinesQdiscReplaced)
+INSTANTIATE_TEST_SUITE_P(Each, FaultOfLine, testing::ValuesIn(line_faults),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+TEST_F(Fault, PacketsWithADelayPassALineThatIsApart)
 {
     SKIP_WITHOUT_FQ();
     change(a(), "add --name slow --dev va --delay 100ms --proto udp");
-    tc(a(), "qdisc replace dev headwind1 root pfifo");
-    expect_not_effective("slow", "took the line apart");
-    EXPECT_EQ(arrive({.count = 20}), 20U);
-    RunningAgent agent(home());
-    agent.heard("mended");
-    EXPECT_EQ(state_of(a(), "slow"), "live");
-    EXPECT_THAT(tc(a(), "qdisc show dev headwind1"), HasSubstr("qdisc fq"));
-    EXPECT_THAT(agent.all("trouble"), IsEmpty());
+    std::uint64_t passed = 0, delayed = 0;
+    for (const auto& fault : line_faults) {
+        SCOPED_TRACE(fault.name);
+        break_line(fault);
+        EXPECT_EQ(arrive({.count = 20}), 20U);
+        EXPECT_EQ(passed_without_line("slow"), passed += 20);
+        expect_not_effective("slow", fault.why);
+        EXPECT_EQ(counters_of(a(), "slow").delayed, delayed) << "what passed was not";
+        change(a(), "change slow --loss 0%");
+        EXPECT_EQ(state_of(a(), "slow"), "live");
+        EXPECT_EQ(arrive({.count = 20}), 20U);
+        EXPECT_EQ(counters_of(a(), "slow").delayed, delayed += 20);
+    }
+}
+
+// The bridge is on the way of what is segmented only.
+TEST_F(Fault, TheLinesBridge)
+{
+    const Flow supers{.count = 20, .size = 1000, .segments = 2};
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    for (const auto& [command, why] :
+         {std::pair{"link set headwind2 down", "headwind2 is down"}, {"link del headwind2", "headwind2 is gone"}}) {
+        EXPECT_EQ(arrive(supers), 40U);
+        ip(a(), command);
+        EXPECT_EQ(arrive(supers), 20U);
+        expect_not_effective("twice", why);
+        change(a(), "change twice --loss 0%");
+        EXPECT_EQ(state_of(a(), "twice"), "live");
+    }
+}
+
+// The kernel knows devices by their numbers.
+TEST_F(Fault, TheLinesDevicesRenamed)
+{
+    const Flow supers{.count = 20, .size = 1000, .segments = 2};
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    for (const char* name : {"headwind0", "headwind1", "headwind2"})
+        ip(a(), fmt::format("link set {0} down\nlink set {0} name my{0}\nlink set my{0} up", name));
+    EXPECT_EQ(state_of(a(), "twice"), "live");
+    EXPECT_EQ(arrive(supers), 40U);
+    change(a(), "change twice --loss 0%");
+    EXPECT_EQ(arrive(supers), 40U);
+    EXPECT_GT(device_index(a(), "myheadwind2"), 0) << "nobody made another one";
+}
+
+// Delays are not said to have been given where no fq gave them; where one of other options did, they were.
+TEST_F(Fault, TheLinesQdisc)
+{
+    SKIP_WITHOUT_FQ();
+    change(a(), "add --name slow --dev va --delay 100ms --proto udp");
+    std::uint64_t delayed = 0;
+    for (const auto& [command, gives] : {std::pair{"qdisc del dev headwind1 root", false},
+                                         {"qdisc replace dev headwind1 root pfifo", false},
+                                         {"qdisc replace dev headwind1 root fq", true},
+                                         {"qdisc replace dev headwind1 root fq horizon 1s limit 10000", true}}) {
+        SCOPED_TRACE(command);
+        tc(a(), command);
+        EXPECT_EQ(arrive({.count = 20}), 20U);
+        expect_not_effective("slow", "the fq of headwind1 is gone, or has other options");
+        delayed += gives ? 20 : 0;
+        EXPECT_EQ(counters_of(a(), "slow").delayed, delayed);
+        RunningAgent agent(home());
+        agent.heard("mended");
+        EXPECT_EQ(state_of(a(), "slow"), "live");
+        EXPECT_THAT(tc(a(), "qdisc show dev headwind1"), HasSubstr("limit 10000000p"));
+        EXPECT_THAT(agent.all("trouble"), IsEmpty());
+        EXPECT_EQ(arrive({.count = 20}), 20U);
+        EXPECT_EQ(counters_of(a(), "slow").delayed, delayed += 20);
+    }
+}
+
+TEST_F(Fault, TheLinesSysctls)
+{
+    change(a(), "add --name flip --dev lo --corrupt 1% --proto udp");
+    for (const char* name : {"route_localnet", "accept_local"}) {
+        const auto path = fmt::format("/proc/sys/net/ipv4/conf/lo/{}", name);
+        const auto set = [&](int value) {
+            expect_ok(run(&a(), {"sh", "-c", fmt::format("echo {} > {}", value, path)}));
+        };
+        set(0);
+        expect_not_effective("flip", fmt::format("{} is 0 again", name));
+        change(a(), "change flip --corrupt 2%");
+        EXPECT_EQ(state_of(a(), "flip"), "live");
+        EXPECT_EQ(run(&a(), {"cat", path}).out, "1\n");
+    }
 }
 
 // RPS of headwind0.
@@ -161,7 +280,7 @@ TEST_F(FaultOfCpus, TheLinesFlowsOnTheSendersCpu)
     change(a(), "add --name slow --dev va --delay 100ms --proto udp");
     const auto before = masks();
     rps("echo 0 > rx-1/rps_cpus");
-    expect_not_effective("slow", "took the line apart");
+    expect_not_effective("slow", "headwind0 receives a flow on several CPUs");
     expect_mended("slow");
     EXPECT_EQ(masks(), before);
 }
@@ -172,7 +291,7 @@ TEST_F(FaultOfCpus, TheLinesFlowsOnTheSendersCpuUnderLoss)
     const auto before = masks();
     EXPECT_THAT(before, Not(MatchesRegex("[0,\n]*")));
     rps("echo 0 > rx-0/rps_cpus");
-    expect_not_effective("lossy", "took the line apart");
+    expect_not_effective("lossy", "headwind0 receives a flow on several CPUs");
     change(a(), "change lossy --loss 0.1%");
     EXPECT_EQ(masks(), before) << "the next command mends it, too";
     EXPECT_EQ(state_of(a(), "lossy"), "live");

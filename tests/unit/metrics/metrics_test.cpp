@@ -36,9 +36,9 @@ DirectionCounters counters(Direction direction, std::uint64_t first)
     for (unsigned cause = 0; cause < drop_reasons; ++cause) out.counters.dropped[cause] = first + 2 + cause;
     out.counters.delayed = first + 8;
     for (unsigned cause = 0; cause < exemptions; ++cause) out.counters.exempt[cause] = first + 9 + cause;
-    out.counters.corrupted = first + 13;
-    out.counters.duplicated = first + 14;
-    out.counters.reordered = first + 15;
+    out.counters.corrupted = first + 14;
+    out.counters.duplicated = first + 15;
+    out.counters.reordered = first + 16;
     return out;
 }
 
@@ -72,9 +72,10 @@ TEST(Exporter, EveryCounterOfEveryDirection)
     EXPECT_THAT(out,
                 HasSubstr("headwind_exempt_packets_total{rule=\"slow\",direction=\"in\",cause=\"undelayed\"} 209\n"));
     EXPECT_THAT(out, HasSubstr("headwind_exempt_packets_total{rule=\"slow\",direction=\"out\",cause=\"ktls\"} 112\n"));
-    EXPECT_THAT(out, HasSubstr("headwind_corrupted_packets_total{rule=\"slow\",direction=\"out\"} 113\n"));
-    EXPECT_THAT(out, HasSubstr("headwind_duplicated_packets_total{rule=\"slow\",direction=\"out\"} 114\n"));
-    EXPECT_THAT(out, HasSubstr("headwind_reordered_packets_total{rule=\"slow\",direction=\"out\"} 115\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_exempt_packets_total{rule=\"slow\",direction=\"out\",cause=\"line\"} 113\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_corrupted_packets_total{rule=\"slow\",direction=\"out\"} 114\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_duplicated_packets_total{rule=\"slow\",direction=\"out\"} 115\n"));
+    EXPECT_THAT(out, HasSubstr("headwind_reordered_packets_total{rule=\"slow\",direction=\"out\"} 116\n"));
 }
 
 TEST(Exporter, LargeCountersAreExact)

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// Compares the line with how it was made.
+#include "line/damage.h"
+
+#include <net/if.h>
+
+#include <headwind/testing.h>
+
+#include "datapath/hooks.h"
+#include "datapath/workarounds.h"
+#include "host/backlog.h"
+#include "host/devices.h"
+#include "host/host.h"
+#include "line/loopback.h"
+#include "line/pacer.h"
+
+namespace headwind {
+namespace {
+
+// What is wrong with the devices themselves, as line_damage().
+std::string device_damage(const LineDevices& devices)
+{
+    const std::pair<std::string_view, const std::optional<netlink::Link>*> all[] = {
+        {line_names[0], &devices.returns}, {line_names[1], &devices.pacer}, {line_names[2], &devices.segmenter}};
+    for (const auto& [name, device] : all)
+        if (!*device) return fmt::format("{} is gone", name);
+    if (!is_whole(devices))
+        return fmt::format("{} is no longer between {} and {}", line_names[0], line_names[1], line_names[2]);
+    for (const auto& [name, device] : all)
+        if (((*device)->flags & IFF_UP) == 0) return fmt::format("{} is down", name);
+    return "";
+}
+
+// Those that the line changed.
+Result<std::string> sysctl_damage(const hw_control& control)
+{
+    const std::pair<const char*, const hw_saved*> all[] = {{route_localnet, &control.route_localnet},
+                                                           {accept_local, &control.accept_local}};
+    for (const auto& [path, saved] : all) {
+        if (saved->changed == 0) continue;
+        HW_TRY(const auto value, read_sysctl(path));
+        if (value != 1) return fmt::format("{} is {} again", path, value);
+    }
+    return "";
+}
+
+}  // namespace
+
+Result<LineDevices> line_devices(const hw_control& control)
+{
+    HW_TRY(const auto links, netlink::list_links());
+    const auto find = [&links](__u32 index, std::string_view name) {
+        std::optional<netlink::Link> out;
+        for (const auto& link : links)
+            if (is_line_device(link) && (index == 0 ? link.name == name : link.index == static_cast<int>(index)))
+                out = link;
+        return out;
+    };
+    LineDevices out;
+    out.returns = find(control.line_return, line_names[0]);
+    out.segmenter = find(control.line_segment, line_names[2]);
+    const bool known = control.line_pace == 0 && out.returns && out.returns->peer_netns < 0;
+    out.pacer = find(known ? static_cast<__u32>(out.returns->peer) : control.line_pace, line_names[1]);
+    return out;
+}
+
+bool is_whole(const LineDevices& devices)
+{
+    const auto& [returns, pacer, segmenter] = devices;
+    return returns && pacer && segmenter && returns->peer == pacer->index && returns->master == segmenter->index;
+}
+
+bool comes_from_several_cpus()
+{
+    return online_cpus() > 1 && is_on(HW_WORKAROUND_RPS);
+}
+
+Result<bool> is_steering(const hw_control& control, const LineDevices& devices)
+{
+    if (control.steers == 0) return control.line_pace == 0 || !comes_from_several_cpus();
+    return receives_by_flow(devices.returns->name, devices.pacer->tx_queues);
+}
+
+Result<std::string> line_damage(const Instance& instance)
+{
+    const auto& control = *instance.control;
+    if (control.line_segment == 0) return "";
+    HW_TRY(const auto devices, line_devices(control));
+    if (auto damage = device_damage(devices); !damage.empty()) return damage;
+    for (const auto direction : {HW_OUT, HW_IN})
+        if (!is_attached(instance, devices.returns->index, direction))
+            return fmt::format("somebody took Headwind's program off {}", line_names[0]);
+    HW_TRY(const bool steering, is_steering(control, devices));
+    if (!steering) return fmt::format("{} receives a flow on several CPUs (rps_cpus)", line_names[0]);
+    if (control.line_pace != 0) {
+        HW_TRY(const bool paces, is_pacer(devices.pacer->index, devices.pacer->tx_queues));
+        if (!paces) return fmt::format("the fq of {} is gone, or has other options", line_names[1]);
+    }
+    HW_TRY(const bool loopback, is_loopback_intact(instance));
+    if (!loopback) return "the fq of lo is gone, or has other options, or lo receives a flow on several CPUs";
+    return sysctl_damage(control);
+}
+
+}  // namespace headwind
