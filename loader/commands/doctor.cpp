@@ -304,7 +304,8 @@ void register_doctor(CLI::App& app, Cli& cli)
     auto* command = app.add_subcommand("doctor", "see what this host can do, and what to do about the rest");
     add_common_options(command, *options, true);
     command->footer(
-        "Changes nothing. Exit codes: 0 delays are possible, 4 privileges are missing, 5 more is.\n\n"
+        "Changes nothing. Exit codes: 0 delays are possible and all rules in force, 4 privileges are\n"
+        "missing, 5 more is.\n\n"
         "Examples:\n  headwind doctor\n  headwind doctor --netns blue --json");
     command->callback([options, &cli] { cli.chosen = [options] { return doctor(*options); }; });
 }

@@ -21,6 +21,7 @@ enum class CheckStatus { ok, no, note };
 enum class Lacks {
     nothing,
     privilege,  // to do it as this user
+    effect,     // a rule that is there: somebody took away what it needs
     time,       // delay and rate
     everything,
 };

@@ -166,6 +166,11 @@ Check check_instance(const Snapshot& all)
     const auto detail = fmt::format("{} in this network namespace, {} live; hooks are {}; the line holds {} packets",
                                     all.rules.size(), live, all.tcx ? "tcx" : "clsact", all.line.held_packets);
     if (all.panic) return check_note("rules", detail + "; panic is on", "go on with `headwind panic --off`");
+    for (const auto& rule : all.rules)
+        if (rule.state == RuleState::broken)
+            return check_no("rules", Lacks::effect,
+                            fmt::format("{}; {}: {}", detail, rule.record.rule.name, rule.trouble),
+                            "see `headwind list`");
     if (!all.own_programs)
         return check_note("rules", detail + "; their programs are another version's", "headwind upgrade");
     if (all.line.dropped_packets != 0)
@@ -176,7 +181,8 @@ Check check_instance(const Snapshot& all)
 
 int doctor_exit_code(const std::vector<Check>& checks)
 {
-    if (lacks(checks, Lacks::everything) || lacks(checks, Lacks::time)) return exit_code(ErrorKind::unsupported);
+    for (const auto what : {Lacks::everything, Lacks::time, Lacks::effect})
+        if (lacks(checks, what)) return exit_code(ErrorKind::unsupported);
     return lacks(checks, Lacks::privilege) ? exit_code(ErrorKind::permission) : 0;
 }
 
@@ -184,6 +190,7 @@ std::string conclusion(const std::vector<Check>& checks)
 {
     if (lacks(checks, Lacks::everything)) return "Headwind cannot work here: see what says no";
     if (lacks(checks, Lacks::privilege)) return "privileges are missing: what else may be is not known";
+    if (lacks(checks, Lacks::effect)) return "a rule is not in force: see what says no";
     if (lacks(checks, Lacks::time)) return "loss and partition work here, delay and rate do not: see what says no";
     return "delay, rate, loss and partition work here";
 }

@@ -215,6 +215,25 @@ TEST_F(Fault, TheLinesQdisc)
     }
 }
 
+TEST_F(Fault, TheFqOfLo)
+{
+    SKIP_WITHOUT_FQ();
+    change(a(), "add --name slow --dev lo --delay 100ms --proto udp");
+    const auto arrive_on_lo = [this] { return deliver(a(), a(), {"127.0.0.1", 5000}, {.count = 20}); };
+    std::uint64_t delayed = 0;
+    for (const std::string command : {"qdisc del dev lo root", "qdisc replace dev lo root pfifo"}) {
+        tc(a(), command);
+        EXPECT_EQ(arrive_on_lo(), 20U);
+        expect_not_effective("slow", "the fq of lo is gone");
+        EXPECT_EQ(counters_of(a(), "slow").delayed, delayed);
+        if (command.find("pfifo") != std::string::npos) tc(a(), "qdisc del dev lo root");  // it was not ours to replace
+        change(a(), "change slow --loss 0%");
+        EXPECT_EQ(state_of(a(), "slow"), "live");
+        EXPECT_EQ(arrive_on_lo(), 20U);
+        EXPECT_EQ(counters_of(a(), "slow").delayed, delayed += 20);
+    }
+}
+
 TEST_F(Fault, TheLinesSysctls)
 {
     change(a(), "add --name flip --dev lo --corrupt 1% --proto udp");

@@ -80,6 +80,22 @@ TEST(DoctorRules, SaysSoIfPanicIsOn)
     EXPECT_THAT(check_instance(all).advice, HasSubstr("panic --off"));
 }
 
+TEST(DoctorRules, SaysWhatIsNotInForce)
+{
+    Snapshot all;
+    all.exists = true;
+    all.rules.resize(2);
+    all.rules[1].record.rule.name = "slow";
+    all.rules[1].state = RuleState::broken;
+    all.rules[1].trouble = "headwind0 is down";
+    const auto check = check_instance(all);
+    EXPECT_EQ(check.status, CheckStatus::no);
+    EXPECT_THAT(check.detail, HasSubstr("2 in this network namespace, 1 live"));
+    EXPECT_THAT(check.detail, HasSubstr("; slow: headwind0 is down"));
+    EXPECT_EQ(doctor_exit_code({check}), 5);
+    EXPECT_EQ(conclusion({check}), "a rule is not in force: see what says no");
+}
+
 TEST(DoctorExitCode, IsOfWhatIsMissing)
 {
     const auto fine = check_ok("a", "fine"), note = check_note("b", "so", "nothing to do");
