@@ -261,13 +261,13 @@ HW_INLINE __u32 pacer_of(const struct hw_hit *hit, enum hw_place place, __u64 no
 {
 	bool loopback = stays_on_loopback(hit, place);
 
-	if (!line_can(loopback ? HW_LOOPBACK_PACES : HW_LINE_PACES, now))
+	if (!line_paces(loopback ? HW_LOOPBACK_PACES : HW_LINE_PACES, now))
 		return 0;
 	return loopback ? hw_control.loopback_pace : hw_control.line_pace;
 }
 
-/* Has the fq of `pacer` hold the packet, or a copy of it, until `depart`. Of a packet with a socket a clone is sent: it leaves the
- * socket alone. On lo a clone, too, passes this hook again. NEXT: the packet can't be held. */
+/* Has the fq of `pacer` hold the packet, or a copy of it, until `depart`. Of a packet with a socket a clone is sent: it
+ * leaves the socket alone. On lo a clone, too, passes this hook again. NEXT: the packet can't be held. */
 HW_INLINE int pace(struct __sk_buff *skb, const struct hw_hit *hit, __u64 depart, bool copy, __u32 pacer)
 {
 	struct hw_counters *counters = &hit->cpu->counters;

@@ -318,9 +318,9 @@ HW_INLINE int meet(struct __sk_buff *skb, struct hw_hit *hit, __u64 version)
 		return drop(hit, HW_DROP_QUEUE);
 	}
 	if (needs_segmenting(skb, hit))
-		return hw_control.line_segment && line_can(HW_LINE_SEGMENTS, env_monotonic())
-			       ? redirect_to_segmenter(skb, hit)
-			       : decide_bound(skb, hit, HW_EXEMPT_LINE);
+		return hw_control.line_segment && line_segments(env_monotonic())
+		           ? redirect_to_segmenter(skb, hit)
+		           : decide_bound(skb, hit, HW_EXEMPT_LINE);
 	verdict = decide(skb, hit, AT_DEVICE);
 	if (verdict != NEXT || (hit->imp->flags & HW_PASS))
 		return verdict;

@@ -23,6 +23,21 @@ extern void *bpf_cast_to_kern_ctx(void *context) __ksym __weak;
 		}                                                                                                      \
 	})
 
+/* Since Linux 6.2: what is at an address as a structure of this kind, read like any other memory, and 0 where there is
+ * none. Older kernels read it with a helper, at some 80 instructions. */
+extern void *bpf_rdonly_cast(const void *address, __u32 type_id) __ksym __weak;
+
+/* A field of the kernel's structure at `address`. */
+#define READ_AT(to, type, address, field)                                                                              \
+	({                                                                                                             \
+		if (bpf_rdonly_cast) {                                                                                 \
+			const type *there_ = bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type));  \
+			*(to) = there_->field;                                                                         \
+		} else {                                                                                               \
+			bpf_probe_read_kernel(to, sizeof(*(to)), &((const type *)(address))->field);                   \
+		}                                                                                                      \
+	})
+
 #define RELOCATED __attribute__((preserve_access_index))
 
 struct kernfs_node {

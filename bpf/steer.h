@@ -46,7 +46,7 @@ HW_INLINE bool is_steered(struct __sk_buff *skb, const struct hw_hit *hit, enum 
 	now = env_monotonic();
 	rest = now - steering->last;
 	if (rest < HW_STEER_REST || (steering->entered != steering->left && rest < HW_STEER_LOST))
-		return line_can(HW_LINE_SEGMENTS, now);
+		return line_segments(now);
 	steering->entered = steering->left = 0;
 	steering->last = 0;
 	return false;

@@ -201,19 +201,21 @@ struct hw_control {
 	struct hw_device devices[HW_MAX_DEVICES];
 };
 
-/* What the line can do: its devices are there and up, and an fq is where one must be. */
-enum hw_line_use {
-	HW_LINE_SEGMENTS = 1 << 0, /* headwind2, headwind0 */
-	HW_LINE_PACES = 1 << 1,    /* headwind1, headwind0 */
-	HW_LOOPBACK_PACES = 1 << 2,
+/* Who can hold packets: it is there and up, and so is all that they come back by, and an fq is where it must be. */
+enum hw_paces {
+	HW_LINE_PACES = 1 << 0, /* headwind1 */
+	HW_LOOPBACK_PACES = 1 << 1,
 };
 
-/* What the line could do and held at that moment. Written by packets that it is for, hence not beside what every packet
- * reads. */
+/* What the line could do and held when it was last looked at. Written by packets that it is for, hence not beside what
+ * every packet reads. */
 struct hw_held {
 	__u64 at; /* CLOCK_MONOTONIC; 0: it is to be looked at */
 	__u64 bytes;
-	__u64 use; /* hw_line_use */
+	__u64 paces; /* hw_paces */
+	/* The same of headwind2: 1: it is there and up, and packets get from there to us. */
+	__u64 segmenter_at;
+	__u64 segments;
 	/* Of headwind0, 2, 1 and lo: their struct net_device, to be read with bpf_probe_read_kernel(); 0: not known */
 	__u64 returns, segmenter, pacer, loopback;
 	__u64 net; /* struct net of our network namespace */

@@ -66,7 +66,7 @@ enum hw_exemption {
 	HW_EXEMPT_SHARED = 1,      /* the skb has another owner, who reads what is in it (pktgen, NC-SI) */
 	HW_EXEMPT_IPSEC = 2,       /* it carries what IPsec's policy check, or a NIC that encrypts, must find */
 	HW_EXEMPT_KTLS = 3,        /* plain text that a NIC is to encrypt (kernel TLS) */
-	HW_EXEMPT_LINE = 4,        /* a part of the line that it needs is not there (hw_line_use) */
+	HW_EXEMPT_LINE = 4,        /* a part of the line that it needs is not there (hw_held) */
 	HW_EXEMPTIONS = 5,
 };
 
