@@ -302,7 +302,7 @@ HW_INLINE int meet(struct __sk_buff *skb, struct hw_hit *hit, __u64 version)
 	enum hw_exemption why;
 	int verdict;
 
-	if ((!rule && !shares) || panicking())
+	if ((!rule && !shares) || panicking() || is_elsewhere(skb))
 		return NEXT;
 	/* PACKET_LOOPBACK is the stack's own copy of a multicast: it has no MAC header, a redirect would free it. */
 	if (skb->pkt_type == PACKET_LOOPBACK && works_around(HW_WORKAROUND_MULTICAST))

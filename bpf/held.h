@@ -12,6 +12,7 @@
 #define HW_LINE_QUEUES 16         /* at most: line.cpp */
 #define LOOPBACK_IFINDEX 1        /* in every network namespace */
 #define HW_LOOK_INTERVAL 10000000 /* ns, at most */
+#define HW_NO_FQ (~0ULL)
 
 /* Is it in our network namespace? */
 HW_FUNCTION int is_here(__u64 address)
@@ -36,7 +37,7 @@ HW_FUNCTION int is_up(__u64 address, __u32 expected)
 	return (__u32)ifindex == expected && (flags & IFF_UP) && !(state & LINK_STATE_NOCARRIER) && is_here(address);
 }
 
-/* Is there a program at the device's tc hook? (Nobody else's would be there alone.) */
+/* Is there a program at the device's tc hook? It is taken for ours: the loader looks closer (line_damage()). */
 HW_FUNCTION int has_program(__u64 address, __u32 direction)
 {
 	const struct mini_Qdisc *filters = NULL;
@@ -57,24 +58,31 @@ HW_FUNCTION int has_program(__u64 address, __u32 direction)
 	return first != NULL;
 }
 
-/* Is fq at the device, as its root or below mq? A device that is down, or has no carrier, has none. */
-HW_FUNCTION int device_has_fq(__u64 address)
+HW_INLINE bool is_fq(const struct Qdisc *qdisc)
 {
-	const struct netdev_queue *queues = NULL;
-	const struct Qdisc *qdisc = NULL;
 	const struct Qdisc_ops *ops = NULL;
 	char id[3] = {};
 
-	READ_AT(&queues, struct net_device, address, _tx);
-	READ_AT(&qdisc, struct netdev_queue, queues, qdisc);
 	READ_AT(&ops, struct Qdisc, qdisc, ops);
 	for (int i = 0; i < 3; i++)
 		READ_AT(&id[i], struct Qdisc_ops, ops, id[i]);
 	return id[0] == 'f' && id[1] == 'q' && id[2] == 0;
 }
 
-/* Bytes and packets in all queues of the device, with what each packet costs besides. */
-HW_FUNCTION __u64 ask_qdiscs(__u64 address)
+/* Is fq at the device, as its root or below mq? */
+HW_FUNCTION int device_has_fq(__u64 address)
+{
+	const struct netdev_queue *queues = NULL;
+	const struct Qdisc *qdisc = NULL;
+
+	READ_AT(&queues, struct net_device, address, _tx);
+	READ_AT(&qdisc, struct netdev_queue, queues, qdisc);
+	return is_fq(qdisc);
+}
+
+/* Bytes and packets in all queues of the device, with what each packet costs besides; HW_NO_FQ if one of them has
+ * another qdisc. */
+HW_FUNCTION __u64 ask_fqs(__u64 address)
 {
 	const struct netdev_queue *queues = NULL;
 	unsigned int count = 0;
@@ -88,6 +96,8 @@ HW_FUNCTION __u64 ask_qdiscs(__u64 address)
 		__u32 backlog = 0, packets = 0;
 
 		READ_AT(&qdisc, struct netdev_queue, queue, qdisc);
+		if (!is_fq(qdisc))
+			return HW_NO_FQ;
 		READ_AT(&backlog, struct Qdisc, qdisc, qstats.backlog);
 		READ_AT(&packets, struct Qdisc, qdisc, q.qlen);
 		bytes += backlog + (__u64)packets * HW_HELD_OVERHEAD;
@@ -99,23 +109,17 @@ HW_FUNCTION __u64 ask_qdiscs(__u64 address)
  * The time comes first: who has changed the line then sets it back (note_device()), and all look again. */
 HW_FUNCTION int look_at_pacers(__u64 now)
 {
-	__u64 bytes = 0;
-	__u32 use = 0;
+	__u64 line = HW_NO_FQ, loopback = HW_NO_FQ;
 
 	hw_held.at = now;
 	barrier();
-	if (is_up(hw_held.pacer, hw_control.line_pace)) { /* and so is headwind0, its other end */
-		bytes += ask_qdiscs(hw_held.pacer);
-		if (device_has_fq(hw_held.pacer) && is_here(hw_held.returns) && has_program(hw_held.returns, HW_IN))
-			use |= HW_LINE_PACES;
-	}
-	if (hw_control.loopback_pace && is_up(hw_held.loopback, LOOPBACK_IFINDEX)) {
-		bytes += ask_qdiscs(hw_held.loopback);
-		if (device_has_fq(hw_held.loopback))
-			use |= HW_LOOPBACK_PACES;
-	}
-	hw_held.bytes = bytes;
-	hw_held.paces = use;
+	if (is_up(hw_held.pacer, hw_control.line_pace) && /* and so is headwind0, its other end */
+	    is_here(hw_held.returns) && has_program(hw_held.returns, HW_IN))
+		line = ask_fqs(hw_held.pacer);
+	if (hw_control.loopback_pace && is_up(hw_held.loopback, LOOPBACK_IFINDEX))
+		loopback = ask_fqs(hw_held.loopback);
+	hw_held.bytes = (line == HW_NO_FQ ? 0 : line) + (loopback == HW_NO_FQ ? 0 : loopback);
+	hw_held.paces = (line == HW_NO_FQ ? 0 : HW_LINE_PACES) | (loopback == HW_NO_FQ ? 0 : HW_LOOPBACK_PACES);
 	return 0;
 }
 
@@ -183,6 +187,17 @@ HW_FUNCTION int note_own_held(__u32 state_id, __u32 direction, __u64 depart, __u
 	hw_ring_add(&state->ring, depart, charge);
 	bpf_spin_unlock(&state->lock);
 	return 0;
+}
+
+/* Has somebody moved the packet's device to another network namespace? Our programs go with it. */
+HW_INLINE bool is_elsewhere(struct __sk_buff *skb)
+{
+	struct net_device *device = NULL;
+	struct net *net = NULL;
+
+	READ_CONTEXT(&device, struct sk_buff, skb, dev);
+	READ_AT(&net, struct net_device, device, nd_net.net);
+	return hw_held.net && hw_held.net != (__u64)net;
 }
 
 /* Notes where the kernel has a device of the line, or lo, when the loader runs this program for it, and that all of the

@@ -10,6 +10,7 @@
 #include <headwind/index.h>
 
 #include "datapath/attached.h"
+#include "datapath/note_device.h"
 #include "engine/apply.h"
 #include "engine/changed.h"
 #include "engine/panic_state.h"
@@ -36,7 +37,7 @@ Status start_instance(WriteSession& session, const Plan& plan)
         return pass_error(created);
     }
     session.instance = std::move(*created);
-    return {};
+    return note_device(*session.instance, loopback_index);  // our network namespace
 }
 
 // Takes off what was attached for a failed change; if no rule is left, the instance goes.

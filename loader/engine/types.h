@@ -86,7 +86,7 @@ struct IngressHook {
 struct RuleView {
     RuleInfo record;
     RuleState state = RuleState::live;
-    std::string trouble;                      // the reason, with RuleState::broken and stopped
+    std::string trouble;                      // the reason, with RuleState::broken and stopped; else what may be amiss
     Opening opening;                          // with RuleState::off_hours
     std::vector<std::string> devices;         // names as they are now
     std::vector<IngressHook> ingress;         // for each of `devices` but lo, if the rule is for incoming packets

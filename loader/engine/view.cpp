@@ -32,6 +32,7 @@ Result<Damage> find_damage(const Instance& instance)
         if (lost != 0) out.hooks[ifindex] = lost;
     }
     HW_TRY(out.line, line_damage(instance));
+    HW_TRY(out.guests, line_guests(instance));
     return out;
 }
 
@@ -141,6 +142,9 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     if (out.state == RuleState::live && out.devices.empty()) out.state = RuleState::waiting;
     if (out.state == RuleState::live) out.trouble = trouble_of(out, record, links, damage);
     if (!out.trouble.empty()) out.state = RuleState::broken;
+    if (out.state == RuleState::live && !damage.guests.empty() && needs_line(record.rule.impairment))
+        out.trouble = fmt::format("others' tc programs or filters at {} may drop or change its packets",
+                                  fmt::join(damage.guests, ", "));
     if (out.state == RuleState::stopped) {
         HW_TRY(out.trouble, why_stopped(instance, record));
     }

@@ -18,6 +18,7 @@ namespace headwind {
 struct Damage {
     std::map<std::uint32_t, __u32> hooks;  // by ifindex: see lost_hooks()
     std::string line;                      // line_damage()
+    std::vector<std::string> guests;       // line_guests()
 };
 
 // The view of a rule. `links`: all of this network namespace.

@@ -320,6 +320,16 @@ Result<int> create_bridge(const std::string& name, const std::string& alias, int
     return bridge;
 }
 
+Status set_mtu(int index, std::uint32_t mtu)
+{
+    Request request(RTM_SETLINK, 0);
+    request.header<ifinfomsg>().ifi_index = index;
+    mnl_attr_put_u32(request.message(), IFLA_MTU, mtu);
+    if (const auto answer = send(request); !answer)
+        return refused(answer.error(), fmt::format("{}: set MTU {}", device_label(index), mtu));
+    return {};
+}
+
 Status bring_up(int index)
 {
     return set_flags(index, device_label(index), IFF_UP);

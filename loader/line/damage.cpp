@@ -6,6 +6,7 @@
 
 #include <headwind/testing.h>
 
+#include "datapath/attached.h"
 #include "datapath/hooks.h"
 #include "datapath/workarounds.h"
 #include "host/backlog.h"
@@ -28,6 +29,19 @@ std::string device_damage(const LineDevices& devices)
         return fmt::format("{} is no longer between {} and {}", line_names[0], line_names[1], line_names[2]);
     for (const auto& [name, device] : all)
         if (((*device)->flags & IFF_UP) == 0) return fmt::format("{} is down", name);
+    for (const auto& [name, device] : all)
+        if ((*device)->mtu != line_mtu()) return fmt::format("{} has an MTU of {}", name, (*device)->mtu);
+    return "";
+}
+
+// headwind0 and headwind2 have none.
+Result<std::string> qdisc_damage(const LineDevices& devices)
+{
+    for (const auto* device : {&*devices.returns, &*devices.segmenter}) {
+        HW_TRY(const auto root, netlink::root_qdisc_stats(device->index));
+        if (root && !root->kind.empty() && root->kind != "noqueue")
+            return fmt::format("{} has a qdisc, {}", device->name, root->kind);
+    }
     return "";
 }
 
@@ -70,6 +84,11 @@ bool is_whole(const LineDevices& devices)
     return returns && pacer && segmenter && returns->peer == pacer->index && returns->master == segmenter->index;
 }
 
+std::uint32_t line_mtu()
+{
+    return is_on(HW_WORKAROUND_MTU) ? 65535 : 1500;
+}
+
 bool comes_from_several_cpus()
 {
     return online_cpus() > 1 && is_on(HW_WORKAROUND_RPS);
@@ -90,6 +109,8 @@ Result<std::string> line_damage(const Instance& instance)
     for (const auto direction : {HW_OUT, HW_IN})
         if (!is_attached(instance, devices.returns->index, direction))
             return fmt::format("somebody took Headwind's program off {}", line_names[0]);
+    HW_TRY(auto qdiscs, qdisc_damage(devices));
+    if (!qdiscs.empty()) return qdiscs;
     HW_TRY(const bool steering, is_steering(control, devices));
     if (!steering) return fmt::format("{} receives a flow on several CPUs (rps_cpus)", line_names[0]);
     if (control.line_pace != 0) {
@@ -99,6 +120,17 @@ Result<std::string> line_damage(const Instance& instance)
     HW_TRY(const bool loopback, is_loopback_intact(instance));
     if (!loopback) return "the fq of lo is gone, or has other options, or lo receives a flow on several CPUs";
     return sysctl_damage(control);
+}
+
+Result<std::vector<std::string>> line_guests(const Instance& instance)
+{
+    const auto& control = *instance.control;
+    if (control.line_segment == 0) return std::vector<std::string>{};
+    HW_TRY(const auto devices, line_devices(control));
+    std::vector<netlink::Link> links;
+    for (const auto* device : {&devices.returns, &devices.pacer, &devices.segmenter})
+        if (*device) links.push_back(**device);
+    return devices_with_others(links);
 }
 
 }  // namespace headwind

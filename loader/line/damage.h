@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <headwind/abi.h>
 
@@ -33,7 +34,12 @@ Result<bool> is_steering(const hw_control& control, const LineDevices& devices);
 constexpr const char* route_localnet = "net/ipv4/conf/lo/route_localnet";
 constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
 
+std::uint32_t line_mtu();  // of its devices: every packet fits
+
 // What somebody has done to the line, as half a sentence ("headwind0 is down"); empty: nothing, or there is no line.
 Result<std::string> line_damage(const Instance& instance);
+// The devices of the line at whose tc hooks others have programs or filters, which may drop or change packets there.
+// They are not ours to remove.
+Result<std::vector<std::string>> line_guests(const Instance& instance);
 
 }  // namespace headwind

@@ -5,17 +5,16 @@
 #include <net/if.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <bit>
 #include <thread>
 
-#include <bpf/bpf.h>
 #include <fmt/ranges.h>
 
 #include <headwind/testing.h>
 
 #include "datapath/hooks.h"
+#include "datapath/note_device.h"
 #include "datapath/workarounds.h"
 #include "host/backlog.h"
 #include "host/devices.h"
@@ -91,7 +90,7 @@ Status make_line(Instance& instance)
     options.name1 = pace_name;
     options.alias = line_alias;
     options.queues = std::min(std::bit_floor(online_cpus()), most_queues);
-    if (!is_on(HW_WORKAROUND_MTU)) options.mtu = 1500;
+    options.mtu = line_mtu();
     HW_TRY(const auto veth, netlink::create_veth(options));
     HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
     HW_TRY(const int bridge, netlink::create_bridge(bridge_name, line_alias, veth.index0));
@@ -140,26 +139,6 @@ Status forget_lost_line(Instance& instance)
         HW_CHECK(detach(instance, static_cast<int>(control.line_return), direction));
     HW_CHECK(remove_devices(control));
     control.line_segment = control.line_return = control.line_pace = control.steers = 0;
-    return {};
-}
-
-// Tells the datapath where the kernel has the device, by running a program as if for a packet of it.
-Status note_device(const Instance& instance, __u32 device)
-{
-    std::array<std::uint8_t, 64> packet{};  // more than an Ethernet header
-    __sk_buff context{};
-    context.ifindex = device;
-    bpf_test_run_opts run{};
-    run.sz = sizeof(run);
-    run.data_in = packet.data();
-    run.data_size_in = packet.size();
-    run.ctx_in = &context;
-    run.ctx_size_in = sizeof(context);
-    run.repeat = 1;
-    if (bpf_prog_test_run_opts(instance.programs.note_device.get(), &run) != 0)
-        return fail_errno(errno, fmt::format("run a program for device {}", device));
-    if (instance.held->net == 0)
-        return fail(ErrorKind::failed, "the datapath did not find device {} in the kernel's memory", device);
     return {};
 }
 
@@ -242,8 +221,12 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
     if (!is_whole(devices))
         return fail(ErrorKind::failed, "somebody takes the line's devices away ({}): try again",
                     fmt::join(line_names, ", "));
-    for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter})
+    for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter}) {
+        if (device->mtu != line_mtu()) HW_CHECK(netlink::set_mtu(device->index, line_mtu()));
         if ((device->flags & IFF_UP) == 0) HW_CHECK(netlink::bring_up(device->index));
+    }
+    for (const auto* device : {&*devices.returns, &*devices.segmenter})
+        HW_CHECK(netlink::delete_root_qdisc(device->index));
     HW_CHECK(attach_programs(instance));
     const auto& pace = *devices.pacer;
     HW_TRY(const bool steering, is_steering(control, devices));

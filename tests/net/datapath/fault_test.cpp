@@ -6,6 +6,7 @@
 
 #include "agent_test.h"
 #include "datapath/link.h"
+#include "foreign_program.h"
 
 namespace headwind::test::fault_test {
 namespace {
@@ -213,6 +214,67 @@ TEST_F(Fault, TheLinesQdisc)
         EXPECT_EQ(arrive({.count = 20}), 20U);
         EXPECT_EQ(counters_of(a(), "slow").delayed, delayed += 20);
     }
+}
+
+TEST_F(Fault, TheLinesMtuAndQdiscs)
+{
+    const Flow supers{.count = 20, .size = 1000, .segments = 2};
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    for (const auto& [tool, command, why] :
+         {std::tuple{"ip", "link set headwind0 mtu 68", "headwind0 has an MTU of 68"},
+          {"ip", "link set headwind1 mtu 1500", "headwind1 has an MTU of 1500"},
+          {"ip", "link set headwind2 mtu 1500", "headwind2 has an MTU of 1500"},
+          {"tc", "qdisc add dev headwind2 root pfifo limit 1", "headwind2 has a qdisc, pfifo"},
+          {"tc", "qdisc add dev headwind0 root pfifo limit 1", "headwind0 has a qdisc, pfifo"}}) {
+        SCOPED_TRACE(command);
+        if (std::string_view(tool) == "ip")
+            ip(a(), command);
+        else
+            tc(a(), command);
+        expect_not_effective("twice", why);
+        change(a(), "change twice --loss 0%");
+        EXPECT_EQ(state_of(a(), "twice"), "live");
+        EXPECT_EQ(arrive(supers), 40U);
+    }
+}
+
+// What is not ours is told, and stays.
+TEST_F(Fault, SomebodysFiltersAtTheLine)
+{
+    change(a(), "add --name lossy --dev va --loss 1% --proto udp");
+    change(a(), "add --name cut --dev va --partition --proto tcp");
+    RunningAgent agent(home());
+    {
+        const auto guest = ForeignProgram::counter(a(), "headwind1", Hook::egress, 1, 0, Place::behind);
+        const auto lossy = rule_of(a(), "lossy");
+        EXPECT_EQ(lossy["state"], "live") << "they may be harmless";
+        EXPECT_THAT(lossy["trouble"].dump(), HasSubstr("others' tc programs or filters at headwind1 may drop"));
+        EXPECT_FALSE(rule_of(a(), "cut").contains("trouble")) << "it needs no line";
+        change(a(), "change lossy --loss 2%");
+        EXPECT_TRUE(rule_of(a(), "lossy").contains("trouble"));
+    }
+    if (!kernel_has_tcx()) tc(a(), "qdisc del dev headwind1 clsact");
+    EXPECT_FALSE(rule_of(a(), "lossy").contains("trouble"));
+    EXPECT_THAT(agent.all("mended"), IsEmpty());
+}
+
+// A device takes our programs with it into another network namespace: there they leave packets alone.
+TEST_F(Fault, TheDeviceMovedWithItsPrograms)
+{
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    change(a(), "add --name lossy --dev va --loss 100% --remote-port 5001 --proto udp");
+    EXPECT_EQ(arrive({.count = 20}), 40U);
+    EXPECT_EQ(arrive({.count = 20}, {Pair::b4, 5001}), 0U);
+    const Namespace other("moved");
+    ip(a(), "link set va netns " + other.name());
+    ip(other, fmt::format("link set va up\naddr add {}/24 dev va", Pair::a4));
+    EXPECT_EQ(deliver(other, b(), {Pair::b4, 5000}, {.count = 20}), 20U);
+    EXPECT_EQ(deliver(other, b(), {Pair::b4, 5001}, {.count = 20}), 20U);
+    EXPECT_EQ(state_of(a(), "twice"), "no device");
+    ip(other, "link set va netns " + a().name());
+    ip(a(), fmt::format("link set va up\naddr add {}/24 dev va", Pair::a4));
+    change(a(), "change twice --loss 0%");
+    EXPECT_EQ(arrive({.count = 20}), 40U);
 }
 
 TEST_F(Fault, TheFqOfLo)
