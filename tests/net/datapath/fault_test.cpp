@@ -75,6 +75,7 @@ private:
 };
 
 RUNS_IN("Fault.*", native | linux_6_1, linux_6_12);
+RUNS_IN("Fault.TheLinesMtu*:Fault.TheLinesBridge:Fault.TheLinesDevicesRenamed", native, linux_6_1 | linux_6_12);
 
 TEST_F(Fault, ProgramsTakenOff)
 {
