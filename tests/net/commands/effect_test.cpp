@@ -136,8 +136,8 @@ TEST_F(Effect, NothingIsMadeWorseInAPanic)
 
 TEST_F(Effect, ATraceThatCannotBeReadToItsEndIsRefused)
 {
-    for (const char* file : {"/tmp", "/proc/self/mem"})
-        expect_refused({"add", "--name", "x", "--dev", "va", "--trace", file}, "--trace", 3);
+    for (const auto& [file, status] : {std::pair{"/tmp", 2}, {"/proc/self/mem", 1}, {"/nowhere", 3}})
+        expect_refused({"add", "--name", "x", "--dev", "va", "--trace", file}, "--trace", status);
 }
 
 TEST_F(Effect, ABatchThatCannotBeReadToItsEndIsRefusedWhole)
