@@ -12,6 +12,8 @@
 #include <fmt/ranges.h>
 
 #include "datapath/instance.h"
+#include "engine/changed.h"
+#include "engine/engine.h"
 #include "engine/takeover.h"
 #include "host/netlink.h"
 
@@ -41,16 +43,6 @@ std::string place_of(const std::string& directory)
     return place;
 }
 
-std::string reason(const RemovedRule& removed)
-{
-    switch (removed.why) {
-        case RuleState::expired: return "it expired";
-        case RuleState::undone: return "it was not confirmed in time";
-        case RuleState::unleased: return "its lease ended: who held it is gone";
-        default: return removed.record.rule.subject ? describe(*removed.record.rule.subject) + " is gone" : "gone";
-    }
-}
-
 // Opens the network namespace of this inode by `path`, which is renewed if it names another one now. Empty: there is no
 // way in. To be held for the time of the work only: it keeps the namespace alive.
 Fd open_namespace(const std::string& inode, std::string& path)
@@ -70,7 +62,7 @@ Status work_inside(const Fd& netns, const std::function<Status()>& work)
 
 }  // namespace
 
-Agent::Agent(HostEvents events, Checks checks, const AgentLog& log, std::optional<NetnsId> only)
+Agent::Agent(HostEvents events, Checks checks, AgentLog& log, std::optional<NetnsId> only)
     : events_(std::move(events)), checks_(std::move(checks)), log_(log), only_(only)
 {
     events_.heed(checks_.fd());
@@ -81,6 +73,7 @@ Result<Agent::End> Agent::run(const Hooks& hooks)
     for (;;) {
         if (const auto now = boottime_ns(); now >= next_poll()) {
             hooks.before();
+            log_.tell_commands();
             poll();
             hooks.after();
             if (only_is_gone()) return End::namespace_gone;
@@ -176,7 +169,11 @@ void Agent::find_instances()
         return !found.contains(one.first);
     });
     const bool started = all_looks_++ == 0;
-    for (const auto& inode : found) instances_.try_emplace(inode).first->second.take_over |= started;
+    for (const auto& inode : found) {
+        const auto [place, is_new] = instances_.try_emplace(inode);
+        place->second.take_over |= started;
+        if (is_new) place->second.inode = std::stoull(inode);
+    }
 }
 
 void Agent::serve(const std::string& inode, Served& one)
@@ -211,18 +208,15 @@ void Agent::serve(const std::string& inode, Served& one)
 
 // Takes the instance over, but only once: an agent of another version may start after this one, and commands of either
 // version be used.
-Status Agent::upgrade(Served& one) const
+Status Agent::upgrade(Served& one)
 {
     if (!one.take_over) return {};
     HW_TRY(const auto done, take_over());
     one.take_over = false;
     if (!done.replaced) return {};
-    AgentEvent event;
-    event.event = "upgraded";
-    event.netns = one.path;
-    event.devices = done.devices;
-    event.text = fmt::format("programs of another version replaced on {}", fmt::join(done.devices, ", "));
-    log_.tell(event);
+    tell(one, {.event = "upgraded",
+               .text = fmt::format("programs of another version replaced on {}", fmt::join(done.devices, ", ")),
+               .devices = done.devices});
     return {};
 }
 
@@ -239,34 +233,42 @@ Result<bool> Agent::is_locked(Served& one)
                 stuck / (1'000 * ms));
 }
 
+// Looks for work, and tells what happened since the look before.
+Result<PendingWork> Agent::look(Served& one)
+{
+    const auto now = boottime_ns();
+    HW_TRY(auto pending, find_pending_work(std::exchange(one.looked, now), now));
+    for (const auto& rule : pending.expired)
+        tell(one, {.event = "expired", .text = "expired: it has no effect any more", .rule = rule});
+    // Else the end of the command that is at work makes the next look due.
+    if (!InstanceLock::is_held()) HW_CHECK(tell_trouble(one, pending.damaged));
+    return pending;
+}
+
 Result<PendingWork> Agent::serve_inside(Served& one)
 {
-    HW_TRY(auto pending, find_pending_work());
+    HW_TRY(auto pending, look(one));
     if (!pending.due) one.locked = 0;
     if (pending.due) {
         HW_TRY(const bool locked, is_locked(one));
         if (locked) return pending;
         HW_TRY(const auto done, reconcile());
-        tell(one, done);
-        HW_TRY(pending, find_pending_work());
+        for (auto& event : events_of(done)) tell(one, std::move(event));
+        HW_TRY(pending, look(one));
     }
     HW_CHECK(upgrade(one));
     HW_CHECK(tell_stops(one, pending));
     return pending;
 }
 
-Status Agent::tell_stops(const Served& one, const PendingWork& pending) const
+Status Agent::tell_stops(const Served& one, const PendingWork& pending)
 {
-    AgentEvent event;
-    event.event = "stopped";
-    event.netns = one.path;
-    event.severity = Severity::warning;
-    for (const auto& stopped : pending.stopped) {
-        event.rule = stopped.rule;
-        event.why = stopped.why;
-        event.text = fmt::format("stopped: {}", event.why);
-        log_.tell(event);
-    }
+    for (const auto& stopped : pending.stopped)
+        tell(one, {.event = "stopped",
+                   .text = "stopped: " + stopped.why,
+                   .rule = stopped.rule,
+                   .why = stopped.why,
+                   .severity = Severity::warning});
     return note_told(pending.stopped);
 }
 
@@ -279,10 +281,7 @@ void Agent::forget(const std::string& inode, Served& one)
     if (!left || std::ranges::find(*left, inode) != left->end()) return back_off(one);
     log_.tell({.event = "namespace-gone",
                .text = fmt::format("network namespace {} is gone, and with it its rules", inode),
-               .netns = {},
-               .rule = {},
-               .devices = {},
-               .why = {}});
+               .netns_inode = one.inode});
     one.next = 0;
     dirty_ = true;  // this namespace may have been the last one
 }
@@ -310,60 +309,57 @@ void Agent::back_off(Served& one) const
     one.dirty = true;
 }
 
-void Agent::tell(const Served& one, const Reconciled& done) const
+// Tells the event as one of this namespace.
+void Agent::tell(const Served& one, Event event)
 {
-    AgentEvent event;
     event.netns = one.path;
-    for (const auto& removed : done.removed) {
-        event.event = "removed";
-        event.rule = removed.record.rule.name;
-        event.why = reason(removed);
-        event.text = "removed: " + event.why;
-        log_.tell(event);
+    event.netns_inode = one.inode;
+    log_.tell(std::move(event));
+}
+
+// Tells what others have done to what rules need, and what that means for rules, once; and when it is over.
+Status Agent::tell_trouble(Served& one, bool damaged)
+{
+    Trouble now;
+    if (damaged) {
+        HW_TRY(now, find_trouble());
     }
-    event.why.clear();
-    for (const auto& moved : done.moved) {
-        event.event = "moved";
-        event.rule = moved.rule;
-        event.devices = moved.devices;
-        event.text = moved.devices.empty() ? "none of its devices is there now"
-                     : moved.cgroup        ? "its cgroup was made anew"
-                     : moved.clock         ? "the host's local time changes otherwise than before: its hours follow"
-                                           : fmt::format("now at {}", fmt::join(moved.devices, ", "));
-        log_.tell(event);
+    const std::set<std::string> damage(now.damage.begin(), now.damage.end());
+    for (const auto& what : damage)
+        if (!one.damage.contains(what))
+            tell(one, {.event = "foreign-change",
+                       .text = "changed by others: " + what,
+                       .why = what,
+                       .severity = Severity::warning});
+    for (const auto& [rule, why] : now.not_effective)
+        if (!one.not_effective.contains(rule))
+            tell(one, {.event = "not-effective",
+                       .text = "not effective: " + why,
+                       .rule = rule,
+                       .why = why,
+                       .severity = Severity::warning});
+    RuleFilter over;
+    for (const auto& [rule, why] : one.not_effective)
+        if (!now.not_effective.contains(rule)) over.names.push_back(rule);
+    HW_TRY(const auto left, find_rules(over));  // the others went, by a command or by themselves
+    for (const auto& record : left) {
+        if (record.deadline != 0 && record.deadline <= one.looked) continue;
+        const auto& why = one.not_effective[record.rule.name];
+        tell(one,
+             {.event = "healed", .text = "effective again, no longer: " + why, .rule = record.rule.name, .why = why});
     }
-    event.rule.clear();
-    if (!done.attached.empty()) {
-        event.event = "attached";
-        event.devices = done.attached;
-        event.text = fmt::format("attached to {}", fmt::join(done.attached, ", "));
-        log_.tell(event);
-    }
-    event.devices.clear();
-    if (!done.mended.empty()) {
-        event.event = "mended";
-        event.why = done.mended;
-        event.text = fmt::format("the line is again as it was made: {}", done.mended);
-        log_.tell(event);
-    }
-    event.why.clear();
-    if (!done.instance_gone) return;
-    event.event = "instance-gone";
-    event.text = "no rule is left: all of Headwind's is removed";
-    log_.tell(event);
+    one.damage = damage;
+    one.not_effective = now.not_effective;
+    return {};
 }
 
 // Tells each new trouble once.
-void Agent::complain(Served& one, const Error& error) const
+void Agent::complain(Served& one, const Error& error)
 {
     if (error.message == one.trouble) return;
     one.trouble = error.message;
-    AgentEvent event;
-    event.event = "trouble";
-    event.netns = one.path;
-    event.text = error.message + " (tried again within 10 s)";
-    event.severity = Severity::warning;
-    log_.tell(event);
+    tell(one,
+         {.event = "trouble", .text = error.message + " (tried again within 10 s)", .severity = Severity::warning});
 }
 
 bool Agent::only_is_gone() const

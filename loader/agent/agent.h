@@ -21,7 +21,7 @@ namespace headwind {
 class Agent {
 public:
     // `only`: the one network namespace to serve; none: all that have an instance.
-    Agent(HostEvents events, Checks checks, const AgentLog& log, std::optional<NetnsId> only);
+    Agent(HostEvents events, Checks checks, AgentLog& log, std::optional<NetnsId> only);
 
     enum class End { asked, namespace_gone };
     // Called around each look at the instances, and around the outcomes of checks: all work is done in between.
@@ -35,6 +35,7 @@ public:
 
 private:
     struct Served {
+        std::uint64_t inode = 0;        // of its namespace
         std::string path;               // a path by which its namespace was last entered
         std::optional<int> id;          // the id of its namespace in ours
         bool dirty = true;              // something happened
@@ -45,6 +46,9 @@ private:
         std::set<std::string> watched;  // directories
         bool take_over = false;         // it was there when the agent started: our programs are to take over
         std::string trouble;            // the last trouble that was told
+        std::uint64_t looked = boottime_ns();              // CLOCK_BOOTTIME ns of the last look for work
+        std::set<std::string> damage;                      // as it was told: PendingWork::damage
+        std::map<std::string, std::string> not_effective;  // as it was told: PendingWork::not_effective
     };
 
     void take_in(const HostEvents::News& news);
@@ -55,19 +59,21 @@ private:
     bool is_due(const Served& one) const;
     void serve(const std::string& inode, Served& one);
     Result<PendingWork> serve_inside(Served& one);
-    Status tell_stops(const Served& one, const PendingWork& pending) const;
-    Status upgrade(Served& one) const;
+    Status tell_stops(const Served& one, const PendingWork& pending);
+    Status tell_trouble(Served& one, bool damaged);
+    Result<PendingWork> look(Served& one);
+    Status upgrade(Served& one);
     static Result<bool> is_locked(Served& one);
     void forget(const std::string& inode, Served& one);
     void sweep_the_host();
     void back_off(Served& one) const;
-    void tell(const Served& one, const Reconciled& done) const;
-    void complain(Served& one, const Error& error) const;
+    void tell(const Served& one, Event event);
+    void complain(Served& one, const Error& error);
     bool only_is_gone() const;
 
     HostEvents events_;
     Checks checks_;
-    const AgentLog& log_;
+    AgentLog& log_;
     std::optional<NetnsId> only_;
     std::map<std::string, Served> instances_;  // by the inode of the namespace
     Served host_;                              // the host's part of the work, when no instance is left

@@ -1,59 +1,45 @@
 // SPDX-License-Identifier: MIT
-// Writes the agent's events: text with the journal's priorities, or JSON.
+// Writes events to the agent's log: text with the journal's priorities, or JSON.
 #include "agent/log.h"
-#include "util/output.h"
 
 #include <unistd.h>
 
-#include <chrono>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include "util/output.h"
 
 namespace headwind {
-namespace {
 
-std::string as_json(const AgentEvent& event)
+AgentLog::AgentLog(bool json, std::optional<std::uint64_t> only)
+    : json_(json), priorities_(isatty(STDERR_FILENO) == 0), only_(only)
 {
-    using namespace std::chrono;
-    nlohmann::json out{{"time_unix_ms", duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count()},
-                       {"event", event.event},
-                       {"severity", event.severity == Severity::info ? "info" : "warning"},
-                       {"message", event.text}};
-    if (!event.netns.empty()) out["netns"] = event.netns;
-    if (!event.rule.empty()) out["rule"] = event.rule;
-    if (!event.devices.empty()) out["devices"] = event.devices;
-    if (!event.why.empty()) out["why"] = event.why;
-    return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    if (auto kept = KeptEvents::open(KeptEvents::From::now)) kept_.emplace(std::move(*kept));
 }
 
-std::string as_text(const AgentEvent& event)
-{
-    std::string out;
-    if (!event.netns.empty()) out += event.netns + ": ";
-    if (!event.rule.empty()) out += "rule " + event.rule + ": ";
-    return out + event.text;
-}
-
-}  // namespace
-
-AgentLog::AgentLog(bool json) : json_(json), priorities_(isatty(STDERR_FILENO) == 0)
-{
-}
-
-void AgentLog::tell(const AgentEvent& event) const
+void AgentLog::print(const Event& event) const
 {
     if (json_) {
-        put("{}\n", as_json(event));
+        put("{}\n", to_json_line(event));
         std::fflush(stdout);
         return;
     }
     const char* priority = !priorities_ ? "" : event.severity == Severity::info ? "<6>" : "<4>";
     // One write keeps the lines of several writers whole; the journal takes each line for a message.
-    auto line = as_text(event);
-    for (auto& character : line)
-        if (character == '\n') character = ' ';
-    say("{}{}\n", priority, line);
+    say("{}{}\n", priority, to_text(event));
+}
+
+void AgentLog::tell(Event event)
+{
+    event.time_unix_ms = unix_ms_now();
+    print(event);
+    static_cast<void>(keep({std::move(event)}));  // where it cannot be kept, it was told
+}
+
+void AgentLog::tell_commands()
+{
+    if (!kept_) return;
+    for (const auto& event : kept_->read()) {
+        const bool meant = !only_ || event.netns_inode == 0 || event.netns_inode == *only_;
+        if (!event.command.empty() && meant) print(event);
+    }
 }
 
 }  // namespace headwind

@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: MIT
-// The agent's log: a line for each thing that happened.
+// The agent's log: a line for each thing that happened, by the agent or by a command.
 #pragma once
 
-#include <string>
+#include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "event/event_file.h"
+
 namespace headwind {
-
-enum class Severity { info, warning };
-
-struct AgentEvent {
-    const char* event = "";            // serving, upgraded, removed, moved, attached, mended, stopped, instance-gone,
-                                       // namespace-gone, trouble, ending
-    std::string text;                  // the line for people, after namespace and rule
-    std::string netns, rule;           // empty: none
-    std::vector<std::string> devices;  // for JSON
-    std::string why;                   // for JSON
-    Severity severity = Severity::info;
-};
 
 // Writes lines to stderr, with the journal's priorities (<6>) if it is no terminal; with `json`, JSON lines to stdout.
 class AgentLog {
 public:
-    explicit AgentLog(bool json);
-    void tell(const AgentEvent& event) const;
+    // `only`: the inode of the one network namespace whose events are told; nullopt: all.
+    AgentLog(bool json, std::optional<std::uint64_t> only);
+    // Tells the event, and keeps it for `headwind events`.
+    void tell(Event event);
+    // Tells what commands have kept since the last call.
+    void tell_commands();
 
 private:
+    void print(const Event& event) const;
+
     bool json_, priorities_;
+    std::optional<std::uint64_t> only_;
+    std::optional<KeptEvents> kept_;  // nullopt: they cannot be read
 };
 
 }  // namespace headwind

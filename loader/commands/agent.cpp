@@ -51,16 +51,14 @@ Result<std::vector<prometheus::MetricFamily>> scrape(const std::optional<NetnsId
     return metric_families(all);
 }
 
-void tell_start(const AgentLog& log, const AgentOptions& options, std::size_t instances, const std::string& address)
+void tell_start(AgentLog& log, const AgentOptions& options, std::size_t instances, const std::string& address)
 {
-    AgentEvent event;
-    event.event = "serving";
-    event.text = fmt::format(
+    auto text = fmt::format(
         "serving {}: {} with rules now",
         options.common.netns.empty() ? "all network namespaces" : "--netns " + printable(options.common.netns),
         instances);
-    if (!address.empty()) event.text += fmt::format("; metrics on http://{}/metrics", address);
-    log.tell(event);
+    if (!address.empty()) text += fmt::format("; metrics on http://{}/metrics", address);
+    log.tell({.event = "serving", .text = text});
 }
 
 Result<int> serve(const AgentOptions& options)
@@ -79,7 +77,7 @@ Result<int> serve(const AgentOptions& options)
                    return scrape(only);
                }));
     }
-    const AgentLog log(options.common.json);
+    AgentLog log(options.common.json, only ? std::optional(only->inode) : std::nullopt);
     Agent agent(std::move(events), std::move(checks), log, only);
     bool ready = false;
     const auto after = [&] {
@@ -92,11 +90,9 @@ Result<int> serve(const AgentOptions& options)
     };
     HW_TRY(const auto end, agent.run({[&at_work] { at_work.lock(); }, after}));
     sd_notify(0, "STOPPING=1");
-    AgentEvent event;
-    event.event = "ending";
-    event.text =
-        end == Agent::End::asked ? "ending: the rules stay as they are" : "ending: the network namespace is gone";
-    log.tell(event);
+    log.tell({.event = "ending",
+              .text = end == Agent::End::asked ? "ending: the rules stay as they are"
+                                               : "ending: the network namespace is gone"});
     return 0;
 }
 

@@ -4,8 +4,11 @@
 
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <pwd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
+#include <syslog.h>
 #include <systemd/sd-journal.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +20,7 @@
 
 #include "commands/cli.h"
 #include "commands/print.h"
+#include "event/event_file.h"
 #include "host/host.h"
 #include "util/output.h"
 #include "util/text.h"
@@ -25,7 +29,8 @@ namespace headwind {
 namespace {
 
 constexpr const char* journal_socket = "/run/systemd/journal/socket";
-constexpr std::size_t most_told = 20;  // rules in the line; HEADWIND_RULES has all
+constexpr std::size_t most_events = 1'000;  // of a command
+constexpr std::size_t most_told = 20;       // rules in the line; HEADWIND_RULES has all
 
 std::string one_line(std::string_view text)
 {
@@ -66,6 +71,7 @@ std::vector<std::string> names_in(const Changed& changed)
     return out;
 }
 
+// What the command did; empty: nothing.
 std::string what(const Changed& changed)
 {
     std::vector<std::string> parts;
@@ -97,6 +103,18 @@ bool send_to_journal(const std::vector<std::pair<const char*, std::string>>& fie
     return sd_journal_sendv(pieces.data(), static_cast<int>(pieces.size())) >= 0;
 }
 
+bool send_to_syslog(const std::string& line)
+{
+    sockaddr_un address{AF_UNIX, "/dev/log"};
+    const Fd probe(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));  // syslog() does not say whether anybody listens
+    const auto* at = reinterpret_cast<const sockaddr*>(&address);
+    if (!probe || connect(probe.get(), at, sizeof(address)) != 0) return false;
+    openlog("headwind", 0, LOG_DAEMON);
+    syslog(LOG_NOTICE, "%s", line.c_str());
+    closelog();
+    return true;
+}
+
 std::string now_in_utc()
 {
     const time_t now = wall_seconds();
@@ -107,7 +125,47 @@ std::string now_in_utc()
     return text;
 }
 
+// The network namespace as the log and `--netns` name it; empty: the host's own.
+std::string path_of_this_netns(std::uint64_t inode)
+{
+    return netns_of("thread-self") == netns_of("1") ? "" : path_of_netns(std::to_string(inode));
+}
+
 }  // namespace
+
+std::vector<Event> command_events(const std::string& command, const Changed& changed)
+{
+    std::vector<Event> out;
+    const auto add = [&out](const char* event, const std::string& rule, const std::string& text) {
+        out.push_back({.event = event, .text = one_line(text), .rule = rule});
+    };
+    const auto add_all = [&add](const char* event, const std::vector<RuleView>& views) {
+        for (const auto& view : views)
+            add(event, view.record.rule.name, fmt::format("{}: {}", event, describe_rule(view)));
+    };
+    if (!changed.words.empty()) add(changed.event, "", changed.words);
+    add_all("added", changed.added);
+    add_all("replaced", changed.replaced);
+    add_all("changed", changed.changed);
+    for (const auto& name : changed.removed) add("removed", name, "removed");
+    if (out.size() > most_events) {
+        const auto more = out.size() - most_events;
+        out.resize(most_events);
+        add("changed", "", fmt::format("and {} more rules in the same instant", more));
+    }
+    for (auto& event : out) {
+        event.user = one_line(invoking_user());
+        event.command = "headwind " + command;
+    }
+    out.insert(out.begin(), changed.meanwhile.begin(), changed.meanwhile.end());
+    const auto here = changed.everywhere ? Result<NetnsId>(NetnsId()) : current_netns();
+    if (!here || here->inode == 0) return out;
+    for (const auto netns = path_of_this_netns(here->inode); auto& event : out) {
+        event.netns = netns;
+        event.netns_inode = here->inode;
+    }
+    return out;
+}
 
 std::string audit_line(const std::string& command, const Changed& changed)
 {
@@ -118,6 +176,14 @@ std::string audit_line(const std::string& command, const Changed& changed)
 
 void audit(const std::string& command, const Changed& changed)
 {
+    if (const auto kept = keep(command_events(command, changed)); !kept)
+        say("headwind: not kept for `headwind events`: {}\n", kept.error().message);
+    for (const auto& event : changed.meanwhile) {
+        const auto line = one_line(to_text(event));
+        if (!send_to_journal({{"MESSAGE", line}, {"PRIORITY", "5"}, {"SYSLOG_IDENTIFIER", "headwind"}}))
+            send_to_syslog(line);
+    }
+    if (what(changed).empty()) return;
     const auto line = audit_line(command, changed);
     const bool sent = send_to_journal({{"MESSAGE", line},
                                        {"PRIORITY", "5"},
@@ -127,7 +193,7 @@ void audit(const std::string& command, const Changed& changed)
                                        {"HEADWIND_RULES", fmt::format("{}", fmt::join(names_in(changed), " "))},
                                        {"HEADWIND_NETNS", netns_of("thread-self")}});
     // say() writes the line in one write, so that it stays whole beside what others write.
-    if (!sent) say("headwind: audit: {} {}\n", now_in_utc(), line);
+    if (!sent && !send_to_syslog(line)) say("headwind: audit: {} {}\n", now_in_utc(), line);
 }
 
 }  // namespace headwind

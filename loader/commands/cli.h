@@ -45,6 +45,7 @@ void register_renew(CLI::App& app, Cli& cli);
 void register_upgrade(CLI::App& app, Cli& cli);
 void register_apply(CLI::App& app, Cli& cli);
 void register_fate(CLI::App& app, Cli& cli);
+void register_events(CLI::App& app, Cli& cli);
 
 // ---- shared by several subcommands ----
 

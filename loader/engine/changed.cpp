@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include <fmt/ranges.h>
+
 namespace headwind {
 namespace {
 
@@ -22,11 +24,66 @@ bool is_as_before(const RuleInfo& now, const RuleInfo& before, const Plan& plan)
            std::find(plan.go_on.begin(), plan.go_on.end(), now.stable_id) == plan.go_on.end();
 }
 
+Event event_of(const RemovedRule& removed)
+{
+    const auto& rule = removed.record.rule;
+    Event out{.event = "removed", .rule = rule.name};
+    switch (removed.why) {
+        case RuleState::expired: out.why = "it expired"; break;
+        case RuleState::undone:
+            out.event = "undone";
+            out.why = "it was not confirmed in time";
+            break;
+        case RuleState::unleased:
+            out.event = "lease-lost";
+            out.why = "its lease ended: who held it is gone";
+            break;
+        default: out.why = rule.subject ? describe(*rule.subject) + " is gone" : "gone"; break;
+    }
+    out.text = "removed: " + out.why;
+    return out;
+}
+
+Event event_of(const Moved& moved)
+{
+    Event out{.event = "moved", .rule = moved.rule, .devices = moved.devices};
+    if (moved.devices.empty()) {
+        out.event = "device-gone";
+        out.text = "none of its devices is there now";
+        return out;
+    }
+    if (moved.was_nowhere) out.event = "device-back";
+    out.text = moved.cgroup  ? "its cgroup was made anew"
+               : moved.clock ? "the host's local time changes otherwise than before: its hours follow"
+                             : fmt::format("now at {}", fmt::join(moved.devices, ", "));
+    return out;
+}
+
 }  // namespace
 
 void observe_changes(ChangeObserver observer)
 {
     observer_of_this_process() = std::move(observer);
+}
+
+std::vector<Event> events_of(const Reconciled& done)
+{
+    std::vector<Event> out;
+    for (const auto& removed : done.removed) out.push_back(event_of(removed));
+    for (const auto& moved : done.moved) out.push_back(event_of(moved));
+    for (const auto& device : done.lost)
+        out.push_back({.event = "device-gone", .text = fmt::format("{} is gone", device), .devices = {device}});
+    if (!done.attached.empty())
+        out.push_back({.event = "attached",
+                       .text = fmt::format("attached to {}", fmt::join(done.attached, ", ")),
+                       .devices = done.attached});
+    if (!done.mended.empty())
+        out.push_back({.event = "mended",
+                       .text = fmt::format("the line is again as it was made: {}", done.mended),
+                       .why = done.mended});
+    if (done.instance_gone)
+        out.push_back({.event = "instance-gone", .text = "no rule is left: all of Headwind's is removed"});
+    return out;
 }
 
 Changed changes_of(const Plan& plan, const std::vector<RuleView>& views)
@@ -54,7 +111,7 @@ Changed changes_of(const Plan& plan, const std::vector<RuleView>& views)
 void tell(const Changed& changed)
 {
     const bool nothing = changed.added.empty() && changed.replaced.empty() && changed.changed.empty() &&
-                         changed.removed.empty() && changed.words.empty();
+                         changed.removed.empty() && changed.words.empty() && changed.meanwhile.empty();
     if (const auto& observer = observer_of_this_process(); observer && !nothing) observer(changed);
 }
 

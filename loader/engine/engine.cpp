@@ -26,6 +26,22 @@
 namespace headwind {
 namespace {
 
+// Tells what a command finds to have become of rules before it does anything itself.
+void tell_found(const Reconciled& done)
+{
+    Changed changed;
+    changed.meanwhile = events_of(done);
+    tell(changed);
+}
+
+// Opens a session whose rules are where they should be.
+Result<WriteSession> begin()
+{
+    HW_TRY(auto session, open_for_change());
+    tell_found(catch_up(session));
+    return session;
+}
+
 // Makes an instance without rules, after removing what a killed command left.
 Status start_instance(WriteSession& session, const Plan& plan)
 {
@@ -129,8 +145,7 @@ Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter)
 
 Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decide& decide)
 {
-    HW_TRY(auto session, open_for_change());
-    catch_up(session);
+    HW_TRY(auto session, begin());
     std::vector<RuleInfo> found;
     if (session.instance) {
         HW_TRY(const auto records, read_filtered(*session.instance, session.rules, filter));
@@ -179,8 +194,7 @@ Result<RuleView> add_rule(const AddRequest& request)
 Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exists, const Progress& progress,
                              std::chrono::nanoseconds drain)
 {
-    HW_TRY(auto session, open_for_change());
-    catch_up(session);
+    HW_TRY(auto session, begin());
     const auto named = find_named(session.rules, names);
     Entries gone;
     std::set<std::uint32_t> taken;  // ids: a name may be given twice
@@ -201,6 +215,9 @@ Result<Removed> clear(const std::optional<std::string>& owner, const Progress& p
     if (!session && !owner && session.error().kind != ErrorKind::busy)
         return clear_by_devices(session.error(), progress, drain);
     if (!session) return pass_error(session);
+    Reconciled found;
+    found.removed = session->removed;
+    tell_found(found);
     auto gone = session->rules;
     if (owner)
         gone = gone.where(
@@ -235,6 +252,9 @@ Status renew_leases(const std::vector<std::string>& names)
 Result<Settled> settle_pending(bool undo, const Progress& progress)
 {
     HW_TRY(auto session, open_for_change());
+    Reconciled found;
+    found.removed = session.removed;
+    tell_found(found);
     const auto waiting = session.rules.where([now = boottime_ns()](const auto& rule) { return is_pending(rule, now); });
     if (waiting.empty())
         return fail(ErrorKind::not_found, "no change waits to be confirmed (it may have been undone by now)");
@@ -253,6 +273,7 @@ Result<Settled> settle_pending(bool undo, const Progress& progress)
     HW_TRY(const auto devices, find_devices(plan, true));
     HW_CHECK(apply(session, plan, devices));
     Changed changed;
+    changed.event = undo ? "undone" : "confirmed";
     changed.words = fmt::format("{} what waited to be confirmed; in force: {}", undo ? "undid" : "confirmed",
                                 out.rules.empty() ? "nothing" : fmt::format("{}", fmt::join(out.rules, ", ")));
     changed.about = out.rules;

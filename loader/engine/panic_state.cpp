@@ -71,6 +71,7 @@ Result<bool> set_panic(bool on)
     if (pinned && !on) HW_CHECK(remove_unused_root());
     Changed told;
     if (changed) told.words = on ? "every rule is off" : "the rules have their effect again";
+    told.event = on ? "panic" : "panic-over";
     told.everywhere = true;
     tell(told);
     if (pinned) return switches.any_program;

@@ -7,11 +7,14 @@
 #include <algorithm>
 #include <set>
 
+#include <fmt/format.h>
+
 #include <headwind/index.h>
 
 #include "container/placement.h"
 #include "datapath/device_table.h"
 #include "engine/apply.h"
+#include "engine/view.h"
 #include "host/clock.h"
 #include "host/devices.h"
 #include "host/host.h"
@@ -47,6 +50,7 @@ struct Work {
     std::vector<Move> moves;
     std::vector<std::pair<netlink::Link, __u32>> attach;  // with hw_device_flags
     std::vector<std::uint16_t> lost;                      // slots of devices that are gone
+    std::vector<std::string> taken_off;                   // names of devices of `attach` that had lost our programs
     std::string line;                                     // line_damage()
     bool any() const { return !moves.empty() || !attach.empty() || !lost.empty() || !line.empty(); }
 };
@@ -197,8 +201,10 @@ Result<Work> find_work(const Instance& instance, const Entries& rules, const Lin
         const auto* link = find_link(links, device.ifindex);
         if (link == nullptr)
             out.lost.push_back(slot);
-        else if (lost_hooks(instance, slot) != 0)
+        else if (lost_hooks(instance, slot) != 0) {
             out.attach.emplace_back(*link, device.flags);
+            out.taken_off.push_back(link->name);
+        }
     }
     __u32 flags = 0, at_loopback = 0;
     for (const auto& rule : rules) {
@@ -236,7 +242,7 @@ Status apply_moves(WriteSession& session, const std::vector<Move>& moves)
 Status move_rules(WriteSession& session, const std::vector<Move>& moves, Reconciled& out)
 {
     const auto note = [&out](const Move& move) {
-        Moved moved{move.after.rule.name, {}, move.renewed, move.clock};
+        Moved moved{move.after.rule.name, {}, move.before.devices.empty(), move.renewed, move.clock};
         for (const auto& link : move.devices) moved.devices.push_back(link.name);
         out.moved.push_back(std::move(moved));
     };
@@ -273,7 +279,11 @@ Status do_work(WriteSession& session, const Work& work, Reconciled& out)
     }
     keep_first(move_rules(session, work.moves, out));
     // No rule names these devices any more: trim_hooks() may free their slots.
-    for (const auto slot : work.lost) clear_device_flags(instance, slot, HW_DEVICE_DEFAULT);
+    for (const auto slot : work.lost) {
+        const auto& device = instance.control->devices[slot];
+        if (device.flags & HW_DEVICE_DEFAULT) out.lost.emplace_back(device.name);
+        clear_device_flags(instance, slot, HW_DEVICE_DEFAULT);
+    }
     keep_first(trim_hooks(instance, session.rules));
     return first;
 }
@@ -309,15 +319,17 @@ Status find_stops(const Instance& instance, const Entries& rules, PendingWork& o
     return {};
 }
 
-// CLOCK_BOOTTIME ns at which a deadline, a lease or a wait for confirmation next makes a rule stale; 0: never.
+// CLOCK_BOOTTIME ns at which a deadline passes, or at which it, a lease or a wait for confirmation next makes a rule
+// stale; 0: never.
 Result<std::uint64_t> next_end(const Instance& instance, const Entries& rules)
 {
     std::uint64_t next = 0;
     const auto sooner = [&next](std::uint64_t time) { next = next == 0 ? time : std::min(next, time); };
     HW_TRY(const auto leases, read_leases(instance, rules));
+    const auto now = boottime_ns();
     for (const auto& rule : rules) {
-        if (is_pending(rule, boottime_ns())) sooner(rule.rest().pending);
-        if (rule->deadline != 0) sooner(rule->deadline + keep_expired + 1);
+        if (is_pending(rule, now)) sooner(rule.rest().pending);
+        if (rule->deadline != 0) sooner(rule->deadline > now ? rule->deadline : rule->deadline + keep_expired + 1);
         if (!(rule->flags & HW_INDEX_LEASED)) continue;
         if (const auto lease = leases.find(rule->state); lease != leases.end()) sooner(lease->second);
     }
@@ -339,7 +351,21 @@ Result<std::vector<std::string>> cgroup_directories(const Instance& instance, co
     return out;
 }
 
-Result<PendingWork> look_for_work(const Instance& instance)
+// What others have done, as find_work() found it, and at the line.
+Result<std::vector<std::string>> damage_of(const Instance& instance, const Work& work)
+{
+    std::vector<std::string> out;
+    if (!work.line.empty()) out.push_back(work.line);
+    for (const auto& device : work.taken_off)
+        out.push_back(fmt::format("somebody took Headwind's program off {}", device));
+    if (instance.control->line_return == 0) return out;
+    HW_TRY(const auto guests, line_guests(instance));
+    for (const auto& device : guests)
+        out.push_back(fmt::format("others' tc programs or filters at {} may drop or change packets of rules", device));
+    return out;
+}
+
+Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before, std::uint64_t now)
 {
     PendingWork out;
     out.exists = true;
@@ -358,12 +384,32 @@ Result<PendingWork> look_for_work(const Instance& instance)
         }
     }
     HW_CHECK(find_stops(instance, rules, out));
+    HW_TRY(const auto damage, damage_of(instance, work));
+    out.damaged = !damage.empty();
+    for (const auto& rule : rules)
+        if (rule->deadline > before && rule->deadline <= now) out.expired.push_back(rule_name(rule));
     out.due = out.due || work.any() || !stale.empty() || instance.control->dirty != 0;
     HW_TRY(out.cgroups, cgroup_directories(instance, rules));
     return out;
 }
 
 }  // namespace
+
+Result<Trouble> find_trouble()
+{
+    Trouble out;
+    HW_TRY(const auto lock, InstanceLock::take());
+    HW_TRY(const auto instance, open_instance());
+    if (!instance) return out;
+    HW_TRY(const auto links, netlink::list_links());
+    HW_TRY(const auto work, find_work(*instance, entries_in_force(*instance), links));
+    HW_TRY(out.damage, damage_of(*instance, work));
+    if (out.damage.empty()) return out;
+    HW_TRY(const auto now, look_at(*instance));
+    for (const auto& one : now.rules)
+        if (one.state == RuleState::broken) out.not_effective[one.record.rule.name] = one.trouble;
+    return out;
+}
 
 Status heed_check(const StopCheck& check, const std::string& failure)
 {
@@ -388,9 +434,10 @@ Status note_told(const std::vector<Stopped>& stopped)
     return {};
 }
 
-Result<PendingWork> find_pending_work()
+Result<PendingWork> find_pending_work(std::uint64_t before, std::uint64_t now)
 {
-    HW_TRY(auto found, look_without_lock(look_for_work));
+    HW_TRY(auto found,
+           look_without_lock([=](const Instance& instance) { return look_for_work(instance, before, now); }));
     return found ? std::move(*found) : PendingWork();
 }
 
@@ -412,10 +459,12 @@ Result<Reconciled> reconcile()
     return out;
 }
 
-void catch_up(WriteSession& session)
+Reconciled catch_up(WriteSession& session)
 {
     Reconciled done;
+    done.removed = session.removed;
     if (session.instance && !session.rules.empty()) static_cast<void>(bring_up_to_date(session, done));
+    return done;
 }
 
 Status sweep_host()

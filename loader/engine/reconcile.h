@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,20 @@ struct PendingWork {
     std::vector<std::string> cgroups;  // directories of the rules' cgroups; some may be gone
     std::vector<StopCheck> checks;     // one for each rule with --stop-if that is not stopped
     std::vector<Stopped> stopped;      // rules whose stop nobody has told yet
+    std::vector<std::string> expired;  // names of rules whose deadline passed since the look before
+    bool damaged = false;              // find_trouble() has something, unless a command at work is what is seen
 };
-// Needs no lock and changes nothing.
-Result<PendingWork> find_pending_work();
+// Needs no lock and changes nothing. `before`, `now`: CLOCK_BOOTTIME ns of the look before and of this one.
+Result<PendingWork> find_pending_work(std::uint64_t before, std::uint64_t now);
+
+// What others did to what rules need, a sentence for each ("headwind0 is down"), and the rules that have no effect for
+// it: their names and RuleView::trouble.
+struct Trouble {
+    std::vector<std::string> damage;
+    std::map<std::string, std::string> not_effective;
+};
+// Takes the InstanceLock: a command takes the line apart, too.
+Result<Trouble> find_trouble();
 
 // Heeds the outcome of a check (Checks::Outcome): the rule's lease is renewed or, after a failure, the rule stops. A
 // rule that is gone is no error.
@@ -39,6 +51,7 @@ Status note_told(const std::vector<Stopped>& stopped);
 struct Moved {
     std::string rule;
     std::vector<std::string> devices;  // where it is now; may be none
+    bool was_nowhere = false;          // it had no device before
     bool cgroup = false;               // its cgroup was made anew
     bool clock = false;                // the host's local time is another: only for rules with hours
 };
@@ -46,6 +59,7 @@ struct Reconciled {
     std::vector<RemovedRule> removed;
     std::vector<Moved> moved;           // rules with --dev, --cgroup or hours
     std::vector<std::string> attached;  // devices that are new to the rules without --dev, or had lost our programs
+    std::vector<std::string> lost;      // devices of rules without --dev that are gone
     std::string mended;                 // what somebody had done to the line, which is whole again; empty: nothing
     bool instance_gone = false;         // the last rule went, and with it everything Headwind had on this namespace
 };
@@ -53,8 +67,8 @@ struct Reconciled {
 Result<Reconciled> reconcile();
 
 // The part of reconcile() that keeps the rules, for commands before their own work. Best effort: a device that cannot
-// be attached is no reason to refuse a command.
-void catch_up(WriteSession& session);
+// be attached is no reason to refuse a command. Returns what was done, and what open_for_change() had done.
+Reconciled catch_up(WriteSession& session);
 
 // Removes the instances of network namespaces that are gone; after the last instance, all that Headwind had on the
 // host.

@@ -121,6 +121,7 @@ Result<TakenOver> take_over()
     note_programs(instance, own_programs());
     out.replaced = true;
     Changed changed;
+    changed.event = "upgraded";
     changed.words = fmt::format("programs replaced on {}", fmt::join(out.devices, ", "));
     tell(changed);
     return out;

@@ -10,6 +10,7 @@
 
 #include <bpf/bpf.h>
 
+#include "datapath/link.h"
 #include "net_test.h"
 #include "util/fd.h"
 
@@ -46,6 +47,15 @@ inline void take_links_off(const Namespace& where, const std::string& device, __
         if (bpf_link_detach(link.get()) == 0) ++detached;
     }
     EXPECT_GE(detached, 1U);
+}
+
+// Takes our programs off the tc hooks of the device, as anybody who may can.
+inline void take_programs_off(const Namespace& where, const std::string& device)
+{
+    if (kernel_has_tcx())
+        take_links_off(where, device, link_type_tcx);
+    else
+        tc(where, "qdisc del dev " + device + " clsact");
 }
 
 inline std::int64_t wall_ms()

@@ -39,6 +39,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* names_folder = "/run/netns";
 constexpr const char* pins_folder = "/sys/fs/bpf";
+constexpr const char* files_folder = "/run/headwind";
 
 std::uint64_t inode_of(const std::string& path)
 {
@@ -86,6 +87,8 @@ std::string mount_own_file_systems()
     if (mkdir(names_folder, 0755) != 0 && errno != EEXIST) return error(names_folder);
     if (mount("tests", names_folder, "tmpfs", 0, "mode=0755") != 0) return error("mount /run/netns");
     if (mount("bpf", pins_folder, "bpf", 0, "mode=0700") != 0) return error("mount /sys/fs/bpf");
+    if (mkdir(files_folder, 0755) != 0 && errno != EEXIST) return error(files_folder);
+    if (mount("tests", files_folder, "tmpfs", 0, "mode=0755") != 0) return error("mount /run/headwind");
     return {};
 }
 

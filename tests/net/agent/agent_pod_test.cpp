@@ -85,14 +85,14 @@ TEST_F(AgentPods, AHostSideMadeAnewIsTaken)
     RunningAgent agent(host());
     for (unsigned round = 0; round < rounds(); ++round) {
         ip(shop().netns(), "link del eth0");
-        agent.heard("moved", "far");
+        agent.heard("device-gone", "far");
         EXPECT_EQ(rule_of(host(), "far")["state"], "no device");
         ip(shop().netns(),
            "link add eth0 type veth peer name new netns node\n"
            "addr add " +
                shop().address4() + "/16 dev eth0\nlink set eth0 up");
         ip(host(), "link set new master cni0 up");
-        agent.heard("moved", "far");
+        agent.heard("device-back", "far");
         EXPECT_EQ(rule_of(host(), "far")["attached_to"], nlohmann::json::array({"new"}));
         EXPECT_EQ(shop().ask("web", Node::address4, 6000, 5, true), 0U);
         EXPECT_EQ(shop().ask("db", Node::address4, 6000, 5), 5U);

@@ -137,7 +137,7 @@ TEST_F(Agent, TheCapabilitiesOfTheUnitAreEnough)
     expect_ok(headwind(home(), "add --netns short --name cut --loss 50% --direction both"));
     expect_ok(headwind(home(), "add --netns short --name named --loss 50% --dev d*"));
     expect_ok(run(nullptr, words("ip -n short link add d0 type veth peer name d1")));
-    agent.heard("moved", "named");
+    agent.heard("device-back", "named");
     expect_ok(run(nullptr, words("ip -n short link set d0 up")));
     agent.heard("attached");
     expect_ok(run(nullptr, words("ip -n short link del headwind0")));

@@ -85,6 +85,31 @@ protected:
         }
     }
 
+    // Makes /dev/log, over the machine's /dev.
+    void open_syslog()
+    {
+        const auto folder = testing::TempDir() + "dev";
+        for (const char* part : {"", "/above", "/work"}) mkdir((folder + part).c_str(), 0755);
+        const auto options = "lowerdir=/dev,upperdir=" + folder + "/above,workdir=" + folder + "/work";
+        ASSERT_EQ(mount("tests", "/dev", "overlay", 0, options.c_str()), 0) << std::strerror(errno);
+        syslog_ = Fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        const sockaddr_un address{AF_UNIX, "/dev/log"};
+        ASSERT_EQ(bind(syslog_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    }
+    // Closes it, and returns what came.
+    std::vector<std::string> close_syslog()
+    {
+        std::vector<std::string> out;
+        std::string buffer(1 << 16, '\0');
+        for (ssize_t size = 0; (size = recv(syslog_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT)) > 0;)
+            out.push_back(buffer.substr(0, static_cast<std::size_t>(size)));
+        syslog_ = Fd();
+        EXPECT_EQ(umount2("/dev", MNT_DETACH), 0) << std::strerror(errno);
+        std::error_code error;
+        std::filesystem::remove_all(testing::TempDir() + "dev", error);
+        return out;
+    }
+
     // The lines that a command leaves on stderr.
     std::vector<std::string> lines(const std::string& command, int status = 0,
                                    const std::vector<std::string>& variables = {}) const
@@ -107,7 +132,7 @@ protected:
 
 private:
     bool made_ = false, mounted_ = false;
-    Fd journal_;
+    Fd journal_, syslog_;
 };
 
 TEST_F(Audit, OneLineForEachChange)
@@ -127,6 +152,16 @@ TEST_F(Audit, OneLineForEachChange)
     EXPECT_THAT(line("clear"), AllOf(HasSubstr(": removed x"), HasSubstr("removed protect-22")));
     EXPECT_THAT(line("comcast --device va --packet-loss 1%"), HasSubstr(": added comcast: "));
     EXPECT_THAT(line("comcast --stop"), HasSubstr(": removed comcast"));
+}
+
+TEST_F(Audit, GoesToSyslogWhereThereIsNoJournal)
+{
+    open_syslog();
+    EXPECT_THAT(lines("add --name x --loss 1% --remote-port 80"), IsEmpty()) << "nothing on stderr";
+    const auto messages = close_syslog();
+    ASSERT_THAT(messages, SizeIs(1));
+    EXPECT_THAT(messages.front(), testing::MatchesRegex("<29>.* headwind: user .*: added x: .*"));
+    EXPECT_THAT(line("del x"), HasSubstr("removed x")) << "on stderr, where nobody listens";
 }
 
 TEST_F(Audit, FilesAreOneChange)

@@ -53,16 +53,9 @@ protected:
         EXPECT_THAT(list, HasSubstr("not effective"));
         EXPECT_THAT(list, HasSubstr(why));
     }
-    void take_programs_off(const std::string& device) const
-    {
-        if (kernel_has_tcx())
-            take_links_off(a(), device, link_type_tcx);
-        else
-            tc(a(), "qdisc del dev " + device + " clsact");
-    }
     void break_line(const LineFault& fault) const
     {
-        if (*fault.commands == 0) return take_programs_off("headwind0");
+        if (*fault.commands == 0) return take_programs_off(a(), "headwind0");
         ip(a(), fmt::format(fmt::runtime(fault.commands), fmt::arg("b", b().name())));
     }
     std::uint64_t passed_without_line(const std::string& rule) const
@@ -81,7 +74,7 @@ TEST_F(Fault, ProgramsTakenOff)
 {
     change(a(), "add --name cut --dev va --partition --local-port 1-100 --remote-port 5000");
     change(a(), "add --name other --dev lo --partition --proto udp");
-    take_programs_off("va");
+    take_programs_off(a(), "va");
     expect_not_effective("cut", "took Headwind's program off va");
     EXPECT_EQ(state_of(a(), "other"), "live") << "it is elsewhere";
     EXPECT_EQ(arrive({.count = 20}), 20U);
@@ -89,7 +82,7 @@ TEST_F(Fault, ProgramsTakenOff)
     EXPECT_EQ(state_of(a(), "cut"), "live");
     EXPECT_EQ(arrive({.count = 20}), 0U);
 
-    take_programs_off("va");
+    take_programs_off(a(), "va");
     RunningAgent agent(home());
     agent.heard("attached");
     EXPECT_EQ(state_of(a(), "cut"), "live");

@@ -42,7 +42,7 @@ TEST_F(Look, FindsNoRuleHalfRemoved)
             const auto note = [&](const auto& result) {
                 if (!result && first_error.empty()) first_error = result.error().message;
             };
-            for (; !stop; ++looks) note(find_pending_work());
+            for (; !stop; ++looks) note(find_pending_work(0, boottime_ns()));
         });
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
         change(a(), fmt::format("change other --priority {}", round));

@@ -300,7 +300,7 @@ TEST_F(Upgrade, AnAgentTakesOverWhenItStartsAndOnlyThen)
     EXPECT_EQ(arrive({.count = 20}), 0U);
     expect_ok(as(2, "upgrade"));
     ip(a(), "link add w0 type veth peer name x0");  // gives the agent work
-    agent.heard("moved", "later");
+    agent.heard("device-back", "later");
     EXPECT_TRUE(runs_version(2));
 }
 
