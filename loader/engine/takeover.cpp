@@ -102,11 +102,6 @@ Status replace_pins(Instance& instance, headwind_bpf& ours)
 
 }  // namespace
 
-bool runs_own_programs(const Instance& instance)
-{
-    return instance.control->programs == own_programs();
-}
-
 Result<TakenOver> take_over()
 {
     TakenOver out;

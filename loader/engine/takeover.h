@@ -6,13 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "datapath/instance.h"
 #include "util/result.h"
 
 namespace headwind {
-
-// Whether all programs of the instance are of this build of headwind.
-bool runs_own_programs(const Instance& instance);
 
 struct TakenOver {
     bool exists = false;               // there is an instance

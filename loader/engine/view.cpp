@@ -8,7 +8,6 @@
 
 #include <headwind/model.h>
 
-#include "engine/takeover.h"
 #include "engine/write_session.h"
 #include "host/clock.h"
 #include "host/devices.h"

@@ -13,6 +13,7 @@
 #include "datapath/attached.h"
 #include "datapath/device_table.h"
 #include "datapath/hooks.h"
+#include "datapath/programs.h"
 #include "host/devices.h"
 #include "line/line.h"
 #include "line/reclaim.h"
@@ -178,6 +179,11 @@ Result<RuleState> read_state(const Instance& instance, const RuleRecord& record)
 bool only_guards(const Entries& rules)
 {
     return std::all_of(rules.begin(), rules.end(), [](const auto& rule) { return is_guard(rule); });
+}
+
+bool runs_own_programs(const Instance& instance)
+{
+    return instance.control->programs == own_programs();
 }
 
 __u32 lost_hooks(const Instance& instance, std::uint16_t slot)

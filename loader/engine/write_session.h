@@ -92,6 +92,9 @@ bool only_guards(const Entries& rules);
 // off.
 __u32 lost_hooks(const Instance& instance, std::uint16_t slot);
 
+// Whether all programs of the instance are of this build of headwind.
+bool runs_own_programs(const Instance& instance);
+
 // Takes our programs off hooks that no rule needs any more; frees a slot once nothing in the line can come back to it.
 Status trim_hooks(Instance& instance, const Entries& rules);
 
