@@ -47,15 +47,17 @@ Event event_of(const RemovedRule& removed)
 Event event_of(const Moved& moved)
 {
     Event out{.event = "moved", .rule = moved.rule, .devices = moved.devices};
-    if (moved.devices.empty()) {
+    if (moved.cgroup) {
+        out.text = "its cgroup was made anew";
+    } else if (moved.clock) {
+        out.text = "the host's local time changes otherwise than before: its hours follow";
+    } else if (moved.devices.empty()) {
         out.event = "device-gone";
         out.text = "none of its devices is there now";
-        return out;
+    } else {
+        if (moved.was_nowhere) out.event = "device-back";
+        out.text = fmt::format("now at {}", fmt::join(moved.devices, ", "));
     }
-    if (moved.was_nowhere) out.event = "device-back";
-    out.text = moved.cgroup  ? "its cgroup was made anew"
-               : moved.clock ? "the host's local time changes otherwise than before: its hours follow"
-                             : fmt::format("now at {}", fmt::join(moved.devices, ", "));
     return out;
 }
 

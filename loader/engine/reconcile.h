@@ -51,7 +51,7 @@ Status note_told(const std::vector<Stopped>& stopped);
 struct Moved {
     std::string rule;
     std::vector<std::string> devices;  // where it is now; may be none
-    bool was_nowhere = false;          // it had no device before
+    bool was_nowhere = false;          // none of those it names was there before
     bool cgroup = false;               // its cgroup was made anew
     bool clock = false;                // the host's local time is another: only for rules with hours
 };
