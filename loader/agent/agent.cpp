@@ -53,11 +53,13 @@ Fd open_namespace(const std::string& inode, std::string& path)
     return netns;
 }
 
-// Does the work in the namespace, in a thread of its own: whoever ends the namespace's processes, as its owner may,
-// must not take the agent for one of them.
-Status work_inside(const Fd& netns, const std::function<Status()>& work)
+// Does the work in a thread of its own. Only such a thread enters other namespaces: whoever ends a namespace's
+// processes, as its owner may, must not take the agent for one of them. One thread looks at many namespaces: each new
+// one costs more than it does there, and moves the process to another CPU.
+template <class Work>
+auto in_a_thread(const Work& work)
 {
-    return std::async(std::launch::async, [&] { return in_netns(netns.get(), work); }).get();
+    return std::async(std::launch::async, work).get();
 }
 
 }  // namespace
@@ -74,7 +76,7 @@ Result<Agent::End> Agent::run(const Hooks& hooks)
         if (const auto now = boottime_ns(); now >= next_poll()) {
             hooks.before();
             log_.tell_commands();
-            poll();
+            in_a_thread([this] { poll(); });
             hooks.after();
             if (only_is_gone()) return End::namespace_gone;
             earliest_ = boottime_ns() + gather + (boottime_ns() - now);
@@ -97,7 +99,8 @@ void Agent::heed(const Checks::Outcome& outcome)
     if (place == instances_.end()) return;
     auto& one = place->second;
     if (const auto netns = open_namespace(outcome.inode, one.path)) {
-        const auto status = work_inside(netns, [&outcome] { return heed_check(outcome.check, outcome.failure); });
+        const auto check = [&outcome] { return heed_check(outcome.check, outcome.failure); };
+        const auto status = in_a_thread([&] { return in_netns(netns.get(), check); });
         if (!status) complain(one, status.error());
     }
     if (outcome.failure.empty()) return;
@@ -169,10 +172,15 @@ void Agent::find_instances()
         return !found.contains(one.first);
     });
     const bool started = all_looks_++ == 0;
+    const bool any_new = std::ranges::any_of(found, [this](const auto& inode) { return !instances_.contains(inode); });
+    const auto paths = any_new ? netns_paths() : Result<std::map<std::string, std::string>>();
     for (const auto& inode : found) {
         const auto [place, is_new] = instances_.try_emplace(inode);
         place->second.take_over |= started;
-        if (is_new) place->second.inode = std::stoull(inode);
+        if (!is_new) continue;
+        place->second.inode = std::stoull(inode);
+        if (!paths) continue;
+        if (const auto path = paths->find(inode); path != paths->end()) place->second.path = path->second;
     }
 }
 
@@ -193,7 +201,7 @@ void Agent::serve(const std::string& inode, Served& one)
         HW_TRY(pending, serve_inside(one));
         return {};
     };
-    const auto status = work_inside(netns, work);
+    const auto status = in_netns(netns.get(), work);
     if (status)
         one.trouble.clear();
     else
@@ -240,8 +248,10 @@ Result<PendingWork> Agent::look(Served& one)
     HW_TRY(auto pending, find_pending_work(std::exchange(one.looked, now), now));
     for (const auto& rule : pending.expired)
         tell(one, {.event = "expired", .text = "expired: it has no effect any more", .rule = rule});
-    // Else the end of the command that is at work makes the next look due.
-    if (!InstanceLock::is_held()) HW_CHECK(tell_trouble(one, pending.damaged));
+    // Else the end of the command that is at work makes the next look due. To ask for the lock is heard as such an end,
+    // too: an agent that always asked would look again and again.
+    const bool any = pending.damaged || !one.damage.empty() || !one.not_effective.empty();
+    if (any && !InstanceLock::is_held()) HW_CHECK(tell_trouble(one, pending.damaged));
     return pending;
 }
 

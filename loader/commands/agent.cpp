@@ -37,14 +37,16 @@ Result<std::vector<prometheus::MetricFamily>> scrape(const std::optional<NetnsId
 {
     std::vector<NamedSnapshot> all;
     HW_TRY(const auto inodes, instance_inodes());
+    HW_TRY(const auto paths, netns_paths());
     for (const auto& inode : inodes) {
         if (only && inode != std::to_string(only->inode)) continue;
-        const auto path = path_of_netns(inode);
-        const auto netns = path.empty() ? Result<Fd>(Fd()) : open_netns(path);
-        if (!netns || !*netns) continue;  // it is ending
+        const auto path = paths.find(inode);
+        if (path == paths.end()) continue;  // it is ending
+        const auto netns = open_netns(path->second);
+        if (!netns) continue;
         HW_CHECK(in_netns(netns->get(), [&]() -> Status {
             HW_TRY(auto one, take_snapshot());
-            all.push_back({path, std::move(one)});
+            all.push_back({path->second, std::move(one)});
             return {};
         }));
     }

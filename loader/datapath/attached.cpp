@@ -2,6 +2,7 @@
 // Asks the kernel which programs are attached at tcx, at XDP and in Headwind's filters, and detaches them.
 #include "datapath/attached.h"
 
+#include <linux/pkt_sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -119,13 +120,20 @@ Result<unsigned> count_foreign_filters(const netlink::Link& link, const std::vec
 Result<std::vector<std::string>> devices_with_others(const std::vector<netlink::Link>& links)
 {
     std::vector<std::string> out;
-    HW_TRY(const auto programs, programs_at(links));
+    HW_TRY(const auto qdiscs, netlink::list_qdiscs());
     for (const auto& link : links) {
-        const bool any = std::any_of(programs.begin(), programs.end(), [&link](const auto& program) {
-            return program.ifindex == link.index && !program.ours && program.hook != "xdp";
-        });
-        HW_TRY(const unsigned filters, count_foreign_filters(link, programs));
-        if (any || filters != 0) out.push_back(link.name);
+        std::vector<AttachedProgram> programs;
+        HW_CHECK(add_tcx(programs, link));
+        bool any = std::ranges::any_of(programs, [](const auto& program) { return !program.ours; });
+        // Only clsact and ingress have filters, both in the same place.
+        const bool filters = std::ranges::any_of(
+            qdiscs, [&link](const auto& qdisc) { return qdisc.device == link.index && qdisc.parent == TC_H_CLSACT; });
+        if (!any && filters) {
+            HW_TRY(programs, programs_at({link}));
+            HW_TRY(const unsigned others, count_foreign_filters(link, programs));
+            any = others != 0;
+        }
+        if (any) out.push_back(link.name);
     }
     return out;
 }

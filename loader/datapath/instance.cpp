@@ -72,20 +72,13 @@ Result<std::uint32_t> abi_of(const PinDirectory& directory, Access access)
     return value[0];
 }
 
-Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Access access)
+// What Extent::index leaves out.
+Status open_the_rest(Instance& instance, const PinDirectory& root, const PinDirectory& directory, Access access)
 {
-    Instance instance;
-    HW_TRY(auto links, directory.open(links_name, access));
-    if (!links)
-        return fail(ErrorKind::failed, "{} is not there: somebody removed it. {}", directory.path_of(links_name),
-                    way_out);
     HW_CHECK(open_map(instance.entries, directory, "entries", access));
     HW_CHECK(open_map(instance.rules, directory, "rules", access));
-    HW_CHECK(open_map(instance.leases, directory, "leases", access));
-    HW_CHECK(open_map(instance.stops, directory, "stops", access));
     HW_CHECK(open_map(instance.shares, directory, "shares", access));
     HW_CHECK(open_map(instance.states, directory, "states", access));
-    HW_CHECK(open_map(instance.texts, directory, "texts", access));
     HW_CHECK(open_map(instance.timelines, directory, "timelines", access, BPF_MAP_TYPE_HASH_OF_MAPS));
     HW_CHECK(open_map(instance.sequences, directory, "sequences", access));
     HW_CHECK(open_map(instance.laws, directory, "laws", access));
@@ -93,18 +86,32 @@ Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Acces
     const MapShape cpu_state{BPF_MAP_TYPE_PERCPU_HASH, sizeof(hw_state_key), sizeof(hw_cpu_state)};
     HW_TRY(instance.cpu_states, open_map_pin(directory, "cpu_states", cpu_state, access));
     HW_TRY(instance.host, open_global<hw_host>(root, host_pin, access));
+    HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
+    if (access == Access::read) return {};
+    HW_TRY(auto port_classes, open_global<hw_port_classes>(directory, port_classes_pin, access));
+    instance.port_classes = PortClassMemory(std::move(port_classes));
+    return {};
+}
+
+Result<Instance> open_directory(PinDirectory root, PinDirectory directory, Access access, Extent extent)
+{
+    Instance instance;
+    HW_TRY(auto links, directory.open(links_name, access));
+    if (!links)
+        return fail(ErrorKind::failed, "{} is not there: somebody removed it. {}", directory.path_of(links_name),
+                    way_out);
+    HW_CHECK(open_map(instance.leases, directory, "leases", access));
+    HW_CHECK(open_map(instance.stops, directory, "stops", access));
+    HW_CHECK(open_map(instance.texts, directory, "texts", access));
     HW_TRY(auto control, open_global<hw_control>(directory, control_pin, access));
     instance.control = Control(std::move(control));
-    HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
-    if (access == Access::change) {
-        HW_CHECK(open_index(instance, directory));
-        HW_TRY(auto port_classes, open_global<hw_port_classes>(directory, port_classes_pin, access));
-        instance.port_classes = PortClassMemory(std::move(port_classes));
-    }
+    if (access == Access::change) HW_CHECK(open_index(instance, directory));
+    if (extent == Extent::all) HW_CHECK(open_the_rest(instance, root, directory, access));
     instance.root = std::move(root);
     instance.directory = std::move(directory);
     instance.links = std::move(*links);
-    if (access == Access::change) HW_CHECK(open_pinned_programs(instance));
+    const bool programs = extent == Extent::all || instance.control->tcx == 0;
+    if (access == Access::change && programs) HW_CHECK(open_pinned_programs(instance));
     return instance;
 }
 
@@ -159,7 +166,7 @@ Status grow_index(Instance& instance, std::size_t size)
     return {};
 }
 
-Result<std::optional<Instance>> open_instance(Access access)
+Result<std::optional<Instance>> open_instance(Access access, Extent extent)
 {
     HW_TRY(const auto netns, current_netns());
     HW_TRY(auto root, open_pin_root(access));
@@ -175,7 +182,7 @@ Result<std::optional<Instance>> open_instance(Access access)
             ErrorKind::unsupported,
             "the rules of this namespace were made by another version of headwind (ABI {}, this is {}): run `headwind clear` of that version. {}",
             abi, HW_ABI_VERSION, way_out);
-    auto instance = open_directory(std::move(*root), std::move(*directory), access);
+    auto instance = open_directory(std::move(*root), std::move(*directory), access, extent);
     if (!instance) {
         HW_TRY(const bool there, is_finished(netns, access));  // if not, it was removed meanwhile
         return there ? Result<std::optional<Instance>>(pass_error(instance)) : std::nullopt;
@@ -185,14 +192,14 @@ Result<std::optional<Instance>> open_instance(Access access)
     return std::move(*instance);
 }
 
-std::optional<Control> find_control()
+std::optional<Control> find_control(Access access)
 {
     const auto netns = current_netns();
-    const auto root = open_pin_root();
+    const auto root = open_pin_root(access);
     if (!netns || !root || !*root) return std::nullopt;
-    const auto directory = (*root)->open(name_of(*netns));
+    const auto directory = (*root)->open(name_of(*netns), access);
     if (!directory || !*directory) return std::nullopt;
-    auto control = open_global<hw_control>(**directory, control_pin, Access::change);
+    auto control = open_global<hw_control>(**directory, control_pin, access);
     if (!control || (*control)->abi != HW_ABI_VERSION || (*control)->netns_cookie != netns->cookie) return std::nullopt;
     return Control(std::move(*control));
 }
@@ -273,7 +280,7 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
     HW_CHECK(pin(directory, index.get(), index_pin));
     HW_CHECK(pin(directory, rest.get(), rest_pin));
     control.abi = HW_ABI_VERSION;
-    return open_directory(std::move(root), std::move(directory), Access::change);
+    return open_directory(std::move(root), std::move(directory), Access::change, Extent::all);
 }
 
 Status grace_period()

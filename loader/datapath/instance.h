@@ -61,11 +61,15 @@ public:
     Control control;
 };
 
+// How much of an instance is opened. index: only what tells whether rules must move, end or tell something: the index,
+// the rules' descriptions, leases and stops, control and, for hooks of clsact, the programs.
+enum class Extent { all, index };
+
 // The instance of the calling thread's network namespace; nullopt: there is none. An instance that a killed command did
 // not finish making or removing counts as none. Pins of another ABI, and objects that are not Headwind's, are refused
 // with what to do. With Access::read neither programs nor index are opened, and what else would be mapped is a copy as
 // of this call.
-Result<std::optional<Instance>> open_instance(Access access = Access::change);
+Result<std::optional<Instance>> open_instance(Access access = Access::change, Extent extent = Extent::all);
 
 // Makes the index larger if it has no room for `size` elements. A kill leaves the old index or the new one. Pointers
 // into the old one are invalid afterwards.
@@ -77,7 +81,7 @@ Result<Instance> create_instance(std::uint64_t max_held, std::uint32_t max_rules
 
 // The pinned control map of this network namespace, even if the rest of the instance is gone; nullopt: it is not there
 // either, or is of another ABI or of a dead namespace.
-std::optional<Control> find_control();
+std::optional<Control> find_control(Access access = Access::change);
 
 void set_max_held(Instance& instance, std::uint64_t bytes);
 // Notes which programs run: own_programs(), or 0 for programs of several versions.

@@ -69,7 +69,7 @@ public:
     // All elements, many per system call (Linux 5.6).
     Result<std::vector<std::pair<Key, Value>>> items() const
     {
-        constexpr std::uint32_t chunk = 4096;
+        constexpr std::uint32_t chunk = 512;
         std::vector<std::pair<Key, Value>> out;
         std::vector<Key> keys(chunk);
         std::vector<Value> values(chunk);

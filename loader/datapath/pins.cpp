@@ -2,7 +2,10 @@
 // Checks the kind, type and sizes of pinned objects, and refuses the wrong ones.
 #include "datapath/pins.h"
 
-#include <filesystem>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -21,11 +24,12 @@ constexpr const char* name_of(Kind kind)
 // whatever kind it is.
 Result<Kind> kind_of(const Fd& object)
 {
-    std::error_code error;
-    const auto target = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", object.get()), error).string();
-    if (error) return fail_errno(error.value(), "read /proc/self/fd");
-    if (target.find("bpf-map") != std::string::npos) return Kind::map;
-    return target.find("bpf-prog") != std::string::npos ? Kind::program : Kind::link;
+    std::array<char, 64> text{};  // "anon_inode:bpf-map"
+    const auto size = readlink(fmt::format("/proc/self/fd/{}", object.get()).c_str(), text.data(), text.size());
+    if (size < 0) return fail_errno(errno, "read /proc/self/fd");
+    const std::string_view target(text.data(), static_cast<std::size_t>(size));
+    if (target.find("bpf-map") != std::string_view::npos) return Kind::map;
+    return target.find("bpf-prog") != std::string_view::npos ? Kind::program : Kind::link;
 }
 
 // The error for a pin that is `is` ("a directory") where something else is `expected`.

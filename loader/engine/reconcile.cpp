@@ -218,7 +218,7 @@ Result<Work> find_work(const Instance& instance, const Entries& rules, const Lin
             if (wanted != 0 && !defaults.contains(static_cast<std::uint32_t>(link.index)))
                 out.attach.emplace_back(link, wanted);
         }
-    out.line = line_damage(instance).value_or("");
+    out.line = line_damage(instance, links).value_or("");
     return out;
 }
 
@@ -340,6 +340,7 @@ Result<std::uint64_t> next_end(const Instance& instance, const Entries& rules)
 Result<std::vector<std::string>> cgroup_directories(const Instance& instance, const Entries& rules)
 {
     std::vector<std::string> out;
+    if (!rules.may_have(HW_INDEX_CGROUP)) return out;
     std::set<std::uint64_t> seen;  // ids
     const auto mount = cgroup2_mount();
     for (const auto& rule : rules) {
@@ -352,14 +353,15 @@ Result<std::vector<std::string>> cgroup_directories(const Instance& instance, co
 }
 
 // What others have done, as find_work() found it, and at the line.
-Result<std::vector<std::string>> damage_of(const Instance& instance, const Work& work)
+Result<std::vector<std::string>> damage_of(const Instance& instance, const Entries& rules, const Links& links,
+                                           const Work& work)
 {
     std::vector<std::string> out;
     if (!work.line.empty()) out.push_back(work.line);
     for (const auto& device : work.taken_off)
         out.push_back(fmt::format("somebody took Headwind's program off {}", device));
-    if (instance.control->line_return == 0) return out;
-    HW_TRY(const auto guests, line_guests(instance));
+    if (!rules.may_have(HW_INDEX_LINE)) return out;
+    HW_TRY(const auto guests, line_guests(instance, links));
     for (const auto& device : guests)
         out.push_back(fmt::format("others' tc programs or filters at {} may drop or change packets of rules", device));
     return out;
@@ -375,7 +377,7 @@ Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before
     HW_TRY(out.next, next_end(instance, rules));
     HW_TRY(auto work, find_work(instance, rules, links));
     if (rules.empty() || !work.lost.empty()) {
-        HW_TRY(const auto line, line_stats(instance));
+        HW_TRY(const auto line, line_stats(instance, links));
         if (line.held_packets != 0) {
             work.lost.clear();
             out.next = boottime_ns() + look_again;
@@ -384,7 +386,7 @@ Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before
         }
     }
     HW_CHECK(find_stops(instance, rules, out));
-    HW_TRY(const auto damage, damage_of(instance, work));
+    HW_TRY(const auto damage, damage_of(instance, rules, links, work));
     out.damaged = !damage.empty();
     for (const auto& rule : rules)
         if (rule->deadline > before && rule->deadline <= now) out.expired.push_back(rule_name(rule));
@@ -402,8 +404,9 @@ Result<Trouble> find_trouble()
     HW_TRY(const auto instance, open_instance());
     if (!instance) return out;
     HW_TRY(const auto links, netlink::list_links());
-    HW_TRY(const auto work, find_work(*instance, entries_in_force(*instance), links));
-    HW_TRY(out.damage, damage_of(*instance, work));
+    const auto rules = entries_in_force(*instance);
+    HW_TRY(const auto work, find_work(*instance, rules, links));
+    HW_TRY(out.damage, damage_of(*instance, rules, links, work));
     if (out.damage.empty()) return out;
     HW_TRY(const auto now, look_at(*instance));
     for (const auto& one : now.rules)
@@ -423,6 +426,7 @@ Status heed_check(const StopCheck& check, const std::string& failure)
 
 Status note_told(const std::vector<Stopped>& stopped)
 {
+    if (stopped.empty()) return {};
     HW_TRY(const auto instance, open_instance());
     for (const auto& one : stopped) {
         if (!instance) return {};

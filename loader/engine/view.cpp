@@ -20,7 +20,8 @@
 namespace headwind {
 namespace {
 
-Result<Damage> find_damage(const Instance& instance)
+// `line`: a rule needs the line.
+Result<Damage> find_damage(const Instance& instance, const std::vector<netlink::Link>& links, bool line)
 {
     Damage out;
     for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
@@ -30,8 +31,9 @@ Result<Damage> find_damage(const Instance& instance)
         const auto lost = lost_hooks(instance, slot) & ~static_cast<__u32>(HW_DEVICE_XDP);
         if (lost != 0) out.hooks[ifindex] = lost;
     }
-    HW_TRY(out.line, line_damage(instance));
-    HW_TRY(out.guests, line_guests(instance));
+    if (!line) return out;
+    HW_TRY(out.line, line_damage(instance, links));
+    HW_TRY(out.guests, line_guests(instance, links));
     return out;
 }
 
@@ -164,9 +166,11 @@ Result<Snapshot> look_at(const Instance& instance)
     out.tcx = instance.control->tcx != 0;
     out.own_programs = runs_own_programs(instance);
     out.max_held = instance.control->max_held;
-    HW_TRY(const auto links, netlink::list_links());
-    HW_TRY(const auto damage, find_damage(instance));
     HW_TRY(auto records, load_records(instance));
+    HW_TRY(const auto links, netlink::list_links());
+    const bool needed =
+        std::ranges::any_of(records, [](const auto& one) { return needs_line(one.record.rule.impairment); });
+    HW_TRY(const auto damage, find_damage(instance, links, needed));
     std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) { return a.rank > b.rank; });
     for (auto& [record, rank] : records) {
         note_pending(record, out);
@@ -174,7 +178,7 @@ Result<Snapshot> look_at(const Instance& instance)
         HW_TRY(auto one, view(instance, std::move(record), links, damage));
         if (one.state != RuleState::undone) out.rules.push_back(std::move(one));
     }
-    HW_TRY(const auto line, line_stats(instance));
+    HW_TRY(const auto line, line_stats(instance, links));
     out.line = {line.held_packets, line.held_bytes, line.dropped_packets};
     return out;
 }

@@ -47,10 +47,11 @@ RuleState state_of(const RuleRecord& record, const hw_lease* lease, bool stopped
     return panic ? RuleState::panicked : RuleState::live;
 }
 
-// The slots whose device is gone, and free slots.
-Slots lost_slots(const Instance& instance)
+// The slots whose device is gone, and free slots. They are asked for only for rules with a subject.
+Slots lost_slots(const Instance& instance, const Entries& rules)
 {
     Slots out{};
+    if (!rules.may_have(HW_INDEX_SUBJECT)) return out;
     for (std::size_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
         const auto ifindex = instance.control->devices[slot].ifindex;
         if (ifindex == 0 || is_lost(static_cast<int>(ifindex))) add(out, slot);
@@ -63,7 +64,7 @@ class Judge {
 public:
     static Result<Judge> make(const Instance& instance, const Entries& rules)
     {
-        Judge out(instance);
+        Judge out(instance, rules);
         HW_TRY(out.leases_, read_leases(instance, rules));
         return out;
     }
@@ -85,7 +86,10 @@ public:
     }
 
 private:
-    explicit Judge(const Instance& instance) : instance_(instance), cgroups_(instance), lost_(lost_slots(instance)) {}
+    Judge(const Instance& instance, const Entries& rules)
+        : instance_(instance), cgroups_(instance), lost_(lost_slots(instance, rules))
+    {
+    }
 
     // Whether the rule's subject is gone: see is_orphaned() above.
     Result<bool> is_orphaned(const RuleRef& rule)

@@ -37,15 +37,16 @@ struct WriteSession {
 // Takes the InstanceLock, repairs what a killed command left and removes stale_rules().
 Result<WriteSession> open_for_change(Sweep sweep = Sweep::empty);
 
-// The result of look(instance) without the InstanceLock; nullopt: there is no instance. Where a transaction commits
-// meanwhile, the index and the descriptions may change under its hands: then the instance is opened and looked at anew.
+// The result of look(instance) without the InstanceLock; nullopt: there is no instance. What Extent::index leaves out
+// is not open. Where a transaction commits meanwhile, the index and the descriptions may change under its hands: then
+// the instance is opened and looked at anew.
 template <class Look>
 auto look_without_lock(const Look& look)
     -> Result<std::optional<typename std::invoke_result_t<Look, const Instance&>::value_type>>
 {
     constexpr int most_looks = 100;
     for (int looks = 1;; ++looks) {
-        HW_TRY(const auto instance, open_instance());
+        HW_TRY(const auto instance, open_instance(Access::change, Extent::index));
         if (!instance) return std::nullopt;
         const auto version = instance->control->version;
         auto out = look(*instance);

@@ -114,6 +114,7 @@ Result<Reach> decide()
         return fail(
             ErrorKind::unsupported,
             "this container shares the host's network, but not its processes: what Headwind does here would be done to the host, and nobody there could see or undo it. Run headwind on the host, or in a container with the host's processes (--pid host), or mount the host's / and name it: --host-root /host");
+    if (is_in_mounts_of_process_1()) return Reach::own_mounts;  // else, or if it may not know: from long lists
     const auto of_process_1 = read_mounts("/proc/1/mountinfo"), own = read_mounts("/proc/self/mountinfo");
     if (!of_process_1 || !own || share_mounts(*of_process_1, *own)) return Reach::own_mounts;
     if (of_process_1->bpffs.empty()) return Reach::nowhere;

@@ -2,6 +2,7 @@
 // Opens rtnetlink, inotify and signals, and turns what they deliver into HostEvents::News.
 #include "host/events.h"
 
+#include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
@@ -69,6 +70,20 @@ int sender_of(msghdr& message)
     return HostEvents::this_netns;
 }
 
+// The ids that a message of RTM_NEWNSID or RTM_DELNSID tells: one.
+void add_ids(nlmsghdr* message, std::set<int>& ids)
+{
+    constexpr unsigned header = NLMSG_ALIGN(sizeof(rtgenmsg));
+    auto left = static_cast<unsigned>(NLMSG_PAYLOAD(message, header));
+    auto* at = reinterpret_cast<rtattr*>(static_cast<char*>(NLMSG_DATA(message)) + header);
+    for (; RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+        int id = 0;
+        if (at->rta_type != NETNSA_NSID) continue;
+        std::memcpy(&id, RTA_DATA(at), sizeof(id));
+        ids.insert(id);
+    }
+}
+
 }  // namespace
 
 Result<HostEvents> HostEvents::open()
@@ -124,7 +139,8 @@ void HostEvents::read_netlink(News& news) const
         for (auto* one = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(one, left); one = NLMSG_NEXT(one, left)) {
             if (one->nlmsg_type == RTM_NEWLINK || one->nlmsg_type == RTM_DELLINK)
                 news.namespaces.insert(sender_of(message));
-            news.all = news.all || one->nlmsg_type == RTM_DELNSID;
+            // A namespace that ends loses its ids: those that others had for it are of no interest.
+            if (one->nlmsg_type == RTM_DELNSID && sender_of(message) == this_netns) add_ids(one, news.namespaces);
         }
     }
 }

@@ -24,7 +24,7 @@ public:
     struct News {
         bool ending = false;                         // SIGINT, SIGTERM
         bool all = false;                            // anything may have changed
-        std::set<int> namespaces;                    // ids of those whose devices changed
+        std::set<int> namespaces;                    // ids of those whose devices changed, or that ended
         std::set<std::string> directories;           // of watch(), where something appeared or went
         std::set<std::string> came_or_went, closed;  // names in the pin root
     };

@@ -175,6 +175,14 @@ Result<NetnsId> current_netns()
     return id;
 }
 
+bool is_in_mounts_of_process_1()
+{
+    struct stat own {
+    }, first{};
+    return stat("/proc/thread-self/ns/mnt", &own) == 0 && stat("/proc/1/ns/mnt", &first) == 0 &&
+           own.st_ino == first.st_ino;
+}
+
 bool started_in_initial_netns()
 {
     // Linux shows this sysctl in the initial network namespace only (net_core_table).

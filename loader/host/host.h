@@ -39,6 +39,8 @@ struct NetnsId {
     std::uint64_t cookie = 0;  // never used again, unlike the inode
 };
 Result<NetnsId> current_netns();
+// Whether this process is in the mount namespace of process 1, as far as it may know: that takes CAP_SYS_PTRACE.
+bool is_in_mounts_of_process_1();
 // Whether the process was in the host's own network namespace when it began, before enter_netns().
 bool started_in_initial_netns();
 

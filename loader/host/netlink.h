@@ -17,6 +17,7 @@ struct Link {
     std::string name;
     std::string kind;         // IFLA_INFO_KIND: "veth", "vlan", "bridge", "bond", "vrf", …; empty for hardware and lo
     std::string alias;        // IFLA_IFALIAS
+    std::string qdisc;        // kind of the root qdisc (IFLA_QDISC); noqueue, noop: it has none
     unsigned short type = 0;  // ARPHRD_*
     unsigned flags = 0;       // IFF_*
     int parent = 0;           // IFLA_LINK when it names a device of this namespace (vlan, macvlan, …); else 0
@@ -85,17 +86,26 @@ struct FqOptions {
 };
 // A device with one queue gets fq as its root qdisc; one with several gets mq, and an fq for each queue.
 Status set_fq(int index, std::uint32_t queues, const FqOptions& options);
-// Whether the device has fq so, with these options.
-Result<bool> has_fq(int index, std::uint32_t queues, const FqOptions& options);
-
 struct QdiscStats {
     std::string kind;
     std::uint32_t handle = 0;
     std::uint64_t bytes = 0, packets = 0;  // sent
     std::uint32_t backlog_bytes = 0, backlog_packets = 0, drops = 0;
 };
+struct Qdisc {
+    int device = 0;            // index
+    std::uint32_t parent = 0;  // TC_H_ROOT, TC_H_CLSACT, or the class of another qdisc
+    QdiscStats stats;
+    std::optional<FqOptions> fq;  // if it is an fq with nopacing: its options, without buckets_log and handle
+};
+// Those of all devices: the kernel dumps them together. (A request for a single one is answered to every listener on
+// the host.)
+Result<std::vector<Qdisc>> list_qdiscs();
 // The root qdisc of the device; nullopt if it has none (noqueue shows as kind "noqueue" or nothing).
+std::optional<QdiscStats> root_qdisc_stats(const std::vector<Qdisc>& qdiscs, int index);
 Result<std::optional<QdiscStats>> root_qdisc_stats(int index);
+// Whether the device has fq as set_fq() makes it, with these options.
+bool has_fq(const std::vector<Qdisc>& qdiscs, int index, std::uint32_t queues, const FqOptions& options);
 // Removes the root qdisc; the device gets its default one. No error if it has none of its own.
 Status delete_root_qdisc(int index);
 

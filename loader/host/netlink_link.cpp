@@ -88,6 +88,7 @@ Link parse_link(const Message& message)
     link.name = text_of(link_attribute(message, IFLA_IFNAME));
     link.alias = text_of(link_attribute(message, IFLA_IFALIAS));
     link.kind = text_of(find_attribute(info, IFLA_INFO_KIND));
+    link.qdisc = text_of(link_attribute(message, IFLA_QDISC));
     link.mtu = value_of<std::uint32_t>(link_attribute(message, IFLA_MTU));
     link.tx_queues = value_of<std::uint32_t>(link_attribute(message, IFLA_NUM_TX_QUEUES));
     link.master = value_of<int>(link_attribute(message, IFLA_MASTER));
@@ -369,9 +370,9 @@ Result<LinkStats> link_stats(int index)
     Request request(RTM_GETLINK, 0);
     request.header<ifinfomsg>().ifi_index = index;
     const auto answer = send(request);
-    const std::string what = fmt::format("{}: read statistics", device_label(index));
-    if (!answer) return refused(answer.error(), what);
-    if (answer->empty()) return fail(ErrorKind::failed, "{}: the kernel gave none", what);
+    const auto what = [index] { return fmt::format("{}: read statistics", device_label(index)); };
+    if (!answer) return refused(answer.error(), what());
+    if (answer->empty()) return fail(ErrorKind::failed, "{}: the kernel gave none", what());
     const auto stats = value_of<rtnl_link_stats64>(link_attribute(answer->front(), IFLA_STATS64));
     return LinkStats{stats.rx_packets, stats.tx_packets, stats.rx_dropped, stats.tx_dropped};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <optional>
+#include <tuple>
 
 #include <fcntl.h>
 #include <linux/gen_stats.h>
@@ -32,25 +33,11 @@ tcmsg& put_tc_header(Request& request, int index, std::uint32_t parent)
     return header;
 }
 
-// The qdiscs of a device; none if it is gone. They are taken out of a dump of all, since a request for a single one is
-// answered to every listener on the host.
-Result<std::vector<Message>> list_qdiscs(int index)
-{
-    Request request(RTM_GETQDISC, 0);
-    put_tc_header(request, index, 0);
-    auto answer = dump(request);
-    if (!answer) return refused(answer.error(), fmt::format("{}: list qdiscs", device_label(index)));
-    std::erase_if(*answer,
-                  [index](const auto& message) { return message.template header<tcmsg>().tcm_ifindex != index; });
-    return std::move(*answer);
-}
-
 // The qdisc of a device at TC_H_ROOT or TC_H_CLSACT; nullopt: there is none.
-Result<std::optional<Message>> find_qdisc(int index, std::uint32_t parent)
+std::optional<QdiscStats> stats_at(const std::vector<Qdisc>& qdiscs, int index, std::uint32_t parent)
 {
-    HW_TRY(auto qdiscs, list_qdiscs(index));
-    for (Message& message : qdiscs)
-        if (message.header<tcmsg>().tcm_parent == parent) return std::move(message);
+    for (const auto& qdisc : qdiscs)
+        if (qdisc.device == index && qdisc.parent == parent) return qdisc.stats;
     return std::nullopt;
 }
 
@@ -62,8 +49,9 @@ std::string kind_of(const Message& qdisc)
 // The kind of the qdisc in the place of clsact: "clsact", "ingress" (they share it), or "".
 Result<std::string> ingress_qdisc_kind(int index)
 {
-    HW_TRY(const auto qdisc, find_qdisc(index, TC_H_CLSACT));
-    return qdisc ? kind_of(*qdisc) : std::string();
+    HW_TRY(const auto qdiscs, list_qdiscs());
+    const auto qdisc = stats_at(qdiscs, index, TC_H_CLSACT);
+    return qdisc ? qdisc->kind : std::string();
 }
 
 constexpr std::uint32_t mq_handle = 1U << 16;  // "1:", whose classes 1:1, 1:2, ... are the queues
@@ -158,17 +146,32 @@ QdiscStats parse_stats(const Message& message)
     return result;
 }
 
-bool is_fq_of(const Message& qdisc, const FqOptions& options)
+std::optional<FqOptions> parse_fq(const Message& qdisc)
 {
     const nlattr* nest = tc_attribute(qdisc, TCA_OPTIONS);
-    const auto has = [nest](unsigned type, auto value) {
-        const nlattr* found = find_attribute(nest, type);
-        return found != nullptr && value_of<decltype(value)>(found) == value;
+    const auto value = [nest](unsigned type) { return value_of<std::uint32_t>(find_attribute(nest, type)); };
+    if (kind_of(qdisc) != "fq" || value(TCA_FQ_RATE_ENABLE) != 0) return std::nullopt;
+    FqOptions out;
+    out.limit_packets = value(TCA_FQ_PLIMIT);
+    out.flow_limit_packets = value(TCA_FQ_FLOW_PLIMIT);
+    out.horizon_us = value(TCA_FQ_HORIZON);
+    out.timer_slack_ns = value(TCA_FQ_TIMER_SLACK);
+    out.orphan_mask = value(TCA_FQ_ORPHAN_MASK);
+    return out;
+}
+
+Qdisc parse_qdisc(const Message& message)
+{
+    const auto header = message.header<tcmsg>();
+    return {header.tcm_ifindex, header.tcm_parent, parse_stats(message), parse_fq(message)};
+}
+
+bool is_fq_of(const Qdisc& qdisc, const FqOptions& options)
+{
+    const auto seen = [](const FqOptions& of) {
+        return std::tuple(of.limit_packets, of.flow_limit_packets, of.horizon_us, of.timer_slack_ns, of.orphan_mask);
     };
-    return kind_of(qdisc) == "fq" && has(TCA_FQ_PLIMIT, options.limit_packets) &&
-           has(TCA_FQ_FLOW_PLIMIT, options.flow_limit_packets) && has(TCA_FQ_ORPHAN_MASK, options.orphan_mask) &&
-           has(TCA_FQ_RATE_ENABLE, std::uint32_t{0}) && has(TCA_FQ_TIMER_SLACK, options.timer_slack_ns) &&
-           has(TCA_FQ_HORIZON, options.horizon_us);
+    return qdisc.fq && seen(*qdisc.fq) == seen(options);
 }
 
 // The number of filters in a dump. A message without handle announces a classifier; its filters follow, if it has any
@@ -211,24 +214,38 @@ Status set_fq(int index, std::uint32_t queues, const FqOptions& options)
     return refused(made.error(), what);
 }
 
-Result<bool> has_fq(int index, std::uint32_t queues, const FqOptions& options)
+Result<std::vector<Qdisc>> list_qdiscs()
 {
-    HW_TRY(const auto qdiscs, list_qdiscs(index));
+    Request request(RTM_GETQDISC, 0);
+    put_tc_header(request, 0, 0);
+    const auto answer = dump(request);
+    if (!answer) return refused(answer.error(), "list qdiscs");
+    std::vector<Qdisc> out;
+    for (const Message& message : *answer) out.push_back(parse_qdisc(message));
+    return out;
+}
+
+bool has_fq(const std::vector<Qdisc>& qdiscs, int index, std::uint32_t queues, const FqOptions& options)
+{
     std::uint32_t paced = 0;
     bool several = false;
-    for (const Message& qdisc : qdiscs) {
-        const auto parent = qdisc.header<tcmsg>().tcm_parent;
-        if (parent == TC_H_ROOT) several = kind_of(qdisc) == "mq";
-        if ((parent == TC_H_ROOT || parent >> 16 == mq_handle >> 16) && is_fq_of(qdisc, options)) ++paced;
+    for (const auto& qdisc : qdiscs) {
+        if (qdisc.device != index) continue;
+        if (qdisc.parent == TC_H_ROOT) several = qdisc.stats.kind == "mq";
+        if ((qdisc.parent == TC_H_ROOT || qdisc.parent >> 16 == mq_handle >> 16) && is_fq_of(qdisc, options)) ++paced;
     }
     return several == (queues > 1) && paced == queues;
 }
 
+std::optional<QdiscStats> root_qdisc_stats(const std::vector<Qdisc>& qdiscs, int index)
+{
+    return stats_at(qdiscs, index, TC_H_ROOT);
+}
+
 Result<std::optional<QdiscStats>> root_qdisc_stats(int index)
 {
-    HW_TRY(const auto qdisc, find_qdisc(index, TC_H_ROOT));
-    if (!qdisc) return std::nullopt;
-    return parse_stats(*qdisc);
+    HW_TRY(const auto qdiscs, list_qdiscs());
+    return root_qdisc_stats(qdiscs, index);
 }
 
 Status delete_root_qdisc(int index)

@@ -35,14 +35,24 @@ std::string device_damage(const LineDevices& devices)
 }
 
 // headwind0 and headwind2 have none.
-Result<std::string> qdisc_damage(const LineDevices& devices)
+std::string qdisc_damage(const LineDevices& devices)
 {
-    for (const auto* device : {&*devices.returns, &*devices.segmenter}) {
-        HW_TRY(const auto root, netlink::root_qdisc_stats(device->index));
-        if (root && !root->kind.empty() && root->kind != "noqueue")
-            return fmt::format("{} has a qdisc, {}", device->name, root->kind);
-    }
+    for (const auto* device : {&*devices.returns, &*devices.segmenter})
+        if (device->qdisc != "noqueue" && device->qdisc != "noop")
+            return fmt::format("{} has a qdisc, {}", device->name, device->qdisc);
     return "";
+}
+
+// What is wrong with the fqs of headwind1 and lo.
+Result<std::string> fq_damage(const Instance& instance, const LineDevices& devices)
+{
+    const auto& control = *instance.control;
+    if (control.line_pace == 0 && control.loopback_pace == 0) return "";
+    HW_TRY(const auto qdiscs, netlink::list_qdiscs());
+    if (control.line_pace != 0 && !is_pacer(qdiscs, devices.pacer->index, devices.pacer->tx_queues))
+        return fmt::format("the fq of {} is gone, or has other options", line_names[1]);
+    HW_TRY(const bool loopback, is_loopback_intact(instance, qdiscs));
+    return loopback ? "" : "the fq of lo is gone, or has other options, or lo receives a flow on several CPUs";
 }
 
 // Those that the line changed.
@@ -60,9 +70,8 @@ Result<std::string> sysctl_damage(const hw_control& control)
 
 }  // namespace
 
-Result<LineDevices> line_devices(const hw_control& control)
+LineDevices line_devices(const hw_control& control, const std::vector<netlink::Link>& links)
 {
-    HW_TRY(const auto links, netlink::list_links());
     const auto find = [&links](__u32 index, std::string_view name) {
         std::optional<netlink::Link> out;
         for (const auto& link : links)
@@ -100,37 +109,31 @@ Result<bool> is_steering(const hw_control& control, const LineDevices& devices)
     return receives_by_flow(devices.returns->name, devices.pacer->tx_queues);
 }
 
-Result<std::string> line_damage(const Instance& instance)
+Result<std::string> line_damage(const Instance& instance, const std::vector<netlink::Link>& links)
 {
     const auto& control = *instance.control;
     if (control.line_segment == 0) return "";
-    HW_TRY(const auto devices, line_devices(control));
+    const auto devices = line_devices(control, links);
     if (auto damage = device_damage(devices); !damage.empty()) return damage;
     for (const auto direction : {HW_OUT, HW_IN})
         if (!is_attached(instance, devices.returns->index, direction))
             return fmt::format("somebody took Headwind's program off {}", line_names[0]);
-    HW_TRY(auto qdiscs, qdisc_damage(devices));
-    if (!qdiscs.empty()) return qdiscs;
+    if (auto damage = qdisc_damage(devices); !damage.empty()) return damage;
     HW_TRY(const bool steering, is_steering(control, devices));
     if (!steering) return fmt::format("{} receives a flow on several CPUs (rps_cpus)", line_names[0]);
-    if (control.line_pace != 0) {
-        HW_TRY(const bool paces, is_pacer(devices.pacer->index, devices.pacer->tx_queues));
-        if (!paces) return fmt::format("the fq of {} is gone, or has other options", line_names[1]);
-    }
-    HW_TRY(const bool loopback, is_loopback_intact(instance));
-    if (!loopback) return "the fq of lo is gone, or has other options, or lo receives a flow on several CPUs";
-    return sysctl_damage(control);
+    HW_TRY(auto fq, fq_damage(instance, devices));
+    return fq.empty() ? sysctl_damage(control) : std::move(fq);
 }
 
-Result<std::vector<std::string>> line_guests(const Instance& instance)
+Result<std::vector<std::string>> line_guests(const Instance& instance, const std::vector<netlink::Link>& links)
 {
     const auto& control = *instance.control;
     if (control.line_segment == 0) return std::vector<std::string>{};
-    HW_TRY(const auto devices, line_devices(control));
-    std::vector<netlink::Link> links;
+    const auto devices = line_devices(control, links);
+    std::vector<netlink::Link> there;
     for (const auto* device : {&devices.returns, &devices.pacer, &devices.segmenter})
-        if (*device) links.push_back(**device);
-    return devices_with_others(links);
+        if (*device) there.push_back(**device);
+    return devices_with_others(there);
 }
 
 }  // namespace headwind

@@ -21,7 +21,7 @@ struct LineDevices {
     std::optional<netlink::Link> returns, pacer, segmenter;  // headwind0, headwind1, headwind2
 };
 // Those of control.line_return, line_segment and line_pace or, where they are 0, by name.
-Result<LineDevices> line_devices(const hw_control& control);
+LineDevices line_devices(const hw_control& control, const std::vector<netlink::Link>& links);
 // Whether all of them are there, and belong together.
 bool is_whole(const LineDevices& devices);
 
@@ -37,9 +37,10 @@ constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
 std::uint32_t line_mtu();  // of its devices: every packet fits
 
 // What somebody has done to the line, as half a sentence ("headwind0 is down"); empty: nothing, or there is no line.
-Result<std::string> line_damage(const Instance& instance);
+// `links`: all of this network namespace.
+Result<std::string> line_damage(const Instance& instance, const std::vector<netlink::Link>& links);
 // The devices of the line at whose tc hooks others have programs or filters, which may drop or change packets there.
 // They are not ours to remove.
-Result<std::vector<std::string>> line_guests(const Instance& instance);
+Result<std::vector<std::string>> line_guests(const Instance& instance, const std::vector<netlink::Link>& links);
 
 }  // namespace headwind

@@ -128,12 +128,18 @@ Status make_steering(hw_control& control, const LineDevices& devices, bool must)
     return must ? status : Status{};
 }
 
+Result<LineDevices> find_devices(const hw_control& control)
+{
+    HW_TRY(const auto links, netlink::list_links());
+    return line_devices(control, links);
+}
+
 // Forgets a line of whose devices somebody removed or moved one, or whose removal was cut short by a kill.
 Status forget_lost_line(Instance& instance)
 {
     auto& control = LineWriter::of(instance.control);
     if (control.line_segment == 0) return {};
-    HW_TRY(const auto devices, line_devices(control));
+    HW_TRY(const auto devices, find_devices(control));
     if (is_whole(devices)) return {};
     for (const auto direction : {HW_OUT, HW_IN})
         HW_CHECK(detach(instance, static_cast<int>(control.line_return), direction));
@@ -153,7 +159,7 @@ Status note_devices(const Instance& instance)
 
 Result<netlink::Link> find_pace()
 {
-    HW_TRY(auto devices, line_devices(hw_control{}));
+    HW_TRY(auto devices, find_devices(hw_control{}));
     if (devices.pacer) return std::move(*devices.pacer);
     return fail(ErrorKind::not_found, "there is no {}", pace_name);
 }
@@ -165,8 +171,9 @@ Result<std::uint32_t> drain(int pace, std::chrono::nanoseconds limit,
     using namespace std::chrono_literals;
     const auto end = std::chrono::steady_clock::now() + limit;
     for (auto next_word = std::chrono::steady_clock::now() + 200ms;;) {
-        HW_TRY(const auto stats, netlink::root_qdisc_stats(pace));
-        HW_TRY(const auto loopback, loopback_stats());
+        HW_TRY(const auto qdiscs, netlink::list_qdiscs());
+        const auto stats = netlink::root_qdisc_stats(qdiscs, pace);
+        const auto loopback = loopback_stats(qdiscs);
         const auto left = (stats ? stats->backlog_packets : 0) + (loopback ? loopback->backlog_packets : 0);
         const auto now = std::chrono::steady_clock::now();
         if (left == 0 || now >= end) {
@@ -192,13 +199,10 @@ void add(const std::optional<netlink::QdiscStats>& qdisc, LineStats& out)
 Result<LineStats> read_devices(const hw_control& control)
 {
     LineStats out;
-    if (control.loopback_pace != 0) {
-        HW_TRY(const auto loopback, loopback_stats());
-        add(loopback, out);
-    }
-    if (control.line_pace != 0) {
-        HW_TRY(const auto qdisc, netlink::root_qdisc_stats(static_cast<int>(control.line_pace)));
-        add(qdisc, out);
+    if (control.loopback_pace != 0 || control.line_pace != 0) {
+        HW_TRY(const auto qdiscs, netlink::list_qdiscs());
+        if (control.loopback_pace != 0) add(loopback_stats(qdiscs), out);
+        if (control.line_pace != 0) add(netlink::root_qdisc_stats(qdiscs, static_cast<int>(control.line_pace)), out);
     }
     HW_TRY(const auto bridge, netlink::link_stats(static_cast<int>(control.line_segment)));
     HW_TRY(const auto back, netlink::link_stats(static_cast<int>(control.line_return)));
@@ -217,7 +221,7 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
         raise_backlog(*instance.host);
     }
     if (control.line_segment == 0) HW_CHECK(make_line(instance));
-    HW_TRY(const auto devices, line_devices(control));
+    HW_TRY(const auto devices, find_devices(control));
     if (!is_whole(devices))
         return fail(ErrorKind::failed, "somebody takes the line's devices away ({}): try again",
                     fmt::join(line_names, ", "));
@@ -232,8 +236,8 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
     HW_TRY(const bool steering, is_steering(control, devices));
     if (!steering || control.steers == 0) HW_CHECK(make_steering(control, devices, needs.time));
     if (needs.time) {
-        HW_TRY(const bool paces, is_pacer(pace.index, pace.tx_queues));
-        if (!paces) HW_CHECK(make_pacer(pace.index, pace.tx_queues));
+        HW_TRY(const auto qdiscs, netlink::list_qdiscs());
+        if (!is_pacer(qdiscs, pace.index, pace.tx_queues)) HW_CHECK(make_pacer(pace.index, pace.tx_queues));
         control.line_pace = static_cast<__u32>(pace.index);
     }
     if (needs.loopback_time) HW_CHECK(hold_on_loopback(instance, comes_from_several_cpus()));
@@ -296,10 +300,15 @@ Status remove_line(Instance* instance)
 
 Result<LineStats> line_stats(const Instance& instance)
 {
+    if (instance.control->line_segment == 0) return LineStats{};
+    HW_TRY(const auto links, netlink::list_links());
+    return line_stats(instance, links);
+}
+
+Result<LineStats> line_stats(const Instance& instance, const std::vector<netlink::Link>& links)
+{
     const auto& control = *instance.control;
-    if (control.line_segment == 0) return LineStats{};
-    HW_TRY(const auto devices, line_devices(control));
-    if (!is_whole(devices)) return LineStats{};
+    if (control.line_segment == 0 || !is_whole(line_devices(control, links))) return LineStats{};
     auto out = read_devices(control);
     if (!out && out.error().kind == ErrorKind::not_found) return LineStats{};  // the line goes at this very moment
     return out;

@@ -53,5 +53,7 @@ struct LineStats {
     std::uint64_t dropped_packets = 0;
 };
 Result<LineStats> line_stats(const Instance& instance);
+// The same, where all links of this network namespace are known.
+Result<LineStats> line_stats(const Instance& instance, const std::vector<netlink::Link>& links);
 
 }  // namespace headwind

@@ -33,7 +33,8 @@ bool is_default(const std::optional<netlink::QdiscStats>& root)
 Status hold_on_loopback(Instance& instance, bool by_flow)
 {
     auto& control = LoopbackWriter::of(instance.control);
-    HW_TRY(const auto root, netlink::root_qdisc_stats(loopback_index));
+    HW_TRY(const auto qdiscs, netlink::list_qdiscs());
+    const auto root = netlink::root_qdisc_stats(qdiscs, loopback_index);
     if (!is_ours(root) && !is_default(root))
         return fail(
             ErrorKind::unsupported,
@@ -41,8 +42,7 @@ Status hold_on_loopback(Instance& instance, bool by_flow)
             root->kind);
     const auto before = control.loopback_pace;
     control.loopback_pace = loopback_index;  // first: whoever is killed behind it leaves nothing that nobody knows of
-    HW_TRY(const bool paces, is_pacer(loopback_index, 1));
-    if (!is_ours(root) || !paces) {
+    if (!is_ours(root) || !is_pacer(qdiscs, loopback_index, 1)) {
         if (auto made = make_pacer(loopback_index, 1, own_handle); !made) {
             control.loopback_pace = before;
             return made;
@@ -55,12 +55,10 @@ Status hold_on_loopback(Instance& instance, bool by_flow)
     return receive_by_flow(loopback_name, 1);
 }
 
-Result<bool> is_loopback_intact(const Instance& instance)
+Result<bool> is_loopback_intact(const Instance& instance, const std::vector<netlink::Qdisc>& qdiscs)
 {
     if (instance.control->loopback_pace == 0) return true;
-    HW_TRY(const auto root, netlink::root_qdisc_stats(loopback_index));
-    HW_TRY(const bool paces, is_pacer(loopback_index, 1));
-    if (!is_ours(root) || !paces) return false;
+    if (!loopback_stats(qdiscs) || !is_pacer(qdiscs, loopback_index, 1)) return false;
     return instance.control->loopback_rps == 0 ? true : receives_by_flow(loopback_name, 1);
 }
 
@@ -79,9 +77,14 @@ Status release_loopback(Instance* instance)
 
 Result<std::optional<netlink::QdiscStats>> loopback_stats()
 {
-    HW_TRY(auto root, netlink::root_qdisc_stats(loopback_index));
-    if (!is_ours(root)) return std::nullopt;
-    return root;
+    HW_TRY(const auto qdiscs, netlink::list_qdiscs());
+    return loopback_stats(qdiscs);
+}
+
+std::optional<netlink::QdiscStats> loopback_stats(const std::vector<netlink::Qdisc>& qdiscs)
+{
+    auto root = netlink::root_qdisc_stats(qdiscs, loopback_index);
+    return is_ours(root) ? root : std::nullopt;
 }
 
 }  // namespace headwind

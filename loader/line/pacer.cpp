@@ -5,7 +5,6 @@
 #include <headwind/testing.h>
 
 #include "datapath/workarounds.h"
-#include "host/netlink.h"
 
 namespace headwind {
 
@@ -32,9 +31,9 @@ Status make_pacer(int device, std::uint32_t queues, std::uint32_t handle)
     return netlink::set_fq(device, queues, options);
 }
 
-Result<bool> is_pacer(int device, std::uint32_t queues)
+bool is_pacer(const std::vector<netlink::Qdisc>& qdiscs, int device, std::uint32_t queues)
 {
-    return netlink::has_fq(device, queues, fq_options());
+    return netlink::has_fq(qdiscs, device, queues, fq_options());
 }
 
 }  // namespace headwind

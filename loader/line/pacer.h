@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "host/netlink.h"
 #include "util/result.h"
 
 namespace headwind {
@@ -11,6 +12,6 @@ namespace headwind {
 // Gives the device an fq for each of its queues. `handle`: of the root; 0: the kernel chooses.
 Status make_pacer(int device, std::uint32_t queues, std::uint32_t handle = 0);
 // Whether it is there, with all its options.
-Result<bool> is_pacer(int device, std::uint32_t queues);
+bool is_pacer(const std::vector<netlink::Qdisc>& qdiscs, int device, std::uint32_t queues);
 
 }  // namespace headwind

@@ -7,6 +7,13 @@
 namespace headwind::netlink::test::netlink_qdisc_test {
 namespace {
 
+std::vector<Qdisc> qdiscs_now()
+{
+    const auto found = list_qdiscs();
+    EXPECT_TRUE(found) << found.error().message;
+    return found.value_or(std::vector<Qdisc>());
+}
+
 // --- qdiscs ---
 
 TEST_F(NetlinkTest, RootQdiscOfADeviceThatHasNone)
@@ -193,11 +200,11 @@ TEST_F(NetlinkTest, SetsFqAtEachQueue)
     if (!*fq) GTEST_SKIP() << "this kernel has no sch_fq; runs in the guests";
     const auto veth = create_veth({.name0 = "headwind0", .name1 = "headwind1", .alias = "headwind", .queues = 4});
     ASSERT_TRUE(veth) << veth.error().message;
-    EXPECT_EQ(has_fq(veth->index1, 4, {}), false);
+    EXPECT_EQ(has_fq(qdiscs_now(), veth->index1, 4, {}), false);
     for (int i = 0; i < 2; ++i) {  // a second time changes the ones that are there
         const auto set = set_fq(veth->index1, 4, {});
         ASSERT_TRUE(set) << set.error().message;
-        EXPECT_EQ(has_fq(veth->index1, 4, {}), true);
+        EXPECT_EQ(has_fq(qdiscs_now(), veth->index1, 4, {}), true);
     }
     const auto shown = output_of("tc qdisc show dev headwind1");
     EXPECT_THAT(shown, HasSubstr("qdisc mq 1: root"));
@@ -205,10 +212,10 @@ TEST_F(NetlinkTest, SetsFqAtEachQueue)
         EXPECT_THAT(shown,
                     HasSubstr(fmt::format("parent {} limit 10000000p flow_limit 10000000p buckets 4096", queue)));
     ASSERT_TRUE(run("tc qdisc replace dev headwind1 parent 1:3 pfifo"));
-    EXPECT_EQ(has_fq(veth->index1, 4, {}), false);
+    EXPECT_EQ(has_fq(qdiscs_now(), veth->index1, 4, {}), false);
     ASSERT_TRUE(set_fq(veth->index1, 4, {}));
-    EXPECT_EQ(has_fq(veth->index1, 4, {}), true);
-    EXPECT_EQ(has_fq(veth->index1, 1, {}), false);
+    EXPECT_EQ(has_fq(qdiscs_now(), veth->index1, 4, {}), true);
+    EXPECT_EQ(has_fq(qdiscs_now(), veth->index1, 1, {}), false);
 }
 
 TEST_F(NetlinkTest, FqReplacesAnotherRootAndSends)
