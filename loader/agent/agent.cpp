@@ -248,10 +248,10 @@ Result<PendingWork> Agent::look(Served& one)
     HW_TRY(auto pending, find_pending_work(std::exchange(one.looked, now), now));
     for (const auto& rule : pending.expired)
         tell(one, {.event = "expired", .text = "expired: it has no effect any more", .rule = rule});
-    // Else the end of the command that is at work makes the next look due. To ask for the lock is heard as such an end,
-    // too: an agent that always asked would look again and again.
-    const bool any = pending.damaged || !one.damage.empty() || !one.not_effective.empty();
-    if (any && !InstanceLock::is_held()) HW_CHECK(tell_trouble(one, pending.damaged));
+    // What was told is told once; and to ask for the lock is heard as the end of a command: an agent that asked at each
+    // look would look again and again. While a command is at work, its end makes the next look due.
+    const bool told = std::set(pending.damage.begin(), pending.damage.end()) == one.damage;
+    if (!told && !InstanceLock::is_held()) HW_CHECK(tell_trouble(one, !pending.damage.empty()));
     return pending;
 }
 

@@ -386,8 +386,7 @@ Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before
         }
     }
     HW_CHECK(find_stops(instance, rules, out));
-    HW_TRY(const auto damage, damage_of(instance, rules, links, work));
-    out.damaged = !damage.empty();
+    HW_TRY(out.damage, damage_of(instance, rules, links, work));
     for (const auto& rule : rules)
         if (rule->deadline > before && rule->deadline <= now) out.expired.push_back(rule_name(rule));
     out.due = out.due || work.any() || !stale.empty() || instance.control->dirty != 0;

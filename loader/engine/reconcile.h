@@ -28,7 +28,7 @@ struct PendingWork {
     std::vector<StopCheck> checks;     // one for each rule with --stop-if that is not stopped
     std::vector<Stopped> stopped;      // rules whose stop nobody has told yet
     std::vector<std::string> expired;  // names of rules whose deadline passed since the look before
-    bool damaged = false;              // find_trouble() has something, unless a command at work is what is seen
+    std::vector<std::string> damage;   // Trouble::damage, unless a command at work is what is seen
 };
 // Needs no lock and changes nothing. `before`, `now`: CLOCK_BOOTTIME ns of the look before and of this one.
 Result<PendingWork> find_pending_work(std::uint64_t before, std::uint64_t now);

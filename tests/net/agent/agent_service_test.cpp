@@ -88,22 +88,38 @@ TEST_F(Agent, KilledAtWorkNothingIsLost)
     expect_nothing_pinned();
 }
 
+// How often the agent woke up in two seconds.
+std::int64_t wakeups(RunningAgent& agent)
+{
+    const auto count = [&agent] {
+        std::ifstream file("/proc/" + std::to_string(agent.process().pid()) + "/status");
+        const std::string key = "voluntary_ctxt_switches:";
+        for (std::string line; std::getline(file, line);)
+            if (line.starts_with(key)) return std::stol(line.substr(key.size()));
+        return -1L;
+    };
+    usleep(500'000);
+    const auto start = count();
+    sleep(2);
+    return count() - start;
+}
+
 TEST_F(Agent, IdleItIsIdle)
 {
     change(a(), "add --name cut --partition --remote-port 5000");
     RunningAgent agent(home());
-    const auto ticks = [&agent] {
-        std::ifstream file("/proc/" + std::to_string(agent.process().pid()) + "/stat");
-        std::string field;
-        unsigned long sum = 0;
-        for (int i = 1; i <= 15 && file >> field; ++i)
-            if (i >= 14) sum += std::stoul(field);
-        return sum;
-    };
-    usleep(500'000);
-    const auto start = ticks();
-    sleep(2);
-    EXPECT_LE(ticks() - start, 2U) << "hundredths of a second of CPU time in 2 s";
+    EXPECT_LE(wakeups(agent), 6) << "one look each 10 s, and each waits for a thread";
+}
+
+// Each look asks whether a command is at work, which must not be taken for the end of one.
+TEST_F(Agent, WhileDamageLastsItIsIdleToo)
+{
+    change(a(), "add --name lossy --dev va --loss 50%");
+    tc(a(), "qdisc add dev headwind1 clsact\nfilter add dev headwind1 ingress matchall action ok");
+    RunningAgent agent(home());
+    agent.heard("foreign-change");
+    EXPECT_LE(wakeups(agent), 6);
+    EXPECT_THAT(agent.all("foreign-change"), testing::SizeIs(1));
 }
 
 // ---- as a service ----

@@ -127,7 +127,8 @@ TEST_F(Lock, WhileALineDrainsRulesCanBeAddedAndStay)
 {
     SKIP_WITHOUT_FQ();
     change(a(), "add --name slow --dev va --delay 20s --proto udp");
-    send_udp(a(), {Pair::b4, 5000}, {.count = 20});
+    // To another port than arrive()'s: on a slow machine they leave the line only at the end of the test.
+    send_udp(a(), {Pair::b4, 5999}, {.count = 20});
     const auto del = start(a(), "del slow");
     ASSERT_TRUE(eventually([this] { return parse_json(headwind(a(), "list --json"))["rules"].empty(); }));
     // `del` is stopped once it has given back the lock, so it still waits for the held packets, however long the next
