@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The agent as a process: beside commands and other agents, when it is ended, killed or idle, and as a service.
 #include "agent_test.h"
+#include "foreign_program.h"
 
 #include <signal.h>
 #include <sys/socket.h>
@@ -115,7 +116,7 @@ TEST_F(Agent, IdleItIsIdle)
 TEST_F(Agent, WhileDamageLastsItIsIdleToo)
 {
     change(a(), "add --name lossy --dev va --loss 50%");
-    tc(a(), "qdisc add dev headwind1 clsact\nfilter add dev headwind1 ingress matchall action ok");
+    const auto guest = ForeignProgram::counter(a(), "headwind1", Hook::egress, 1, 0, Place::behind);
     RunningAgent agent(home());
     agent.heard("foreign-change");
     EXPECT_LE(wakeups(agent), 6);
