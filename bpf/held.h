@@ -129,7 +129,8 @@ HW_FUNCTION int look_at_segmenter(__u64 now)
 	hw_held.segmenter_at = now;
 	barrier();
 	hw_held.segments = is_up(hw_held.segmenter, hw_control.line_segment) && /* and so is headwind0, its port */
-	                   has_program(hw_held.returns, HW_OUT);
+	                   has_program(hw_held.returns, HW_OUT) &&
+	                   (!hw_control.steers || has_program(hw_held.returns, HW_IN)); /* what is steered: steer.h */
 	return 0;
 }
 

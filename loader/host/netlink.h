@@ -26,7 +26,10 @@ struct Link {
     int peer = 0, peer_netns = -1;
     bool parent_elsewhere = false;  // IFLA_LINK_NETNSID: it stands on a device or tunnel socket of another namespace
     int master = 0;                 // IFLA_MASTER (bridge, bond, vrf); else 0
-    bool metadata_tunnel = false;   // vxlan/geneve/gre in external (collect metadata) mode
+    // A bridge, and a port of one, that sends every packet on, as create_bridge() makes them: without spanning tree and
+    // VLANs, and with flooding.
+    bool floods = true;
+    bool metadata_tunnel = false;  // vxlan/geneve/gre in external (collect metadata) mode
     std::uint32_t mtu = 0;
     std::uint32_t tx_queues = 1;
     std::uint32_t xdp_program = 0;  // id of an XDP program on it, ours or another's; 0: none
@@ -67,6 +70,8 @@ Status bring_up(const std::string& name, const std::string& address, std::uint8_
 // Turns segmentation and transmit checksum offloads of `name` off, so that the kernel makes wire packets of what is
 // sent through it: TSO (all kinds), UDP segmentation, GSO partial and tunnels, tx checksum. Verifies that they are off.
 Status disable_transmit_offloads(const std::string& name);
+// Whether any of them is on.
+Result<bool> has_transmit_offloads(const std::string& name);
 // The name of the device's driver ("virtio_net", "veth"); empty: it tells none.
 std::string driver_of(const std::string& name);
 // Sets the largest GSO packet that the device accepts whole (IFLA_GSO_MAX_SIZE, _SEGS, and the IPv4 one where the

@@ -77,6 +77,24 @@ std::uint32_t xdp_program(const nlattr* xdp)
     return 0;
 }
 
+// `options`: IFLA_INFO_DATA of a bridge, or IFLA_INFO_SLAVE_DATA of its port.
+bool bridge_floods(const nlattr* options)
+{
+    return value_of<std::uint32_t>(find_attribute(options, IFLA_BR_STP_STATE)) == 0 &&
+           value_of<std::uint8_t>(find_attribute(options, IFLA_BR_VLAN_FILTERING)) == 0;
+}
+
+bool port_floods(const nlattr* options)
+{
+    const auto is = [options](unsigned type, std::uint8_t wanted) {
+        const auto* found = find_attribute(options, type);
+        return found == nullptr || value_of<std::uint8_t>(found) == wanted;
+    };
+    return is(IFLA_BRPORT_STATE, BR_STATE_FORWARDING) && is(IFLA_BRPORT_UNICAST_FLOOD, 1) &&
+           is(IFLA_BRPORT_MCAST_FLOOD, 1) && is(IFLA_BRPORT_BCAST_FLOOD, 1) && is(IFLA_BRPORT_NEIGH_SUPPRESS, 0) &&
+           is(IFLA_BRPORT_VLAN_TUNNEL, 0);
+}
+
 Link parse_link(const Message& message)
 {
     const auto header = message.header<ifinfomsg>();
@@ -93,6 +111,9 @@ Link parse_link(const Message& message)
     link.tx_queues = value_of<std::uint32_t>(link_attribute(message, IFLA_NUM_TX_QUEUES));
     link.master = value_of<int>(link_attribute(message, IFLA_MASTER));
     link.metadata_tunnel = collects_metadata(link.kind, find_attribute(info, IFLA_INFO_DATA));
+    if (link.kind == "bridge") link.floods = bridge_floods(find_attribute(info, IFLA_INFO_DATA));
+    if (text_of(find_attribute(info, IFLA_INFO_SLAVE_KIND)) == "bridge")
+        link.floods = link.floods && port_floods(find_attribute(info, IFLA_INFO_SLAVE_DATA));
     link.xdp_program = xdp_program(link_attribute(message, IFLA_XDP));
     link.parent_elsewhere = link_attribute(message, IFLA_LINK_NETNSID) != nullptr;
     const int parent = value_of<int>(link_attribute(message, IFLA_LINK));

@@ -149,6 +149,7 @@ Status disable_transmit_offloads(const std::string& name)
     HW_TRY(const Ethtool ethtool, open_ethtool(name));
     HW_TRY(const auto names, feature_names(ethtool));
     HW_TRY(const auto offloads, active_offloads(ethtool, names));
+    if (offloads.empty()) return {};
     Words features = empty_set(names.size());
     for (const std::size_t feature : offloads) insert(features, feature);
     HW_CHECK(turn_off(ethtool, features));
@@ -159,6 +160,14 @@ Status disable_transmit_offloads(const std::string& name)
     for (const std::size_t feature : left) still_on.push_back(names[feature]);
     return fail(ErrorKind::unsupported, "{}: turn transmit offloads off: the device keeps {} on", name,
                 fmt::join(still_on, ", "));
+}
+
+Result<bool> has_transmit_offloads(const std::string& name)
+{
+    HW_TRY(const Ethtool ethtool, open_ethtool(name));
+    HW_TRY(const auto names, feature_names(ethtool));
+    HW_TRY(const auto offloads, active_offloads(ethtool, names));
+    return !offloads.empty();
 }
 
 // struct ethtool_drvinfo: cmd, then texts of 32 bytes, the driver's name first; 196 bytes in all.

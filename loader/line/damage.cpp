@@ -31,6 +31,7 @@ std::string device_damage(const LineDevices& devices)
         if (((*device)->flags & IFF_UP) == 0) return fmt::format("{} is down", name);
     for (const auto& [name, device] : all)
         if ((*device)->mtu != line_mtu()) return fmt::format("{} has an MTU of {}", name, (*device)->mtu);
+    if (!lets_all_through(devices)) return fmt::format("the bridge {} has other options", line_names[2]);
     return "";
 }
 
@@ -93,6 +94,11 @@ bool is_whole(const LineDevices& devices)
     return returns && pacer && segmenter && returns->peer == pacer->index && returns->master == segmenter->index;
 }
 
+bool lets_all_through(const LineDevices& devices)
+{
+    return devices.returns->floods && devices.segmenter->floods;
+}
+
 std::uint32_t line_mtu()
 {
     return is_on(HW_WORKAROUND_MTU) ? 65535 : 1500;
@@ -119,6 +125,8 @@ Result<std::string> line_damage(const Instance& instance, const std::vector<netl
         if (!is_attached(instance, devices.returns->index, direction))
             return fmt::format("somebody took Headwind's program off {}", line_names[0]);
     if (auto damage = qdisc_damage(devices); !damage.empty()) return damage;
+    HW_TRY(const bool offloads, netlink::has_transmit_offloads(devices.segmenter->name));
+    if (offloads) return fmt::format("{} has offloads (ethtool -k)", line_names[2]);
     HW_TRY(const bool steering, is_steering(control, devices));
     if (!steering) return fmt::format("{} receives a flow on several CPUs (rps_cpus)", line_names[0]);
     HW_TRY(auto fq, fq_damage(instance, devices));

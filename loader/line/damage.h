@@ -24,6 +24,8 @@ struct LineDevices {
 LineDevices line_devices(const hw_control& control, const std::vector<netlink::Link>& links);
 // Whether all of them are there, and belong together.
 bool is_whole(const LineDevices& devices);
+// Whether the bridge and its port have the options they were made with. All of them are there.
+bool lets_all_through(const LineDevices& devices);
 
 // Whether packets come to headwind0 from several CPUs.
 bool comes_from_several_cpus();

@@ -58,16 +58,12 @@ Status restore_sysctl(const char* path, hw_saved& saved)
     return {};
 }
 
-// Removes the line's devices, also where only a part of them is left: those that `control` knows, and those that have
-// their names.
-Status remove_devices(const hw_control& control = {})
+// Removes the line's devices, also where only a part of them is left, whatever they are called now.
+Status remove_devices()
 {
     HW_TRY(const auto links, netlink::list_links());
-    for (const auto& link : links) {
-        const auto index = static_cast<__u32>(link.index);
-        const bool known = index == control.line_segment || index == control.line_return || index == control.line_pace;
-        if (is_line_device(link) && (known || is_line_name(link.name))) HW_CHECK(netlink::delete_link(link.index));
-    }
+    for (const auto& link : links)
+        if (is_line_device(link)) HW_CHECK(netlink::delete_link(link.index));
     return {};
 }
 
@@ -94,7 +90,6 @@ Status make_line(Instance& instance)
     HW_TRY(const auto veth, netlink::create_veth(options));
     HW_CHECK(netlink::set_gso_max(veth.index1, gso_max_bytes, gso_max_segments));
     HW_TRY(const int bridge, netlink::create_bridge(bridge_name, line_alias, veth.index0));
-    HW_CHECK(netlink::disable_transmit_offloads(bridge_name));
     auto& control = LineWriter::of(instance.control);
     control.line_return = static_cast<__u32>(veth.index0);
     control.line_segment = static_cast<__u32>(bridge);
@@ -134,18 +129,30 @@ Result<LineDevices> find_devices(const hw_control& control)
     return line_devices(control, links);
 }
 
-// Forgets a line of whose devices somebody removed or moved one, or whose removal was cut short by a kill.
-Status forget_lost_line(Instance& instance)
+// Removes what is left of a line of whose devices somebody removed or moved one, or whose removal was cut short by a
+// kill. Returns whether it is to be made anew. Until it is, line_segment stays: line_damage() tells that it is gone.
+Result<bool> remove_lost_line(Instance& instance)
 {
     auto& control = LineWriter::of(instance.control);
-    if (control.line_segment == 0) return {};
+    if (control.line_segment == 0) return true;
     HW_TRY(const auto devices, find_devices(control));
-    if (is_whole(devices)) return {};
+    if (is_whole(devices)) return false;
     for (const auto direction : {HW_OUT, HW_IN})
         HW_CHECK(detach(instance, static_cast<int>(control.line_return), direction));
-    HW_CHECK(remove_devices(control));
-    control.line_segment = control.line_return = control.line_pace = control.steers = 0;
-    return {};
+    HW_CHECK(remove_devices());
+    control.line_return = control.line_pace = control.steers = 0;
+    return true;
+}
+
+// Makes headwind2 anew around headwind0 if somebody gave one of them other options: what is held stays.
+Result<LineDevices> mend_bridge(hw_control& control)
+{
+    HW_TRY(auto devices, find_devices(control));
+    if (!is_whole(devices) || lets_all_through(devices)) return devices;
+    HW_CHECK(netlink::delete_link(devices.segmenter->index));
+    HW_TRY(const int bridge, netlink::create_bridge(bridge_name, line_alias, devices.returns->index));
+    control.line_segment = static_cast<__u32>(bridge);
+    return find_devices(control);
 }
 
 // Has the datapath look at the line as it is now. To be called after each change of it.
@@ -215,20 +222,22 @@ Result<LineStats> read_devices(const hw_control& control)
 Status ensure_line(Instance& instance, const LineNeeds& needs)
 {
     auto& control = LineWriter::of(instance.control);
-    HW_CHECK(forget_lost_line(instance));
+    HW_TRY(const bool none, remove_lost_line(instance));
     if (is_on(HW_WORKAROUND_BACKLOG) && instance.host->backlog_changed == 0) {
         HW_TRY(const auto lock, lock_host());
         raise_backlog(*instance.host);
     }
-    if (control.line_segment == 0) HW_CHECK(make_line(instance));
-    HW_TRY(const auto devices, find_devices(control));
+    if (none) HW_CHECK(make_line(instance));
+    HW_TRY(const auto found, find_devices(control));
+    for (const auto* device : {&found.returns, &found.pacer, &found.segmenter}) {
+        if (*device && (*device)->mtu != line_mtu()) HW_CHECK(netlink::set_mtu((*device)->index, line_mtu()));
+        if (*device && ((*device)->flags & IFF_UP) == 0) HW_CHECK(netlink::bring_up((*device)->index));
+    }
+    HW_TRY(const auto devices, mend_bridge(control));
     if (!is_whole(devices))
         return fail(ErrorKind::failed, "somebody takes the line's devices away ({}): try again",
                     fmt::join(line_names, ", "));
-    for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter}) {
-        if (device->mtu != line_mtu()) HW_CHECK(netlink::set_mtu(device->index, line_mtu()));
-        if ((device->flags & IFF_UP) == 0) HW_CHECK(netlink::bring_up(device->index));
-    }
+    HW_CHECK(netlink::disable_transmit_offloads(devices.segmenter->name));
     for (const auto* device : {&*devices.returns, &*devices.segmenter})
         HW_CHECK(netlink::delete_root_qdisc(device->index));
     HW_CHECK(attach_programs(instance));
@@ -290,7 +299,7 @@ Status restore_sysctls(const Control& of)
 
 Status remove_line(Instance* instance)
 {
-    HW_CHECK(remove_devices(instance != nullptr ? *instance->control : hw_control{}));
+    HW_CHECK(remove_devices());
     HW_CHECK(release_loopback(instance));
     if (instance == nullptr) return {};
     auto& control = LineWriter::of(instance->control);

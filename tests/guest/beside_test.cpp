@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Headwind beside servers of users on lo, and beside somebody who replaces the device's qdisc, in virtual time.
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <thread>
 
@@ -47,6 +48,7 @@ protected:
         alone_.reset();
     }
 
+    const Namespace& alone() const { return *alone_; }
     static std::string host() { return GetParam(); }
     static std::string url()
     {
@@ -59,25 +61,29 @@ protected:
         return run(&*alone_, words(front + command));
     }
 
-    // The mean time from a request to its answer, in ns.
+    // The least time from a request to its answer, in ns: others' processes take the only CPU from some of them.
     double redis_ns(const std::string& impairment = "") const
     {
         const auto output = answered("redis-benchmark -h " + host() + " -n 50 -c 1 -t ping_mbulk --csv", impairment);
-        const auto at = output.out.rfind("PING_MBULK\",\"");  // followed by requests a second, and the mean in ms
-        double rate = 0, mean = 0;
+        const auto at = output.out.rfind("PING_MBULK\",\"");  // followed by requests a second, mean and least in ms
+        double rate = 0, mean = 0, least = 0;
         if (at == std::string::npos ||
-            std::sscanf(output.out.c_str() + at, "PING_MBULK\",\"%lf\",\"%lf\"", &rate, &mean) != 2)
+            std::sscanf(output.out.c_str() + at, "PING_MBULK\",\"%lf\",\"%lf\",\"%lf\"", &rate, &mean, &least) != 3)
             ADD_FAILURE() << output.out << output.err;
-        return mean * 1e6;
+        return least * 1e6;
     }
     double nginx_ns(const std::string& impairment = "") const
     {
-        const auto output =
-            answered("curl -sg -o /dev/null -w %{time_connect}_%{time_starttransfer}_ " + url(), impairment);
-        double connected = 0, answer = 0;
-        if (std::sscanf(output.out.c_str(), "%lf_%lf_", &connected, &answer) != 2)
-            ADD_FAILURE() << output.out << output.err;
-        return (answer - connected) * 1e9;
+        std::string command = "curl -sg -w %{time_pretransfer}_%{time_starttransfer}_";
+        for (int request = 0; request < 5; ++request) command += " -o /dev/null " + url();
+        const auto output = answered(command, impairment);
+        double least = HUGE_VAL, sent = 0, answer = 0;
+        int length = 0;
+        for (const char* at = output.out.c_str(); std::sscanf(at, "%lf_%lf_%n", &sent, &answer, &length) == 2;
+             at += length)
+            least = std::min(least, answer - sent);
+        EXPECT_LT(least, HUGE_VAL) << output.out << output.err;
+        return least * 1e9;
     }
 
 private:
@@ -98,7 +104,7 @@ TEST_P(GuestLoopback, OneClientOfAServerIsSlowTheOthersAreNot)
             slow_nginx = nginx_ns(impairment);
             slow = false;
         });
-        std::this_thread::sleep_for(1s);
+        EXPECT_TRUE(eventually([this] { return headwind(alone(), "list").out.find("run-") != std::string::npos; }));
         other_redis = redis_ns();
         other_nginx = nginx_ns();
         EXPECT_TRUE(slow) << "at the same time";

@@ -4,68 +4,10 @@
 // A rule is listed as without effect meanwhile, and nothing is left in the end.
 #include <fstream>
 
-#include "agent_test.h"
-#include "datapath/link.h"
-#include "foreign_program.h"
+#include "fault_test.h"
 
 namespace headwind::test::fault_test {
 namespace {
-
-using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::MatchesRegex;
-using testing::Not;
-
-// What somebody does to a part of the line: ip's commands; empty: takes its programs off. {b}: another namespace.
-struct LineFault {
-    const char *name, *commands, *why;
-};
-constexpr LineFault line_faults[] = {
-    {"Headwind0Down", "link set headwind0 down", "headwind0 is down"},
-    {"Headwind1Down", "link set headwind1 down", "headwind1 is down"},
-    {"Headwind0Deleted", "link del headwind0", "headwind0 is gone"},
-    {"Headwind1Moved", "link set headwind1 netns {b}", "headwind1 is gone"},
-    {"ProgramsTakenOff", "", "took Headwind's program off headwind0"},
-};
-
-class Fault : public Agent {
-protected:
-    void SetUp() override
-    {
-        Agent::SetUp();
-        if (!IsSkipped() && !HasFatalFailure()) before_ = footprint(a());
-    }
-    void TearDown() override
-    {
-        if (!IsSkipped() && !HasFatalFailure()) {
-            change(a(), "clear");
-            expect_footprint(a(), before_);
-            EXPECT_EQ(arrive({.count = 20}), 20U);
-        }
-        Agent::TearDown();
-    }
-    void expect_not_effective(const std::string& rule, const std::string& why) const
-    {
-        const auto all = rule_of(a(), rule);
-        EXPECT_EQ(all["state"], "not effective");
-        EXPECT_THAT(all["trouble"], HasSubstr(why));
-        const auto list = headwind(a(), "list").out;
-        EXPECT_THAT(list, HasSubstr("not effective"));
-        EXPECT_THAT(list, HasSubstr(why));
-    }
-    void break_line(const LineFault& fault) const
-    {
-        if (*fault.commands == 0) return take_programs_off(a(), "headwind0");
-        ip(a(), fmt::format(fmt::runtime(fault.commands), fmt::arg("b", b().name())));
-    }
-    std::uint64_t passed_without_line(const std::string& rule) const
-    {
-        return rule_of(a(), rule)["counters"]["out"]["passed_without_line_packets"];
-    }
-
-private:
-    std::string before_;
-};
 
 RUNS_IN("Fault.*", native | linux_6_1, linux_6_12);
 RUNS_IN("Fault.TheLinesMtu*:Fault.TheLinesBridge:Fault.TheLinesDevicesRenamed", native, linux_6_1 | linux_6_12);

@@ -5,16 +5,13 @@
 #include <fcntl.h>
 #include <signal.h>
 
-#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <random>
-#include <set>
-
-#include <bpf/bpf.h>
 
 #include "host/cgroup.h"
+#include "pinned_objects.h"
 
 namespace headwind::test::kill_test {
 namespace {
@@ -22,55 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kills = 20;
-
-// The ids of all kernel objects that were ever pinned.
-struct Objects {
-    std::set<__u32> programs, maps, links;
-
-    void collect()
-    {
-        std::error_code error;
-        for (const auto& entry : fs::recursive_directory_iterator(pins, error)) {
-            const Fd fd(bpf_obj_get(entry.path().c_str()));
-            if (fd) add(fd.get());
-        }
-    }
-
-    std::size_t alive() const
-    {
-        return count(programs, bpf_prog_get_fd_by_id) + count(maps, bpf_map_get_fd_by_id) +
-               count(links, bpf_link_get_fd_by_id);
-    }
-
-private:
-    // Adds the object of a descriptor, whose link in /proc tells its kind.
-    void add(int fd)
-    {
-        std::error_code error;
-        const auto kind = fs::read_symlink("/proc/self/fd/" + std::to_string(fd), error).string();
-        if (kind.find("bpf-prog") != std::string::npos) {
-            if (const auto id = id_of<bpf_prog_info>(fd)) programs.insert(id);
-        } else if (kind.find("bpf-map") != std::string::npos) {
-            if (const auto id = id_of<bpf_map_info>(fd)) maps.insert(id);
-        } else if (const auto id = id_of<bpf_link_info>(fd)) {
-            links.insert(id);
-        }
-    }
-
-    template <class Info>
-    static __u32 id_of(int fd)
-    {
-        Info info{};
-        __u32 size = sizeof(info);
-        return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info.id : 0;
-    }
-
-    static std::size_t count(const std::set<__u32>& ids, int (*open)(__u32))
-    {
-        return static_cast<std::size_t>(
-            std::count_if(ids.begin(), ids.end(), [open](__u32 id) { return static_cast<bool>(Fd(open(id))); }));
-    }
-};
 
 std::string backlog()
 {
@@ -127,7 +75,7 @@ protected:
         return commands[dice() % commands.size()];
     }
 
-    Objects objects_;
+    PinnedObjects objects_;
     std::optional<HomeCgroup> home_;
 };
 

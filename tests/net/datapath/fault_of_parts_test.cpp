@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Tests damage to the line that random faults found (random_fault_test.cpp): it is told, and mended.
+#include "fault_test.h"
+
+namespace headwind::test::fault_test {
+namespace {
+
+class FaultOfLinesParts : public Fault {};
+
+RUNS_IN("FaultOfLinesParts.*", native, linux_6_1 | linux_6_12);
+
+// What is cut goes home by headwind0's ingress: nothing is sent there if only that program is gone.
+TEST_F(FaultOfLinesParts, OneOfTheLinesProgramsTakenOff)
+{
+    const Flow supers{.count = 20, .size = 1000, .segments = 2};
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    for (const char* hook : {"ingress", "egress"}) {
+        SCOPED_TRACE(hook);
+        EXPECT_EQ(arrive(supers), 40U);
+        take_program_off_line(hook);
+        EXPECT_EQ(arrive(supers), 20U);
+        expect_not_effective("twice", "took Headwind's program off headwind0");
+        change(a(), "change twice --loss 0%");
+    }
+}
+
+TEST_F(FaultOfLinesParts, TheLinesBridgesOptions)
+{
+    const Flow supers{.count = 20, .size = 1000, .segments = 2};
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    for (const std::string command :
+         {"bridge link set dev headwind0 state 0", "bridge link set dev headwind0 flood off",
+          "bridge link set dev headwind0 mcast_flood off", "ip link set headwind2 type bridge stp_state 1",
+          "ip link set headwind2 type bridge vlan_filtering 1"}) {
+        SCOPED_TRACE(command);
+        if (run(&a(), words(command)).status != 0) continue;  // this kernel lacks the option
+        expect_not_effective("twice", "the bridge headwind2 has other options");
+        change(a(), "change twice --loss 0%");
+        EXPECT_EQ(state_of(a(), "twice"), "live");
+        EXPECT_EQ(arrive(supers), 40U);
+    }
+}
+
+// With them nobody cuts super-packets, nor computes the checksum that tells what was corrupted.
+TEST_F(FaultOfLinesParts, TheLinesOffloads)
+{
+    change(a(), "add --name flipped --dev va --corrupt 100% --proto udp");
+    expect_ok(run(&a(), words("ethtool -K headwind2 tx on")));
+    expect_not_effective("flipped", "headwind2 has offloads");
+    change(a(), "change flipped --loss 0%");
+    EXPECT_EQ(state_of(a(), "flipped"), "live");
+    EXPECT_EQ(arrive({.count = 20, .size = 1000, .segments = 2}), 0U);
+}
+
+// Somebody's device has the name of one that must be made anew: until it is gone there is no line, and that is told.
+TEST_F(FaultOfLinesParts, TheLinesNameTaken)
+{
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    ip(a(), "link del headwind2\nlink add headwind2 type bridge\nlink set headwind2 up");
+    for (int i = 0; i < 2; ++i) {
+        EXPECT_THAT(headwind(a(), "change twice --loss 0%").err, HasSubstr("a device called headwind2 exists"));
+        expect_not_effective("twice", "is gone");
+        EXPECT_EQ(arrive({.count = 20, .size = 1000, .segments = 2}), 20U);
+    }
+    ip(a(), "link del headwind2");
+    change(a(), "change twice --loss 0%");
+    EXPECT_EQ(state_of(a(), "twice"), "live");
+    EXPECT_EQ(arrive({.count = 20, .size = 1000, .segments = 2}), 40U);
+}
+
+// Its other end is gone, and nothing tells that it is the line's but its alias.
+TEST_F(FaultOfLinesParts, ALinesDeviceRenamedThatIsAlone)
+{
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    const Namespace other("moved");
+    ip(a(), "link set headwind1 down\nlink set headwind1 name mine\nlink set headwind0 netns " + other.name());
+    change(a(), "change twice --loss 0%");
+    EXPECT_EQ(state_of(a(), "twice"), "live");
+    EXPECT_EQ(device_index(a(), "mine"), 0);
+    EXPECT_EQ(device_index(other, "headwind0"), 0);
+}
+
+}  // namespace
+}  // namespace headwind::test::fault_test
