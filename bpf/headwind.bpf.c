@@ -336,6 +336,7 @@ HW_INLINE int device_hook(struct __sk_buff *skb, enum hw_direction side)
 	hit.slot = find_device(skb->ifindex);
 	if (hit.slot >= HW_MAX_DEVICES)
 		return NEXT;
+	note_sight(hit.slot, side);
 	hit.device_flags = device_of(hit.slot)->flags;
 	if (already_impaired(skb, &hit))
 		return NEXT;

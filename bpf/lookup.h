@@ -82,6 +82,15 @@ HW_INLINE const struct hw_device *device_of(__u32 slot)
 	return &hw_control.devices[slot & (HW_MAX_DEVICES - 1)];
 }
 
+/* Notes that packets come to this hook: mostly that is known. */
+HW_INLINE void note_sight(__u32 slot, enum hw_direction side)
+{
+	struct hw_device *device = &hw_control.devices[slot & (HW_MAX_DEVICES - 1)];
+
+	if (!device->seen[side])
+		device->seen[side] = 1;
+}
+
 /* One moment for the whole lookup: where one rule ends another may begin, and a packet shall meet one of them. */
 HW_INLINE __u64 boottime_of(struct hw_lookup *lookup)
 {

@@ -77,7 +77,10 @@ int headwind_xdp(struct xdp_md *context)
 	struct hw_rule *rule;
 
 	hit.slot = find_device(context->ingress_ifindex);
-	if (hit.slot >= HW_MAX_DEVICES || panicking())
+	if (hit.slot >= HW_MAX_DEVICES)
+		return XDP_PASS;
+	note_sight(hit.slot, HW_IN);
+	if (panicking())
 		return XDP_PASS;
 	device = device_of(hit.slot);
 	if ((device->flags & HW_DEVICE_GENERIC) && (device->on_return != 0 || is_super_packet(context)))

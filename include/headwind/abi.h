@@ -25,7 +25,7 @@
  * another ABI are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work
  * side by side meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each
  * other. */
-#define HW_ABI_VERSION 18
+#define HW_ABI_VERSION 19
 
 /* Seen from the rule's subject (a container, a cgroup, this namespace); also the two sides of a device: egress and
  * ingress. They differ on a device whose subject is at the peer (HW_DEVICE_PEER), and on lo, where a packet is decided
@@ -147,10 +147,14 @@ enum hw_device_flags {
 /* One device with our programs on it. Found by probing HW_DEVICE_PROBES slots from ifindex % HW_MAX_DEVICES on. */
 struct hw_device {
 	__u32 ifindex; /* 0: free slot */
-	__u32 flags;
+	__u16 flags;
+	/* 1: a packet has come to the hook of that hw_direction. Written by packets, once; set back by the loader. */
+	__u8 seen[HW_DIRECTIONS];
 	__s32 peer_netns; /* id, in the device's network namespace, of the one with its peer; for HW_DEVICE_PEER */
 	__s32 on_return;  /* with HW_DEVICE_GENERIC: packets on the way back to its ingress; a lost one stays counted */
-	char name[16];    /* when it was attached: rules with --dev follow names. The loader's note */
+	/* The loader's notes: */
+	char name[16];               /* when it was attached: rules with --dev follow names */
+	__u64 passed[HW_DIRECTIONS]; /* packets that the device had sent, and received, when `seen` was set back */
 };
 
 struct hw_shape_table {

@@ -250,8 +250,10 @@ Result<PendingWork> Agent::look(Served& one)
         tell(one, {.event = "expired", .text = "expired: it has no effect any more", .rule = rule});
     // What was told is told once; and to ask for the lock is heard as the end of a command: an agent that asked at each
     // look would look again and again. While a command is at work, its end makes the next look due.
-    const bool told = std::set(pending.damage.begin(), pending.damage.end()) == one.damage;
-    if (!told && !InstanceLock::is_held()) HW_CHECK(tell_trouble(one, !pending.damage.empty()));
+    const bool told =
+        std::set(pending.damage.begin(), pending.damage.end()) == one.damage && pending.blind == one.blind;
+    const bool any = !pending.damage.empty() || !pending.blind.empty();
+    if (!told && !InstanceLock::is_held()) HW_CHECK(tell_trouble(one, any));
     return pending;
 }
 
@@ -328,10 +330,10 @@ void Agent::tell(const Served& one, Event event)
 }
 
 // Tells what others have done to what rules need, and what that means for rules, once; and when it is over.
-Status Agent::tell_trouble(Served& one, bool damaged)
+Status Agent::tell_trouble(Served& one, bool any)
 {
     Trouble now;
-    if (damaged) {
+    if (any) {
         HW_TRY(now, find_trouble());
     }
     const std::set<std::string> damage(now.damage.begin(), now.damage.end());
@@ -359,6 +361,7 @@ Status Agent::tell_trouble(Served& one, bool damaged)
              {.event = "healed", .text = "effective again, no longer: " + why, .rule = record.rule.name, .why = why});
     }
     one.damage = damage;
+    one.blind = now.blind;
     one.not_effective = now.not_effective;
     return {};
 }

@@ -48,6 +48,7 @@ private:
         std::string trouble;            // the last trouble that was told
         std::uint64_t looked = boottime_ns();              // CLOCK_BOOTTIME ns of the last look for work
         std::set<std::string> damage;                      // as it was told: PendingWork::damage
+        BlindHooks blind;                                  // as it was told: PendingWork::blind
         std::map<std::string, std::string> not_effective;  // as it was told: PendingWork::not_effective
     };
 
@@ -60,7 +61,7 @@ private:
     void serve(const std::string& inode, Served& one);
     Result<PendingWork> serve_inside(Served& one);
     Status tell_stops(const Served& one, const PendingWork& pending);
-    Status tell_trouble(Served& one, bool damaged);
+    Status tell_trouble(Served& one, bool any);
     Result<PendingWork> look(Served& one);
     Status upgrade(Served& one);
     static Result<bool> is_locked(Served& one);

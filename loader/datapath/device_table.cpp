@@ -8,6 +8,7 @@
 
 #include "datapath/hooks.h"
 #include "datapath/link.h"
+#include "datapath/sight.h"
 
 namespace headwind {
 
@@ -39,15 +40,23 @@ void set_name(hw_device& device, const std::string& name)
     device.name[end] = 0;
 }
 
+// Packets read them meanwhile.
+void add_flags(hw_device& device, __u32 flags)
+{
+    std::atomic_ref(device.flags).fetch_or(static_cast<__u16>(flags));
+}
+void remove_flags(hw_device& device, __u32 flags)
+{
+    std::atomic_ref(device.flags).fetch_and(static_cast<__u16>(~flags));
+}
+
 // The other end of a veth or netkit, or the parent of a macvlan, may be moved to another network namespace at any time.
 void note_border(hw_device& device, const netlink::Link& link)
 {
-    const std::atomic_ref flags(device.flags);
-    if (link.parent_elsewhere) {
-        flags.fetch_or(HW_DEVICE_BORDER);
-    } else {
-        flags.fetch_and(~static_cast<__u32>(HW_DEVICE_BORDER));
-    }
+    if (link.parent_elsewhere)
+        add_flags(device, HW_DEVICE_BORDER);
+    else
+        remove_flags(device, HW_DEVICE_BORDER);
 }
 
 }  // namespace
@@ -59,7 +68,8 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
     if (link.flags & IFF_LOOPBACK)
         flags = (flags & ~static_cast<__u32>(HW_DEVICE_INGRESS)) | HW_DEVICE_LOOPBACK | HW_DEVICE_EGRESS;
     if (flags & HW_DEVICE_PEER) device.peer_netns = link.peer_netns;
-    device.flags |= flags & ~static_cast<__u32>(HW_DEVICE_CLSACT);
+    HW_CHECK(watch_hooks(instance, slot, link.index, flags & ~static_cast<__u32>(device.flags)));
+    add_flags(device, flags & ~static_cast<__u32>(HW_DEVICE_CLSACT));
     note_border(device, link);
     if (device.ifindex == 0) set_name(device, link.name);
     std::atomic_ref(device.ifindex).store(static_cast<__u32>(link.index));
@@ -68,9 +78,9 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
         // that is noted but not made is found out by its filters.
         HW_TRY(const unsigned filters, netlink::count_clsact_filters(link.index));
         const bool noted = device.flags & HW_DEVICE_CLSACT;
-        if (!noted && filters == 0) device.flags |= HW_DEVICE_CLSACT;
+        if (!noted && filters == 0) add_flags(device, HW_DEVICE_CLSACT);
         HW_TRY(const bool created, netlink::create_clsact(link.index));
-        if (!created && !noted) device.flags &= ~static_cast<__u32>(HW_DEVICE_CLSACT);
+        if (!created && !noted) remove_flags(device, HW_DEVICE_CLSACT);
     }
     if (flags & HW_DEVICE_EGRESS) HW_CHECK(attach(instance, link.index, HW_OUT, instance.programs.egress));
     if (flags & HW_DEVICE_INGRESS) HW_CHECK(attach(instance, link.index, HW_IN, instance.programs.ingress));
@@ -98,9 +108,9 @@ Status detach_device(Instance& instance, std::uint16_t slot)
     if (device.flags & HW_DEVICE_CLSACT) {
         const auto filters = netlink::count_clsact_filters(ifindex);
         if (filters && *filters == 0) HW_CHECK(netlink::delete_clsact(ifindex));
-        device.flags &= ~static_cast<__u32>(HW_DEVICE_CLSACT);
+        remove_flags(device, HW_DEVICE_CLSACT);
     }
-    device.flags &= ~static_cast<__u32>(HW_DEVICE_EGRESS | HW_DEVICE_INGRESS | HW_DEVICE_XDP | HW_DEVICE_GENERIC);
+    remove_flags(device, HW_DEVICE_EGRESS | HW_DEVICE_INGRESS | HW_DEVICE_XDP | HW_DEVICE_GENERIC);
     return {};
 }
 
@@ -114,12 +124,12 @@ void release_device(Instance& instance, std::uint16_t slot)
 
 void set_device_flags(Instance& instance, std::uint16_t slot, __u32 flags)
 {
-    DeviceWriter::devices(instance)[slot].flags |= flags;
+    add_flags(DeviceWriter::devices(instance)[slot], flags);
 }
 
 void clear_device_flags(Instance& instance, std::uint16_t slot, __u32 flags)
 {
-    DeviceWriter::devices(instance)[slot].flags &= ~flags;
+    remove_flags(DeviceWriter::devices(instance)[slot], flags);
 }
 
 }  // namespace headwind

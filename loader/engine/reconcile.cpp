@@ -28,8 +28,9 @@ namespace {
 
 using Links = std::vector<netlink::Link>;
 
-constexpr std::uint64_t share_interval = 1'000'000'000;  // ns; a stop by --max-share is looked for this often
-constexpr std::uint64_t look_again = 1'000'000'000;      // ns; the next look while packets are in the line
+constexpr std::uint64_t share_interval = 1'000'000'000;   // ns; a stop by --max-share is looked for this often
+constexpr std::uint64_t watch_interval = 60'000'000'000;  // ns; how often hooks are watched anew
+constexpr std::uint64_t look_again = 1'000'000'000;       // ns; the next look while packets are in the line
 
 const netlink::Link* find_link(const Links& links, std::uint32_t index)
 {
@@ -387,6 +388,8 @@ Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before
     }
     HW_CHECK(find_stops(instance, rules, out));
     HW_TRY(out.damage, damage_of(instance, rules, links, work));
+    out.blind = find_blind_hooks(instance);
+    if (before / watch_interval != now / watch_interval) watch_hooks_anew(instance);
     for (const auto& rule : rules)
         if (rule->deadline > before && rule->deadline <= now) out.expired.push_back(rule_name(rule));
     out.due = out.due || work.any() || !stale.empty() || instance.control->dirty != 0;
@@ -406,7 +409,8 @@ Result<Trouble> find_trouble()
     const auto rules = entries_in_force(*instance);
     HW_TRY(const auto work, find_work(*instance, rules, links));
     HW_TRY(out.damage, damage_of(*instance, rules, links, work));
-    if (out.damage.empty()) return out;
+    out.blind = find_blind_hooks(*instance);
+    if (out.damage.empty() && out.blind.empty()) return out;
     HW_TRY(const auto now, look_at(*instance));
     for (const auto& one : now.rules)
         if (one.state == RuleState::broken) out.not_effective[one.record.rule.name] = one.trouble;

@@ -2,6 +2,8 @@
 // Makes the view of each rule that callers see: state, trouble, devices, hours and counters.
 #include "engine/view.h"
 
+#include <net/if.h>
+
 #include <algorithm>
 
 #include <fmt/ranges.h>
@@ -9,6 +11,7 @@
 #include <headwind/model.h>
 
 #include "engine/write_session.h"
+#include "host/cgroup.h"
 #include "host/clock.h"
 #include "host/devices.h"
 #include "line/damage.h"
@@ -31,22 +34,53 @@ Result<Damage> find_damage(const Instance& instance, const std::vector<netlink::
         const auto lost = lost_hooks(instance, slot) & ~static_cast<__u32>(HW_DEVICE_XDP);
         if (lost != 0) out.hooks[ifindex] = lost;
     }
+    out.blind = find_blind_hooks(instance);
     if (!line) return out;
     HW_TRY(out.line, line_damage(instance, links));
     HW_TRY(out.guests, line_guests(instance, links));
     return out;
 }
 
+constexpr const char* remedy = "`headwind agent` and the next change put it back";
+
+// What is wrong at one of the rule's devices.
+std::string trouble_at(const netlink::Link& link, const Rule& rule, const Damage& damage)
+{
+    const auto at = [&](const std::map<std::uint32_t, __u32>& hooks) {
+        const auto found = hooks.find(static_cast<std::uint32_t>(link.index));
+        const auto needed = link.flags & IFF_LOOPBACK ? __u32{HW_DEVICE_EGRESS} : attach_flags(rule);
+        return found == hooks.end() ? 0 : found->second & needed;
+    };
+    if (at(damage.hooks) != 0) return fmt::format("somebody took Headwind's program off {}: {}", link.name, remedy);
+    const auto blind = at(damage.blind);
+    if (blind & HW_DEVICE_EGRESS)
+        return fmt::format(
+            "sees nothing here: {} sends, but nothing by Headwind (as with PACKET_QDISC_BYPASS or AF_XDP)", link.name);
+    if (blind & HW_DEVICE_INGRESS)
+        return fmt::format(
+            "sees nothing here: {} receives, but nothing comes to Headwind (XDP or AF_XDP take it "
+            "before, or it goes another way, as with ipvlan in l3s mode)",
+            link.name);
+    return "";
+}
+
+// A rule that selects cgroups has no effect once all of them are gone, or others of their names.
+std::string trouble_of_cgroups(const RuleRecord& record)
+{
+    if (record.cgroups.empty() || record.rule.subject || !std::ranges::all_of(record.cgroups, is_gone)) return "";
+    const auto& path = record.cgroups.front().path;
+    return find_cgroup(path) ? fmt::format("cgroup {} was made anew: {}", path, remedy)
+                             : fmt::format("cgroup {} is gone", path);
+}
+
 std::string trouble_of(const RuleView& view, const RuleRecord& record, const std::vector<netlink::Link>& links,
                        const Damage& damage)
 {
     if (record.guard != Guard::no) return "";  // a guard has nothing to lose
-    constexpr const char* remedy = "`headwind agent` and the next change put it back";
+    if (auto trouble = trouble_of_cgroups(record); !trouble.empty()) return trouble;
     for (const auto& link : links) {
-        const auto lost = damage.hooks.find(static_cast<std::uint32_t>(link.index));
-        if (lost == damage.hooks.end() || (lost->second & attach_flags(record.rule)) == 0) continue;
-        if (std::find(view.devices.begin(), view.devices.end(), link.name) != view.devices.end())
-            return fmt::format("somebody took Headwind's program off {}: {}", link.name, remedy);
+        if (std::find(view.devices.begin(), view.devices.end(), link.name) == view.devices.end()) continue;
+        if (auto trouble = trouble_at(link, record.rule, damage); !trouble.empty()) return trouble;
     }
     if (!damage.line.empty() && needs_line(record.rule.impairment))
         return fmt::format("the line that it needs is not as it was made, {}: {}", damage.line, remedy);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "datapath/instance.h"
+#include "datapath/sight.h"
 #include "engine/types.h"
 #include "host/netlink.h"
 #include "ruleset/records.h"
@@ -14,11 +15,12 @@
 
 namespace headwind {
 
-// Damage by others: programs taken off, or the line taken apart.
+// Damage by others: programs taken off or passed by, or the line taken apart.
 struct Damage {
     std::map<std::uint32_t, __u32> hooks;  // by ifindex: see lost_hooks()
-    std::string line;                      // line_damage()
-    std::vector<std::string> guests;       // line_guests()
+    BlindHooks blind;
+    std::string line;                 // line_damage()
+    std::vector<std::string> guests;  // line_guests()
 };
 
 // The view of a rule. `links`: all of this network namespace.

@@ -37,6 +37,12 @@ struct Link {
 
 Result<std::vector<Link>> list_links();
 
+// What the device has sent and received since it was made.
+struct PacketCounts {
+    std::uint64_t sent = 0, received = 0;
+};
+Result<PacketCounts> packet_counts(int index);
+
 // The id by which the thread's namespace knows the one that `netns` is open on; -1: it has none.
 Result<int> id_of_netns(int netns);
 

@@ -319,6 +319,20 @@ Result<std::vector<Link>> list_links()
     return links;
 }
 
+Result<PacketCounts> packet_counts(int index)
+{
+    Request request(RTM_GETSTATS, 0);
+    auto& header = request.header<if_stats_msg>();
+    header.ifindex = static_cast<__u32>(index);
+    header.filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64);
+    const auto answer = send(request);
+    if (!answer) return refused(answer.error(), fmt::format("device {}: read its counters", index));
+    if (answer->empty()) return fail(ErrorKind::failed, "device {}: the kernel tells no counters", index);
+    const auto counts =
+        value_of<rtnl_link_stats64>(find_attribute(answer->front().get(), sizeof(if_stats_msg), IFLA_STATS_LINK_64));
+    return PacketCounts{counts.tx_packets, counts.rx_packets};
+}
+
 Result<Veth> create_veth(const VethOptions& options)
 {
     HW_CHECK(check_veth_options(options));

@@ -224,8 +224,9 @@ TEST(MatchDevice, IsFoundAmongNeighboursInTheTable)
         Datapath datapath;
         const auto index = static_cast<unsigned>(line.pace);
         for (unsigned i = 0; i < taken; ++i)
-            datapath.control().devices[(index + i) % HW_MAX_DEVICES] = {
-                index + HW_MAX_DEVICES * (i + 1), HW_DEVICE_DEFAULT, -1, 0, {}};
+            EXPECT_EQ(
+                datapath.add_device(fmt::format("other{}", i), index + HW_MAX_DEVICES * (i + 1), HW_DEVICE_DEFAULT),
+                index + i);
         const auto slot = datapath.add_device("device", index, HW_DEVICE_DEFAULT);
         EXPECT_EQ(slot, index + taken);
         datapath.add("--dev device --partition");

@@ -196,7 +196,7 @@ TEST_F(Memo, FollowsTheDevice)
     datapath.add("--partition");
     EXPECT_TRUE(taken());
     auto& flags = datapath.control().devices[1].flags;
-    flags &= ~static_cast<std::uint32_t>(HW_DEVICE_DEFAULT);
+    flags &= static_cast<__u16>(~HW_DEVICE_DEFAULT);
     EXPECT_FALSE(taken());
     flags |= HW_DEVICE_DEFAULT;
     EXPECT_TRUE(taken());

@@ -109,7 +109,6 @@ bool put_a_program_there(FaultSite& site, bool last)
 bool make_cgroup_anew(FaultSite& site)
 {
     site.cgroup.reset();
-    site.other_cgroup = true;
     if (site.dice() % 2 == 0) run(nullptr, {"sleep", "0.05"});
     site.cgroup.emplace("faulty");
     return true;

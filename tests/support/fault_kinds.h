@@ -19,7 +19,6 @@ struct FaultSite {
     const Namespace& away;                   // where devices are moved to
     std::mt19937 dice;                       // the only chance there is
     std::optional<TestCgroup> cgroup;        // that of a rule
-    bool other_cgroup = false;               // it was made anew
     std::optional<RunningAgent> agent;       // that serves them, in `home`
     const Namespace* home = nullptr;         // none: there is no agent
     std::vector<ForeignProgram> programs{};  // others' that are there now

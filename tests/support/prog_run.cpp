@@ -150,7 +150,10 @@ std::uint16_t Datapath::add_device(const std::string& name, unsigned ifindex, un
 {
     unsigned slot = ifindex % HW_MAX_DEVICES;
     while (control().devices[slot].ifindex != 0) slot = (slot + 1) % HW_MAX_DEVICES;
-    control().devices[slot] = {ifindex, flags, -1, 0, {}};
+    auto& device = control().devices[slot] = {};
+    device.ifindex = ifindex;
+    device.flags = static_cast<__u16>(flags);
+    device.peer_netns = -1;
     devices_[name] = {name, static_cast<int>(ifindex), static_cast<std::uint16_t>(slot)};
     return static_cast<std::uint16_t>(slot);
 }

@@ -335,7 +335,7 @@ std::vector<Arrival> UdpSink::finish(std::chrono::milliseconds idle, std::size_t
     auto last = count();
     for (auto quiet = step; quiet <= idle && count() < expected && Clock::now() < end; quiet += step) {
         std::this_thread::sleep_for(step);
-        if (count() != last || is_on_its_way()) quiet = step;
+        if (count() != last || is_on_its_way()) quiet = std::chrono::milliseconds(0);
         last = count();
     }
     stop_ = true;

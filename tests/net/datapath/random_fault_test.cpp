@@ -80,7 +80,7 @@ protected:
     void begin(bool with_agent)
     {
         away_.emplace("away");
-        site_.reset(new FaultSite{a(), b(), *away_, std::mt19937(GetParam()), {}, false, {}});
+        site_.reset(new FaultSite{a(), b(), *away_, std::mt19937(GetParam()), {}, {}});
         site_->cgroup.emplace("faulty");
         kinds_ = fault_kinds(with_agent);
         for (const auto& subject : subjects)
@@ -204,12 +204,6 @@ protected:
         return out;
     }
 
-    // Nobody looks whether the cgroup of a rule is another one now, but the agent and the next change.
-    bool is_unaware(const Subject& subject, bool healed) const
-    {
-        return !healed && subject.name == std::string_view("group") && site_->other_cgroup;
-    }
-
     // Measures between two looks that say the same, and judges.
     void expect_truth(bool healed, unsigned traits = 0)
     {
@@ -219,8 +213,7 @@ protected:
             const auto after = look();
             if (before != after) continue;  // the agent was at work
             for (const auto& [subject, outcome] : outcomes) {
-                const bool live =
-                    subject.port == spared.port || (is_live(before, subject) && !is_unaware(subject, healed));
+                const bool live = subject.port == spared.port || is_live(before, subject);
                 EXPECT_TRUE(live || !healed) << subject.name;
                 if (!live && (traits & loses)) continue;
                 EXPECT_TRUE(live ? is_as_asked(subject, outcome) : is_healthy_or_as_asked(subject, outcome))
@@ -350,7 +343,6 @@ protected:
         if (site_->agent) await_agent();
         EXPECT_TRUE(is_healthy(look())) << text_of(look());
         expect_truth(true);
-        site_->other_cgroup = false;
         note_stretch(false, traits);
     }
 

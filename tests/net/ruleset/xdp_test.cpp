@@ -3,8 +3,6 @@
 //
 // It has the same statistics and counters as tc, each packet has one fate, and tc decides packets that XDP cannot
 // decide.
-#include <linux/if_link.h>
-
 #include <filesystem>
 #include <memory>
 #include <thread>
@@ -12,6 +10,7 @@
 #include <headwind/testing.h>
 
 #include "foreign_program.h"
+#include "foreign_xdp.h"
 #include "net_test.h"
 #include "nic_test.h"
 #include "verify/statistics.h"
@@ -264,15 +263,7 @@ TEST_F(XdpAlone, ChangesModeWithoutLettingAPacketPass)
 
 TEST_F(XdpAlone, LeavesAnothersXdpProgramWhereItIs)
 {
-    const bpf_insn code[] = {{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
-    LIBBPF_OPTS(bpf_prog_load_opts, load);
-    const Fd program(bpf_prog_load(BPF_PROG_TYPE_XDP, "foreign", "GPL", code, 2, &load));
-    ASSERT_TRUE(program) << std::strerror(errno);
-    const int index = device_index(b(), Pair::device_b);
-    {
-        const Inside inside(b());
-        ASSERT_EQ(bpf_xdp_attach(index, program.get(), XDP_FLAGS_SKB_MODE, nullptr), 0);
-    }
+    std::optional<ForeignXdp> another(std::in_place, b(), Pair::device_b, XDP_PASS);
     const auto foreign = xdp_program();
     ASSERT_NE(foreign, 0U);
     for (const char* mode : {"native", "generic"}) {
@@ -289,10 +280,7 @@ TEST_F(XdpAlone, LeavesAnothersXdpProgramWhereItIs)
     EXPECT_EQ(counters_of(b(), "lossy", "in").loss, 100U);
     change(b(), "clear");
     EXPECT_EQ(xdp_program(), foreign);
-    {
-        const Inside inside(b());
-        EXPECT_EQ(bpf_xdp_detach(index, XDP_FLAGS_SKB_MODE, nullptr), 0);
-    }
+    another.reset();
     add("native", "--name lossy --loss 100%");
     EXPECT_EQ(arrive({}), 0U);
 }

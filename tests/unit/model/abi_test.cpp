@@ -38,7 +38,7 @@ struct Struct {
 #define FIELD(offset, size, name) Field{#name, offset, size, offsetof(Type, name), sizeof(Type::name)}
 
 // When this table has to change, raise HW_ABI_VERSION in abi.h and here.
-constexpr int stated_version = 18;
+constexpr int stated_version = 19;
 
 // The size of each struct, and the offset and size of each of its fields, padding included, all in bytes.
 const std::vector<Struct>& layout()
@@ -276,12 +276,14 @@ const std::vector<Struct>& layout()
                FIELD(   96,   128, slots),
                FIELD(  224,     4, ports),
                FIELD(  228,     4, pad)),
-        STRUCT(32, hw_device,
+        STRUCT(48, hw_device,
                FIELD(    0,     4, ifindex),
-               FIELD(    4,     4, flags),
+               FIELD(    4,     2, flags),
+               FIELD(    6,     2, seen),
                FIELD(    8,     4, peer_netns),
                FIELD(   12,     4, on_return),
-               FIELD(   16,    16, name)),
+               FIELD(   16,    16, name),
+               FIELD(   32,    16, passed)),
         STRUCT(6176, hw_shape_table,
                FIELD(    0,     4, count),
                FIELD(    4,     4, directions),
