@@ -87,8 +87,8 @@ HW_INLINE void note_sight(__u32 slot, enum hw_direction side)
 {
 	struct hw_device *device = &hw_control.devices[slot & (HW_MAX_DEVICES - 1)];
 
-	if (!device->seen[side])
-		device->seen[side] = 1;
+	if (device->sight[side] != HW_SEEN)
+		device->sight[side] = HW_SEEN;
 }
 
 /* One moment for the whole lookup: where one rule ends another may begin, and a packet shall meet one of them. */

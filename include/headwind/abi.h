@@ -144,17 +144,25 @@ enum hw_device_flags {
 	HW_DEVICE_GENERIC = 1 << 7, /* in generic mode: super-packets come, too (XDP reads this) */
 };
 
+/* Whether packets come to a hook. */
+enum hw_sight {
+	HW_UNSEEN = 0,
+	HW_SEEN = 1,
+	/* No more than that, since a moment: counters of devices lag behind (queues, NICs that tell them once a
+	   second). */
+	HW_SEEN_BEFORE = 2,
+};
+
 /* One device with our programs on it. Found by probing HW_DEVICE_PROBES slots from ifindex % HW_MAX_DEVICES on. */
 struct hw_device {
 	__u32 ifindex; /* 0: free slot */
 	__u16 flags;
-	/* 1: a packet has come to the hook of that hw_direction. Written by packets, once; set back by the loader. */
-	__u8 seen[HW_DIRECTIONS];
+	__u8 sight[HW_DIRECTIONS]; /* hw_sight of the hooks. Packets write HW_SEEN, once; the loader sets it back */
 	__s32 peer_netns; /* id, in the device's network namespace, of the one with its peer; for HW_DEVICE_PEER */
 	__s32 on_return;  /* with HW_DEVICE_GENERIC: packets on the way back to its ingress; a lost one stays counted */
 	/* The loader's notes: */
 	char name[16];               /* when it was attached: rules with --dev follow names */
-	__u64 passed[HW_DIRECTIONS]; /* packets that the device had sent, and received, when `seen` was set back */
+	__u64 passed[HW_DIRECTIONS]; /* packets that the device had sent, and received, since when HW_UNSEEN counts */
 };
 
 struct hw_shape_table {

@@ -245,15 +245,17 @@ Result<bool> Agent::is_locked(Served& one)
 Result<PendingWork> Agent::look(Served& one)
 {
     const auto now = boottime_ns();
-    HW_TRY(auto pending, find_pending_work(std::exchange(one.looked, now), now));
+    HW_TRY(auto pending, find_pending_work(one.looked, now));
+    one.looked = now;
     for (const auto& rule : pending.expired)
         tell(one, {.event = "expired", .text = "expired: it has no effect any more", .rule = rule});
     // What was told is told once; and to ask for the lock is heard as the end of a command: an agent that asked at each
     // look would look again and again. While a command is at work, its end makes the next look due.
     const bool told =
-        std::set(pending.damage.begin(), pending.damage.end()) == one.damage && pending.blind == one.blind;
-    const bool any = !pending.damage.empty() || !pending.blind.empty();
-    if (!told && !InstanceLock::is_held()) HW_CHECK(tell_trouble(one, any));
+        std::set(pending.damage.begin(), pending.damage.end()) == one.damage && pending.suspect == one.suspect;
+    if (told || InstanceLock::is_held()) return pending;
+    HW_CHECK(tell_trouble(one, !pending.damage.empty() || !pending.suspect.empty()));
+    one.suspect = pending.suspect;
     return pending;
 }
 
@@ -361,7 +363,6 @@ Status Agent::tell_trouble(Served& one, bool any)
              {.event = "healed", .text = "effective again, no longer: " + why, .rule = record.rule.name, .why = why});
     }
     one.damage = damage;
-    one.blind = now.blind;
     one.not_effective = now.not_effective;
     return {};
 }

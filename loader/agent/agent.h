@@ -48,7 +48,7 @@ private:
         std::string trouble;            // the last trouble that was told
         std::uint64_t looked = boottime_ns();              // CLOCK_BOOTTIME ns of the last look for work
         std::set<std::string> damage;                      // as it was told: PendingWork::damage
-        BlindHooks blind;                                  // as it was told: PendingWork::blind
+        BlindHooks suspect;                                // PendingWork::suspect when rules were last looked at for it
         std::map<std::string, std::string> not_effective;  // as it was told: PendingWork::not_effective
     };
 

@@ -5,6 +5,7 @@
 #include <net/if.h>
 
 #include <atomic>
+#include <tuple>
 
 #include "datapath/hooks.h"
 #include "datapath/link.h"
@@ -68,7 +69,6 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
     if (link.flags & IFF_LOOPBACK)
         flags = (flags & ~static_cast<__u32>(HW_DEVICE_INGRESS)) | HW_DEVICE_LOOPBACK | HW_DEVICE_EGRESS;
     if (flags & HW_DEVICE_PEER) device.peer_netns = link.peer_netns;
-    HW_CHECK(watch_hooks(instance, slot, link.index, flags & ~static_cast<__u32>(device.flags)));
     add_flags(device, flags & ~static_cast<__u32>(HW_DEVICE_CLSACT));
     note_border(device, link);
     if (device.ifindex == 0) set_name(device, link.name);
@@ -82,8 +82,12 @@ Result<std::uint16_t> attach_device(Instance& instance, const netlink::Link& lin
         HW_TRY(const bool created, netlink::create_clsact(link.index));
         if (!created && !noted) remove_flags(device, HW_DEVICE_CLSACT);
     }
-    if (flags & HW_DEVICE_EGRESS) HW_CHECK(attach(instance, link.index, HW_OUT, instance.programs.egress));
-    if (flags & HW_DEVICE_INGRESS) HW_CHECK(attach(instance, link.index, HW_IN, instance.programs.ingress));
+    for (const auto& [hook, side, program] : {std::tuple{__u32{HW_DEVICE_EGRESS}, HW_OUT, &instance.programs.egress},
+                                              {HW_DEVICE_INGRESS, HW_IN, &instance.programs.ingress}}) {
+        if ((flags & hook) == 0 || is_attached(instance, link.index, side)) continue;
+        watch_hooks(instance, slot, link.index, hook);
+        HW_CHECK(attach(instance, link.index, side, *program));
+    }
     return slot;
 }
 

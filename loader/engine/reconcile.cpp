@@ -28,9 +28,9 @@ namespace {
 
 using Links = std::vector<netlink::Link>;
 
-constexpr std::uint64_t share_interval = 1'000'000'000;   // ns; a stop by --max-share is looked for this often
-constexpr std::uint64_t watch_interval = 60'000'000'000;  // ns; how often hooks are watched anew
-constexpr std::uint64_t look_again = 1'000'000'000;       // ns; the next look while packets are in the line
+constexpr std::uint64_t share_interval = 1'000'000'000;  // ns; a stop by --max-share is looked for this often
+constexpr std::uint64_t minute = 60'000'000'000, hour = 60 * minute;  // ns
+constexpr std::uint64_t look_again = 1'000'000'000;                   // ns; the next look while packets are in the line
 
 const netlink::Link* find_link(const Links& links, std::uint32_t index)
 {
@@ -353,11 +353,28 @@ Result<std::vector<std::string>> cgroup_directories(const Instance& instance, co
     return out;
 }
 
-// What others have done, as find_work() found it, and at the line.
+// The cgroups of rules that are gone. (Those that were made anew are moves.)
+Result<std::vector<std::string>> gone_cgroups(const Instance& instance, const Entries& rules)
+{
+    std::vector<std::string> out;
+    if (!rules.may_have(HW_INDEX_CGROUP)) return out;
+    GoneCgroups gone(instance);
+    for (const auto& rule : rules) {
+        if (rule->flags & HW_INDEX_SUBJECT) continue;
+        HW_TRY(const bool all, gone.all_of(rule));
+        if (!all) continue;
+        HW_TRY(const auto record, read_record(instance, rule->id));
+        for (const auto& cgroup : record.cgroups)
+            if (!find_cgroup(cgroup.path)) out.push_back(fmt::format("cgroup {} is gone", cgroup.path));
+    }
+    return out;
+}
+
+// What others have done, as find_work() found it, to cgroups, and at the line.
 Result<std::vector<std::string>> damage_of(const Instance& instance, const Entries& rules, const Links& links,
                                            const Work& work)
 {
-    std::vector<std::string> out;
+    HW_TRY(auto out, gone_cgroups(instance, rules));
     if (!work.line.empty()) out.push_back(work.line);
     for (const auto& device : work.taken_off)
         out.push_back(fmt::format("somebody took Headwind's program off {}", device));
@@ -388,8 +405,8 @@ Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before
     }
     HW_CHECK(find_stops(instance, rules, out));
     HW_TRY(out.damage, damage_of(instance, rules, links, work));
-    out.blind = find_blind_hooks(instance);
-    if (before / watch_interval != now / watch_interval) watch_hooks_anew(instance);
+    out.suspect = suspect_hooks(instance);
+    if (before / minute != now / minute) watch_on(instance, before / hour != now / hour);
     for (const auto& rule : rules)
         if (rule->deadline > before && rule->deadline <= now) out.expired.push_back(rule_name(rule));
     out.due = out.due || work.any() || !stale.empty() || instance.control->dirty != 0;
@@ -409,8 +426,7 @@ Result<Trouble> find_trouble()
     const auto rules = entries_in_force(*instance);
     HW_TRY(const auto work, find_work(*instance, rules, links));
     HW_TRY(out.damage, damage_of(*instance, rules, links, work));
-    out.blind = find_blind_hooks(*instance);
-    if (out.damage.empty() && out.blind.empty()) return out;
+    if (out.damage.empty() && suspect_hooks(*instance).empty()) return out;
     HW_TRY(const auto now, look_at(*instance));
     for (const auto& one : now.rules)
         if (one.state == RuleState::broken) out.not_effective[one.record.rule.name] = one.trouble;

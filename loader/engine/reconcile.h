@@ -30,17 +30,16 @@ struct PendingWork {
     std::vector<Stopped> stopped;      // rules whose stop nobody has told yet
     std::vector<std::string> expired;  // names of rules whose deadline passed since the look before
     std::vector<std::string> damage;   // Trouble::damage, unless a command at work is what is seen
-    BlindHooks blind;
+    BlindHooks suspect;                // suspect_hooks()
 };
-// Needs no lock. Changes no rule, but each minute since when hooks are watched (sight.h). `before`, `now`:
+// Needs no lock. Changes no rule, but each minute since when hooks are watched (watch_on()). `before`, `now`:
 // CLOCK_BOOTTIME ns of the look before and of this one.
 Result<PendingWork> find_pending_work(std::uint64_t before, std::uint64_t now);
 
-// What others did to what rules need, a sentence for each ("headwind0 is down"), the hooks that packets pass by, and
-// the rules that have no effect for it: their names and RuleView::trouble.
+// What others did to what rules need, a sentence for each ("headwind0 is down"), and the rules that have no effect, for
+// it or since they see nothing: their names and RuleView::trouble.
 struct Trouble {
     std::vector<std::string> damage;
-    BlindHooks blind;
     std::map<std::string, std::string> not_effective;
 };
 // Takes the InstanceLock: a command takes the line apart, too.

@@ -43,25 +43,44 @@ Result<Damage> find_damage(const Instance& instance, const std::vector<netlink::
 
 constexpr const char* remedy = "`headwind agent` and the next change put it back";
 
-// What is wrong at one of the rule's devices.
-std::string trouble_at(const netlink::Link& link, const Rule& rule, const Damage& damage)
+// Those of `hooks` (by ifindex) at this device that the rule needs.
+__u32 of_rule(const std::map<std::uint32_t, __u32>& hooks, const netlink::Link& link, const Rule& rule)
 {
-    const auto at = [&](const std::map<std::uint32_t, __u32>& hooks) {
-        const auto found = hooks.find(static_cast<std::uint32_t>(link.index));
-        const auto needed = link.flags & IFF_LOOPBACK ? __u32{HW_DEVICE_EGRESS} : attach_flags(rule);
-        return found == hooks.end() ? 0 : found->second & needed;
-    };
-    if (at(damage.hooks) != 0) return fmt::format("somebody took Headwind's program off {}: {}", link.name, remedy);
-    const auto blind = at(damage.blind);
-    if (blind & HW_DEVICE_EGRESS)
+    const auto found = hooks.find(static_cast<std::uint32_t>(link.index));
+    const auto needed = link.flags & IFF_LOOPBACK ? __u32{HW_DEVICE_EGRESS} : attach_flags(rule);
+    return found == hooks.end() ? 0 : found->second & needed;
+}
+
+// `hooks`: those of the device that see nothing.
+std::string why_blind(const netlink::Link& link, __u32 hooks)
+{
+    if (hooks & HW_DEVICE_EGRESS)
         return fmt::format(
             "sees nothing here: {} sends, but nothing by Headwind (as with PACKET_QDISC_BYPASS or AF_XDP)", link.name);
-    if (blind & HW_DEVICE_INGRESS)
-        return fmt::format(
-            "sees nothing here: {} receives, but nothing comes to Headwind (XDP or AF_XDP take it "
-            "before, or it goes another way, as with ipvlan in l3s mode)",
-            link.name);
-    return "";
+    return fmt::format(
+        "sees nothing here: {} receives, but nothing comes to Headwind (XDP or AF_XDP take it before, or it goes "
+        "another way, as with ipvlan in l3s mode)",
+        link.name);
+}
+
+// Where a rule sees nothing. Of several devices one may be odd: `everywhere` is for all of them but lo.
+struct Blindness {
+    std::string why;
+    bool everywhere = false;
+};
+Blindness blindness_of(const Rule& rule, const std::vector<const netlink::Link*>& devices, const Damage& damage)
+{
+    Blindness out;
+    std::size_t others = devices.size(), blind = 0;
+    for (const auto* link : devices) {
+        const auto hooks = of_rule(damage.blind, *link, rule);
+        const bool counts = devices.size() == 1 || (link->flags & IFF_LOOPBACK) == 0;
+        others -= counts ? 0 : 1;
+        blind += counts && hooks != 0 ? 1 : 0;
+        if (hooks != 0 && out.why.empty()) out.why = why_blind(*link, hooks);
+    }
+    out.everywhere = blind != 0 && blind == others;
+    return out;
 }
 
 // A rule that selects cgroups has no effect once all of them are gone, or others of their names.
@@ -73,18 +92,32 @@ std::string trouble_of_cgroups(const RuleRecord& record)
                              : fmt::format("cgroup {} is gone", path);
 }
 
-std::string trouble_of(const RuleView& view, const RuleRecord& record, const std::vector<netlink::Link>& links,
-                       const Damage& damage)
+// Sets the state and the trouble of a rule that is live.
+void look_for_trouble(RuleView& out, const RuleRecord& record, const std::vector<netlink::Link>& links,
+                      const Damage& damage)
 {
-    if (record.guard != Guard::no) return "";  // a guard has nothing to lose
-    if (auto trouble = trouble_of_cgroups(record); !trouble.empty()) return trouble;
-    for (const auto& link : links) {
-        if (std::find(view.devices.begin(), view.devices.end(), link.name) == view.devices.end()) continue;
-        if (auto trouble = trouble_at(link, record.rule, damage); !trouble.empty()) return trouble;
-    }
-    if (!damage.line.empty() && needs_line(record.rule.impairment))
-        return fmt::format("the line that it needs is not as it was made, {}: {}", damage.line, remedy);
-    return "";
+    if (record.guard != Guard::no) return;  // a guard has nothing to lose
+    std::vector<const netlink::Link*> devices;
+    for (const auto& link : links)
+        if (std::ranges::find(out.devices, link.name) != out.devices.end()) devices.push_back(&link);
+    const auto lost =
+        std::ranges::find_if(devices, [&](const auto* link) { return of_rule(damage.hooks, *link, record.rule) != 0; });
+    const auto blindness = blindness_of(record.rule, devices, damage);
+    const bool in_line = needs_line(record.rule.impairment);
+
+    out.trouble = trouble_of_cgroups(record);
+    if (out.trouble.empty() && lost != devices.end())
+        out.trouble = fmt::format("somebody took Headwind's program off {}: {}", (*lost)->name, remedy);
+    if (out.trouble.empty() && blindness.everywhere) out.trouble = blindness.why;
+    if (out.trouble.empty() && !damage.line.empty() && in_line)
+        out.trouble = fmt::format("the line that it needs is not as it was made, {}: {}", damage.line, remedy);
+    if (!out.trouble.empty())
+        out.state = RuleState::broken;
+    else if (!damage.guests.empty() && in_line)
+        out.trouble = fmt::format("others' tc programs or filters at {} may drop or change its packets",
+                                  fmt::join(damage.guests, ", "));
+    else
+        out.trouble = blindness.why;
 }
 
 IngressHook ingress_hook(const Instance& instance, const Rule& rule, const netlink::Link& link, std::uint16_t slot)
@@ -175,11 +208,7 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
     add_devices(out, instance, record, links);
     if (record.rule.direction == Direction::out && !is_at_peer(record.rule)) out.ingress.clear();
     if (out.state == RuleState::live && out.devices.empty()) out.state = RuleState::waiting;
-    if (out.state == RuleState::live) out.trouble = trouble_of(out, record, links, damage);
-    if (!out.trouble.empty()) out.state = RuleState::broken;
-    if (out.state == RuleState::live && !damage.guests.empty() && needs_line(record.rule.impairment))
-        out.trouble = fmt::format("others' tc programs or filters at {} may drop or change its packets",
-                                  fmt::join(damage.guests, ", "));
+    if (out.state == RuleState::live) look_for_trouble(out, record, links, damage);
     if (out.state == RuleState::stopped) {
         HW_TRY(out.trouble, why_stopped(instance, record));
     }

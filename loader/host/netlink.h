@@ -64,6 +64,8 @@ Result<Veth> create_veth(const VethOptions& options);
 // Makes a bridge for the line, with the device `port` as its only port: no spanning tree, no multicast snooping, no
 // IPv6, alias as given. It is operational when this returns.
 Result<int> create_bridge(const std::string& name, const std::string& alias, int port);
+// Gives both the options again that they then had, as far as Link::floods tells of them.
+Status reset_bridge(int bridge, int port);
 Status set_mtu(int index, std::uint32_t mtu);
 Status bring_up(int index);
 Status delete_link(int index);  // a device that is already gone is no error

@@ -263,6 +263,33 @@ Result<Veth> configure_veth(const VethOptions& options)
     return veth;
 }
 
+void put_bridge_options(nlmsghdr* message)
+{
+    nlattr* data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
+    mnl_attr_put_u32(message, IFLA_BR_STP_STATE, 0);
+    mnl_attr_put_u8(message, IFLA_BR_MCAST_SNOOPING, 0);
+    mnl_attr_nest_end(message, data);
+}
+
+void put_no_vlans(nlmsghdr* message)
+{
+    nlattr* data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
+    mnl_attr_put_u8(message, IFLA_BR_VLAN_FILTERING, 0);
+    mnl_attr_nest_end(message, data);
+}
+
+// Those that a new port has.
+void put_port_options(nlmsghdr* message)
+{
+    nlattr* data = mnl_attr_nest_start(message, IFLA_INFO_SLAVE_DATA);
+    mnl_attr_put_u8(message, IFLA_BRPORT_STATE, BR_STATE_FORWARDING);
+    for (const unsigned short flood : {IFLA_BRPORT_UNICAST_FLOOD, IFLA_BRPORT_MCAST_FLOOD, IFLA_BRPORT_BCAST_FLOOD})
+        mnl_attr_put_u8(message, flood, 1);
+    for (const unsigned short other : {IFLA_BRPORT_NEIGH_SUPPRESS, IFLA_BRPORT_VLAN_TUNNEL})
+        mnl_attr_put_u8(message, other, 0);
+    mnl_attr_nest_end(message, data);
+}
+
 Status add_bridge(const std::string& name)
 {
     Request request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
@@ -271,10 +298,7 @@ Status add_bridge(const std::string& name)
     mnl_attr_put_strz(message, IFLA_IFNAME, name.c_str());
     nlattr* info = mnl_attr_nest_start(message, IFLA_LINKINFO);
     mnl_attr_put_strz(message, IFLA_INFO_KIND, "bridge");
-    nlattr* data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
-    mnl_attr_put_u32(message, IFLA_BR_STP_STATE, 0);
-    mnl_attr_put_u8(message, IFLA_BR_MCAST_SNOOPING, 0);
-    mnl_attr_nest_end(message, data);
+    put_bridge_options(message);
     mnl_attr_nest_end(message, info);
     const auto answer = send(request);
     if (answer) return {};
@@ -354,6 +378,26 @@ Result<int> create_bridge(const std::string& name, const std::string& alias, int
     if (bridge) return bridge;
     if (const auto index = index_of(name)) static_cast<void>(delete_link(*index));
     return bridge;
+}
+
+Status reset_bridge(int bridge, int port)
+{
+    const auto set = [](int index, unsigned short kind, void (*put)(nlmsghdr*)) {
+        Request request(RTM_NEWLINK, 0);
+        request.header<ifinfomsg>().ifi_index = index;
+        nlattr* info = mnl_attr_nest_start(request.message(), IFLA_LINKINFO);
+        mnl_attr_put_strz(request.message(), kind, "bridge");
+        put(request.message());
+        mnl_attr_nest_end(request.message(), info);
+        return send(request);
+    };
+    auto answer = set(bridge, IFLA_INFO_KIND, put_bridge_options);
+    if (answer) answer = set(bridge, IFLA_INFO_KIND, put_no_vlans);
+    const bool without_vlans = !answer && answer.error().error == EOPNOTSUPP;  // CONFIG_BRIDGE_VLAN_FILTERING
+    // At last: with spanning tree the port would not obey.
+    if (answer || without_vlans) answer = set(port, IFLA_INFO_SLAVE_KIND, put_port_options);
+    if (!answer) return refused(answer.error(), fmt::format("{}: set its options as a bridge", device_label(bridge)));
+    return {};
 }
 
 Status set_mtu(int index, std::uint32_t mtu)

@@ -125,8 +125,9 @@ Result<std::string> line_damage(const Instance& instance, const std::vector<netl
         if (!is_attached(instance, devices.returns->index, direction))
             return fmt::format("somebody took Headwind's program off {}", line_names[0]);
     if (auto damage = qdisc_damage(devices); !damage.empty()) return damage;
-    HW_TRY(const bool offloads, netlink::has_transmit_offloads(devices.segmenter->name));
-    if (offloads) return fmt::format("{} has offloads (ethtool -k)", line_names[2]);
+    // An error: it has another name by now, or is gone. The next look tells.
+    if (const auto offloads = netlink::has_transmit_offloads(devices.segmenter->name); offloads && *offloads)
+        return fmt::format("{} has offloads (ethtool -k)", line_names[2]);
     HW_TRY(const bool steering, is_steering(control, devices));
     if (!steering) return fmt::format("{} receives a flow on several CPUs (rps_cpus)", line_names[0]);
     HW_TRY(auto fq, fq_damage(instance, devices));

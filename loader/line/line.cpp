@@ -144,17 +144,6 @@ Result<bool> remove_lost_line(Instance& instance)
     return true;
 }
 
-// Makes headwind2 anew around headwind0 if somebody gave one of them other options: what is held stays.
-Result<LineDevices> mend_bridge(hw_control& control)
-{
-    HW_TRY(auto devices, find_devices(control));
-    if (!is_whole(devices) || lets_all_through(devices)) return devices;
-    HW_CHECK(netlink::delete_link(devices.segmenter->index));
-    HW_TRY(const int bridge, netlink::create_bridge(bridge_name, line_alias, devices.returns->index));
-    control.line_segment = static_cast<__u32>(bridge);
-    return find_devices(control);
-}
-
 // Has the datapath look at the line as it is now. To be called after each change of it.
 Status note_devices(const Instance& instance)
 {
@@ -228,15 +217,15 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
         raise_backlog(*instance.host);
     }
     if (none) HW_CHECK(make_line(instance));
-    HW_TRY(const auto found, find_devices(control));
-    for (const auto* device : {&found.returns, &found.pacer, &found.segmenter}) {
-        if (*device && (*device)->mtu != line_mtu()) HW_CHECK(netlink::set_mtu((*device)->index, line_mtu()));
-        if (*device && ((*device)->flags & IFF_UP) == 0) HW_CHECK(netlink::bring_up((*device)->index));
-    }
-    HW_TRY(const auto devices, mend_bridge(control));
+    HW_TRY(const auto devices, find_devices(control));
     if (!is_whole(devices))
         return fail(ErrorKind::failed, "somebody takes the line's devices away ({}): try again",
                     fmt::join(line_names, ", "));
+    for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter}) {
+        if (device->mtu != line_mtu()) HW_CHECK(netlink::set_mtu(device->index, line_mtu()));
+        if ((device->flags & IFF_UP) == 0) HW_CHECK(netlink::bring_up(device->index));
+    }
+    if (!lets_all_through(devices)) HW_CHECK(netlink::reset_bridge(devices.segmenter->index, devices.returns->index));
     HW_CHECK(netlink::disable_transmit_offloads(devices.segmenter->name));
     for (const auto* device : {&*devices.returns, &*devices.segmenter})
         HW_CHECK(netlink::delete_root_qdisc(device->index));

@@ -40,12 +40,14 @@ protected:
             ASSERT_EQ(sendto(fd.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&at), sizeof(at)),
                       static_cast<ssize_t>(frame.size()));
     }
-    // The agent does so each minute.
-    void watch_anew() const
+    // As an agent does when these minutes are over.
+    void pass_minutes(std::uint64_t from, std::uint64_t to) const
     {
+        constexpr std::uint64_t minute = 60'000'000'000;
         const Inside inside(a());
-        EXPECT_TRUE(find_pending_work(0, 3'600'000'000'000));
+        for (auto i = from; i < to; ++i) EXPECT_TRUE(find_pending_work(i * minute, (i + 1) * minute));
     }
+    void watch_anew() const { pass_minutes(58, 61); }  // an hour ends, and another minute
 };
 
 RUNS_IN("Sight.*", native, linux_6_1 | linux_6_12);
@@ -93,6 +95,57 @@ TEST_F(Sight, WhatPassesTheHookLaterIsFoundToo)
     EXPECT_EQ(state_of(a(), "lossy"), "live");
     watch_anew();
     EXPECT_EQ(state_of(a(), "lossy"), "live") << "nothing is sent";
+}
+
+// What the kernel and NICs themselves send and count, packet by packet, is nothing that a rule could be for.
+TEST_F(Sight, FewPacketsAMinuteAreForgotten)
+{
+    change(a(), "add --name lossy --dev va --loss 100% --proto udp");
+    for (std::uint64_t minute = 1; minute < 5; ++minute) {
+        send_past_hooks(99);
+        pass_minutes(minute, minute + 1);
+    }
+    EXPECT_EQ(state_of(a(), "lossy"), "live");
+}
+
+// A hook that has seen a packet is watched anew from a minute later on: the device may count packets late that it met.
+TEST_F(Sight, CountersThatLagBehind)
+{
+    change(a(), "add --name lossy --dev va --loss 100% --proto udp");
+    EXPECT_EQ(arrive({.count = 1}), 0U);
+    pass_minutes(59, 60);
+    send_past_hooks(200);
+    EXPECT_EQ(state_of(a(), "lossy"), "live");
+    pass_minutes(60, 61);
+    EXPECT_EQ(state_of(a(), "lossy"), "live");
+    send_past_hooks(200);
+    EXPECT_EQ(state_of(a(), "lossy"), "not effective");
+}
+
+TEST_F(Sight, AProgramPutBackBeginsToSeeThen)
+{
+    change(a(), "add --name lossy --dev va --loss 100% --proto udp");
+    take_programs_off(a(), "va");
+    EXPECT_EQ(arrive({.count = 200}), 200U);
+    EXPECT_THAT(rule_of(a(), "lossy")["trouble"], HasSubstr("took Headwind's program off va"));
+    change(a(), "change lossy --loss 99.9999999%");
+    EXPECT_EQ(state_of(a(), "lossy"), "live");
+    EXPECT_EQ(arrive({.count = 20}), 0U);
+}
+
+// One odd device of several does not make a rule one without effect, but is told.
+TEST_F(Sight, ByOneDeviceOfSeveralOnly)
+{
+    ip(a(), "link add vx type veth peer name vy\nlink set vy netns " + b().name());
+    change(a(), "add --name lossy --dev va,vx --loss 100% --proto udp");
+    change(a(), "add --name anywhere --loss 100% --proto udp --remote-port 5001");
+    send_past_hooks(200);
+    EXPECT_EQ(state_of(a(), "lossy"), "live");
+    EXPECT_THAT(rule_of(a(), "lossy")["trouble"], HasSubstr("sees nothing here: va sends"));
+    EXPECT_EQ(state_of(a(), "anywhere"), "not effective") << "vx is down, which leaves va, and lo, which may be idle";
+    EXPECT_EQ(arrive({.count = 1}), 0U);
+    EXPECT_EQ(rule_of(a(), "lossy").value("trouble", ""), "");
+    ip(a(), "link del vx");
 }
 
 TEST_F(Sight, PacketsThatXdpTakes)
@@ -159,9 +212,17 @@ TEST_F(Sight, CgroupsThatAreGoneOrOthers)
     EXPECT_EQ(state_of(a(), "group"), "live");
     first.reset();
     expect_not_effective("group", "is gone");
-    const TestCgroup second("first");
+    std::optional<TestCgroup> second(std::in_place, "first");
     expect_not_effective("group", "was made anew");
     change(a(), "change group --loss 99%");
+    EXPECT_EQ(state_of(a(), "group"), "live");
+
+    RunningAgent agent(home());
+    second.reset();
+    agent.heard("not-effective", "group");
+    EXPECT_THAT(agent.all("foreign-change")[0]["why"], HasSubstr("is gone"));
+    const TestCgroup third("first");
+    agent.heard("healed", "group");
     EXPECT_EQ(state_of(a(), "group"), "live");
 }
 

@@ -279,7 +279,7 @@ const std::vector<Struct>& layout()
         STRUCT(48, hw_device,
                FIELD(    0,     4, ifindex),
                FIELD(    4,     2, flags),
-               FIELD(    6,     2, seen),
+               FIELD(    6,     2, sight),
                FIELD(    8,     4, peer_netns),
                FIELD(   12,     4, on_return),
                FIELD(   16,    16, name),
