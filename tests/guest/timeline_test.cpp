@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "datapath/instance.h"
+#include "host/clock.h"
 #include "lane.h"
 #include "measure.h"
 #include "ruleset/records.h"
@@ -17,7 +18,7 @@ namespace {
 
 constexpr std::int64_t timeline_ms = 1'000'000, timeline_second = 1000 * timeline_ms;
 
-// The beginning of the rule's timeline, by CLOCK_BOOTTIME and, without a suspend, by CLOCK_MONOTONIC.
+// The beginning of the rule's timeline, by CLOCK_MONOTONIC.
 std::int64_t beginning(const Namespace& where)
 {
     const Inside inside(where);
@@ -27,7 +28,9 @@ std::int64_t beginning(const Namespace& where)
     if (!records) return 0;
     const auto found =
         std::ranges::find_if(*records, [](const auto& view) { return view.record.rule.timeline.has_value(); });
-    return found == records->end() ? 0 : static_cast<std::int64_t>(found->record.since);
+    if (found == records->end()) return 0;
+    const auto asleep = static_cast<std::int64_t>(boottime_ns()) - monotonic_ns();  // suspend_test.cpp
+    return static_cast<std::int64_t>(found->record.since) - asleep;
 }
 
 TEST(GuestTrace, TenThousandStepsDeliverTheirBytes)
