@@ -37,36 +37,69 @@ HW_FUNCTION int is_up(__u64 address, __u32 expected)
 	return (__u32)ifindex == expected && (flags & IFF_UP) && !(state & LINK_STATE_NOCARRIER) && is_here(address);
 }
 
-/* Is there a program at the device's tc hook? It is taken for ours: the loader looks closer (line_damage()). */
-HW_FUNCTION int has_program(__u64 address, __u32 direction)
-{
-	const struct mini_Qdisc *filters = NULL;
-	void *first = NULL;
+#define HW_PROGRAMS_LOOKED_AT 8 /* at a hook; ours is attached in front of all that are there */
 
-	if (bpf_core_field_exists(struct net_device, tcx_ingress)) {
-		if (direction == HW_OUT)
-			READ_AT(&first, struct net_device, address, tcx_egress);
-		else
-			READ_AT(&first, struct net_device, address, tcx_ingress);
-		return first != NULL;
+/* Is one of Headwind's programs at the device's tcx hook? All of them have names that begin so. */
+HW_INLINE bool has_tcx_program(__u64 address, __u32 direction)
+{
+	const struct bpf_mprog_entry *programs = NULL;
+
+	if (direction == HW_OUT)
+		READ_AT(&programs, struct net_device, address, tcx_egress);
+	else
+		READ_AT(&programs, struct net_device, address, tcx_ingress);
+	for (int i = 0; i < HW_PROGRAMS_LOOKED_AT; i++) {
+		const struct bpf_prog_aux *aux = NULL;
+		const struct bpf_prog *program = NULL;
+		__u64 name = 0;
+
+		READ_AT(&program, struct bpf_mprog_entry, programs, fp_items[i].prog);
+		if (!program)
+			return false;
+		READ_AT(&aux, struct bpf_prog, program, aux);
+		READ_NAME_AT(&name, struct bpf_prog_aux, aux, name);
+		if (name == WORD(__u64, "headwind"))
+			return true;
 	}
+	return false;
+}
+
+/* Is our filter at the device's clsact hook? It has the first priority there is, and is of kind bpf. Another's filter
+ * of that priority and kind, beside ours that is gone, is taken for it: the loader looks closer (line_damage()). */
+HW_INLINE bool has_filter(__u64 address, __u32 direction)
+{
+	const struct tcf_proto_ops *ops = NULL;
+	const struct mini_Qdisc *filters = NULL;
+	const struct tcf_proto *first = NULL;
+	__u32 priority = 0, kind = 0;
+
 	if (direction == HW_OUT)
 		READ_AT(&filters, struct net_device, address, miniq_egress);
 	else
 		READ_AT(&filters, struct net_device, address, miniq_ingress);
 	READ_AT(&first, struct mini_Qdisc, filters, filter_list);
-	return first != NULL;
+	READ_AT(&priority, struct tcf_proto, first, prio);
+	READ_AT(&ops, struct tcf_proto, first, ops);
+	READ_NAME_AT(&kind, struct tcf_proto_ops, ops, kind);
+	return priority == 1U << 16 && kind == WORD(__u32, "bpf");
+}
+
+/* Is our program at the device's tc hook? */
+HW_FUNCTION int has_program(__u64 address, __u32 direction)
+{
+	if (bpf_core_field_exists(struct net_device, tcx_ingress))
+		return has_tcx_program(address, direction);
+	return has_filter(address, direction);
 }
 
 HW_INLINE bool is_fq(const struct Qdisc *qdisc)
 {
 	const struct Qdisc_ops *ops = NULL;
-	char id[3] = {};
+	__u32 id = 0;
 
 	READ_AT(&ops, struct Qdisc, qdisc, ops);
-	for (int i = 0; i < 3; i++)
-		READ_AT(&id[i], struct Qdisc_ops, ops, id[i]);
-	return id[0] == 'f' && id[1] == 'q' && id[2] == 0;
+	READ_NAME_AT(&id, struct Qdisc_ops, ops, id);
+	return id == WORD(__u32, "fq\0");
 }
 
 /* Is fq at the device, as its root or below mq? */

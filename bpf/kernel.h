@@ -38,6 +38,23 @@ extern void *bpf_rdonly_cast(const void *address, __u32 type_id) __ksym __weak;
 		}                                                                                                      \
 	})
 
+/* The first bytes of a name, an array there, as the integer that WORD() makes of the same bytes. */
+#define READ_NAME_AT(to, type, address, field)                                                                         \
+	({                                                                                                             \
+		if (bpf_rdonly_cast) {                                                                                 \
+			const type *there_ = bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type));  \
+			*(to) = *(const typeof(*(to)) *)there_->field;                                                 \
+		} else {                                                                                               \
+			bpf_probe_read_kernel(to, sizeof(*(to)), ((const type *)(address))->field);                    \
+		}                                                                                                      \
+	})
+#define WORD(type, bytes)                                                                                              \
+	({                                                                                                             \
+		type word_;                                                                                            \
+		__builtin_memcpy(&word_, bytes, sizeof(word_));                                                        \
+		word_;                                                                                                 \
+	})
+
 #define RELOCATED __attribute__((preserve_access_index))
 
 struct kernfs_node {
@@ -89,8 +106,30 @@ typedef struct {
 	struct net *net;
 } RELOCATED possible_net_t;
 
-struct bpf_mprog_entry;
-struct tcf_proto;
+struct bpf_prog_aux {
+	char name[16];
+} RELOCATED;
+
+struct bpf_prog {
+	struct bpf_prog_aux *aux;
+} RELOCATED;
+
+struct bpf_mprog_fp {
+	struct bpf_prog *prog;
+} RELOCATED;
+
+struct bpf_mprog_entry {
+	struct bpf_mprog_fp fp_items[64];
+} RELOCATED;
+
+struct tcf_proto_ops {
+	char kind[16];
+} RELOCATED;
+
+struct tcf_proto {
+	const struct tcf_proto_ops *ops;
+	__u32 prio;
+} RELOCATED;
 
 struct mini_Qdisc {
 	struct tcf_proto *filter_list;

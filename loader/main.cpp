@@ -6,6 +6,7 @@
 
 #include "commands/audit.h"
 #include "commands/cli.h"
+#include "commands/whereabouts.h"
 #include "datapath/programs.h"
 #include "rule/comcast.h"
 #include "util/output.h"
@@ -54,7 +55,8 @@ int run(int argc, char** argv)
     if (command != "agent" && command != "verify")
         observe_changes([command](const Changed& changed) { audit(command, changed); });
     collect_libbpf_words();
-    const auto result = cli.chosen();
+    auto result = cli.chosen();
+    if (!result) tell_whereabouts(result.error(), command);
     if (!result) say("headwind: {}\n", result.error().message);
     return finish(result ? *result : exit_code(result.error().kind));
 }

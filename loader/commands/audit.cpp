@@ -20,6 +20,7 @@
 
 #include "commands/cli.h"
 #include "commands/print.h"
+#include "commands/whereabouts.h"
 #include "event/event_file.h"
 #include "host/host.h"
 #include "util/output.h"
@@ -160,8 +161,13 @@ std::vector<Event> command_events(const std::string& command, const Changed& cha
     out.insert(out.begin(), changed.meanwhile.begin(), changed.meanwhile.end());
     const auto here = changed.everywhere ? Result<NetnsId>(NetnsId()) : current_netns();
     if (!here || here->inode == 0) return out;
-    for (const auto netns = path_of_this_netns(here->inode); auto& event : out) {
+    auto subject = changed.subject;
+    for (const auto* views : {&changed.added, &changed.replaced, &changed.changed})
+        if (!subject) subject = subject_there(*views);
+    const auto netns = path_of_this_netns(here->inode);
+    for (auto& event : out) {
         event.netns = netns;
+        if (subject) event.place = name_netns(netns, subject).place;
         event.netns_inode = here->inode;
     }
     return out;

@@ -111,6 +111,11 @@ CLI::Option* add_everywhere_flag(CLI::App* command, bool& everywhere, const std:
     return flag;
 }
 
+bool is_somewhere(const CommonOptions& options)
+{
+    return options.subject.given() || !options.netns.empty();
+}
+
 Status enter(const CommonOptions& options)
 {
     use_host_root(options.host_root);

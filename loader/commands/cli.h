@@ -60,6 +60,8 @@ void add_common_options(CLI::App* command, CommonOptions& options, bool json);
 void add_namespace_options(CLI::App* command, CommonOptions& options);
 // Adds --everywhere, beside add_namespace_options().
 CLI::Option* add_everywhere_flag(CLI::App* command, bool& everywhere, const std::string& names = "--everywhere");
+// Whether a network namespace is named, other than that the command is typed in.
+bool is_somewhere(const CommonOptions& options);
 // Enters the network namespace named, if any. With --host-root the BPF file system must be the host's.
 Status enter(const CommonOptions& options);
 

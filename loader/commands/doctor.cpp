@@ -20,6 +20,7 @@
 #include "datapath/attached.h"
 #include "datapath/hooks.h"
 #include "datapath/instance.h"
+#include "datapath/instance_pins.h"
 #include "datapath/link.h"
 #include "datapath/programs.h"
 #include "host/bpffs.h"
@@ -159,6 +160,9 @@ Check probe_backlog()
     if (!value) return check_note("backlog", "net.core.netdev_max_backlog cannot be read or raised from here", advice);
     const auto detail = fmt::format("net.core.netdev_max_backlog is {}", *value);
     if (*value >= backlog_with_line) return check_ok("backlog", detail);
+    if (const auto host = open_host_map(Access::read); host && *host && (**host)->backlog_changed != 0)
+        return check_note("backlog", fmt::format("{}: somebody lowered it while there is a line", detail),
+                          fmt::format("{}; so does the next change of a rule that needs the line", advice));
     if (read_initial_sysctl(path))
         return check_ok("backlog", fmt::format("{}, {} while there is a line", detail, backlog_with_line));
     return check_note("backlog", detail + "; a line cannot raise it: process 1's network namespace is out of reach",

@@ -12,6 +12,7 @@
 
 #include "commands/cli.h"
 #include "commands/print.h"
+#include "commands/whereabouts.h"
 #include "datapath/attached.h"
 #include "host/host.h"
 #include "line/reclaim.h"
@@ -125,6 +126,18 @@ void say_panic(const Snapshot& all)
     if (all.panic) put("panic is on: no rule has an effect; `headwind panic --off` goes on\n");
 }
 
+// Leaves the rules of these names, if there are any; returns those that no rule has.
+std::set<std::string> keep_named(Snapshot& all, const std::vector<std::string>& names)
+{
+    std::set<std::string> missing(names.begin(), names.end());
+    if (names.empty()) return missing;
+    std::erase_if(all.rules, [&](const auto& rule) {
+        missing.erase(rule.record.rule.name);
+        return std::find(names.begin(), names.end(), rule.record.rule.name) == names.end();
+    });
+    return missing;
+}
+
 // Shows the rules of every network namespace: rules of containers and pods are in namespaces of their own.
 Result<int> show_everywhere(const ListOptions& options, void (*show)(const Snapshot&))
 {
@@ -132,9 +145,10 @@ Result<int> show_everywhere(const ListOptions& options, void (*show)(const Snaps
     bool any = false, said_panic = false;
     HW_TRY(const auto paths, namespaces_in_use(false));
     std::optional<Error> trouble;
+    std::set<std::string> missing(options.names.begin(), options.names.end());
     for (const auto& path : paths) {
         if (!enter_netns(path)) continue;  // it ended meanwhile
-        const auto all = take_snapshot();
+        auto all = take_snapshot();
         if (!all) {
             trouble = all.error();
             say("headwind: in {}: {}\n", printable(path), all.error().message);
@@ -142,13 +156,21 @@ Result<int> show_everywhere(const ListOptions& options, void (*show)(const Snaps
         }
         if (!options.common.json && !said_panic) say_panic(*all);
         said_panic = true;
+        const auto netns = name_netns(path, subject_there(all->rules));
+        const auto absent = keep_named(*all, options.names);
+        std::erase_if(missing, [&absent](const auto& name) { return !absent.contains(name); });
         any = any || !all->rules.empty();
         json.push_back(to_json(*all));
         json.back()["netns"] = path;
+        json.back()["place"] = netns.place;
         if (options.common.json || all->rules.empty()) continue;
-        put("in {}:\n", printable(path));
+        put("in {} ({}):\n", netns.place, printable(path));
         show(*all);
     }
+    if (!missing.empty() && !trouble)
+        return fail(ErrorKind::not_found,
+                    "no rule is called {} in any network namespace: see `headwind list --everywhere`",
+                    *missing.begin());
     if (options.common.json)
         print_json(nlohmann::json{{"namespaces", json}});
     else if (!any && !trouble)
@@ -161,13 +183,17 @@ Result<int> list(const ListOptions& options)
     HW_CHECK(enter(options.common));
     if (options.everywhere) return show_everywhere(options, print_list);
     HW_TRY(const auto all, take_snapshot());
+    const auto elsewhere = is_somewhere(options.common) ? std::vector<Elsewhere>() : find_elsewhere();
     if (options.common.json) {
-        print_json(to_json(all));
+        auto json = to_json(all);
+        if (!elsewhere.empty()) json["elsewhere"] = headwind::to_json(elsewhere);
+        print_json(json);
         return 0;
     }
     say_panic(all);
-    if (all.rules.empty()) put("no rules\n");
+    if (all.rules.empty()) put("{}\n", elsewhere.empty() ? "no rules" : "no rules here");
     print_list(all);
+    write_out(elsewhere_words(elsewhere, "list"));
     return 0;
 }
 
@@ -224,18 +250,6 @@ void print_table(const Snapshot& all)
         all.line.held_bytes, all.max_held, all.line.dropped_packets);
 }
 
-Status keep_named(Snapshot& all, const std::vector<std::string>& names)
-{
-    for (const auto& name : names)
-        if (std::none_of(all.rules.begin(), all.rules.end(), [&](const auto& r) { return r.record.rule.name == name; }))
-            return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
-    if (!names.empty())
-        std::erase_if(all.rules, [&names](const auto& rule) {
-            return std::find(names.begin(), names.end(), rule.record.rule.name) == names.end();
-        });
-    return {};
-}
-
 void print_stats(const Snapshot& all)
 {
     say_panic(all);
@@ -251,7 +265,8 @@ Result<int> stats(const ListOptions& options)
     if (options.everywhere) return show_everywhere(options, print_table);
     for (;;) {
         HW_TRY(auto all, take_snapshot());
-        HW_CHECK(keep_named(all, options.names));
+        if (const auto missing = keep_named(all, options.names); !missing.empty())
+            return fail_no_rule(*missing.begin());
         if (options.watch && isatty(STDOUT_FILENO) && !options.common.json) write_out("\033[H\033[2J");
         if (options.common.json)
             print_json(to_json(all), options.watch ? -1 : 2);
@@ -283,11 +298,11 @@ void register_stats(CLI::App& app, Cli& cli)
 {
     auto options = std::make_shared<ListOptions>();
     auto* command = app.add_subcommand("stats", "show what the rules did: wire packets by rule and direction");
-    auto* names = command->add_option("name", options->names, "only these rules");
+    command->add_option("name", options->names, "only these rules");
     auto* watch = command->add_flag("--watch", options->watch, "again every second, until interrupted");
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
-    add_everywhere_flag(command, options->everywhere)->excludes(names)->excludes(watch);
+    add_everywhere_flag(command, options->everywhere)->excludes(watch);
     command->footer(
         "packets, bytes: matched (frames without FCS). Dropped: loss (--loss), partition, reject (either of them,\n"
         "and answered), queue (full in front of --rate), held (--max-held reached), line (refused by the pacer).\n"

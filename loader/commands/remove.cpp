@@ -3,9 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include <functional>
+#include <set>
 
 #include "commands/cli.h"
 #include "commands/print.h"
+#include "commands/whereabouts.h"
 #include "host/host.h"
 #include "line/reclaim.h"
 #include "util/output.h"
@@ -71,9 +73,68 @@ Result<Removed> remove_for_a_while(const RuleFilter& filter, std::uint64_t confi
     return out;
 }
 
+struct Netns {
+    NetnsName netns;
+    std::vector<std::string> rules;  // those of the wanted names that are there
+};
+
+Result<std::vector<Netns>> find_everywhere(const std::vector<std::string>& names, bool if_exists)
+{
+    std::vector<Netns> out;
+    std::set<std::string> missing(names.begin(), names.end());
+    HW_TRY(const auto paths, namespaces_in_use(false));
+    for (const auto& path : paths) {
+        if (!enter_netns(path)) continue;  // it ended meanwhile
+        RuleFilter filter;
+        filter.names = names;
+        HW_TRY(const auto rules, find_rules(filter));
+        HW_TRY(const auto here, rules_here({}));
+        std::set<std::string> found;
+        for (const auto& rule : rules) found.insert(rule.rule.name);
+        for (const auto& name : found) missing.erase(name);
+        if (!found.empty()) out.push_back({name_netns(path, here.subject), {found.begin(), found.end()}});
+    }
+    if (!missing.empty() && !if_exists)
+        return fail(ErrorKind::not_found,
+                    "no rule is called {} in any network namespace: see `headwind list --everywhere`",
+                    *missing.begin());
+    return out;
+}
+
+// As clear_everywhere().
+Result<int> del_everywhere(const RemoveOptions& options)
+{
+    HW_TRY(const auto all, find_everywhere(options.names, options.if_exists));
+    auto json = nlohmann::json::array();
+    int code = 0;
+    for (const auto& [netns, rules] : all) {
+        if (!enter_netns(netns.path)) continue;
+        const auto removed = delete_rules(rules, true, drain_progress());
+        if (!removed) {
+            say("headwind: in {}: {}\n", netns.place, removed.error().message);
+            code = exit_code(removed.error().kind);
+            continue;
+        }
+        if (options.common.json) {
+            json.push_back(to_json(*removed));
+            json.back()["netns"] = netns.path;
+            json.back()["place"] = netns.place;
+            continue;
+        }
+        put("in {}:\n", netns.place);
+        report(*removed, false);
+    }
+    if (options.common.json)
+        print_json(nlohmann::json{{"namespaces", json}});
+    else if (all.empty())
+        put("no rules to remove\n");
+    return code;
+}
+
 Result<int> del(const RemoveOptions& options)
 {
     HW_CHECK(enter(options.common));
+    if (options.everywhere) return del_everywhere(options);
     HW_TRY(const auto confirm, parse_confirm(options.confirm));
     if (confirm != 0) {
         HW_TRY(const auto gone, remove_for_a_while(
@@ -98,18 +159,21 @@ Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_js
     int code = 0;
     for (const auto& path : paths) {
         if (!enter_netns(path)) continue;  // it ended meanwhile
+        const auto before = rules_here({});
+        const auto netns = name_netns(path, before ? before->subject : std::nullopt);
         const auto removed = clear(owner, drain_progress());
         if (!removed) {
-            say("headwind: in {}: {}\n", printable(path), removed.error().message);
+            say("headwind: in {}: {}\n", netns.place, removed.error().message);
             code = exit_code(removed.error().kind);
             continue;
         }
         if (as_json) {
             json.push_back(to_json(*removed));
             json.back()["netns"] = path;
+            json.back()["place"] = netns.place;
             continue;
         }
-        put("in {}:\n", printable(path));
+        put("in {} ({}):\n", netns.place, printable(path));
         say_what_stays(*removed);
         report(*removed, false);
     }
@@ -141,7 +205,10 @@ Result<int> clear_rules(const RemoveOptions& options)
     }
     HW_TRY(const auto removed, clear(owner, drain_progress()));
     if (!options.common.json) say_what_stays(removed);
-    return report(removed, options.common.json);
+    const int code = report(removed, options.common.json);
+    if (removed.rules.empty() && !options.common.json && !is_somewhere(options.common))
+        write_out(elsewhere_words(find_elsewhere(), "clear"));
+    return code;
 }
 
 }  // namespace
@@ -155,7 +222,10 @@ void register_del(CLI::App& app, Cli& cli)
     add_confirm_flag(command, options->confirm);
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
-    command->footer("Examples:\n  headwind del slow-db\n  headwind del --if-exists a b c");
+    add_everywhere_flag(command, options->everywhere)->excludes(command->get_option("--confirm"));
+    command->footer(
+        "Examples:\n  headwind del slow-db\n  headwind del --if-exists a b c\n  headwind del slow --pod default/shop\n"
+        "  headwind del slow --everywhere");
     command->callback([options, &cli] { cli.chosen = [options] { return del(*options); }; });
 }
 

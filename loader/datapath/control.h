@@ -18,7 +18,7 @@ public:
 
 private:
     friend class DeviceWriter;    // device_table.cpp: devices
-    friend class SightWriter;     // sight.cpp: seen and passed of devices
+    friend class SightWriter;     // sight.cpp: sight and passed of devices
     friend class VersionWriter;   // transaction.cpp: version, tables, dirty, next_rule, longest_hold
     friend class LineWriter;      // line.cpp: line_*, route_localnet, accept_local
     friend class LoopbackWriter;  // loopback.cpp: loopback_*

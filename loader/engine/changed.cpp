@@ -106,6 +106,8 @@ Changed changes_of(const Plan& plan, const std::vector<RuleView>& views)
             out.changed.push_back(view);
     }
     for (const auto& gone : plan.remove)
+        if (const auto& subject = gone.rule.subject; subject && !subject->at_host) out.subject = subject;
+    for (const auto& gone : plan.remove)
         if (gone.guard != Guard::ssh && !there.contains(gone.rule.name)) out.removed.push_back(gone.rule.name);
     return out;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace headwind {
 struct Changed {
     std::vector<RuleView> added, replaced, changed;  // added: new guards, too
     std::vector<std::string> removed;                // names
+    std::optional<Subject> subject;                  // of one of `removed` that sat in its subject's namespace
     std::string words;                               // a change that the rules above do not show
     const char* event = "changed";                   // the name of the event that `words` are
     std::vector<std::string> about;                  // names of the rules that `words` are about

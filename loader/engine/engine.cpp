@@ -67,11 +67,6 @@ void undo(WriteSession& session)
         static_cast<void>(trim_hooks(*session.instance, session.rules));
 }
 
-tl::unexpected<Error> no_rule(const std::string& name)
-{
-    return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
-}
-
 // The rules that match `filter`, without former ones, which a change that waits may bring back.
 Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const Entries& rules, const RuleFilter& filter)
 {
@@ -92,7 +87,7 @@ Result<std::vector<std::pair<std::uint32_t, std::uint64_t>>> leases_of(const Ins
     const auto named = find_named(entries_in_force(instance), names);
     for (const auto& name : names) {
         const auto found = named.find(name);
-        if (found == named.end()) return no_rule(name);
+        if (found == named.end()) return fail_no_rule(name);
         const auto flags = found->second->flags;
         if (!(flags & HW_INDEX_LEASED) || (flags & HW_INDEX_CHECKED))
             return fail(ErrorKind::usage, "{} has no lease: give it one with `headwind add --replace --lease 30s ...`",
@@ -128,6 +123,22 @@ Result<Snapshot> take_snapshot()
         const auto after = find_control(Access::read);
         if (looks == 100 || (after && (*after)->version == version)) return out;
     }
+}
+
+Result<RulesHere> rules_here(const std::vector<std::string>& names)
+{
+    const NameSet wanted(names);
+    HW_TRY(const auto found, look_without_lock([&, now = boottime_ns()](const Instance& instance) -> Result<RulesHere> {
+               RulesHere out;
+               const auto rules = entries_in_force(instance);
+               for (const auto& rule : rules) {
+                   if (is_former(rule, now)) continue;
+                   if (names.empty() || wanted.has(rule)) ++out.count;
+               }
+               HW_TRY(out.subject, subject_there(instance, rules));
+               return out;
+           }));
+    return found.value_or(RulesHere());
 }
 
 Result<std::vector<RuleView>> apply_changes(const Changes& changes)
@@ -200,7 +211,7 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
     std::set<std::uint32_t> taken;  // ids: a name may be given twice
     for (const auto& name : names) {
         const auto [begin, end] = named.equal_range(name);
-        if (begin == end && !if_exists) return no_rule(name);
+        if (begin == end && !if_exists) return fail_no_rule(name);
         for (auto one = begin; one != end; ++one) {
             if (is_pending(one->second, boottime_ns())) return fail_pending(name);
             if (taken.insert(one->second->id).second) gone.push_back(one->second);
@@ -244,7 +255,7 @@ Status renew_leases(const std::vector<std::string>& names)
     if (names.empty()) return {};
     HW_TRY(const auto leases,
            look_without_lock([&names](const Instance& instance) { return leases_of(instance, names); }));
-    if (!leases) return no_rule(names.front());
+    if (!leases) return fail_no_rule(names.front());
     for (const auto& [stable_id, lease] : *leases) HW_CHECK(renew_lease(stable_id, lease));
     return {};
 }

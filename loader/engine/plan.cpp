@@ -120,7 +120,7 @@ Result<const RuleRecord*> take(const WriteSession& session, const Named& named, 
 Status plan_change(const WriteSession& session, const Named& named, const ChangeRequest& request, Plan& plan)
 {
     HW_TRY(const auto* before, take(session, named, request.name, plan));
-    if (before == nullptr) return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", request.name);
+    if (before == nullptr) return fail_no_rule(request.name);
     if (before->guard != Guard::no)
         return fail(ErrorKind::usage, "{0}: what is left alone cannot be changed, but taken away: headwind del {0}",
                     request.name);
@@ -242,8 +242,7 @@ Result<Plan> make_plan(WriteSession& session, const Changes& changes)
     for (const auto& request : changes.change) HW_CHECK(plan_change(session, named, request, plan));
     for (const auto& name : changes.remove) {
         HW_TRY(const auto* taken, take(session, named, name, plan));
-        if (taken == nullptr && !changes.if_exists)
-            return fail(ErrorKind::not_found, "no rule is called {}: see `headwind list`", name);
+        if (taken == nullptr && !changes.if_exists) return fail_no_rule(name);
     }
     remove(session.rules, plan.remove);
     return plan;

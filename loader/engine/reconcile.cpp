@@ -20,17 +20,11 @@
 #include "host/host.h"
 #include "line/damage.h"
 #include "line/line.h"
-#include "ruleset/leases.h"
-#include "ruleset/stops.h"
 
 namespace headwind {
 namespace {
 
 using Links = std::vector<netlink::Link>;
-
-constexpr std::uint64_t share_interval = 1'000'000'000;  // ns; a stop by --max-share is looked for this often
-constexpr std::uint64_t minute = 60'000'000'000, hour = 60 * minute;  // ns
-constexpr std::uint64_t look_again = 1'000'000'000;                   // ns; the next look while packets are in the line
 
 const netlink::Link* find_link(const Links& links, std::uint32_t index)
 {
@@ -38,23 +32,6 @@ const netlink::Link* find_link(const Links& links, std::uint32_t index)
                                     [index](const auto& link) { return link.index == static_cast<int>(index); });
     return found == links.end() ? nullptr : &*found;
 }
-
-// A rule that must be at other devices, select other cgroups, or have its hours at other times than it does now.
-struct Move {
-    RuleRecord before, after;
-    Links devices;         // of `after`
-    bool renewed = false;  // its cgroups were made anew
-    bool clock = false;    // the host's clock is another
-};
-
-struct Work {
-    std::vector<Move> moves;
-    std::vector<std::pair<netlink::Link, __u32>> attach;  // with hw_device_flags
-    std::vector<std::uint16_t> lost;                      // slots of devices that are gone
-    std::vector<std::string> taken_off;                   // names of devices of `attach` that had lost our programs
-    std::string line;                                     // line_damage()
-    bool any() const { return !moves.empty() || !attach.empty() || !lost.empty() || !line.empty(); }
-};
 
 // The devices that are now the host side of the rule's pod. They are known by ifindex: another pod's may get their
 // names. If they are gone, the container's are looked for anew, by its id, and `record` names them from then on.
@@ -189,40 +166,6 @@ Result<std::vector<Move>> find_moves(const Instance& instance, const Entries& ru
     return out;
 }
 
-Result<Work> find_work(const Instance& instance, const Entries& rules, const Links& links)
-{
-    Work out;
-    HW_TRY(out.moves, find_moves(instance, rules, links));
-    std::set<std::uint32_t> defaults;  // ifindexes of devices that rules without --dev are at
-    const auto& control = *instance.control;
-    for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
-        const auto& device = control.devices[slot];
-        if (device.ifindex == 0) continue;
-        if (device.flags & HW_DEVICE_DEFAULT) defaults.insert(device.ifindex);
-        const auto* link = find_link(links, device.ifindex);
-        if (link == nullptr)
-            out.lost.push_back(slot);
-        else if (lost_hooks(instance, slot) != 0) {
-            out.attach.emplace_back(*link, device.flags);
-            out.taken_off.push_back(link->name);
-        }
-    }
-    __u32 flags = 0, at_loopback = 0;
-    for (const auto& rule : rules) {
-        if (!is_at_default_devices(rule)) continue;
-        flags |= rule->device_flags;
-        if (!(rule->flags & HW_INDEX_NOT_LO)) at_loopback |= rule->device_flags;
-    }
-    if (flags != 0)
-        for (const auto& link : default_devices(links)) {
-            const auto wanted = link.index == loopback_index ? at_loopback : flags;
-            if (wanted != 0 && !defaults.contains(static_cast<std::uint32_t>(link.index)))
-                out.attach.emplace_back(link, wanted);
-        }
-    out.line = line_damage(instance, links).value_or("");
-    return out;
-}
-
 // Moves the rules in one instant. On failure all are where they were.
 Status apply_moves(WriteSession& session, const std::vector<Move>& moves)
 {
@@ -298,170 +241,40 @@ Status bring_up_to_date(WriteSession& session, Reconciled& out)
     return {};
 }
 
-// Finds stops that nobody has told yet, and checks to run. The datapath tells nobody that it stopped a rule: out.next
-// sets the next look.
-Status find_stops(const Instance& instance, const Entries& rules, PendingWork& out)
-{
-    if (!rules.may_have(HW_INDEX_CHECKED | HW_INDEX_SHARE)) return {};
-    for (const auto& rule : rules) {
-        if (!(rule->flags & (HW_INDEX_CHECKED | HW_INDEX_SHARE))) continue;
-        HW_TRY(const auto stop, instance.stops.find(rule->state));
-        const bool untold = stop && stop->told == 0;
-        if (untold || (!stop && (rule->flags & HW_INDEX_CHECKED))) {
-            HW_TRY(const auto record, read_record(instance, rule->id));
-            if (untold)
-                out.stopped.push_back({rule->state, record.rule.name, describe(*stop, record.rule)});
-            else
-                out.checks.push_back({rule->state, record.rule.name, record.rule.stop_if});
-        }
-        const auto soon = boottime_ns() + share_interval;
-        if (!stop && (rule->flags & HW_INDEX_SHARE)) out.next = out.next == 0 ? soon : std::min(out.next, soon);
-    }
-    return {};
-}
-
-// CLOCK_BOOTTIME ns at which a deadline passes, or at which it, a lease or a wait for confirmation next makes a rule
-// stale; 0: never.
-Result<std::uint64_t> next_end(const Instance& instance, const Entries& rules)
-{
-    std::uint64_t next = 0;
-    const auto sooner = [&next](std::uint64_t time) { next = next == 0 ? time : std::min(next, time); };
-    HW_TRY(const auto leases, read_leases(instance, rules));
-    const auto now = boottime_ns();
-    for (const auto& rule : rules) {
-        if (is_pending(rule, now)) sooner(rule.rest().pending);
-        if (rule->deadline != 0) sooner(rule->deadline > now ? rule->deadline : rule->deadline + keep_expired + 1);
-        if (!(rule->flags & HW_INDEX_LEASED)) continue;
-        if (const auto lease = leases.find(rule->state); lease != leases.end()) sooner(lease->second);
-    }
-    return next;
-}
-
-// The directories of the rules' cgroups, for the agent to watch.
-Result<std::vector<std::string>> cgroup_directories(const Instance& instance, const Entries& rules)
-{
-    std::vector<std::string> out;
-    if (!rules.may_have(HW_INDEX_CGROUP)) return out;
-    std::set<std::uint64_t> seen;  // ids
-    const auto mount = cgroup2_mount();
-    for (const auto& rule : rules) {
-        if (!mount || !(rule->flags & HW_INDEX_CGROUP)) continue;
-        if (!seen.insert(rule.rest().cgroup).second && !(rule->flags & HW_INDEX_CGROUPS)) continue;
-        HW_TRY(const auto record, read_record(instance, rule->id));
-        for (const auto& cgroup : record.cgroups) out.push_back(*mount + cgroup.path);
-    }
-    return out;
-}
-
-// The cgroups of rules that are gone. (Those that were made anew are moves.)
-Result<std::vector<std::string>> gone_cgroups(const Instance& instance, const Entries& rules)
-{
-    std::vector<std::string> out;
-    if (!rules.may_have(HW_INDEX_CGROUP)) return out;
-    GoneCgroups gone(instance);
-    for (const auto& rule : rules) {
-        if (rule->flags & HW_INDEX_SUBJECT) continue;
-        HW_TRY(const bool all, gone.all_of(rule));
-        if (!all) continue;
-        HW_TRY(const auto record, read_record(instance, rule->id));
-        for (const auto& cgroup : record.cgroups)
-            if (!find_cgroup(cgroup.path)) out.push_back(fmt::format("cgroup {} is gone", cgroup.path));
-    }
-    return out;
-}
-
-// What others have done, as find_work() found it, to cgroups, and at the line.
-Result<std::vector<std::string>> damage_of(const Instance& instance, const Entries& rules, const Links& links,
-                                           const Work& work)
-{
-    HW_TRY(auto out, gone_cgroups(instance, rules));
-    if (!work.line.empty()) out.push_back(work.line);
-    for (const auto& device : work.taken_off)
-        out.push_back(fmt::format("somebody took Headwind's program off {}", device));
-    if (!rules.may_have(HW_INDEX_LINE)) return out;
-    HW_TRY(const auto guests, line_guests(instance, links));
-    for (const auto& device : guests)
-        out.push_back(fmt::format("others' tc programs or filters at {} may drop or change packets of rules", device));
-    return out;
-}
-
-Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before, std::uint64_t now)
-{
-    PendingWork out;
-    out.exists = true;
-    const auto rules = entries_in_force(instance);
-    HW_TRY(const auto links, netlink::list_links());
-    HW_TRY(const auto stale, stale_rules(instance, rules));
-    HW_TRY(out.next, next_end(instance, rules));
-    HW_TRY(auto work, find_work(instance, rules, links));
-    if (rules.empty() || !work.lost.empty()) {
-        HW_TRY(const auto line, line_stats(instance, links));
-        if (line.held_packets != 0) {
-            work.lost.clear();
-            out.next = boottime_ns() + look_again;
-        } else {
-            out.due = true;
-        }
-    }
-    HW_CHECK(find_stops(instance, rules, out));
-    HW_TRY(out.damage, damage_of(instance, rules, links, work));
-    out.suspect = suspect_hooks(instance);
-    if (before / minute != now / minute) watch_on(instance, before / hour != now / hour);
-    for (const auto& rule : rules)
-        if (rule->deadline > before && rule->deadline <= now) out.expired.push_back(rule_name(rule));
-    out.due = out.due || work.any() || !stale.empty() || instance.control->dirty != 0;
-    HW_TRY(out.cgroups, cgroup_directories(instance, rules));
-    return out;
-}
-
 }  // namespace
 
-Result<Trouble> find_trouble()
+Result<Work> find_work(const Instance& instance, const Entries& rules, const Links& links)
 {
-    Trouble out;
-    HW_TRY(const auto lock, InstanceLock::take());
-    HW_TRY(const auto instance, open_instance());
-    if (!instance) return out;
-    HW_TRY(const auto links, netlink::list_links());
-    const auto rules = entries_in_force(*instance);
-    HW_TRY(const auto work, find_work(*instance, rules, links));
-    HW_TRY(out.damage, damage_of(*instance, rules, links, work));
-    if (out.damage.empty() && suspect_hooks(*instance).empty()) return out;
-    HW_TRY(const auto now, look_at(*instance));
-    for (const auto& one : now.rules)
-        if (one.state == RuleState::broken) out.not_effective[one.record.rule.name] = one.trouble;
-    return out;
-}
-
-Status heed_check(const StopCheck& check, const std::string& failure)
-{
-    HW_TRY(const auto instance, open_instance());
-    if (!instance) return {};
-    if (!failure.empty()) return stop_for_check(*instance, check.stable_id, failure);
-    auto renewed = renew_lease(*instance, check.stable_id, check_lease);
-    if (renewed || renewed.error().kind == ErrorKind::not_found) return {};
-    return renewed;
-}
-
-Status note_told(const std::vector<Stopped>& stopped)
-{
-    if (stopped.empty()) return {};
-    HW_TRY(const auto instance, open_instance());
-    for (const auto& one : stopped) {
-        if (!instance) return {};
-        HW_TRY(auto stop, instance->stops.find(one.stable_id));
-        if (!stop) continue;
-        stop->told = 1;
-        HW_CHECK(instance->stops.put(one.stable_id, *stop));
+    Work out;
+    HW_TRY(out.moves, find_moves(instance, rules, links));
+    std::set<std::uint32_t> defaults;  // ifindexes of devices that rules without --dev are at
+    const auto& control = *instance.control;
+    for (std::uint16_t slot = 0; slot < HW_MAX_DEVICES; ++slot) {
+        const auto& device = control.devices[slot];
+        if (device.ifindex == 0) continue;
+        if (device.flags & HW_DEVICE_DEFAULT) defaults.insert(device.ifindex);
+        const auto* link = find_link(links, device.ifindex);
+        if (link == nullptr)
+            out.lost.push_back(slot);
+        else if (lost_hooks(instance, slot) != 0) {
+            out.attach.emplace_back(*link, device.flags);
+            out.taken_off.push_back(link->name);
+        }
     }
-    return {};
-}
-
-Result<PendingWork> find_pending_work(std::uint64_t before, std::uint64_t now)
-{
-    HW_TRY(auto found,
-           look_without_lock([=](const Instance& instance) { return look_for_work(instance, before, now); }));
-    return found ? std::move(*found) : PendingWork();
+    __u32 flags = 0, at_loopback = 0;
+    for (const auto& rule : rules) {
+        if (!is_at_default_devices(rule)) continue;
+        flags |= rule->device_flags;
+        if (!(rule->flags & HW_INDEX_NOT_LO)) at_loopback |= rule->device_flags;
+    }
+    if (flags != 0)
+        for (const auto& link : default_devices(links)) {
+            const auto wanted = link.index == loopback_index ? at_loopback : flags;
+            if (wanted != 0 && !defaults.contains(static_cast<std::uint32_t>(link.index)))
+                out.attach.emplace_back(link, wanted);
+        }
+    out.line = line_damage(instance, links).value_or("");
+    return out;
 }
 
 Result<Reconciled> reconcile()

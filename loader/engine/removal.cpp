@@ -10,16 +10,18 @@
 
 #include "datapath/attached.h"
 #include "engine/changed.h"
+#include "engine/view.h"
 #include "line/reclaim.h"
 #include "ruleset/transaction.h"
 
 namespace headwind {
 namespace {
 
-void tell_removed(const std::vector<std::string>& names)
+void tell_removed(const std::vector<std::string>& names, const std::optional<Subject>& subject)
 {
     Changed changed;
     changed.removed = names;
+    changed.subject = subject;
     tell(changed);
 }
 
@@ -44,9 +46,13 @@ Result<Removed> remove_everything(WriteSession& session, const Entries& asked, c
     out.rules = names_of(asked);
     const auto names =
         names_of(session.rules.where([](const auto& rule) { return (rule->flags & HW_INDEX_SSH) == 0; }));
-    if (session.instance && !session.rules.empty()) HW_CHECK(retire(*session.instance));
+    std::optional<Subject> subject;
+    if (session.instance && !session.rules.empty()) {
+        HW_TRY(subject, subject_there(*session.instance, session.rules));
+        HW_CHECK(retire(*session.instance));
+    }
     session.look_again();
-    tell_removed(names);
+    tell_removed(names, subject);
     HW_TRY(out.packets_lost, drain_and_tear_down(session, drain, progress));
     out.instance_gone = !session.instance;
     return out;
@@ -81,10 +87,11 @@ Result<Removed> remove_rules(WriteSession& session, const Entries& gone, const P
     if (!gone.empty()) {
         out.rules = names_of(gone);
         HW_TRY(const auto records, read_records(*session.instance, gone));
+        HW_TRY(const auto subject, subject_there(*session.instance, gone));
         const auto committed = commit(*session.instance, {{}, records});
         session.look_again();
         HW_CHECK(committed);
-        tell_removed(out.rules);
+        tell_removed(out.rules, subject);
     }
     HW_CHECK(trim_hooks(*session.instance, session.rules));
     return out;

@@ -117,6 +117,11 @@ struct Snapshot {
     LineState line;
 };
 
+struct RulesHere {
+    std::size_t count = 0;
+    std::optional<Subject> subject;  // of one of the rules there, if one sits in its subject's namespace
+};
+
 // ---- changes ----
 
 struct AddRequest {

@@ -246,4 +246,14 @@ Result<Snapshot> look_at(const Instance& instance)
     return out;
 }
 
+Result<std::optional<Subject>> subject_there(const Instance& instance, const Entries& rules)
+{
+    for (const auto& rule : rules) {
+        if (!(rule->flags & HW_INDEX_SUBJECT) || (rule->device_flags & HW_DEVICE_PEER)) continue;
+        HW_TRY(const auto record, read_record(instance, rule->id));
+        return record.rule.subject;
+    }
+    return std::nullopt;
+}
+
 }  // namespace headwind

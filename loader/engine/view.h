@@ -30,4 +30,7 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
 // The snapshot of the instance, without Snapshot::panic.
 Result<Snapshot> look_at(const Instance& instance);
 
+// The subject of one of the rules that sit in their subject's network namespace; nullopt: none does.
+Result<std::optional<Subject>> subject_there(const Instance& instance, const Entries& rules);
+
 }  // namespace headwind

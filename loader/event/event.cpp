@@ -36,6 +36,7 @@ std::string to_json_line(const Event& event)
              {"message", event.text}};
     if (event.netns_inode != 0) out["netns_inode"] = event.netns_inode;
     for (const auto& [key, value] : {std::pair{"netns", &event.netns},
+                                     {"place", &event.place},
                                      {"rule", &event.rule},
                                      {"why", &event.why},
                                      {"user", &event.user},
@@ -52,6 +53,7 @@ std::optional<Event> parse_event(const std::string& line)
     Event out{.event = text_at(object, "event"), .text = text_at(object, "message")};
     if (out.event.empty()) return std::nullopt;
     out.netns = text_at(object, "netns");
+    out.place = text_at(object, "place");
     out.netns_inode = static_cast<std::uint64_t>(number_at(object, "netns_inode"));
     out.rule = text_at(object, "rule");
     out.why = text_at(object, "why");
@@ -68,7 +70,8 @@ std::optional<Event> parse_event(const std::string& line)
 std::string to_text(const Event& event)
 {
     std::string out;
-    if (!event.netns.empty()) out += event.netns + ": ";
+    const auto& where = event.place.empty() ? event.netns : event.place;
+    if (!where.empty()) out += where + ": ";
     if (!event.rule.empty()) out += "rule " + event.rule + ": ";
     out += event.text;
     if (!event.command.empty()) out += fmt::format(" ({}, {})", event.user, event.command);

@@ -113,11 +113,17 @@ Status write_masks(const Fd& sysfs, const std::string& device, unsigned queues, 
 
 }  // namespace
 
+bool is_backlog_low()
+{
+    const auto now = read_initial_sysctl(backlog_sysctl);
+    return now && *now < backlog_packets;
+}
+
 void raise_backlog(hw_host& host)
 {
     const auto before = read_initial_sysctl(backlog_sysctl);
-    if (!before || *before >= backlog_packets || host.backlog_changed != 0) return;
-    host.backlog_before = *before;
+    if (!before || *before >= backlog_packets) return;
+    if (host.backlog_changed == 0) host.backlog_before = *before;
     std::atomic_ref(host.backlog_changed).store(1);
     static_cast<void>(write_initial_sysctl(backlog_sysctl, backlog_packets));
 }

@@ -12,8 +12,11 @@
 
 namespace headwind {
 
-// Raises the sysctl for as long as there is a line. Best effort: where process 1's namespace is out of reach (a
-// container), bursts may be lost and are counted. The caller holds the host's lock (lock_host()).
+// Whether the sysctl is lower than a line needs. False where process 1's namespace is out of reach.
+bool is_backlog_low();
+// Raises the sysctl for as long as there is a line, also if somebody has lowered it since. Best effort: where process
+// 1's namespace is out of reach (a container), bursts may be lost and are counted. The caller holds the host's lock
+// (lock_host()).
 void raise_backlog(hw_host& host);
 // Restores the sysctl when the last instance of the host goes, unless somebody else changed it meanwhile. The caller
 // holds the host's lock.

@@ -64,10 +64,14 @@ Result<Veth> create_veth(const VethOptions& options);
 // Makes a bridge for the line, with the device `port` as its only port: no spanning tree, no multicast snooping, no
 // IPv6, alias as given. It is operational when this returns.
 Result<int> create_bridge(const std::string& name, const std::string& alias, int port);
-// Gives both the options again that they then had, as far as Link::floods tells of them.
+// Gives both the options again that they then had, as far as Link::floods tells of them. The port is operational.
 Status reset_bridge(int bridge, int port);
 Status set_mtu(int index, std::uint32_t mtu);
 Status bring_up(int index);
+// Waits until the device, which is up, is operational. When two ends come up one after the other, the first drops what
+// is sent, and a bridge's port refuses its options (ENETDOWN), until the kernel's link watch has noted, asynchronously,
+// that the other end is there too.
+Status wait_until_operational(int index);
 Status delete_link(int index);  // a device that is already gone is no error
 
 // Makes a veth pair of one queue each, down, with its second end in the network namespace that `netns` is open on.

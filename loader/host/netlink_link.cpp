@@ -233,22 +233,6 @@ Status keep_quiet(int index, const std::string& name, const std::string& alias)
     return set_flags(index, name, IFF_NOARP);
 }
 
-// Waits until the device is operational. When two ends come up one after the other, the first drops what is sent until
-// the kernel's link watch has noted, asynchronously, that the other end is there too.
-Status wait_until_operational(int index, const std::string& name)
-{
-    for (int tries = 0; tries < operational_tries; ++tries) {
-        Request request(RTM_GETLINK, 0);
-        request.header<ifinfomsg>().ifi_index = index;
-        const auto answer = send(request);
-        if (!answer) return refused(answer.error(), fmt::format("{}: read its state", name));
-        const bool told = !answer->empty();
-        if (told && value_of<std::uint8_t>(link_attribute(answer->front(), IFLA_OPERSTATE)) == IF_OPER_UP) return {};
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return fail(ErrorKind::failed, "{}: it is up, but not operational after {} s", name, operational_tries / 1000);
-}
-
 Result<Veth> configure_veth(const VethOptions& options)
 {
     Veth veth;
@@ -258,8 +242,8 @@ Result<Veth> configure_veth(const VethOptions& options)
     HW_CHECK(keep_quiet(veth.index1, options.name1, options.alias));
     HW_CHECK(set_flags(veth.index0, options.name0, IFF_UP));
     HW_CHECK(set_flags(veth.index1, options.name1, IFF_UP));
-    HW_CHECK(wait_until_operational(veth.index0, options.name0));
-    HW_CHECK(wait_until_operational(veth.index1, options.name1));
+    HW_CHECK(wait_until_operational(veth.index0));
+    HW_CHECK(wait_until_operational(veth.index1));
     return veth;
 }
 
@@ -323,7 +307,7 @@ Result<int> configure_bridge(const std::string& name, const std::string& alias, 
     HW_CHECK(keep_quiet(bridge, name, alias));
     HW_CHECK(add_port(bridge, port));
     HW_CHECK(set_flags(bridge, name, IFF_UP));
-    HW_CHECK(wait_until_operational(bridge, name));
+    HW_CHECK(wait_until_operational(bridge));
     return bridge;
 }
 
@@ -413,6 +397,21 @@ Status set_mtu(int index, std::uint32_t mtu)
 Status bring_up(int index)
 {
     return set_flags(index, device_label(index), IFF_UP);
+}
+
+Status wait_until_operational(int index)
+{
+    for (int tries = 0; tries < operational_tries; ++tries) {
+        Request request(RTM_GETLINK, 0);
+        request.header<ifinfomsg>().ifi_index = index;
+        const auto answer = send(request);
+        if (!answer) return refused(answer.error(), fmt::format("{}: read its state", device_label(index)));
+        const bool told = !answer->empty();
+        if (told && value_of<std::uint8_t>(link_attribute(answer->front(), IFLA_OPERSTATE)) == IF_OPER_UP) return {};
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return fail(ErrorKind::failed, "{}: it is up, but not operational after {} s", device_label(index),
+                operational_tries / 1000);
 }
 
 Status delete_link(int index)

@@ -144,6 +144,26 @@ Result<bool> remove_lost_line(Instance& instance)
     return true;
 }
 
+// Sets up what somebody has set down, with the MTU and options that it was made with. All of it is operational then.
+Status bring_up(const LineDevices& devices)
+{
+    bool were_up = true;
+    for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter}) {
+        if (device->mtu != line_mtu()) HW_CHECK(netlink::set_mtu(device->index, line_mtu()));
+        if (device->flags & IFF_UP) continue;
+        HW_CHECK(netlink::bring_up(device->index));
+        were_up = false;
+    }
+    if (!lets_all_through(devices)) {
+        HW_CHECK(netlink::wait_until_operational(devices.returns->index));
+        HW_CHECK(netlink::reset_bridge(devices.segmenter->index, devices.returns->index));
+    }
+    if (were_up) return {};
+    for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter})
+        HW_CHECK(netlink::wait_until_operational(device->index));
+    return {};
+}
+
 // Has the datapath look at the line as it is now. To be called after each change of it.
 Status note_devices(const Instance& instance)
 {
@@ -212,7 +232,7 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
 {
     auto& control = LineWriter::of(instance.control);
     HW_TRY(const bool none, remove_lost_line(instance));
-    if (is_on(HW_WORKAROUND_BACKLOG) && instance.host->backlog_changed == 0) {
+    if (is_on(HW_WORKAROUND_BACKLOG) && is_backlog_low()) {
         HW_TRY(const auto lock, lock_host());
         raise_backlog(*instance.host);
     }
@@ -221,11 +241,7 @@ Status ensure_line(Instance& instance, const LineNeeds& needs)
     if (!is_whole(devices))
         return fail(ErrorKind::failed, "somebody takes the line's devices away ({}): try again",
                     fmt::join(line_names, ", "));
-    for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter}) {
-        if (device->mtu != line_mtu()) HW_CHECK(netlink::set_mtu(device->index, line_mtu()));
-        if ((device->flags & IFF_UP) == 0) HW_CHECK(netlink::bring_up(device->index));
-    }
-    if (!lets_all_through(devices)) HW_CHECK(netlink::reset_bridge(devices.segmenter->index, devices.returns->index));
+    HW_CHECK(bring_up(devices));
     HW_CHECK(netlink::disable_transmit_offloads(devices.segmenter->name));
     for (const auto* device : {&*devices.returns, &*devices.segmenter})
         HW_CHECK(netlink::delete_root_qdisc(device->index));

@@ -104,6 +104,21 @@ MetricFamily liveness(const Rules& rules)
     return family;
 }
 
+MetricFamily subjects(const Rules& rules)
+{
+    auto family = make_family("headwind_rule_info", MetricType::Gauge,
+                              "1; whose rule it is, and the pod and container it is for, as it was named");
+    for (const auto* rule : rules) {
+        Labels labels{{"rule", rule->record.rule.name}, {"owner", harmless(rule->record.owner)}};
+        if (const auto& subject = rule->record.rule.subject) {
+            labels.push_back({"pod", harmless(subject->pod)});
+            labels.push_back({"container", harmless(subject->container.empty() ? subject->id : subject->container)});
+        }
+        add_sample(family, std::move(labels), 1);
+    }
+    return family;
+}
+
 }  // namespace
 
 std::vector<MetricFamily> metric_families(const Snapshot& all)
@@ -129,6 +144,7 @@ std::vector<MetricFamily> metric_families(const Snapshot& all)
             "Wire packets passed that the rule should have delayed or changed: undelayed (the kernel sees no IP: another protocol, a second VLAN tag), shared (their sender keeps them: pktgen, NC-SI), ipsec, ktls (their notes would be lost), line (somebody had taken a part of it away); all but the first are subject to loss and partition",
             exemption_names, &Counters::exempt),
         liveness(rules),
+        subjects(rules),
         single("headwind_line_held_packets", MetricType::Gauge, "Packets in the line now", line.held_packets),
         single("headwind_line_held_bytes", MetricType::Gauge, "Bytes in the line now, as counted against --max-held",
                static_cast<double>(line.held_bytes)),

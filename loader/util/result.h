@@ -26,7 +26,8 @@ enum class ErrorKind {
 
 struct Error {
     ErrorKind kind = ErrorKind::failed;
-    std::string message;  // one or more lines, no trailing newline; says what would be right
+    std::string message;    // one or more lines, no trailing newline; says what would be right
+    std::string rule = {};  // with not_found: the name that no rule has
 };
 
 template <class T>
@@ -62,6 +63,12 @@ inline tl::unexpected<Error> fail_errno(int error, std::string_view what)
 {
     const bool denied = error == EPERM || error == EACCES;
     return fail(denied ? ErrorKind::permission : ErrorKind::failed, "{}: {}", what, std::strerror(error));
+}
+
+inline tl::unexpected<Error> fail_no_rule(const std::string& name)
+{
+    return tl::unexpected(
+        Error{ErrorKind::not_found, fmt::format("no rule is called {}: see `headwind list`", name), name});
 }
 
 // Passes the error of one Result on as the error of another.

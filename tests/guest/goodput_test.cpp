@@ -58,7 +58,7 @@ double against_netem(const std::string& delay, std::uint64_t bytes)
         [&] { return through_headwind(pair, "--delay " + delay, bytes); });
 }
 
-RUNS_IN("GuestGoodput.At20ms:GuestGoodput.OfDelayLossAndRate*", nowhere, virtual_6_12);
+RUNS_IN("GuestGoodput.At100ms:GuestGoodput.OfDelayLossAndRate*", nowhere, virtual_6_12);
 
 TEST(GuestGoodput, At20ms)
 {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "host/clock.h"
+#include "lane.h"
 #include "measure.h"
 
 namespace headwind::test::suspend_test {
@@ -23,6 +24,8 @@ std::int64_t suspend_ns()
 }
 
 // Deadlines pass meanwhile; delays are what they were.
+RUNS_IN("GuestSuspend.*", nowhere, virtual_6_12);
+
 TEST(GuestSuspend, DeadlinesPassWhileTheMachineSleeps)
 {
     if (!std::ifstream("/sys/power/pm_test")) GTEST_SKIP() << "this kernel cannot test its suspend (CONFIG_PM_DEBUG)";

@@ -232,7 +232,8 @@ std::vector<FaultKind> faults_of_the_pair()
                        undo_faults(site);
                        return true;
                    }});
-    all.push_back(by_shell("tc qdisc replace dev va root pfifo limit 1000"));
+    // What is sent while one takes the other's place is dropped (dev_deactivate()).
+    all.push_back(by_shell("tc qdisc replace dev va root pfifo limit 1000", disturbs));
     // The kernel takes a device out of service for a moment whenever that comes or goes.
     all.push_back(by_shell("tc qdisc add dev va clsact", disturbs));
     all.push_back(by_shell("tc qdisc del dev va clsact", disturbs));

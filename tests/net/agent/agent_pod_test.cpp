@@ -38,6 +38,8 @@ TEST_F(AgentPods, AContainersRuleGoesWithIt)
         EXPECT_TRUE(nothing_left());
         expect_footprint(shop().netns(), before);
     }
+    for (const auto& event : agent.all("removed"))
+        EXPECT_EQ(event.value("place", ""), event["rule"] == "far" ? "" : "pod default/shop") << event;
     report("container stopped (the time runc takes is included)", rounds(), agent);
     EXPECT_THAT(agent.all("trouble"), IsEmpty());
 }

@@ -24,7 +24,8 @@ std::set<std::string> devices_of(const Namespace& where, const std::string& rule
     return rule_of(where, rule)["attached_to"].get<std::set<std::string>>();
 }
 
-RUNS_IN("Agent.ProgramsThat*:Agent.AnXdp*", native | linux_6_1);
+RUNS_IN("Agent.ProgramsThat*", native | linux_6_1);
+RUNS_IN("Agent.AnXdp*", native, linux_6_1);
 
 TEST_F(Agent, RulesComeBackToADeviceThatIsMadeAnew)
 {

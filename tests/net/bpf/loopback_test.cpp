@@ -61,7 +61,7 @@ protected:
 };
 
 RUNS_IN("Loopback.*", native | linux_6_12, linux_6_1);
-RUNS_IN("Loopback.WhatIsHeldKeepsItsRoute:Loopback.WhatIsHeldKeepsItsConnection", native | linux_6_12 | linux_6_1);
+RUNS_IN("Loopback.WhatIsHeldKeepsItsConnection", native | linux_6_12 | linux_6_1);
 
 TEST_F(Loopback, WhatIsHeldKeepsItsRoute)
 {

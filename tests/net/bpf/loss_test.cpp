@@ -21,7 +21,7 @@ protected:
 };
 
 RUNS_IN("Loss.*", native, linux_6_1 | sanitized);
-RUNS_IN("Loss.TcpRetransmits*:Loss.WithoutSilentDropsSending*", native | linux_6_1, sanitized);
+RUNS_IN("Loss.TcpRetransmits*", native | linux_6_1, sanitized);
 
 TEST_F(Loss, SendingNeverFails)
 {

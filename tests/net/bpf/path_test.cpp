@@ -29,6 +29,7 @@ protected:
 };
 
 RUNS_IN("Path.*", linux_6_12, linux_6_1);
+RUNS_IN("Path.WhatCameThroughIpsecStaysOnItsWay", nowhere, linux_6_12 | linux_6_1);
 
 std::size_t early(const std::vector<Arrival>& arrivals, std::int64_t delay)
 {
@@ -108,7 +109,8 @@ protected:
     }
 };
 
-RUNS_IN("*PathQdisc.*", linux_6_12, linux_6_1);
+RUNS_IN("*PathQdisc.*/prio", linux_6_12, linux_6_1);
+RUNS_IN("*PathQdisc.*/mqprio", nowhere, linux_6_12 | linux_6_1);
 
 TEST_P(PathQdisc, TheClassIsThatOfThePriority)
 {

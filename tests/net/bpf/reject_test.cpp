@@ -85,7 +85,8 @@ protected:
 };
 
 RUNS_IN("Reject.*", native, sanitized);
-RUNS_IN("Reject.Connect*", native | linux_6_1, sanitized);
+RUNS_IN("Reject.ConnectIs*", native | linux_6_1, sanitized);
+RUNS_IN("Reject.Connections*", native, linux_6_1 | sanitized);
 
 TEST_F(Reject, ConnectIsRefusedAtOnce)
 {

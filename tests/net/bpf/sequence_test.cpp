@@ -63,7 +63,7 @@ protected:
 };
 
 RUNS_IN("Sequence.*", native, linux_6_12 | linux_6_1);
-RUNS_IN("Sequence.IsTheSame*", native | linux_6_12, linux_6_1);
+RUNS_IN("Sequence.IsTheSame*", native, linux_6_12 | linux_6_1);
 
 TEST_F(Sequence, ShareAndCorrelationAreAsAsked)
 {
@@ -128,7 +128,7 @@ protected:
     }
 };
 
-RUNS_IN("Seed.*", native | linux_6_12, linux_6_1);
+RUNS_IN("Seed.*", native, linux_6_12 | linux_6_1);
 
 TEST_F(Seed, DecidesEachPacket)
 {

@@ -124,7 +124,7 @@ protected:
 RUNS_IN("Shared.*:OneSkb.*", nowhere, linux_6_12 | linux_6_1);
 RUNS_IN("OneSkb.*ReceivingEnd", linux_6_12, linux_6_1);
 RUNS_IN("Shared.Sent*", linux_6_12, linux_6_1);
-RUNS_IN("Shared.Arriving*", linux_6_1, linux_6_12);
+RUNS_IN("Shared.Arriving*", linux_6_12, linux_6_1);
 
 TEST_F(Shared, SentThroughTheQdiscIsNotTouched)
 {

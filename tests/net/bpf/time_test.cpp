@@ -60,7 +60,7 @@ protected:
 RUNS_IN("Time.*", native, linux_6_12);
 RUNS_IN("Time.Delay*:Time.ManyPacketsInFlight:Time.RulesThat*", native | linux_6_12, linux_6_1);
 RUNS_IN("Time.DelayOnAVeth", native | linux_6_12 | linux_6_1);
-RUNS_IN("Time.DelayBeyondTheHorizon", native | linux_6_1, linux_6_12);
+RUNS_IN("Time.DelayBeyondTheHorizon", native | linux_6_12, linux_6_1);
 
 TEST_F(Time, DelayOnAVeth)
 {

@@ -188,7 +188,7 @@ TEST_F(CommandLine, NetnsByNamePidAndPath)
         change(b(), "add --name x --partition --proto udp --netns " + name);
         EXPECT_EQ(arrive(), 0U) << name;
         EXPECT_THAT(headwind(a(), "list").out, HasSubstr("  live  ")) << name;
-        EXPECT_EQ(headwind(b(), "list").out, "no rules\n") << name;
+        EXPECT_THAT(headwind(b(), "list").out, testing::StartsWith("no rules here\n")) << name;
         change(b(), "clear --netns " + name);
         EXPECT_EQ(arrive(), packets) << name;
     }

@@ -24,6 +24,35 @@ TEST_F(FaultOfLinesParts, OneOfTheLinesProgramsTakenOff)
     }
 }
 
+// Another's program that is left there does not take its place.
+TEST_F(FaultOfLinesParts, AnothersProgramIsNotTakenForOurs)
+{
+    const Flow supers{.count = 20, .size = 1000, .segments = 2};
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    for (const auto hook : {Hook::ingress, Hook::egress}) {
+        const std::string name = hook == Hook::ingress ? "ingress" : "egress";
+        SCOPED_TRACE(name);
+        change(a(), "change twice --loss 0%");
+        const auto others = ForeignProgram::counter(a(), "headwind0", hook, 0, 0);
+        EXPECT_EQ(arrive(supers), 40U);
+        take_program_off_line(name);
+        EXPECT_EQ(arrive(supers), 20U);
+        expect_not_effective("twice", "took Headwind's program off headwind0");
+    }
+}
+
+RUNS_IN("FaultOfLinesParts.AnothersProgramDoesNot*", linux_6_12, linux_6_1);
+TEST_F(FaultOfLinesParts, AnothersProgramDoesNotSendOnWhatIsHeld)
+{
+    change(a(), "add --name late --dev va --delay 1ms --proto udp");
+    const auto others = ForeignProgram::counter(a(), "headwind0", Hook::ingress, 0, 0);
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+    EXPECT_EQ(passed_without_line("late"), 0U);
+    take_program_off_line("ingress");
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+    EXPECT_EQ(passed_without_line("late"), 20U);
+}
+
 TEST_F(FaultOfLinesParts, TheLinesBridgesOptions)
 {
     const Flow supers{.count = 20, .size = 1000, .segments = 2};
@@ -69,6 +98,17 @@ TEST_F(FaultOfLinesParts, TheLinesNameTaken)
     change(a(), "change twice --loss 0%");
     EXPECT_EQ(state_of(a(), "twice"), "live");
     EXPECT_EQ(arrive({.count = 20, .size = 1000, .segments = 2}), 40U);
+}
+
+// The bridge's port refuses its options until the kernel has noted, asynchronously, that headwind0 is up again.
+TEST_F(FaultOfLinesParts, TheLinesDevicesSetDownTimeAfterTime)
+{
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    for (int i = 0; i < 20; ++i) {
+        ip(a(), std::string("link set ") + (i % 2 == 0 ? "headwind0" : "headwind1") + " down");
+        change(a(), "change twice --loss 0%");
+        ASSERT_EQ(arrive({.count = 20, .size = 1000, .segments = 2}), 40U);
+    }
 }
 
 // Its other end is gone, and nothing tells that it is the line's but its alias.

@@ -9,8 +9,9 @@
 namespace headwind::test::fault_test {
 namespace {
 
-RUNS_IN("Fault.*", native | linux_6_1, linux_6_12);
-RUNS_IN("Fault.TheLinesMtu*:Fault.TheLinesBridge:Fault.TheLinesDevicesRenamed", native, linux_6_1 | linux_6_12);
+RUNS_IN("Fault.*", native, linux_6_1 | linux_6_12);
+RUNS_IN("Fault.TheLinesQdisc:Fault.ProgramsTakenOff", native | linux_6_1, linux_6_12);
+RUNS_IN("Fault.TheFqOfLo:Fault.PacketsWithADelay*", native | linux_6_12, linux_6_1);
 
 TEST_F(Fault, ProgramsTakenOff)
 {
@@ -289,7 +290,7 @@ private:
 };
 
 RUNS_IN("FaultOfCpus.*", linux_6_1, linux_6_12);
-RUNS_IN("FaultOfCpus.TheLinesFlowsOnTheSendersCpu*", native | linux_6_1, linux_6_12);
+RUNS_IN("FaultOfCpus.TheLinesFlowsOnTheSendersCpu*", native, linux_6_1 | linux_6_12);
 
 TEST_F(FaultOfCpus, TheLinesFlowsOnTheSendersCpu)
 {

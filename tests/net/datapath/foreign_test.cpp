@@ -31,7 +31,8 @@ protected:
 };
 
 RUNS_IN("Foreign.Held*", linux_6_12);
-RUNS_IN("Foreign.AFilter*:Foreign.AProgramIn*", native | linux_6_1);
+RUNS_IN("Foreign.AFilter*", native | linux_6_1);
+RUNS_IN("Foreign.AProgramIn*", native, linux_6_1);
 
 TEST_F(Foreign, AProgramBehindOursSeesEachSurvivorOnce)
 {

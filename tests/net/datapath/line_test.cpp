@@ -50,6 +50,7 @@ protected:
 };
 
 RUNS_IN("Line.*", native, linux_6_12);
+RUNS_IN("Line.ABacklog*", linux_6_12, linux_6_1);
 RUNS_IN("Line.Del*:Line.AReplaced*:Line.AT*:Line.ClearRestores*", native | linux_6_12, linux_6_1);
 
 TEST_F(Line, DelOfTheLastRuleWaitsForWhatIsHeld)
@@ -175,6 +176,25 @@ TEST_F(Line, WhatComesBackFromTheLineFitsTheBacklog)
     };
     EXPECT_EQ(whole(0), count);
     EXPECT_LT(whole(HW_WORKAROUND_BACKLOG), count);
+}
+
+// Others lower it while there is a line: `doctor` says so, and the next change raises it again.
+TEST_F(Line, ABacklogThatSomebodyLoweredIsToldAndRaisedAgain)
+{
+    const auto backlog_there = [](const std::string& value = "") {
+        const auto what = value.empty() ? "-n net.core.netdev_max_backlog" : "-qw net.core.netdev_max_backlog=" + value;
+        return run(nullptr, words("nsenter --net=/proc/1/ns/net sysctl " + what)).out;
+    };
+    const auto before = backlog_there();
+    ASSERT_LT(std::stoul(before), 100'000U);
+    change(a(), "add --name slow --proto udp --delay 1ms");
+    EXPECT_EQ(backlog_there(), "100000\n");
+    backlog_there("1234");
+    EXPECT_THAT(headwind(a(), "doctor").out, HasSubstr("is 1234: somebody lowered it while there is a line"));
+    change(a(), "change slow --delay 2ms");
+    EXPECT_EQ(backlog_there(), "100000\n");
+    change(a(), "clear");
+    EXPECT_EQ(backlog_there(), before);
 }
 
 // Receive timestamps are wall-clock time, and must not be taken for departure times.

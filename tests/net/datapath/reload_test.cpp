@@ -25,7 +25,7 @@ protected:
 };
 
 RUNS_IN("Reload.*", native, linux_6_1 | linux_6_12);
-RUNS_IN("Reload.BridgesAndVrfs*", native | linux_6_12, linux_6_1);
+RUNS_IN("Reload.BridgesAndVrfs*", native, linux_6_12 | linux_6_1);
 
 TEST_F(Reload, NftablesAndConnectionTracking)
 {

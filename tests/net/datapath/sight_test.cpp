@@ -3,7 +3,7 @@
 // passes the hook by.
 #include <linux/if_packet.h>
 
-#include "engine/reconcile.h"
+#include "agent/pending.h"
 #include "fault_test.h"
 #include "foreign_xdp.h"
 #include "packets.h"

@@ -54,7 +54,7 @@ private:
 };
 
 RUNS_IN("Host.*", nowhere, linux_6_12);
-RUNS_IN("Host.DeadlinesAndLeases*", linux_6_12);
+RUNS_IN("Host.DeadlinesAndLeases*", nowhere, linux_6_12);
 
 TEST_F(Host, DeadlinesAndLeasesDoNotHeedTheWallClock)
 {

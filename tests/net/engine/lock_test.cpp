@@ -38,7 +38,7 @@ protected:
 };
 
 RUNS_IN("Lock.*", native, linux_6_12 | sanitized);
-RUNS_IN("Lock.WhileALine*", native | linux_6_12);
+RUNS_IN("Lock.WhileALine*", native, linux_6_12);
 
 TEST_F(Lock, WhoHoldsItIsNamedAndOthersGoOn)
 {

@@ -4,8 +4,8 @@
 #include <fstream>
 #include <thread>
 
+#include "agent/pending.h"
 #include "engine/engine.h"
-#include "engine/reconcile.h"
 #include "net_test.h"
 
 namespace headwind::test::look_test {

@@ -154,7 +154,7 @@ RUNS_IN("WayOut*:*/WayOutOf*", native, linux_6_12 | linux_6_1 | sanitized);
 class WayOutOf : public WayOut, public testing::WithParamInterface<Damage> {};
 
 // These tests also run on Linux 6.1, where filters at clsact outlive the pins.
-RUNS_IN("*/WayOutOf.*/AllPins:WayOut.ANamespaceThat*", native | linux_6_1, linux_6_12 | sanitized);
+RUNS_IN("*/WayOutOf.*/AllPins", native | linux_6_1, linux_6_12 | sanitized);
 
 INSTANTIATE_TEST_SUITE_P(Damages, WayOutOf, testing::ValuesIn(damages), [](const auto& one) { return one.param.name; });
 
@@ -232,7 +232,7 @@ TEST_F(WayOut, EverywhereIsEveryNamespaceAndAnyoneIsEveryOwner)
     const auto own = change(a(), "clear --everywhere");
     EXPECT_THAT(own.err, HasSubstr("hers stays, it is of her"));
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("hers"));
-    EXPECT_EQ(headwind(b(), "list").out, "no rules\n");
+    EXPECT_THAT(headwind(b(), "list").out, testing::StartsWith("no rules here\n"));
     // It works without pins, too.
     fs::remove_all(fmt::format("{}/{}", pins, a().inode()));
     change(a(), "clear --everywhere --anyone");

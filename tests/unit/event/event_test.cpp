@@ -63,6 +63,8 @@ TEST(EventText, IsOneLineForPeople)
     EXPECT_EQ(to_text(example()),
               "/run/netns/blue: rule slow \"db\": not effective: headwind0 is down (alice, headwind add)");
     EXPECT_EQ(to_text({.event = "ending", .text = "ending"}), "ending");
+    EXPECT_EQ(to_text({.event = "expired", .text = "expired", .netns = "/proc/7/ns/net", .place = "pod default/shop"}),
+              "pod default/shop: expired");
 }
 
 TEST(EventText, WhatIsNoEventIsNone)

@@ -94,6 +94,18 @@ TEST(Exporter, LiveOrWhyNot)
     EXPECT_THAT(out, HasSubstr("headwind_rule_live{rule=\"old\",state=\"expired\"} 0\n"));
 }
 
+TEST(Exporter, TellsWhoseARuleIsAndWhatItIsFor)
+{
+    auto mine = rule("mine", 1, {}), pods = rule("pods", 2, {});
+    mine.record.owner = "ci-7";
+    pods.record.owner = "root";
+    pods.record.rule.subject = Subject{.container = "web", .id = "0123abcd", .pod = "default/shop"};
+    const auto out = text({mine, pods});
+    EXPECT_THAT(out, HasSubstr("headwind_rule_info{rule=\"mine\",owner=\"ci-7\"} 1\n"));
+    EXPECT_THAT(
+        out, HasSubstr("headwind_rule_info{rule=\"pods\",owner=\"root\",pod=\"default/shop\",container=\"web\"} 1\n"));
+}
+
 TEST(Exporter, LineAndPanic)
 {
     Snapshot all;
