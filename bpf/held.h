@@ -84,11 +84,12 @@ HW_INLINE bool has_filter(__u64 address, __u32 direction)
 	return priority == 1U << 16 && kind == WORD(__u32, "bpf");
 }
 
-/* Is our program at the device's tc hook? */
+/* Is our program at the device's tc hook? (Where the kernel has tcx and the loader could not tell, it is a filter, and
+ * nobody looks for it.) */
 HW_FUNCTION int has_program(__u64 address, __u32 direction)
 {
 	if (bpf_core_field_exists(struct net_device, tcx_ingress))
-		return has_tcx_program(address, direction);
+		return !hw_control.tcx || has_tcx_program(address, direction);
 	return has_filter(address, direction);
 }
 

@@ -23,6 +23,15 @@ void take_command(std::vector<std::string>& words, headwind::Cli& cli)
     words.erase(end, words.end());
 }
 
+// Whether the words name a network namespace.
+bool is_somewhere(const CLI::App& app)
+{
+    const auto* command = app.get_subcommands().front();
+    for (const char* name : {"--netns", "--container", "--pod", "--pid", "--everywhere"})
+        if (const auto* option = command->get_option_no_throw(name); option && option->count() != 0) return true;
+    return false;
+}
+
 // The exit code of the process: `code`, or a failure if not all output could be written.
 int finish(int code)
 {
@@ -39,8 +48,9 @@ int run(int argc, char** argv)
     Cli cli;
     register_all(app, cli);
     app.set_version_flag("--version", HEADWIND_VERSION);
+    const std::vector<std::string> typed(argv + 1, argv + argc);
     try {
-        auto words = with_double_dashes({argv + 1, argv + argc});
+        auto words = with_double_dashes(typed);
         take_command(words, cli);
         parse_words(app, std::move(words));
     } catch (const CLI::ParseError& error) {
@@ -56,7 +66,7 @@ int run(int argc, char** argv)
         observe_changes([command](const Changed& changed) { audit(command, changed); });
     collect_libbpf_words();
     auto result = cli.chosen();
-    if (!result) tell_whereabouts(result.error(), command);
+    if (!result && !is_somewhere(app)) tell_whereabouts(result.error(), typed);
     if (!result) say("headwind: {}\n", result.error().message);
     return finish(result ? *result : exit_code(result.error().kind));
 }

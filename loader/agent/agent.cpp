@@ -248,7 +248,7 @@ Result<PendingWork> Agent::look(Served& one)
     const auto now = boottime_ns();
     HW_TRY(auto pending, find_pending_work(one.looked, now));
     one.looked = now;
-    if (pending.subject) one.place = name_netns(one.path, pending.subject).place;
+    one.owner = owner_of_netns(one.path, pending.subject);
     for (const auto& rule : pending.expired)
         tell(one, {.event = "expired", .text = "expired: it has no effect any more", .rule = rule});
     // What was told is told once; and to ask for the lock is heard as the end of a command: an agent that asked at each
@@ -329,7 +329,7 @@ void Agent::back_off(Served& one) const
 void Agent::tell(const Served& one, Event event)
 {
     event.netns = one.path;
-    event.place = one.place;
+    event.place = one.owner;
     event.netns_inode = one.inode;
     log_.tell(std::move(event));
 }

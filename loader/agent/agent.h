@@ -38,7 +38,7 @@ private:
     struct Served {
         std::uint64_t inode = 0;        // of its namespace
         std::string path;               // a path by which its namespace was last entered
-        std::string place;              // of what it is the namespace, as its rules say: "pod default/shop"
+        std::string owner;              // owner_of_netns()
         std::optional<int> id;          // the id of its namespace in ours
         bool dirty = true;              // something happened
         std::uint64_t next = 0;         // CLOCK_BOOTTIME ns at which it is due; 0: not by time alone

@@ -139,7 +139,7 @@ Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before
         if (rule->deadline > before && rule->deadline <= now) out.expired.push_back(rule_name(rule));
     out.due = out.due || work.any() || !stale.empty() || instance.control->dirty != 0;
     HW_TRY(out.cgroups, cgroup_directories(instance, rules));
-    HW_TRY(out.subject, subject_there(instance, rules));
+    out.subject = subject_there(instance, rules).value_or(std::nullopt);
     return out;
 }
 

@@ -165,9 +165,10 @@ std::vector<Event> command_events(const std::string& command, const Changed& cha
     for (const auto* views : {&changed.added, &changed.replaced, &changed.changed})
         if (!subject) subject = subject_there(*views);
     const auto netns = path_of_this_netns(here->inode);
+    const auto owner = netns.empty() ? "" : owner_of_netns(netns, subject);
     for (auto& event : out) {
         event.netns = netns;
-        if (subject) event.place = name_netns(netns, subject).place;
+        event.place = owner;
         event.netns_inode = here->inode;
     }
     return out;

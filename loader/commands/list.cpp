@@ -160,21 +160,24 @@ Result<int> show_everywhere(const ListOptions& options, void (*show)(const Snaps
         const auto absent = keep_named(*all, options.names);
         std::erase_if(missing, [&absent](const auto& name) { return !absent.contains(name); });
         any = any || !all->rules.empty();
-        json.push_back(to_json(*all));
-        json.back()["netns"] = path;
-        json.back()["place"] = netns.place;
-        if (options.common.json || all->rules.empty()) continue;
+        if (all->rules.empty() && (!options.names.empty() || !options.common.json)) continue;
+        if (options.common.json) {
+            json.push_back(to_json(*all));
+            json.back()["netns"] = path;
+            json.back()["place"] = netns.place;
+            continue;
+        }
         put("in {} ({}):\n", netns.place, printable(path));
         show(*all);
     }
+    if (options.common.json)
+        print_json(nlohmann::json{{"namespaces", json}});
+    else if (!any && !trouble && missing.empty())
+        put("no rules\n");
     if (!missing.empty() && !trouble)
         return fail(ErrorKind::not_found,
                     "no rule is called {} in any network namespace: see `headwind list --everywhere`",
                     *missing.begin());
-    if (options.common.json)
-        print_json(nlohmann::json{{"namespaces", json}});
-    else if (!any && !trouble)
-        put("no rules\n");
     return trouble ? exit_code(trouble->kind) : 0;
 }
 
@@ -183,17 +186,20 @@ Result<int> list(const ListOptions& options)
     HW_CHECK(enter(options.common));
     if (options.everywhere) return show_everywhere(options, print_list);
     HW_TRY(const auto all, take_snapshot());
-    const auto elsewhere = is_somewhere(options.common) ? std::vector<Elsewhere>() : find_elsewhere();
+    RuleFilter every;
+    every.all = true;
+    const bool somewhere = is_somewhere(options.common);
+    const auto elsewhere = somewhere ? Elsewhere() : find_elsewhere(every);
     if (options.common.json) {
         auto json = to_json(all);
-        if (!elsewhere.empty()) json["elsewhere"] = headwind::to_json(elsewhere);
+        if (!somewhere) json["elsewhere"] = headwind::to_json(elsewhere);
         print_json(json);
         return 0;
     }
     say_panic(all);
     if (all.rules.empty()) put("{}\n", elsewhere.empty() ? "no rules" : "no rules here");
     print_list(all);
-    write_out(elsewhere_words(elsewhere, "list"));
+    put("{}", elsewhere_words(elsewhere, "list"));
     return 0;
 }
 

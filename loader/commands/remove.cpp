@@ -74,59 +74,84 @@ Result<Removed> remove_for_a_while(const RuleFilter& filter, std::uint64_t confi
 }
 
 struct Netns {
-    NetnsName netns;
+    NetnsName name;
+    Fd open;
     std::vector<std::string> rules;  // those of the wanted names that are there
 };
+struct FoundEverywhere {
+    std::vector<Netns> namespaces;
+    int code = 0;  // of the last one that could not be looked at, which was told
+};
 
-Result<std::vector<Netns>> find_everywhere(const std::vector<std::string>& names, bool if_exists)
+FoundEverywhere find_in(const std::vector<std::string>& paths, const std::vector<std::string>& names)
 {
-    std::vector<Netns> out;
-    std::set<std::string> missing(names.begin(), names.end());
-    HW_TRY(const auto paths, namespaces_in_use(false));
+    FoundEverywhere out;
+    RuleFilter filter;
+    filter.names = names;
     for (const auto& path : paths) {
-        if (!enter_netns(path)) continue;  // it ended meanwhile
-        RuleFilter filter;
-        filter.names = names;
-        HW_TRY(const auto rules, find_rules(filter));
-        HW_TRY(const auto here, rules_here({}));
-        std::set<std::string> found;
-        for (const auto& rule : rules) found.insert(rule.rule.name);
-        for (const auto& name : found) missing.erase(name);
-        if (!found.empty()) out.push_back({name_netns(path, here.subject), {found.begin(), found.end()}});
+        auto netns = open_netns(path);
+        if (!netns) continue;  // it ended meanwhile
+        const auto status = in_netns(netns->get(), [&]() -> Status {
+            HW_TRY(const auto rules, find_rules(filter));
+            HW_TRY(const auto here, rules_here(filter));
+            std::set<std::string> found;
+            for (const auto& rule : rules) found.insert(rule.rule.name);
+            if (!found.empty())
+                out.namespaces.push_back(
+                    {name_netns(path, here.subject), std::move(*netns), {found.begin(), found.end()}});
+            return {};
+        });
+        if (status) continue;
+        say("headwind: in {}: {}\n", printable(path), status.error().message);
+        out.code = exit_code(status.error().kind);
     }
-    if (!missing.empty() && !if_exists)
-        return fail(ErrorKind::not_found,
-                    "no rule is called {} in any network namespace: see `headwind list --everywhere`",
-                    *missing.begin());
     return out;
 }
 
-// As clear_everywhere().
+// The names that are in none of the namespaces.
+std::set<std::string> missing_in(const std::vector<Netns>& namespaces, const std::vector<std::string>& names)
+{
+    std::set<std::string> out(names.begin(), names.end());
+    for (const auto& one : namespaces)
+        for (const auto& name : one.rules) out.erase(name);
+    return out;
+}
+
+// Goes through the network namespaces one after the other: the errors of one are told, and the rest goes on. A name
+// that is in none of them is an error, and then nothing is removed.
 Result<int> del_everywhere(const RemoveOptions& options)
 {
-    HW_TRY(const auto all, find_everywhere(options.names, options.if_exists));
+    HW_TRY(const auto paths, namespaces_in_use(false));
+    auto [namespaces, code] = find_in(paths, options.names);
+    const auto missing = missing_in(namespaces, options.names);
+    if (!missing.empty() && !options.if_exists && code == 0)
+        return fail(ErrorKind::not_found,
+                    "no rule is called {} in any network namespace: see `headwind list --everywhere`",
+                    *missing.begin());
     auto json = nlohmann::json::array();
-    int code = 0;
-    for (const auto& [netns, rules] : all) {
-        if (!enter_netns(netns.path)) continue;
-        const auto removed = delete_rules(rules, true, drain_progress());
-        if (!removed) {
-            say("headwind: in {}: {}\n", netns.place, removed.error().message);
-            code = exit_code(removed.error().kind);
+    for (const auto& one : namespaces) {
+        Result<Removed> removed;
+        const auto status = in_netns(one.open.get(), [&]() -> Status {
+            HW_TRY(removed, delete_rules(one.rules, true, drain_progress()));
+            return {};
+        });
+        if (!status) {
+            say("headwind: in {}: {}\n", one.name.place, status.error().message);
+            code = exit_code(status.error().kind);
             continue;
         }
         if (options.common.json) {
             json.push_back(to_json(*removed));
-            json.back()["netns"] = netns.path;
-            json.back()["place"] = netns.place;
+            json.back()["netns"] = one.name.path;
+            json.back()["place"] = one.name.place;
             continue;
         }
-        put("in {}:\n", netns.place);
+        put("in {}:\n", one.name.place);
         report(*removed, false);
     }
     if (options.common.json)
         print_json(nlohmann::json{{"namespaces", json}});
-    else if (all.empty())
+    else if (namespaces.empty())
         put("no rules to remove\n");
     return code;
 }
@@ -159,7 +184,7 @@ Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_js
     int code = 0;
     for (const auto& path : paths) {
         if (!enter_netns(path)) continue;  // it ended meanwhile
-        const auto before = rules_here({});
+        const auto before = rules_here(RuleFilter());
         const auto netns = name_netns(path, before ? before->subject : std::nullopt);
         const auto removed = clear(owner, drain_progress());
         if (!removed) {
@@ -182,6 +207,14 @@ Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_js
     else if (paths.empty())
         put("no rules to remove\n");
     return code;
+}
+
+// The command again, without a network namespace.
+std::string words_of(const RemoveOptions& options)
+{
+    if (options.all) return "clear --all";
+    if (options.anyone) return "clear --anyone";
+    return options.owner.empty() ? "clear" : "clear --owner " + shell_word(options.owner);
 }
 
 Result<int> clear_rules(const RemoveOptions& options)
@@ -207,7 +240,7 @@ Result<int> clear_rules(const RemoveOptions& options)
     if (!options.common.json) say_what_stays(removed);
     const int code = report(removed, options.common.json);
     if (removed.rules.empty() && !options.common.json && !is_somewhere(options.common))
-        write_out(elsewhere_words(find_elsewhere(), "clear"));
+        put("{}", elsewhere_words(find_elsewhere({{}, owner, !owner}), words_of(options)));
     return code;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Finds rules in other network namespaces, and names those namespaces.
+// Finds rules in other network namespaces, and says where they are.
 #include "commands/whereabouts.h"
 
 #include <sys/stat.h>
@@ -16,11 +16,12 @@
 namespace headwind {
 namespace {
 
-constexpr std::size_t most_named = 5;
+constexpr std::size_t most_places = 5;
 
-std::string rules_words(std::size_t count)
+bool is_here(const Fd& netns, const NetnsId& here)
 {
-    return count == 1 ? "1 rule" : fmt::format("{} rules", count);
+    struct stat there {};
+    return fstat(netns.get(), &there) == 0 && there.st_ino == here.inode;
 }
 
 }  // namespace
@@ -32,9 +33,9 @@ std::optional<Subject> subject_there(const std::vector<RuleView>& rules)
     return std::nullopt;
 }
 
-std::vector<Elsewhere> find_elsewhere(const std::vector<std::string>& names)
+Elsewhere find_elsewhere(const RuleFilter& filter)
 {
-    std::vector<Elsewhere> out;
+    Elsewhere out;
     const auto others = other_instances_exist();
     if (!others || !*others) return out;
     const auto paths = instance_netns_paths();
@@ -42,53 +43,55 @@ std::vector<Elsewhere> find_elsewhere(const std::vector<std::string>& names)
     if (!paths || !here) return out;
     for (const auto& path : *paths) {
         const auto netns = open_netns(path);
-        struct stat there {};
-        if (!netns || fstat(netns->get(), &there) != 0 || there.st_ino == here->inode) continue;
+        if (!netns || is_here(*netns, *here)) continue;
+        if (out.places.size() == most_places) {
+            ++out.more;
+            continue;
+        }
         static_cast<void>(in_netns(netns->get(), [&]() -> Status {
-            HW_TRY(const auto found, rules_here(names));
-            if (found.count != 0) out.push_back({name_netns(path, found.subject), found.count});
+            HW_TRY(const auto found, rules_here(filter));
+            if (found.count != 0) out.places.push_back({name_netns(path, found.subject), found.count});
             return {};
         }));
     }
     return out;
 }
 
-std::string elsewhere_words(const std::vector<Elsewhere>& found, const std::string& command)
+std::string elsewhere_words(const Elsewhere& found, const std::string& command)
 {
     std::string out;
-    for (std::size_t i = 0; i < std::min(found.size(), most_named); ++i)
-        out += fmt::format("{} in {}: headwind {} {}\n", rules_words(found[i].rules), found[i].netns.place, command,
-                           found[i].netns.flags);
-    if (found.size() > most_named)
-        out += fmt::format("and in {} more network namespaces: headwind {} --everywhere\n", found.size() - most_named,
-                           command);
+    for (const auto& [netns, rules] : found.places)
+        out += fmt::format("{} rule{} in {}: headwind {} {}\n", rules, rules == 1 ? "" : "s", netns.place, command,
+                           netns.flags);
+    if (found.more != 0)
+        out += fmt::format("{} more network namespaces: headwind {} --everywhere\n", found.more, command);
     return out;
 }
 
-nlohmann::json to_json(const std::vector<Elsewhere>& found)
+nlohmann::json to_json(const Elsewhere& found)
 {
-    auto out = nlohmann::json::array();
-    for (const auto& [netns, rules] : found)
-        out.push_back({{"netns", netns.path}, {"place", netns.place}, {"flags", netns.flags}, {"rules", rules}});
-    return out;
+    auto places = nlohmann::json::array();
+    for (const auto& [netns, rules] : found.places)
+        places.push_back({{"netns", netns.path}, {"place", netns.place}, {"flags", netns.flags}, {"rules", rules}});
+    return {{"places", places}, {"more_namespaces", found.more}};
 }
 
-void tell_whereabouts(Error& error, const std::string& command)
+void tell_whereabouts(Error& error, const std::vector<std::string>& words)
 {
     if (error.rule.empty()) return;
-    const auto found = find_elsewhere({error.rule});
-    if (found.empty()) return;
-    const auto name = printable(error.rule);
-    const bool takes_name = command == "del" || command == "stats" || command == "renew" || command == "change";
+    RuleFilter filter;
+    filter.names = {error.rule};
+    const auto found = find_elsewhere(filter);
+    if (found.places.empty()) return;
+    std::string command = "headwind";
+    for (const auto& word : words) command += " " + shell_word(word);
     std::vector<std::string> places, commands;
-    for (std::size_t i = 0; i < std::min(found.size(), most_named); ++i) {
-        places.push_back(found[i].netns.place);
-        commands.push_back(takes_name ? fmt::format("headwind {} {}{} {}", command, name,
-                                                    command == "change" ? " ..." : "", found[i].netns.flags)
-                                      : found[i].netns.flags);
+    for (const auto& [netns, rules] : found.places) {
+        places.push_back(netns.place);
+        commands.push_back(command + " " + netns.flags);
     }
-    error.message = fmt::format("no rule is called {} here, but in {}{}: {}", name, fmt::join(places, ", in "),
-                                found.size() > most_named ? ", and elsewhere" : "", fmt::join(commands, "; or "));
+    error.message = fmt::format("no rule is called {} here, but in {}: {}", printable(error.rule),
+                                fmt::join(places, ", in "), fmt::join(commands, "; or "));
 }
 
 }  // namespace headwind

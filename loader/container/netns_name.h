@@ -9,12 +9,17 @@
 
 namespace headwind {
 
+// `path`: by which this process can enter the namespace. `subject`: of a rule that sits in it.
+
+// "pod default/shop", "container web"; empty: the namespace is nobody's own. That of process 1 is the host's, whichever
+// pods and containers share it.
+std::string owner_of_netns(const std::string& path, const std::optional<Subject>& subject);
+
 struct NetnsName {
-    std::string path;   // by which it can be entered
-    std::string place;  // "pod default/shop", "container web", "network namespace blue"
-    std::string flags;  // of commands on its rules: "--pod default/shop"
+    std::string path;
+    std::string place;  // owner_of_netns(), or "network namespace blue"
+    std::string flags;  // of commands on its rules, as typed to a shell: "--pod default/shop"
 };
-// `subject`: of a rule that sits in it. It may be of a container that is gone: then `flags` find nothing.
 NetnsName name_netns(const std::string& path, const std::optional<Subject>& subject);
 
 }  // namespace headwind

@@ -67,17 +67,31 @@ void undo(WriteSession& session)
         static_cast<void>(trim_hooks(*session.instance, session.rules));
 }
 
-// The rules that match `filter`, without former ones, which a change that waits may bring back.
+// Which rules are meant, without former ones, which a change that waits may bring back.
+class Filter {
+public:
+    explicit Filter(const RuleFilter& filter) : filter_(filter), names_(filter.names)
+    {
+        if (filter.owner) owner_ = hash_of(*filter.owner);
+    }
+    bool has(const RuleRef& rule) const
+    {
+        const bool meant = filter_.all || names_.has(rule) || (owner_ && rule.rest().owner_hash == *owner_);
+        return meant && !is_former(rule, now_);
+    }
+
+private:
+    const RuleFilter& filter_;
+    NameSet names_;
+    std::optional<std::uint64_t> owner_;
+    std::uint64_t now_ = boottime_ns();
+};
+
 Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const Entries& rules, const RuleFilter& filter)
 {
-    const NameSet names(filter.names);
-    const auto owner = filter.owner ? hash_of(*filter.owner) : 0;
     if (filter.names.empty() && !filter.owner && !filter.all) return std::vector<RuleRecord>{};
-    const auto found = rules.where([&, now = boottime_ns()](const auto& rule) {
-        const bool meant = filter.all || names.has(rule) || (filter.owner && rule.rest().owner_hash == owner);
-        return meant && !is_former(rule, now);
-    });
-    return read_records(instance, found);
+    const Filter meant(filter);
+    return read_records(instance, rules.where([&meant](const auto& rule) { return meant.has(rule); }));
 }
 
 // The leases of the rules of these names: stable_id and ns. usage: one of them has none.
@@ -125,17 +139,20 @@ Result<Snapshot> take_snapshot()
     }
 }
 
-Result<RulesHere> rules_here(const std::vector<std::string>& names)
+Result<RulesHere> rules_here(const RuleFilter& filter)
 {
-    const NameSet wanted(names);
-    HW_TRY(const auto found, look_without_lock([&, now = boottime_ns()](const Instance& instance) -> Result<RulesHere> {
-               RulesHere out;
+    const Filter meant(filter);
+    HW_TRY(const auto found, look_without_lock([&](const Instance& instance) -> Result<RulesHere> {
                const auto rules = entries_in_force(instance);
-               for (const auto& rule : rules) {
-                   if (is_former(rule, now)) continue;
-                   if (names.empty() || wanted.has(rule)) ++out.count;
-               }
-               HW_TRY(out.subject, subject_there(instance, rules));
+               RulesHere out;
+               out.count = rules
+                               .where([&](const auto& rule) {
+                                   return meant.has(rule) && !is_undone(rule, boottime_ns()) &&
+                                          !(filter.owner && is_guard(rule));
+                               })
+                               .size();
+               // A name only: without it the rules are there all the same.
+               out.subject = subject_there(instance, rules).value_or(std::nullopt);
                return out;
            }));
     return found.value_or(RulesHere());

@@ -26,8 +26,9 @@ Result<RuleView> add_rule(const AddRequest& request);
 
 // Returns the rules added, then the rules changed, in the order given.
 Result<std::vector<RuleView>> apply_changes(const Changes& changes);
-// Counts the rules that `list` shows, or those with one of these names. Needs no lock and changes nothing.
-Result<RulesHere> rules_here(const std::vector<std::string>& names);
+// Counts the rules that match; of an owner's none of the guards, which clear() leaves. Needs no lock and changes
+// nothing.
+Result<RulesHere> rules_here(const RuleFilter& filter);
 // Needs no lock and changes nothing. Oldest first.
 Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter);
 // Applies the changes that `decide` makes of the rules that match `filter`; nobody else changes rules meanwhile. An

@@ -48,7 +48,7 @@ Result<Removed> remove_everything(WriteSession& session, const Entries& asked, c
         names_of(session.rules.where([](const auto& rule) { return (rule->flags & HW_INDEX_SSH) == 0; }));
     std::optional<Subject> subject;
     if (session.instance && !session.rules.empty()) {
-        HW_TRY(subject, subject_there(*session.instance, session.rules));
+        subject = subject_there(*session.instance, session.rules).value_or(std::nullopt);
         HW_CHECK(retire(*session.instance));
     }
     session.look_again();
@@ -87,7 +87,7 @@ Result<Removed> remove_rules(WriteSession& session, const Entries& gone, const P
     if (!gone.empty()) {
         out.rules = names_of(gone);
         HW_TRY(const auto records, read_records(*session.instance, gone));
-        HW_TRY(const auto subject, subject_there(*session.instance, gone));
+        const auto subject = subject_there(*session.instance, gone).value_or(std::nullopt);
         const auto committed = commit(*session.instance, {{}, records});
         session.look_again();
         HW_CHECK(committed);

@@ -123,9 +123,10 @@ void raise_backlog(hw_host& host)
 {
     const auto before = read_initial_sysctl(backlog_sysctl);
     if (!before || *before >= backlog_packets) return;
-    if (host.backlog_changed == 0) host.backlog_before = *before;
+    const auto was_changed = host.backlog_changed;
+    host.backlog_before = *before;  // also where it was raised before: what is lower now is somebody's own
     std::atomic_ref(host.backlog_changed).store(1);
-    static_cast<void>(write_initial_sysctl(backlog_sysctl, backlog_packets));
+    if (!write_initial_sysctl(backlog_sysctl, backlog_packets)) host.backlog_changed = was_changed;
 }
 
 Status restore_backlog(hw_host& host)

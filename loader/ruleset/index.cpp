@@ -204,6 +204,11 @@ bool is_pending(const RuleRef& rule, std::uint64_t now)
     return (rule->flags & HW_INDEX_PENDING) && (!(rule->flags & HW_INDEX_FORMER) || is_former(rule, now));
 }
 
+bool is_undone(const RuleRef& rule, std::uint64_t now)
+{
+    return (rule->flags & HW_INDEX_PENDING) && !(rule->flags & HW_INDEX_FORMER) && now >= rule.rest().pending;
+}
+
 bool is_expired(const RuleRef& rule, std::uint64_t now)
 {
     return rule->deadline != 0 && now >= rule->deadline;

@@ -115,6 +115,8 @@ bool is_guard(const RuleRef& rule);
 bool is_former(const RuleRef& rule, std::uint64_t now);
 // Whether this is a rule as it is before or after a change that waits to be confirmed.
 bool is_pending(const RuleRef& rule, std::uint64_t now);
+// Whether this is a rule as it is after a change that nobody confirmed in time.
+bool is_undone(const RuleRef& rule, std::uint64_t now);
 bool is_expired(const RuleRef& rule, std::uint64_t now);
 bool is_at_default_devices(const RuleRef& rule);
 

@@ -16,9 +16,11 @@ Result<std::vector<std::string>> split_words(std::string_view line);
 bool is_blank(char c);                            // space, tab
 std::string lowered(std::string_view text);       // ASCII only
 std::string_view trimmed(std::string_view text);  // without blanks around it
-// Whether the text is valid UTF-8 without control characters: safe on a terminal and in JSON.
 // The words between blanks.
 std::vector<std::string_view> words_of(std::string_view text);
+// The word as one types it to a shell: split_words() makes it again.
+std::string shell_word(std::string_view word);
+// Whether the text is valid UTF-8 without control characters: safe on a terminal and in JSON.
 bool is_plain_text(std::string_view text);
 // Input as errors show it: bytes that are no plain text as \xNN, cut after 60 characters, in quotes if empty or with
 // blanks.

@@ -144,10 +144,11 @@ protected:
         for (std::uint32_t i = 0; i < count; ++i) {
             const auto packet = super_packet(tap_.address, i * segment_bytes * segments);
             EXPECT_EQ(write(tap_.fd.get(), &packet, sizeof(packet)), static_cast<ssize_t>(sizeof(packet)));
-            if (i % 20 == 19) usleep(2'000);
+            if (i % 20 == 19) wait_for_backlogs();
             collect(capture, how, arrived);
         }
-        usleep(200'000);
+        EXPECT_TRUE(eventually([] { return packets_in_backlogs() == 0; }));
+        usleep(200'000);  // what fq holds
         collect(capture, how, arrived);
         return arrived;
     }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Tests that rules of other network namespaces are told of, and reached.
+#include <optional>
+
 #include "net_test.h"
 #include "pod_test.h"
 
@@ -31,9 +33,10 @@ TEST_F(Whereabouts, ListEndsWithWhatOtherNamespacesHave)
     const auto line = "2 rules in network namespace " + b().name() + ": headwind list " + netns(b()) + "\n";
     EXPECT_EQ(headwind(a(), "list").out, "no rules here\n" + line);
     const auto elsewhere = nlohmann::json::parse(headwind(a(), "list --json").out)["elsewhere"];
-    ASSERT_EQ(elsewhere.size(), 1U);
-    EXPECT_EQ(elsewhere[0]["flags"], netns(b()));
-    EXPECT_EQ(elsewhere[0]["rules"], 2);
+    ASSERT_EQ(elsewhere["places"].size(), 1U);
+    EXPECT_EQ(elsewhere["places"][0]["flags"], netns(b()));
+    EXPECT_EQ(elsewhere["places"][0]["rules"], 2);
+    EXPECT_EQ(elsewhere["more_namespaces"], 0);
     change(a(), "add --name here --loss 1%");
     EXPECT_THAT(headwind(a(), "list").out, EndsWith(line));
     EXPECT_THAT(headwind(a(), "list " + netns(b())).out, Not(HasSubstr("headwind list")));
@@ -52,7 +55,7 @@ TEST_F(Whereabouts, ANameThatIsElsewhereIsRefusedWithWhatToType)
                                    ": headwind " + command + " " + netns(b()) + "\n");
     }
     EXPECT_THAT(headwind(a(), "change slow --loss 2%").err,
-                HasSubstr(": headwind change slow ... " + netns(b()) + "\n"));
+                HasSubstr(": headwind change slow --loss 2% " + netns(b()) + "\n"));
     EXPECT_EQ(headwind(a(), "del nowhere").err, "headwind: no rule is called nowhere: see `headwind list`\n");
     EXPECT_EQ(rules_of(b()), std::set<std::string>{"slow"});
     change(a(), "del slow " + netns(b()));
@@ -65,6 +68,42 @@ TEST_F(Whereabouts, ClearSaysWhatIsElsewhere)
     EXPECT_EQ(headwind(a(), "clear").out, "no rules to remove\n1 rule in network namespace " + b().name() +
                                               ": headwind clear " + netns(b()) + "\n");
     EXPECT_EQ(rules_of(b()), std::set<std::string>{"slow"});
+    EXPECT_EQ(headwind(a(), "clear --owner nobody").out, "no rules to remove\n");
+    change(b(), "add --name hers --loss 1% --port 80 --owner her");
+    EXPECT_THAT(headwind(a(), "clear --owner her").out, EndsWith(": headwind clear --owner her " + netns(b()) + "\n"));
+    EXPECT_THAT(headwind(a(), "clear --anyone").out, HasSubstr("\n2 rules in network namespace " + b().name()));
+}
+
+// Those of processes that share a namespace are not all of it.
+TEST_F(Whereabouts, AProcessDoesNotGiveItsNameToANamespace)
+{
+    const TestCgroup cgroup("shares");
+    std::optional<InCgroup> inside(cgroup);
+    const Process other(&b(), words("sleep 100"));
+    inside.reset();
+    const auto pid = std::to_string(other.pid());
+    ASSERT_TRUE(eventually([&] {
+        std::error_code error;
+        return std::filesystem::read_symlink("/proc/" + pid + "/ns/net", error) ==
+               "net:[" + std::to_string(b().inode()) + "]";
+    }));
+    change(b(), "add --name slow --loss 1% --for 1h --pid " + pid);
+    EXPECT_EQ(headwind(a(), "list").out,
+              "no rules here\n1 rule in network namespace " + b().name() + ": headwind list " + netns(b()) + "\n");
+    EXPECT_THAT(headwind(b(), "events --no-follow").out, HasSubstr(b().name() + ": rule slow: added"));
+}
+
+TEST_F(Whereabouts, OfManyNamespacesTheFirstAreNamed)
+{
+    std::vector<std::unique_ptr<Namespace>> many;
+    for (int i = 0; i < 7; ++i) {
+        many.push_back(std::make_unique<Namespace>("many-" + std::to_string(i)));
+        ip(*many.back(), "link set lo up");
+        change(*many.back(), "add --name slow --dev lo --loss 1%");
+    }
+    const auto list = headwind(a(), "list").out;
+    EXPECT_EQ(std::count(list.begin(), list.end(), '\n'), 7);
+    EXPECT_THAT(list, EndsWith("2 more network namespaces: headwind list --everywhere\n"));
 }
 
 TEST_F(Whereabouts, EverywhereReachesThem)

@@ -191,8 +191,9 @@ TEST_F(Pods, NothingIsLeftOfAPodThatIsMadeAnew)
         change(host(), "add --name outside --pod default/shop --at host --partition");
         EXPECT_EQ(instances().size(), 2U);
         EXPECT_THAT(headwind(host(), "list --all").out,
-                    AllOf(HasSubstr("in /run/netns/node:\n"), HasSubstr("in /run/netns/pod-shop:\n"),
-                          HasSubstr("inside"), HasSubstr("outside")));
+                    AllOf(HasSubstr("in network namespace node (/run/netns/node):\n"),
+                          HasSubstr("in pod default/shop (/run/netns/pod-shop):\n"), HasSubstr("inside"),
+                          HasSubstr("outside")));
         shop_itself().reset();
         EXPECT_THAT(headwind(host(), "list").out, HasSubstr("outside  gone"));
         shop_itself() = std::make_unique<Pod>(node(), "shop");

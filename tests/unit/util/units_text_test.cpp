@@ -122,5 +122,16 @@ TEST(Units, SurviveArbitraryBytes)
     }
 }
 
+TEST(Text, WhatIsQuotedIsOneWordToAShell)
+{
+    EXPECT_EQ(shell_word("default/shop"), "default/shop");
+    EXPECT_EQ(shell_word("--loss=1%"), "--loss=1%");
+    for (const std::string word : {"", "a b", "it's", "$HOME", "a;b", "\"", "\\", "'", "''", "*", "~"}) {
+        const auto again = split_words(shell_word(word));
+        ASSERT_TRUE(again) << word;
+        EXPECT_EQ(*again, std::vector<std::string>{word});
+    }
+}
+
 }  // namespace
 }  // namespace headwind::units_test::units_text_test
