@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "rule/rule.h"
+#include "util/result.h"
 
 namespace headwind {
 
@@ -116,6 +117,13 @@ struct Snapshot {
     std::optional<Pending> pending;
     LineState line;
 };
+
+// The Error of a name that no rule has.
+inline tl::unexpected<Error> fail_no_rule(const std::string& name)
+{
+    return tl::unexpected(
+        Error{ErrorKind::not_found, fmt::format("no rule is called {}: see `headwind list`", name), name});
+}
 
 struct RulesHere {
     std::size_t count = 0;

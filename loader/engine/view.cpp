@@ -248,6 +248,7 @@ Result<Snapshot> look_at(const Instance& instance)
 
 Result<std::optional<Subject>> subject_there(const Instance& instance, const Entries& rules)
 {
+    if (!rules.may_have(HW_INDEX_SUBJECT)) return std::nullopt;
     for (const auto& rule : rules) {
         if (!(rule->flags & HW_INDEX_SUBJECT) || (rule->device_flags & HW_DEVICE_PEER)) continue;
         HW_TRY(const auto record, read_record(instance, rule->id));

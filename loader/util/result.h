@@ -65,12 +65,6 @@ inline tl::unexpected<Error> fail_errno(int error, std::string_view what)
     return fail(denied ? ErrorKind::permission : ErrorKind::failed, "{}: {}", what, std::strerror(error));
 }
 
-inline tl::unexpected<Error> fail_no_rule(const std::string& name)
-{
-    return tl::unexpected(
-        Error{ErrorKind::not_found, fmt::format("no rule is called {}: see `headwind list`", name), name});
-}
-
 // Passes the error of one Result on as the error of another.
 template <class T>
 tl::unexpected<Error> pass_error(Result<T>& result)

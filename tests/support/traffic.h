@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -116,7 +117,8 @@ private:
 };
 
 // Sends `flow` to a sink in `to_namespace`, and returns how many packets arrived.
-std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow = {});
+std::size_t deliver(const Namespace& from, const Namespace& to_namespace, const Endpoint& to, const Flow& flow = {},
+                    std::optional<std::size_t> expected = std::nullopt);
 
 struct TcpPair {
     Fd sender, receiver;

@@ -144,7 +144,7 @@ TEST_P(Xdp, OtherRulesAreDecidedAtTc)
     EXPECT_EQ(hook_of("gone"), hook());
     for (const char* name : {"twice", "spare", "off"}) EXPECT_EQ(hook_of(name), "tc") << name;
     EXPECT_EQ(arrive({}), 0U);
-    EXPECT_EQ(arrive({}, {Pair::b4, 5001}), 200U);
+    EXPECT_EQ(deliver(a(), b(), {Pair::b4, 5001}, {}, 200), 200U);
     EXPECT_EQ(arrive({}, {Pair::b4, 5002}), 100U);
     EXPECT_EQ(arrive({}, {Pair::b4, 5003}), 0U);
     EXPECT_EQ(counters_of(b(), "off", "in").loss, 100U);
