@@ -242,6 +242,18 @@ void wait_for_backlogs()
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
+bool wait_for_packet(int socket, std::chrono::milliseconds idle)
+{
+    constexpr std::chrono::milliseconds step(5);
+    const auto end = Clock::now() + idle + std::chrono::seconds(30);  // packets of others may go on for ever
+    pollfd waiting{socket, POLLIN, 0};
+    for (auto quiet = step; quiet <= idle && Clock::now() < end; quiet += step) {
+        if (poll(&waiting, 1, static_cast<int>(step.count())) == 1) return true;
+        if (packets_in_backlogs() != 0) quiet = std::chrono::milliseconds(0);
+    }
+    return false;
+}
+
 Fd udp_socket(const Namespace& where, const Endpoint& local, bool reuse)
 {
     const auto here = address_of(local);

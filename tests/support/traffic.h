@@ -97,6 +97,9 @@ std::size_t packets_in_backlogs();
 // Waits until the backlogs can take a burst: the receiving end of a veth has room for netdev_max_backlog packets
 // (1000), which on a busy machine wait for their softirq.
 void wait_for_backlogs();
+// Waits for a packet to read, at most until none has come for `idle`: time in which packets wait in the backlogs does
+// not count. False if none came.
+bool wait_for_packet(int socket, std::chrono::milliseconds idle);
 
 Sent send_udp(const Namespace& from, const Endpoint& to, const Flow& flow);
 Sent send_udp(int socket, const Flow& flow);  // a connected socket

@@ -44,7 +44,7 @@ Received exchange(const Namespace& from, const Namespace& to_namespace, const En
     }
     Received out;
     std::vector<char> buffer(70'000);
-    for (pollfd waiting{receiver.get(), POLLIN, 0}; poll(&waiting, 1, slow_machine() ? 400 : 60) == 1;) {
+    while (wait_for_packet(receiver.get(), std::chrono::milliseconds(slow_machine() ? 400 : 60))) {
         const ssize_t length = recv(receiver.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
         if (length < 0) continue;  // a wrong checksum is found when the packet is read
         std::uint32_t n = 0;
