@@ -395,6 +395,21 @@ int headwind_note_device(struct __sk_buff *skb)
 	return NEXT;
 }
 
+/* At no hook: the loader runs it. Returns the parts of the line that packets are sent to: hw_paces, and
+ * HW_LINE_SEGMENTS. */
+SEC("tc")
+int headwind_look(struct __sk_buff *skb)
+{
+	__u64 now = env_monotonic();
+
+	(void)skb;
+	if (!hw_held.returns)
+		return HW_LINE_PACES | HW_LOOPBACK_PACES | HW_LINE_SEGMENTS; /* nobody looks */
+	look_at_pacers(now);
+	look_at_segmenter(now);
+	return hw_held.paces | (hw_held.segments ? HW_LINE_SEGMENTS : 0);
+}
+
 /* headwind0 ingress: packets whose time has come. */
 SEC("tc")
 int headwind_pace_out(struct __sk_buff *skb)

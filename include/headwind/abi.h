@@ -25,7 +25,7 @@
  * another ABI are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work
  * side by side meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each
  * other. */
-#define HW_ABI_VERSION 19
+#define HW_ABI_VERSION 20
 
 /* Seen from the rule's subject (a container, a cgroup, this namespace); also the two sides of a device: egress and
  * ingress. They differ on a device whose subject is at the peer (HW_DEVICE_PEER), and on lo, where a packet is decided
@@ -218,6 +218,7 @@ enum hw_paces {
 	HW_LINE_PACES = 1 << 0, /* headwind1 */
 	HW_LOOPBACK_PACES = 1 << 1,
 };
+#define HW_LINE_SEGMENTS (1U << 2) /* beside these in what headwind_look returns: headwind2 */
 
 /* What the line could do and held when it was last looked at. Written by packets that it is for, hence not beside what
  * every packet reads. */

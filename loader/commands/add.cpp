@@ -64,6 +64,8 @@ Result<int> add(const AddOptions& options)
         put("{}: {}\n", view.record.rule.name, describe_rule(view));
         for (const auto& words : {opening_words(view), ingress_words(view)})
             if (!words.empty()) put("{}: {}\n", view.record.rule.name, words);
+        if (asks_for_nothing(view.record.rule.impairment))
+            put("{}: all that it asks for is 0: its packets go unimpaired\n", view.record.rule.name);
         if (view.state == RuleState::waiting)
             put("{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else with the next command that changes something\n",
                 view.record.rule.name);

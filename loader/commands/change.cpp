@@ -82,10 +82,12 @@ void register_change(CLI::App& app, Cli& cli)
     command->footer(
         "Counters and the state of the rate live on. Each packet meets a rule as it was or as it is, never a mixture;\n"
         "several rules change in the same instant. `off` takes an impairment away, `any` a selector: --loss off,\n"
-        "--flap off, --between off, --days off, --ramp off, --trace off, --port any, --flows any. A trace that stays is not read again.\n\n"
+        "--flap off, --between off, --days off, --ramp off, --trace off, --port any, --flows any; after --pass and --partition\n"
+        "it leads back to what they took the place of. 0 is a value: --loss 0%. A trace that stays is not read again.\n\n"
         "Examples:\n"
         "  headwind change slow-db --delay 80ms\n"
         "  headwind change slow-db --loss off --for 10m\n"
+        "  headwind change slow-db --pass; headwind change slow-db --pass off\n"
         "  headwind change a b c --rate 1mbit --queue 50ms");
     command->callback([options, &cli] { cli.chosen = [options] { return change(*options); }; });
 }

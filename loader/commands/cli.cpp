@@ -14,6 +14,7 @@
 #include "host/bpffs.h"
 #include "host/clock.h"
 #include "host/host.h"
+#include "rule/flags.h"
 #include "util/output.h"
 #include "util/text.h"
 
@@ -50,8 +51,24 @@ void refuse_missing_values(const CLI::App& app)
 
 }  // namespace
 
+// `change x --pass off`: flags without a value take none from CLI11 either.
+void take_off(std::vector<std::string>& words)
+{
+    const auto command = std::ranges::find_if(words, [](const auto& word) { return !word.starts_with("-"); });
+    if (command == words.end() || *command != "change") return;
+    for (auto word = command; word != words.end() && word + 1 != words.end(); ++word) {
+        const bool is_switch = std::ranges::any_of(rule_flags(), [&word](const Flag& flag) {
+            return flag.name == *word && std::holds_alternative<Switch>(flag.member);
+        });
+        if (!is_switch || *(word + 1) != "off") continue;
+        *(word + 1) = "--off=" + word->substr(2);
+        word = words.erase(word);
+    }
+}
+
 void parse_words(CLI::App& app, std::vector<std::string> words)
 {
+    take_off(words);
     for (const auto& word : words)
         if (word.starts_with("--") && word.find('=') + 1 == word.size())
             throw CLI::ValidationError(word.substr(0, word.size() - 1), no_value);

@@ -90,6 +90,7 @@ void change_flags(CLI::App* command, ChangeArgs& words)
     add_rule_flags(command, words.text);
     command->add_option("--for", words.duration, "from now until the rule ends; off: it does not end")
         ->type_name("TIME|off");
+    command->add_option("--off", words.text.off)->group("");  // parse_words() makes it of --pass off
     command->add_flag("--go-on", words.go_on, "start it again after its --max-share or --stop-if has stopped it");
     add_protect_flag(command, words.protect);
 }

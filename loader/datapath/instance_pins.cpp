@@ -19,10 +19,11 @@ constexpr const char *netns_pin = "netns", *host_lock_name = "lock";
 // All names that an instance pins in its directory, or ever did, in the order of removal: if a removal is cut short,
 // the rest is no instance.
 constexpr auto pin_names = std::to_array<const char*>(
-    {control_pin, "egress",       "ingress",   "segment",        "cut",       "note_device", "note_pacer", "pace_out",
-     "held",      "entries",      "rules",     "leases",         "stops",     "shares",      "states",     "cpu_states",
-     "locals",    "segment_ctxs", "crossings", "texts",          "timelines", "hooks",       "fragments",  "sequences",
-     "laws",      "lists",        "steerings", port_classes_pin, index_pin,   rest_pin,      "tag",        netns_pin});
+    {control_pin,      "egress",   "ingress",    "segment",   "cut",          "note_device", "note_pacer",
+     look_pin,         "pace_out", "held",       "entries",   "rules",        "leases",      "stops",
+     "shares",         "states",   "cpu_states", "locals",    "segment_ctxs", "crossings",   "texts",
+     "timelines",      "hooks",    "fragments",  "sequences", "laws",         "lists",       "steerings",
+     port_classes_pin, index_pin,  rest_pin,     "tag",       netns_pin});
 
 // The name of an instance's lock, which is beside the instance's directory; the directory need not be there yet.
 std::string lock_name(const std::string& inode)

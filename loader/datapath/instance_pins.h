@@ -21,6 +21,7 @@ constexpr const char* host_pin = "host";
 // The name of the control map in an instance's directory. An instance is made once the map's `abi` is written, and
 // removing it begins with this pin: without either there is no instance.
 constexpr const char* control_pin = "control";
+constexpr const char* look_pin = "look";  // the program headwind_look
 constexpr const char *links_name = "links", *index_pin = "index", *rest_pin = "index_rest",
                      *port_classes_pin = "port_classes";
 // The suffix of a pin's name for a new object that is about to take its place.

@@ -148,11 +148,9 @@ std::vector<std::pair<bpf_map*, const char*>> pinned_maps(headwind_bpf& skeleton
 std::vector<std::pair<bpf_program*, const char*>> pinned_programs(headwind_bpf& skeleton)
 {
     const auto& programs = skeleton.progs;
-    return {{programs.headwind_egress, "egress"},
-            {programs.headwind_ingress, "ingress"},
-            {programs.headwind_segment, "segment"},
-            {programs.headwind_note_device, "note_device"},
-            {programs.headwind_pace_out, "pace_out"}};
+    return {{programs.headwind_egress, "egress"},   {programs.headwind_ingress, "ingress"},
+            {programs.headwind_segment, "segment"}, {programs.headwind_note_device, "note_device"},
+            {programs.headwind_look, look_pin},     {programs.headwind_pace_out, "pace_out"}};
 }
 
 void collect_libbpf_words()

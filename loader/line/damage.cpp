@@ -8,6 +8,7 @@
 
 #include "datapath/attached.h"
 #include "datapath/hooks.h"
+#include "datapath/note_device.h"
 #include "datapath/workarounds.h"
 #include "host/backlog.h"
 #include "host/devices.h"
@@ -66,6 +67,20 @@ Result<std::string> sysctl_damage(const hw_control& control)
         HW_TRY(const auto value, read_sysctl(path));
         if (value != 1) return fmt::format("{} is {} again", path, value);
     }
+    return "";
+}
+
+// Where all looks as it was made, but the datapath, which decides whether packets are sent there, finds it otherwise.
+Result<std::string> damage_for_datapath(const Instance& instance)
+{
+    HW_TRY(const auto parts, look_at_line(instance));
+    const auto& control = *instance.control;
+    const std::tuple<std::uint32_t, unsigned, std::string_view> all[] = {
+        {control.line_segment, HW_LINE_SEGMENTS, line_names[2]},
+        {control.line_pace, HW_LINE_PACES, line_names[1]},
+        {control.loopback_pace, HW_LOOPBACK_PACES, "lo"}};
+    for (const auto& [needed, part, device] : all)
+        if (needed != 0 && (parts & part) == 0) return fmt::format("the datapath finds {} out of order", device);
     return "";
 }
 
@@ -131,7 +146,9 @@ Result<std::string> line_damage(const Instance& instance, const std::vector<netl
     HW_TRY(const bool steering, is_steering(control, devices));
     if (!steering) return fmt::format("{} receives a flow on several CPUs (rps_cpus)", line_names[0]);
     HW_TRY(auto fq, fq_damage(instance, devices));
-    return fq.empty() ? sysctl_damage(control) : std::move(fq);
+    if (!fq.empty()) return fq;
+    HW_TRY(auto sysctl, sysctl_damage(control));
+    return sysctl.empty() ? damage_for_datapath(instance) : std::move(sysctl);
 }
 
 Result<std::vector<std::string>> line_guests(const Instance& instance, const std::vector<netlink::Link>& links)

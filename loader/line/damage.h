@@ -39,6 +39,7 @@ constexpr const char* accept_local = "net/ipv4/conf/lo/accept_local";
 std::uint32_t line_mtu();  // of its devices: every packet fits
 
 // What somebody has done to the line, as half a sentence ("headwind0 is down"); empty: nothing, or there is no line.
+// The datapath itself is asked, too: where it finds nothing amiss it sends packets there.
 // `links`: all of this network namespace.
 Result<std::string> line_damage(const Instance& instance, const std::vector<netlink::Link>& links);
 // The devices of the line at whose tc hooks others have programs or filters, which may drop or change packets there.

@@ -147,18 +147,14 @@ Result<bool> remove_lost_line(Instance& instance)
 // Sets up what somebody has set down, with the MTU and options that it was made with. All of it is operational then.
 Status bring_up(const LineDevices& devices)
 {
-    bool were_up = true;
     for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter}) {
         if (device->mtu != line_mtu()) HW_CHECK(netlink::set_mtu(device->index, line_mtu()));
-        if (device->flags & IFF_UP) continue;
-        HW_CHECK(netlink::bring_up(device->index));
-        were_up = false;
+        if ((device->flags & IFF_UP) == 0) HW_CHECK(netlink::bring_up(device->index));
     }
     if (!lets_all_through(devices)) {
         HW_CHECK(netlink::wait_until_operational(devices.returns->index));
         HW_CHECK(netlink::reset_bridge(devices.segmenter->index, devices.returns->index));
     }
-    if (were_up) return {};
     for (const auto* device : {&*devices.returns, &*devices.pacer, &*devices.segmenter})
         HW_CHECK(netlink::wait_until_operational(device->index));
     return {};

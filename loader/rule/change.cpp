@@ -53,9 +53,11 @@ void say_value(const Flag& flag, const Impairment& impairment, RuleSpec& text)
 void say_impairment(const Impairment& impairment, RuleSpec& text)
 {
     for (const Flag& flag : rule_flags()) say_value(flag, impairment, text);
-    // A reorder of 0% is refused without --delay, too.
-    if (impairment.reorder && impairment.delay == 0) text.delay = format_duration(0);
-    if (impairment.jitter != 0) text.distribution = format_distribution(impairment);
+    const bool has_law = impairment.distribution != Distribution::uniform || impairment.delay_correlation ||
+                         impairment.correlation_time != 0;
+    if (has_law && impairment.jitter == 0) text.jitter = format_duration(0);
+    if (impairment == Impairment{}) text.delay = format_duration(0);  // all that was asked for is 0
+    if (impairment.jitter != 0 || has_law) text.distribution = format_distribution(impairment);
     text.quantiles = impairment.quantiles;
     if (impairment.loss_burst != 0)
         text.loss_burst = fmt::format("{}", static_cast<double>(impairment.loss_burst) / 1000);
@@ -68,7 +70,8 @@ void say_impairment(const Impairment& impairment, RuleSpec& text)
         text.queue = queue->bytes != 0 ? format_size(queue->bytes) : format_duration(queue->nanoseconds);
     text.keep_order =
         impairment.correlation_time != 0 &&
-        impairment.correlation_time == std::max(usual_correlation_time, shortest_correlation_time(impairment));
+        impairment.correlation_time ==
+            std::max(usual_correlation_time, impairment.jitter != 0 ? shortest_correlation_time(impairment) : 0);
     text.rate_last = impairment.rate_last;
     text.netem_compatible = impairment.netem_compatible;
     text.partition = impairment.partition;
@@ -100,6 +103,8 @@ void say_timeline(const Timeline& timeline, RuleSpec& text)
 
 bool is_taken_away(const Flag& flag, const RuleSpec& given)
 {
+    if (std::holds_alternative<Switch>(flag.member))
+        return std::ranges::find(given.off, flag.name.substr(2)) != given.off.end();
     if (flag.off.empty() || !is_given(flag, given)) return false;
     if (const auto* list = std::get_if<List>(&flag.member))
         return (given.**list).size() == 1 && (given.**list).front() == flag.off;
@@ -178,6 +183,34 @@ void make_room_for_losses(RuleSpec& text, const RuleSpec& given)
         }
 }
 
+// Begins or ends what --pass and --partition do in the place of all else. Errors say which of them cannot end.
+Status suspend_or_resume(const Rule& before, RuleSpec& text, const RuleSpec& given)
+{
+    const auto& impairment = before.impairment;
+    const auto& suspended = before.suspended;
+    const std::tuple<std::string_view, bool Impairment::*, bool> both[] = {
+        {"--pass", &Impairment::pass, given.pass}, {"--partition", &Impairment::partition, given.partition}};
+    for (const auto& [name, at, comes] : both) {
+        const bool is = impairment.*at;
+        if (comes && suspended && *suspended.*at)
+            text.suspended.reset();  // it is what it was
+        else if (comes && !is && !before.timeline)
+            text.suspended = suspended ? suspended : impairment;
+        if (!is_taken_away(rule_flag(name), given)) continue;
+        if (!is) return fail(ErrorKind::usage, "{} off: the rule has none: {}", name, describe(impairment));
+        const bool replaced = std::ranges::any_of(rule_flags(), [&given](const Flag& flag) {
+            return is_given(flag, given) && !is_taken_away(flag, given) && replaces_partition(flag);
+        });
+        if (!suspended && !replaced)
+            return fail(ErrorKind::usage,
+                        "{} off: there is nothing that it took the place of: say what the rule is to do: --loss 1%",
+                        name);
+        if (suspended) say_impairment(*suspended, text);
+        text.suspended.reset();
+    }
+    return {};
+}
+
 Status check_subject(const Rule& before, const RuleSpec& given)
 {
     if (!before.subject) return {};
@@ -205,6 +238,7 @@ RuleSpec text_of(const Rule& rule)
     if (rule.max_share) text.max_share = format_probability(*rule.max_share);
     if (!rule.stop_if.empty()) text.stop_if = rule.stop_if;
     text.subject = rule.subject;
+    text.suspended = rule.suspended;
     return text;
 }
 
@@ -213,10 +247,12 @@ Result<Rule> change_rule(const Rule& before, const RuleSpec& given)
     HW_CHECK(check_subject(before, given));
     RuleSpec text = text_of(before);
     make_room(text, given);
+    HW_CHECK(suspend_or_resume(before, text, given));
     make_room_for_losses(text, given);
     // Flags that are taken away go first, with those that go along: `given` may name one that goes along anew.
     for (const Flag& flag : rule_flags())
         if (is_taken_away(flag, given)) take_away(flag, text);
+    if (is_taken_away(rule_flag("--keep-order"), given)) text.correlation_time.reset();
     if (!text.correlation_time) text.keep_order = false;
     HW_CHECK(change_timeline(text, given));
     for (const Flag& flag : rule_flags())

@@ -94,7 +94,7 @@ Status put_order(const RuleSpec& text, Impairment& impairment)
     for (const auto& [name, why] : others)
         if (is_given(rule_flag(name), text))
             return refuse_flag(rule_flag(name), text, fmt::format("{}: use one of them", why));
-    const auto shortest = shortest_correlation_time(impairment);
+    const auto shortest = impairment.jitter != 0 ? shortest_correlation_time(impairment) : 0;
     if (!text.correlation_time) impairment.correlation_time = std::max(usual_correlation_time, shortest);
     if (impairment.correlation_time < shortest)
         return refuse_flag(

@@ -187,11 +187,12 @@ std::string law_words(const Impairment& impairment)
     return words.empty() ? "" : fmt::format(" ({})", fmt::join(words, ", "));
 }
 
-std::string delay_words(const Impairment& impairment)
+// `law`: whether there is one: the jitter may vary by itself, and be told elsewhere.
+std::string delay_words(const Impairment& impairment, bool law)
 {
     std::string words = "delay " + spaced(format_duration(impairment.delay));
     if (impairment.jitter != 0) words += " ± " + spaced(format_duration(impairment.jitter));
-    return words + law_words(impairment);
+    return law ? words + law_words(impairment) : words;
 }
 
 // Whether the link of `rate` is.
@@ -249,8 +250,9 @@ std::vector<std::string> impairment_words(Impairment impairment, const Timeline&
     if (varies(timeline, Quantity::duplicate)) impairment.duplicate.reset();
     if (varies(timeline, Quantity::corrupt)) impairment.corrupt.reset();
     if (impairment.delay != 0 && !varies(timeline, Quantity::delay)) {
+        const bool law = impairment.jitter != 0;
         if (varies(timeline, Quantity::jitter)) impairment.jitter = 0;
-        words.push_back(delay_words(impairment));
+        words.push_back(delay_words(impairment, law));
     } else if (impairment.jitter != 0 && !varies(timeline, Quantity::jitter)) {
         words.push_back("jitter " + spaced(format_duration(impairment.jitter)) + law_words(impairment));
     } else if (impairment.jitter != 0 && !law_words(impairment).empty()) {
@@ -262,6 +264,7 @@ std::vector<std::string> impairment_words(Impairment impairment, const Timeline&
     add_chance(words, "reorder", impairment.reorder, impairment.reorder_correlation);
     if (impairment.reorder && impairment.reorder_gap != 1)
         words.back() += fmt::format(" (gap {})", impairment.reorder_gap);
+    if (impairment == Impairment{}) words.push_back(delay_words(impairment, false));  // of 0
     if (impairment.rate != 0) words.push_back(rate_words(impairment));
     if (varies(timeline, Quantity::rate)) {  // only its queue may be constant
         const auto queue = words.back().find('(');
@@ -371,6 +374,7 @@ std::string describe_rule(const Rule& rule, const DescribeContext& context)
         text += fmt::format(" {}: {}", places(rule, context), fmt::join(words, ", "));
     } else {
         text += fmt::format(" {}: {}", places(rule, context), describe(rule.impairment));
+        if (rule.suspended) text += fmt::format(" in place of {}", describe(*rule.suspended));
     }
     if (rule.flap)
         text += fmt::format(", for {} after every {} without", spaced(format_duration(rule.flap->down)),

@@ -220,7 +220,9 @@ Status check_families(const Selector& selector, const RuleSpec& text)
 
 Status put_flows(const RuleSpec& text, Selector& selector)
 {
-    HW_CHECK(check_company(FlagKind::selector, text));
+    for (const Flag& flag : rule_flags())
+        if (flag.kind == FlagKind::selector && lacks_company(flag, text))
+            return refuse_flag(flag, text, flag.needs_why);
     if (!text.flows) return {};
     HW_TRY(selector.flows, named("--flows", *text.flows, parse_probability(*text.flows)));
     if (selector.flows->threshold == 0)
@@ -394,6 +396,7 @@ Result<Rule> make_rule(const RuleSpec& text)
     }
     HW_CHECK(check_holding(rule, text));
     rule.subject = text.subject;
+    if (rule.impairment.pass || rule.impairment.partition) rule.suspended = text.suspended;
     HW_TRY(rule.direction, make_direction(flags, rule.impairment));
     if (text.priority) {
         HW_TRY(rule.priority, named("--priority", *text.priority, parse_priority(*text.priority)));

@@ -300,13 +300,9 @@ tl::unexpected<Error> refuse_flag(const Flag& flag, const RuleSpec& text, std::s
     return fail(ErrorKind::usage, "{}: {}", flag.name, why);
 }
 
-Status check_company(FlagKind kind, const RuleSpec& text)
+bool lacks_company(const Flag& flag, const RuleSpec& text)
 {
-    for (const Flag& flag : rule_flags()) {
-        if (flag.kind != kind || flag.needs == nullptr || text.*flag.needs || !is_given(flag, text)) continue;
-        return refuse_flag(flag, text, flag.needs_why);
-    }
-    return {};
+    return flag.needs != nullptr && !(text.*flag.needs) && is_given(flag, text);
 }
 
 }  // namespace headwind

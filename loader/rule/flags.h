@@ -62,7 +62,7 @@ bool is_given(const Flag& flag, const RuleSpec& text);
 const std::string& said(const Flag& flag, const RuleSpec& text);
 // The refusal of a flag that is given, and has a Word or a Switch as its member.
 tl::unexpected<Error> refuse_flag(const Flag& flag, const RuleSpec& text, std::string_view why);
-// Refuses a flag of this kind that is given without the one it needs.
-Status check_company(FlagKind kind, const RuleSpec& text);
+// Whether the flag is given without the one it needs.
+bool lacks_company(const Flag& flag, const RuleSpec& text);
 
 }  // namespace headwind

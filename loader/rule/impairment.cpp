@@ -139,28 +139,39 @@ Status check_compatible(const Impairment& impairment)
 
 Status check_seed(const RuleSpec& text, const Impairment& impairment)
 {
-    const bool chance = happens(impairment.loss) || happens(impairment.corrupt) || happens(impairment.duplicate) ||
-                        happens(impairment.reorder) || impairment.jitter != 0;
+    const bool chance =
+        impairment.loss || impairment.corrupt || impairment.duplicate || impairment.reorder || text.jitter;
     if (!text.seed || chance) return {};
     return refuse("--seed", *text.seed, "chance decides nothing here: add --loss 1% or --jitter 10ms, or leave it out");
 }
 
-// Refuses an impairment that does nothing. A flag that only shapes another one, as --jitter, has been refused without
-// that one.
+// Refuses a rule that asks for nothing, not even for 0 of something. A flag that only shapes another one, as
+// --distribution, has been refused without that one.
 Status check_effect(const Impairment& impairment, const RuleSpec& text)
 {
-    const bool something =
-        std::ranges::any_of(rule_flags(), [&impairment](const Flag& flag) { return happens(flag, impairment); });
-    if (something || partitions(impairment) || impairment.pass) return {};
-    const std::string zeros = typed_impairments(text);
-    if (zeros.empty()) {
-        return fail(ErrorKind::usage,
-                    "the rule does nothing: add --delay 50ms, --loss 1%, --rate 10mbit, --partition or --pass");
+    if (partitions(impairment) || impairment.pass || !typed_impairments(text).empty()) return {};
+    return fail(ErrorKind::usage,
+                "the rule does nothing: add --delay 50ms, --loss 1%, --rate 10mbit, --partition or --pass");
+}
+
+// Refuses a flag without the one it needs, unless it asks for 0.
+Status check_company(const RuleSpec& text, const Impairment& impairment)
+{
+    for (const Flag& flag : rule_flags()) {
+        if (flag.kind != FlagKind::impairment || !lacks_company(flag, text)) continue;
+        const bool zero = !std::holds_alternative<std::monostate>(flag.value) && !happens(flag, impairment);
+        if (!zero) return refuse_flag(flag, text, flag.needs_why);
     }
-    return fail(ErrorKind::usage, "{}: does nothing: use more than 0, or --pass to leave packets unimpaired", zeros);
+    return {};
 }
 
 }  // namespace
+
+bool asks_for_nothing(const Impairment& impairment)
+{
+    return !partitions(impairment) && !impairment.pass && impairment.delay == 0 && impairment.rate == 0 &&
+           !happens(impairment.loss) && !happens(impairment.corrupt) && !happens(impairment.duplicate);
+}
 
 std::string typed_impairments(const RuleSpec& text, std::string_view except)
 {
@@ -207,26 +218,18 @@ Result<Impairment> make_impairment(const RuleSpec& text)
     HW_CHECK(read_word("--reorder-gap", text.reorder_gap, parse_gap, impairment.reorder_gap));
     HW_CHECK(read_word("--queue", text.queue, parse_queue, impairment.queue));
     HW_CHECK(read_word("--reject", text.reject, parse_reject, impairment.reject));
-    HW_CHECK(check_company(FlagKind::impairment, text));
+    HW_CHECK(check_company(text, impairment));
     HW_CHECK(check_correlations(text, impairment));
     HW_CHECK(put_losses(text, impairment));
     if (happens(impairment.reorder) && impairment.delay == 0)
         return refuse("--reorder", *text.reorder, rule_flag("--reorder").needs_why);
     HW_CHECK(check_times(text, impairment));
     HW_CHECK(check_seed(text, impairment));
-    if (text.jitter && impairment.jitter == 0)
-        impairment.correlation_time = 0;  // --jitter 0ms
-    else
-        HW_CHECK(put_order(text, impairment));
+    HW_CHECK(put_order(text, impairment));
     impairment.rate_last = text.rate_last && impairment.rate != 0;
     impairment.netem_compatible = text.netem_compatible;
     HW_CHECK(check_compatible(impairment));
     HW_CHECK(check_effect(impairment, text));
-    if (impairment.jitter != 0) return impairment;
-    impairment.distribution = Distribution::uniform;  // so that equal rules compare equal
-    impairment.distribution_file.clear();
-    impairment.quantiles.clear();
-    impairment.delay_correlation.reset();
     return impairment;
 }
 

@@ -385,13 +385,25 @@ Status read_subject(const json& rule, RuleSpec& text)
     return {};
 }
 
+Status read_suspended(const json& rule, RuleSpec& text)
+{
+    const json* object = find(rule, "suspended");
+    if (object == nullptr) return {};
+    RuleSpec suspended;
+    HW_CHECK(read_impairment({{"impairment", *object}}, suspended));
+    suspended.name = "suspended";  // any will do
+    HW_TRY(auto made, make_rule(suspended));
+    text.suspended = std::move(made.impairment);
+    return {};
+}
+
 // The RuleSpec that a rule's JSON stands for; every value has its unit, as flags would have it.
 Result<RuleSpec> text_from_json(const json& rule)
 {
     RuleSpec text;
     HW_CHECK(check_keys(rule, "",
                         {"name", "direction", "priority", "xdp", "selector", "impairment", "flap", "hours", "timeline",
-                         "max_share_percent", "max_share_threshold", "stop_if", "subject"}));
+                         "max_share_percent", "max_share_threshold", "stop_if", "subject", "suspended"}));
     HW_CHECK(read_head(rule, text));
     HW_CHECK(read_selector(rule, text));
     HW_CHECK(read_subject(rule, text));
@@ -399,6 +411,7 @@ Result<RuleSpec> text_from_json(const json& rule)
     HW_CHECK(read_flap(rule, text));
     HW_CHECK(read_hours(rule, text));
     HW_CHECK(read_timeline(rule, text));
+    HW_CHECK(read_suspended(rule, text));
     return text;
 }
 
@@ -422,6 +435,11 @@ json to_json(const Rule& rule)
     if (text.between) object["hours"]["between"] = *text.between;
     if (text.days) object["hours"]["days"] = *text.days;
     if (rule.subject) object["subject"] = to_json(*rule.subject);
+    if (rule.suspended) {
+        Rule before = rule;
+        before.impairment = *std::exchange(before.suspended, std::nullopt);
+        object["suspended"] = to_json(before)["impairment"];
+    }
     return object;
 }
 

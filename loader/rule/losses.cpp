@@ -106,9 +106,9 @@ bool has_sequence(const Impairment& impairment)
 {
     return happens(impairment.loss_correlation) || happens(impairment.corrupt_correlation) ||
            happens(impairment.duplicate_correlation) || happens(impairment.reorder_correlation) ||
-           (happens(impairment.delay_correlation) && !impairment.netem_compatible) || impairment.seed != 0 ||
-           impairment.loss_burst != 0 || !impairment.loss_model.empty() || impairment.loss_nth != 0 ||
-           !impairment.lost_packets.empty() ||
+           (impairment.jitter != 0 && happens(impairment.delay_correlation) && !impairment.netem_compatible) ||
+           impairment.seed != 0 || impairment.loss_burst != 0 || !impairment.loss_model.empty() ||
+           impairment.loss_nth != 0 || !impairment.lost_packets.empty() ||
            (impairment.netem_compatible && happens(impairment.loss) && happens(impairment.duplicate));
 }
 

@@ -124,6 +124,8 @@ struct Impairment {
     friend bool operator==(const Impairment&, const Impairment&) = default;
 };
 
+// Whether all that it asks for is 0, and packets go unimpaired.
+bool asks_for_nothing(const Impairment& impairment);
 // Whether every packet is dropped: by --partition, or by --reject without --loss.
 bool partitions(const Impairment& impairment);
 // Whether the events of a packet depend on those of others.
@@ -188,6 +190,8 @@ struct Rule {
     std::optional<Probability> max_share;  // between 0 and 100%, exclusively
     std::string stop_if;                   // shell command that the agent runs; its failure stops the rule; empty: none
     std::optional<Subject> subject;
+    // What a change to `pass` or `partition` took the place of: `--pass off` and `--partition off` lead back to it.
+    std::optional<Impairment> suspended;
     friend bool operator==(const Rule&, const Rule&) = default;
 };
 
@@ -243,13 +247,15 @@ struct RuleSpec {
     bool partition = false, pass = false, repeat = false, loopback = false, keep_order = false, rate_last = false,
          netem_compatible = false;
     std::optional<Subject> subject;       // found, not typed
+    std::optional<Impairment> suspended;  // as in Rule
+    std::vector<std::string> off;         // in a change: flags without a value that are taken away: "pass"
     std::optional<Timeline> timeline;     // read from the file that `trace` names (files.h)
     std::vector<std::int32_t> quantiles;  // and from the one that `distribution` does
     std::vector<std::pair<std::uint32_t, std::uint32_t>> lost_packets;  // and from the one that `loss_pattern` does
 };
 
 // Makes the rule that a RuleSpec describes. Errors name the flags as on the command line (flags.h). Refuses rules that
-// do nothing (no impairment, or all of them 0), two of --loss, --loss-model, --loss-nth and --loss-pattern, a flag
+// ask for nothing, not even for 0 of something, two of --loss, --loss-model, --loss-nth and --loss-pattern, a flag
 // without the one it needs (flags.h), --jitter above --delay, --keep-order with what cannot be in order, a
 // --correlation-time too short for the law,
 // --pass or --partition with another impairment (--partition --reject is fine), --reject with another impairment but

@@ -438,7 +438,7 @@ hw_impairment compile_impairment(const Impairment& impairment)
     out.reorder_gap = impairment.reorder_gap;
     out.delay = impairment.delay;
     out.jitter = impairment.jitter;
-    out.correlation_time = impairment.correlation_time;
+    out.correlation_time = impairment.jitter != 0 ? impairment.correlation_time : 0;
     if (impairment.rate != 0) {
         // A rate is at least 8 bit/s: below 2^30 ns per byte, 46 bits with the fraction; the datapath has room for 47.
         out.ns_per_byte_q16 =

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Tests damage to the line that random faults found (random_fault_test.cpp): it is told, and mended.
+#include "datapath/instance.h"
 #include "fault_test.h"
 
 namespace headwind::test::fault_test {
@@ -109,6 +110,27 @@ TEST_F(FaultOfLinesParts, TheLinesDevicesSetDownTimeAfterTime)
         change(a(), "change twice --loss 0%");
         ASSERT_EQ(arrive({.count = 20, .size = 1000, .segments = 2}), 40U);
     }
+}
+
+// It sends nothing to what it finds out of order, whatever the loader thinks of it. Here it is told wrong places.
+TEST_F(FaultOfLinesParts, WhatTheDatapathItselfFindsIsTold)
+{
+    const Flow supers{.count = 20, .size = 1000, .segments = 2};
+    change(a(), "add --name twice --dev va --duplicate 100% --proto udp");
+    EXPECT_EQ(arrive(supers), 40U);
+    {
+        const Inside inside(a());
+        const auto instance = open_instance();
+        ASSERT_TRUE(instance && *instance);
+        auto& held = const_cast<hw_held&>(*(*instance)->held);  // what no command does
+        held.segmenter = held.returns;
+        held.segmenter_at = 0;
+    }
+    EXPECT_EQ(arrive(supers), 20U);
+    expect_not_effective("twice", "the datapath finds headwind2 out of order");
+    change(a(), "change twice --loss 0%");
+    EXPECT_EQ(state_of(a(), "twice"), "live");
+    EXPECT_EQ(arrive(supers), 40U);
 }
 
 // Its other end is gone, and nothing tells that it is the line's but its alias.

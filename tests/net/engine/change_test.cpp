@@ -151,6 +151,25 @@ TEST_F(Change, WhatIsNotNamedStays)
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("loss 20%"));
 }
 
+TEST_F(Change, ToZeroAndBackAgain)
+{
+    const auto arrived = [this] { return deliver(a(), b(), {Pair::b4, 5000}, {.count = 50}); };
+    change(a(), "add --name p --loss 100% --proto udp --port 5000");
+    EXPECT_EQ(arrived(), 0U);
+    change(a(), "change p --loss 0%");
+    EXPECT_EQ(arrived(), 50U);
+    EXPECT_EQ(rule_of(a(), "p")["impairment"]["loss_percent"], 0);
+    change(a(), "change p --loss 100%");
+    change(a(), "change p --pass");
+    EXPECT_EQ(arrived(), 50U);
+    EXPECT_THAT(headwind(a(), "list").out, HasSubstr("pass in place of loss 100%"));
+    EXPECT_EQ(batch("change --pass off p\n").status, 0);
+    EXPECT_EQ(arrived(), 0U);
+    expect_refused(headwind(a(), "change p --pass off"), 2, "--pass off: the rule has none: loss 100%", rules_of(a()));
+    EXPECT_THAT(headwind(a(), "add --name none --delay 0ms --port 5001").out,
+                HasSubstr("none: all that it asks for is 0: its packets go unimpaired"));
+}
+
 TEST_F(Change, TakesEffectAtOnce)
 {
     change(a(), "add --name r --partition --proto udp --remote-port 5000 --for 1h");

@@ -59,5 +59,90 @@ TEST(ChangeLosses, OneSayingTakesThePlaceOfTheOther)
               valid("--delay 9ms"));
 }
 
+// What shapes an impairment stays while it is 0.
+TEST(ChangeToZero, AndBackAgain)
+{
+    const std::tuple<const char*, const char*, const char*, const char*> cases[] = {
+        {"--loss 100% --port 80", "--loss", "0%", "100%"},
+        {"--loss 5% --loss-burst 3 --seed 7", "--loss", "0%", "5%"},
+        {"--loss 5% --loss-correlation 20%", "--loss", "0%", "5%"},
+        {"--corrupt 1% --corrupt-correlation 5%", "--corrupt", "0%", "1%"},
+        {"--duplicate 1%", "--duplicate", "0%", "1%"},
+        {"--delay 9ms --reorder 25% --reorder-gap 5 --reorder-correlation 9%", "--reorder", "0%", "25%"},
+        {"--delay 9ms", "--delay", "0ms", "9ms"},
+        {"--delay 9ms --jitter 3ms --distribution pareto", "--jitter", "0ms", "3ms"},
+        {"--delay 9ms --jitter 3ms --delay-correlation 25%", "--jitter", "0ms", "3ms"},
+        {"--delay 9ms --jitter 3ms --keep-order", "--jitter", "0ms", "3ms"},
+        {"--delay 9ms --jitter 3ms --keep-order --correlation-time 90ms", "--jitter", "0ms", "3ms"},
+    };
+    for (const auto& [flags, flag, zero, value] : cases) {
+        SCOPED_TRACE(flags);
+        const auto before = valid(flags);
+        const auto changed = change_rule(before, text_of({flag, zero}));
+        ASSERT_TRUE(changed) << changed.error().message;
+        EXPECT_NE(*changed, before);
+        EXPECT_EQ(rule_from_json(to_json(*changed)).value(), *changed);
+        EXPECT_EQ(change_rule(*changed, text_of({flag, value})).value(), before);
+    }
+}
+
+RuleSpec off(const std::string& name)
+{
+    RuleSpec text;
+    text.off = {name};
+    return text;
+}
+
+TEST(ChangePass, OffLeadsBack)
+{
+    for (const char* flags : {"--loss 5% --loss-burst 3", "--delay 9ms --jitter 3ms --rate 1mbit --queue 9kb",
+                              "--loss-model 'gemodel 1% 10%'", "--partition", "--loss 0%"}) {
+        SCOPED_TRACE(flags);
+        const auto before = valid(std::string(flags) + " --direction out --port 80");
+        const auto passing = change_rule(before, text_of({"--pass"})).value();
+        EXPECT_EQ(passing.impairment, valid("--pass").impairment);
+        EXPECT_EQ(rule_from_json(to_json(passing)).value(), passing);
+        EXPECT_EQ(change_rule(passing, off("pass")).value(), before);
+        if (before.impairment.partition) {
+            EXPECT_EQ(change_rule(passing, text_of({"--partition"})).value(), before);
+            continue;
+        }
+        // Over another one, and with a change meanwhile.
+        const auto both = change_rule(passing, text_of({"--partition"})).value();
+        const auto moved = change_rule(both, text_of({"--port", "81"})).value();
+        EXPECT_EQ(change_rule(moved, off("partition")).value(),
+                  valid(std::string(flags) + " --direction out --port 81"));
+    }
+    EXPECT_EQ(describe_rule(change_rule(valid("--loss 5% --port 80"), text_of({"--pass"})).value(), {}),
+              "packets sent to or from port 80 through every lowest device that is up: pass in place of loss 5%");
+}
+
+TEST(ChangePass, OffWithAnotherImpairment)
+{
+    const auto passing = change_rule(valid("--loss 5% --duplicate 1%"), text_of({"--pass"})).value();
+    auto more = text_of({"--loss", "6%"});
+    more.off = {"pass"};
+    EXPECT_EQ(change_rule(passing, more).value(), valid("--loss 6% --duplicate 1%"));
+    EXPECT_EQ(change_rule(passing, text_of({"--loss", "6%"})).value(), valid("--loss 6%")) << "takes its place";
+    EXPECT_EQ(change_rule(valid("--pass --direction out"), more).value(), valid("--loss 6%"));
+}
+
+TEST(ChangePass, OffIsRefusedWhereItLeadsNowhere)
+{
+    EXPECT_THAT(message(change_rule(valid("--pass"), off("pass"))), HasSubstr("nothing that it took the place of"));
+    EXPECT_THAT(message(change_rule(valid("--loss 1%"), off("pass"))),
+                HasSubstr("--pass off: the rule has none: loss"));
+    EXPECT_THAT(message(change_rule(valid("--pass"), off("partition"))),
+                HasSubstr("--partition off: the rule has none"));
+}
+
+TEST(ChangeSwitches, OffTakesThemAway)
+{
+    EXPECT_EQ(change_rule(valid("--delay 9ms --jitter 1ms --keep-order"), off("keep-order")).value(),
+              valid("--delay 9ms --jitter 1ms"));
+    EXPECT_EQ(change_rule(valid("--delay 9ms --rate 1mbit --rate-last"), off("rate-last")).value(),
+              valid("--delay 9ms --rate 1mbit"));
+}
+
 }  // namespace
 }  // namespace headwind::rule_test::change_test

@@ -135,13 +135,36 @@ TEST(MakeRule, RefusesNames)
     });
 }
 
+TEST(MakeRule, ZeroIsAValue)
+{
+    for (const char* nothing :
+         {"--loss 0%", "--corrupt 0%", "--duplicate 0%", "--reorder 0%", "--delay 0", "--delay 0ms", "--jitter 0s",
+          "--delay 0 --jitter 0 --loss 0%", "--reorder 0% --reorder-gap 3", "--loss 0% --loss-burst 3",
+          "--loss 0% --reject rst", "--loss 0% --seed 7", "--loss-model 'gemodel 0% 10%'", "--netem 'loss 0%'",
+          "--jitter 0 --distribution normal --delay-correlation 25%", "--jitter 0 --keep-order"}) {
+        const auto rule = valid(nothing);
+        EXPECT_TRUE(asks_for_nothing(rule.impairment)) << nothing;
+        EXPECT_EQ(make_rule(text_of(rule)).value(), rule) << nothing;
+        EXPECT_EQ(rule_from_json(to_json(rule)).value(), rule) << nothing;
+    }
+    for (const char* something : {"--loss 0% --delay 1ns", "--pass", "--partition", "--reject rst", "--rate 1mbit"})
+        EXPECT_FALSE(asks_for_nothing(valid(something).impairment)) << something;
+    EXPECT_EQ(valid("--delay 0"), valid("--delay 0ms --jitter 0"));
+    expect_refused({
+        {split("--rate 0mbit"), "--rate 0mbit", "below the least rate"},
+        {split("--rate 1mbit --queue 0kb"), "--queue 0kb", "no queue would drop nearly everything"},
+        {split("--loss 1% --flows 0%"), "--flows 0%", ""},
+        {split("--jitter 1ms"), "--jitter 1ms", "add --delay 50ms"},
+        {split("--reorder 1%"), "--reorder 1%", "add --delay 50ms"},
+        {split("--delay 0 --reorder 1%"), "--reorder 1%", "add --delay 50ms"},
+    });
+}
+
 TEST(MakeRule, RefusesImpairments)
 {
     expect_refused({
         {{}, "the rule does nothing", "add --delay 50ms, --loss 1%, --rate 10mbit, --partition or --pass"},
         {split("--priority 3 --port 80"), "the rule does nothing", "add --delay"},
-        {split("--delay 0"), "--delay 0", "does nothing: use more than 0, or --pass"},
-        {split("--delay 0ms --loss 0%"), "--delay 0ms --loss 0%", "does nothing"},
         {split("--delay 250"), "--delay 250", "needs a unit: write 250ms (ns us ms s m h)"},
         {{"--delay", ""}, "--delay \"\"", "empty: write 250ms"},
         {split("--delay -1ms"), "--delay -1ms", "negative: write 250ms"},
@@ -194,7 +217,6 @@ TEST(MakeRule, RefusesJitterAndReorder)
         {{"--delay", "50ms", "--jitter", "5ms", "--distribution", ""}, "--distribution \"\"", "write uniform, normal"},
         {split("--loss 1% --reorder 25%"), "--reorder 25%", "go without delay"},
         {split("--delay 0 --reorder 25%"), "--reorder 25%", "add --delay 50ms"},
-        {split("--loss 1% --reorder 0%"), "--reorder 0%", "add --delay 50ms"},
         {split("--delay 50ms --reorder 0.25"), "--reorder 0.25", "needs '%'"},
         {split("--delay 50ms --reorder-gap 5"), "--reorder-gap 5", "add --reorder 25%"},
         {split("--delay 50ms --reorder 25% --reorder-gap 0"), "--reorder-gap 0", "from 1 to 2147483648"},
@@ -212,8 +234,6 @@ TEST(MakeRule, RefusesCorruptDuplicateAndReject)
     expect_refused({
         {split("--corrupt 0.1"), "--corrupt 0.1", "needs '%'"},
         {split("--duplicate 101%"), "--duplicate 101%", "above 100%"},
-        {split("--corrupt 0% --duplicate 0%"), "--corrupt 0% --duplicate 0%", "does nothing: use more than 0"},
-        {split("--loss 0% --reject rst"), "--loss 0% --reject rst", "does nothing"},
         {split("--reject reset"), "--reject reset", "write rst (TCP is reset, the rest gets ICMP) or icmp"},
         {split("--reject no"), "--reject no", "write rst"},
         {{"--reject", ""}, "--reject \"\"", "write rst"},
@@ -250,7 +270,6 @@ TEST(MakeRule, RefusesNetem)
     }
     expect_refused({
         {{"--netem", "delay 4295s"}, "--netem \"delay 4295s\"", "--delay 4295s: fq, which holds the packets"},
-        {{"--netem", "loss 0%"}, "--netem \"loss 0%\"", "--loss 0%: does nothing"},
         {{"--netem", ""}, "--netem \"\"", ""},
     });
 }
@@ -357,7 +376,6 @@ TEST(Losses, ThatCannotBeAreRefused)
         {{"--loss", "1%", "--loss-nth", "7"}, "--loss-nth 7", "so does --loss: use one of them"},
         {{"--loss-nth", "1"}, "--loss-nth 1", "from 2 to"},
         {{"--loss-nth", "-7"}, "--loss-nth -7", "a whole number"},
-        {{"--loss-model", "gemodel 0% 10%"}, "--loss-model \"gemodel 0% 10%\"", "does nothing"},
         {{"--loss-model", "gemodel"}, "--loss-model gemodel", "write gemodel P"},
         {{"--ramp", "loss=0%..5%,over=1s", "--duplicate", "1%", "--duplicate-correlation", "5%"},
          "--ramp",

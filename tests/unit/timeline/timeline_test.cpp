@@ -68,7 +68,6 @@ TEST(Ramp, RefusedWithWhatWouldBeRight)
         {split("--ramp loss=0%..1%,over=1s --partition"), "--ramp loss=0%..1%,over=1s --partition", "use one of them"},
         {split("--ramp loss=0%..1%,over=1s --trace f"), "--ramp loss=0%..1%,over=1s --trace f", "one timeline"},
         {split("--ramp rate=8bit..1mbit,over=1s --queue 64mb"), "--rate 8bit --queue 64mb", "4294s"},
-        {split("--ramp loss=0%..0%,over=1s"), "--loss 0%", "does nothing"},
         {split("--loss 1% --repeat"), "--repeat", "--ramp or --trace"},
     });
 }
