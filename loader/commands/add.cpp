@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "commands/cli.h"
+#include "commands/dry_run.h"
 #include "commands/lease.h"
 #include "commands/print.h"
-#include "commands/prompt.h"
 #include "rule/files.h"
 #include "rule/protect.h"
 #include "util/output.h"
@@ -23,7 +23,7 @@ struct AddOptions {
     CommonOptions common;
     AddArgs words;
     std::string confirm;
-    bool hold = false, yes = false;
+    bool hold = false, yes = false, dry_run = false;
 };
 
 template <class T>
@@ -44,21 +44,21 @@ Result<int> add(const AddOptions& options)
     if (place) HW_CHECK(enter(*place));
     // The signals are blocked before the rule exists: from here on one ends the holding, and with it the rule.
     const auto signals = hold_signals();
-    if (options.hold) {
+    if (options.hold && !options.dry_run) {
         sigprocmask(SIG_BLOCK, &signals, nullptr);
-        if (request.lease == 0) request.lease = default_lease;
     }
+    if (options.hold && request.lease == 0) request.lease = default_lease;
     Changes changes;
     changes.add = {request};
     HW_TRY(changes.confirm, parse_confirm(options.confirm));
-    HW_CHECK(prompt(changes, options.yes));
-    HW_TRY(auto views, apply_changes(changes));
+    HW_TRY(auto views, change_or_rehearse(changes, options.yes, options.dry_run));
     report_guards(views);
-    tell_confirm(changes.confirm);
+    if (!options.dry_run) tell_confirm(changes.confirm);
     const auto& view = views.front();
     if (options.common.json) {
         auto json = to_json(view);
         if (place) json["placement"] = place->reason;
+        if (options.dry_run) json["dry_run"] = true;
         print_json(json);
     } else {
         put("{}: {}\n", view.record.rule.name, describe_rule(view));
@@ -71,7 +71,7 @@ Result<int> add(const AddOptions& options)
                 view.record.rule.name);
         if (place) put("{}: it sits {}\n", view.record.rule.name, place->reason);
     }
-    if (!options.hold) return 0;
+    if (!options.hold || options.dry_run) return 0;
     if (isatty(STDOUT_FILENO)) put("held: Ctrl-C ends it\n");
     std::fflush(stdout);
     HW_CHECK(hold(view.record));
@@ -137,6 +137,7 @@ void register_add(CLI::App& app, Cli& cli)
     command->add_flag("--hold", options->hold,
                       "stay here and renew the rule's lease (default 3s); Ctrl-C or SIGTERM removes the rule");
     add_yes_flag(command, options->yes);
+    add_dry_run_flag(command, options->dry_run);
     add_confirm_flag(command, options->confirm);
     command->get_option("--confirm")->excludes(command->get_option("--hold"));
     add_common_options(command, options->common, true);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands/cli.h"
+#include "commands/dry_run.h"
 #include "commands/print.h"
 #include "commands/prompt.h"
 #include "commands/rule_file.h"
@@ -28,7 +29,7 @@ namespace fs = std::filesystem;
 struct ApplyOptions {
     CommonOptions common;
     std::string file, owner;
-    bool remove = false, again = false, yes = false;
+    bool remove = false, again = false, yes = false, dry_run = false;
 };
 
 std::string read_text(const std::string& path)
@@ -115,7 +116,7 @@ struct Report {
     std::vector<std::string> unchanged, ended, removed;
 };
 
-void print(const Report& report)
+void print(const Report& report, bool dry_run)
 {
     const auto tell = [](const char* what, const std::vector<RuleView>& views) {
         for (const auto& view : views) {
@@ -126,12 +127,12 @@ void print(const Report& report)
                     view.record.rule.name);
         }
     };
-    tell("added", report.added);
-    tell("changed", report.changed);
+    tell(dry_run ? "would add" : "added", report.added);
+    tell(dry_run ? "would change" : "changed", report.changed);
     for (const auto& name : report.unchanged) put("unchanged {}\n", name);
     for (const auto& name : report.ended)
         put("ended {}: it ended since the host was started, and --again does not say to begin it anew\n", name);
-    for (const auto& name : report.removed) put("removed {}\n", name);
+    for (const auto& name : report.removed) put("{} {}\n", dry_run ? "would remove" : "removed", name);
 }
 
 nlohmann::json in_json(const Report& report, const std::string& owner)
@@ -145,6 +146,14 @@ nlohmann::json in_json(const Report& report, const std::string& owner)
     for (const auto& view : report.added) out["added"].push_back(to_json(view));
     for (const auto& view : report.changed) out["changed"].push_back(to_json(view));
     return out;
+}
+
+void show(const Report& report, const ApplyOptions& options, const std::string& owner)
+{
+    if (!options.common.json) return print(report, options.dry_run);
+    auto json = in_json(report, owner);
+    if (options.dry_run) json["dry_run"] = true;
+    print_json(json);
 }
 
 Report report_of(const SetChange& done, std::vector<RuleView> views)
@@ -193,16 +202,19 @@ Result<int> apply(const ApplyOptions& options)
     HW_TRY(const auto seen, find_rules(filter));
     HW_TRY(const auto intended, decide(seen));
     if (!intended.add.empty() || !intended.change.empty()) HW_CHECK(refuse_in_panic());
+    if (options.dry_run) {
+        HW_TRY(auto views, rehearse_changes(filter, decide));
+        HW_CHECK(tell_dangers(intended, options.yes));
+        tell_dry_run();
+        show(report_of(done, std::move(views)), options, owner);
+        return 0;
+    }
     HW_CHECK(prompt(intended, options.yes));
     HW_TRY(auto views, change_rules(filter, decide));  // called also where nothing is to change: devices may have come
     HW_TRY(const auto now, find_rules(filter));
     HW_CHECK(memory.write(options.remove ? remember_stop(applied, owner, before, boottime_ns())
                                          : remember_set(declared, owner, applied, now)));
-    const auto report = report_of(done, std::move(views));
-    if (options.common.json)
-        print_json(in_json(report, owner));
-    else
-        print(report);
+    show(report_of(done, std::move(views)), options, owner);
     return 0;
 }
 
@@ -222,6 +234,7 @@ void register_apply(CLI::App& app, Cli& cli)
     command->add_flag("--again", options->again, "also the rules that ended since the host was started")
         ->excludes("--remove");
     add_yes_flag(command, options->yes);
+    add_dry_run_flag(command, options->dry_run);
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
     command->footer(

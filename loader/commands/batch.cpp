@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "commands/cli.h"
+#include "commands/dry_run.h"
 #include "commands/print.h"
-#include "commands/prompt.h"
 #include "commands/rule_file.h"
 #include "engine/panic_state.h"
 #include "util/output.h"
@@ -15,7 +15,7 @@ namespace {
 struct BatchOptions {
     CommonOptions common;
     std::string file, confirm;
-    bool yes = false;
+    bool yes = false, dry_run = false;
 };
 
 Result<Changes> read_changes(const BatchOptions& options)
@@ -37,18 +37,19 @@ Result<int> batch(const BatchOptions& options)
     HW_TRY(auto changes, read_changes(options));
     HW_TRY(changes.confirm, parse_confirm(options.confirm));
     if (!changes.add.empty() || !changes.change.empty()) HW_CHECK(refuse_in_panic());
-    HW_CHECK(prompt(changes, options.yes));
-    HW_TRY(auto views, apply_changes(changes));
+    HW_TRY(auto views, change_or_rehearse(changes, options.yes, options.dry_run));
     report_guards(views);
-    tell_confirm(changes.confirm);
+    if (!options.dry_run) tell_confirm(changes.confirm);
     if (options.common.json) {
         auto json = nlohmann::json::array();
         for (const auto& view : views) json.push_back(to_json(view));
-        print_json(nlohmann::json{{"rules", json}, {"removed", changes.remove}});
+        nlohmann::json out{{"rules", json}, {"removed", changes.remove}};
+        if (options.dry_run) out["dry_run"] = true;
+        print_json(out);
         return 0;
     }
     for (const auto& view : views) put("{}: {}\n", view.record.rule.name, describe_rule(view));
-    for (const auto& name : changes.remove) put("removed {}\n", name);
+    for (const auto& name : changes.remove) put("{} {}\n", options.dry_run ? "would remove" : "removed", name);
     return 0;
 }
 
@@ -62,6 +63,7 @@ void register_batch(CLI::App& app, Cli& cli)
         ->add_option("file", options->file, "a line for each, as on the command line; # starts a comment; - is stdin")
         ->required();
     add_yes_flag(command, options->yes);
+    add_dry_run_flag(command, options->dry_run);
     add_confirm_flag(command, options->confirm);
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);

@@ -51,18 +51,18 @@ void refuse_missing_values(const CLI::App& app)
 
 }  // namespace
 
-// `change x --pass off`: flags without a value take none from CLI11 either.
+// `change x --pass off`, `--pass=off`: CLI11 has no values for flags that have none elsewhere.
 void take_off(std::vector<std::string>& words)
 {
     const auto command = std::ranges::find_if(words, [](const auto& word) { return !word.starts_with("-"); });
     if (command == words.end() || *command != "change") return;
-    for (auto word = command; word != words.end() && word + 1 != words.end(); ++word) {
-        const bool is_switch = std::ranges::any_of(rule_flags(), [&word](const Flag& flag) {
-            return flag.name == *word && std::holds_alternative<Switch>(flag.member);
-        });
-        if (!is_switch || *(word + 1) != "off") continue;
-        *(word + 1) = "--off=" + word->substr(2);
-        word = words.erase(word);
+    for (auto word = command; word != words.end(); ++word) {
+        const auto name = word->substr(0, word->find('='));
+        if (!is_switch(name)) continue;
+        const bool apart = *word == name && word + 1 != words.end() && *(word + 1) == "off";
+        if (!apart && *word != name + "=off") continue;
+        *word = "--off=" + name.substr(2);
+        if (apart) words.erase(word + 1);
     }
 }
 

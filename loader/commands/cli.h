@@ -86,6 +86,8 @@ struct ChangeArgs {
 };
 void add_flags(CLI::App* command, AddArgs& words);
 void change_flags(CLI::App* command, ChangeArgs& words);
+// Whether this is a flag of rules that has no value.
+bool is_switch(std::string_view word);
 // `place`: of the subject that the words name, if they name one.
 Result<AddRequest> add_request(const AddArgs& words, const std::optional<Place>& place);
 Result<std::optional<Place>> find_place(const AddArgs& words, const CommonOptions& options);

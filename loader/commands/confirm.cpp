@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands/cli.h"
+#include "commands/dry_run.h"
 #include "util/output.h"
 #include "util/units.h"
 
@@ -11,12 +12,38 @@ namespace {
 
 struct ConfirmOptions {
     CommonOptions common;
-    bool undo = false;
+    bool undo = false, dry_run = false;
 };
+
+// The rules that would be in force then, of those that the change was about.
+Result<Settled> rehearse_settling(bool undo)
+{
+    HW_TRY(const auto all, take_snapshot());
+    if (!all.pending) return fail_nothing_pending();
+    Settled out;
+    if (undo) {
+        out.rules = all.pending->comes_back;
+        return out;
+    }
+    for (const auto& view : all.rules)
+        if (view.record.pending != 0) out.rules.push_back(view.record.rule.name);
+    return out;
+}
 
 Result<int> confirm(const ConfirmOptions& options)
 {
     HW_CHECK(enter(options.common));
+    if (options.dry_run) {
+        HW_TRY(const auto settled, rehearse_settling(options.undo));
+        tell_dry_run();
+        if (options.common.json)
+            print_json(nlohmann::json{{"rules", settled.rules}, {"dry_run", true}});
+        else
+            put("{}; in force then: {}\n", options.undo ? "would be undone" : "would be confirmed",
+                settled.rules.empty() ? "none of the rules it is about"
+                                      : fmt::format("{}", fmt::join(settled.rules, ", ")));
+        return 0;
+    }
     HW_TRY(const auto settled, settle_pending(options.undo, drain_progress()));
     if (options.common.json) {
         print_json(nlohmann::json{{options.undo ? "undone" : "confirmed", true},
@@ -57,6 +84,7 @@ void register_confirm(CLI::App& app, Cli& cli)
     auto options = std::make_shared<ConfirmOptions>();
     auto* command = app.add_subcommand("confirm", "keep what a command with --confirm changed");
     command->add_flag("--undo", options->undo, "undo it now instead");
+    add_dry_run_flag(command, options->dry_run);
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
     command->footer(

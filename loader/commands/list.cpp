@@ -12,8 +12,10 @@
 
 #include "commands/cli.h"
 #include "commands/print.h"
+#include "commands/rule_words.h"
 #include "commands/whereabouts.h"
 #include "datapath/attached.h"
+#include "host/clock.h"
 #include "host/host.h"
 #include "line/reclaim.h"
 #include "ruleset/compile.h"
@@ -27,6 +29,7 @@ struct ListOptions {
     std::vector<std::string> names;  // for stats; empty: all
     bool watch = false;
     bool everywhere = false;  // show the rules of every network namespace
+    bool commands = false;    // as the lines of a batch
 };
 
 std::string coloured(RuleState state)
@@ -167,7 +170,10 @@ Result<int> show_everywhere(const ListOptions& options, void (*show)(const Snaps
             json.back()["place"] = netns.place;
             continue;
         }
-        put("in {} ({}):\n", netns.place, printable(path));
+        if (options.commands)
+            put("# in {}: headwind batch --netns {}\n", netns.place, printable(path));
+        else
+            put("in {} ({}):\n", netns.place, printable(path));
         show(*all);
     }
     if (options.common.json)
@@ -181,11 +187,20 @@ Result<int> show_everywhere(const ListOptions& options, void (*show)(const Snaps
     return trouble ? exit_code(trouble->kind) : 0;
 }
 
+void print_batch_lines(const Snapshot& all)
+{
+    put("{}", batch_lines(all, boottime_ns(), invoking_user()));
+}
+
 Result<int> list(const ListOptions& options)
 {
     HW_CHECK(enter(options.common));
-    if (options.everywhere) return show_everywhere(options, print_list);
+    if (options.everywhere) return show_everywhere(options, options.commands ? print_batch_lines : print_list);
     HW_TRY(const auto all, take_snapshot());
+    if (options.commands) {
+        print_batch_lines(all);
+        return 0;
+    }
     RuleFilter every;
     every.all = true;
     const bool somewhere = is_somewhere(options.common);
@@ -293,10 +308,14 @@ void register_list(CLI::App& app, Cli& cli)
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
     add_everywhere_flag(command, options->everywhere, "--everywhere,--all");
+    command
+        ->add_flag("--commands", options->commands,
+                   "as lines of `headwind batch`, which make the same rules again: for what is left of their time")
+        ->excludes("--json");
     command->footer(
         "What comes in is decided at tc, unless the list says: in XDP. --json: ingress_hooks.\n\n"
         "Examples:\n  headwind list\n  headwind list --json --netns blue\n  headwind list --pod default/shop\n"
-        "  headwind list --everywhere");
+        "  headwind list --everywhere\n  headwind list --commands > rules.txt; headwind clear; headwind batch rules.txt");
     command->callback([options, &cli] { cli.chosen = [options] { return list(*options); }; });
 }
 

@@ -95,6 +95,16 @@ Result<std::vector<std::string>> dangers(const Changes& changes)
     return out;
 }
 
+Status tell_dangers(const Changes& changes, bool yes)
+{
+    if (yes) return {};
+    HW_TRY(const auto found, dangers(changes));
+    if (!found.empty())
+        say("headwind: it would be asked about: {}: give it an end (--for 10m), or agree with --yes\n",
+            fmt::join(found, "; "));
+    return {};
+}
+
 Status prompt(const Changes& changes, bool yes)
 {
     if (yes) return {};

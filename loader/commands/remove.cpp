@@ -6,6 +6,7 @@
 #include <set>
 
 #include "commands/cli.h"
+#include "commands/dry_run.h"
 #include "commands/print.h"
 #include "commands/whereabouts.h"
 #include "host/host.h"
@@ -20,7 +21,7 @@ struct RemoveOptions {
     CommonOptions common;
     std::vector<std::string> names;
     std::string owner, confirm;
-    bool if_exists = false, anyone = false, all = false, everywhere = false;
+    bool if_exists = false, anyone = false, all = false, everywhere = false, dry_run = false;
 };
 
 std::vector<std::string> names_of(const std::vector<LeftRule>& rules)
@@ -52,6 +53,28 @@ int report(const Removed& removed, bool as_json)
     report_removed(removed, removed.programs.empty() ? "no rules to remove" : "");
     if (!removed.programs.empty()) put("took programs without rules off {}\n", describe(removed.programs));
     return 0;
+}
+
+// Tells which rules would be removed.
+int report_rehearsal(const std::vector<std::string>& names, bool as_json)
+{
+    tell_dry_run();
+    if (as_json) {
+        print_json(nlohmann::json{{"removed", names}, {"dry_run", true}});
+        return 0;
+    }
+    if (names.empty()) put("no rules to remove\n");
+    for (const auto& name : names) put("would remove {}\n", name);
+    return 0;
+}
+
+// The rules that `clear` would remove: the guards go with everyone's.
+std::vector<std::string> names_to_clear(const std::vector<RuleInfo>& found, bool everyone)
+{
+    std::vector<std::string> names;
+    for (const auto& record : found)
+        if (everyone || record.guard == Guard::no) names.push_back(record.rule.name);
+    return names;
 }
 
 // Removes rules that come back unless their removal is confirmed.
@@ -117,6 +140,13 @@ std::set<std::string> missing_in(const std::vector<Netns>& namespaces, const std
     return out;
 }
 
+nlohmann::json in_namespaces(nlohmann::json json, bool dry_run)
+{
+    nlohmann::json out{{"namespaces", std::move(json)}};
+    if (dry_run) out["dry_run"] = true;
+    return out;
+}
+
 // Goes through the network namespaces one after the other: the errors of one are told, and the rest goes on. A name
 // that is in none of them is an error, and then nothing is removed.
 Result<int> del_everywhere(const RemoveOptions& options)
@@ -132,6 +162,10 @@ Result<int> del_everywhere(const RemoveOptions& options)
     for (const auto& one : namespaces) {
         Result<Removed> removed;
         const auto status = in_netns(one.open.get(), [&]() -> Status {
+            if (options.dry_run) {
+                removed->rules = one.rules;
+                return {};
+            }
             HW_TRY(removed, delete_rules(one.rules, true, drain_progress()));
             return {};
         });
@@ -147,10 +181,14 @@ Result<int> del_everywhere(const RemoveOptions& options)
             continue;
         }
         put("in {}:\n", one.name.place);
-        report(*removed, false);
+        if (options.dry_run)
+            for (const auto& name : removed->rules) put("would remove {}\n", name);
+        else
+            report(*removed, false);
     }
+    if (options.dry_run) tell_dry_run();
     if (options.common.json)
-        print_json(nlohmann::json{{"namespaces", json}});
+        print_json(in_namespaces(std::move(json), options.dry_run));
     else if (namespaces.empty())
         put("no rules to remove\n");
     return code;
@@ -161,6 +199,10 @@ Result<int> del(const RemoveOptions& options)
     HW_CHECK(enter(options.common));
     if (options.everywhere) return del_everywhere(options);
     HW_TRY(const auto confirm, parse_confirm(options.confirm));
+    if (options.dry_run) {
+        HW_TRY(const auto names, rehearse_removal(options.names, options.if_exists));
+        return report_rehearsal(names, options.common.json);
+    }
     if (confirm != 0) {
         HW_TRY(const auto gone, remove_for_a_while(
                                     {}, confirm, [&options](const auto&) { return options.names; }, options.if_exists));
@@ -176,8 +218,16 @@ void say_what_stays(const Removed& removed)
         say("headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", rule.name, rule.owner, rule.owner);
 }
 
+Result<Removed> rehearse_clear(const std::optional<std::string>& owner)
+{
+    HW_TRY(const auto found, find_rules({{}, owner, !owner}));
+    Removed out;
+    out.rules = names_to_clear(found, !owner);
+    return out;
+}
+
 // Clears the network namespaces one after the other, each to its end: the errors of one are told, and the rest goes on.
-Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_json)
+Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_json, bool dry_run)
 {
     HW_TRY(const auto paths, namespaces_in_use(!owner));
     auto json = nlohmann::json::array();
@@ -186,7 +236,7 @@ Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_js
         if (!enter_netns(path)) continue;  // it ended meanwhile
         const auto before = rules_here(RuleFilter());
         const auto netns = name_netns(path, before ? before->subject : std::nullopt);
-        const auto removed = clear(owner, drain_progress());
+        const auto removed = dry_run ? rehearse_clear(owner) : clear(owner, drain_progress());
         if (!removed) {
             say("headwind: in {}: {}\n", netns.place, removed.error().message);
             code = exit_code(removed.error().kind);
@@ -199,11 +249,16 @@ Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_js
             continue;
         }
         put("in {} ({}):\n", netns.place, printable(path));
+        if (dry_run) {
+            for (const auto& name : removed->rules) put("would remove {}\n", name);
+            continue;
+        }
         say_what_stays(*removed);
         report(*removed, false);
     }
+    if (dry_run) tell_dry_run();
     if (as_json)
-        print_json(nlohmann::json{{"namespaces", json}});
+        print_json(in_namespaces(std::move(json), dry_run));
     else if (paths.empty())
         put("no rules to remove\n");
     return code;
@@ -224,15 +279,14 @@ Result<int> clear_rules(const RemoveOptions& options)
         HW_TRY(owner, owner_or_user(options.owner.empty() ? owner_in_environment() : options.owner));
     }
     HW_CHECK(enter(options.common));
-    if (options.everywhere) return clear_everywhere(owner, options.common.json);
+    if (options.everywhere) return clear_everywhere(owner, options.common.json, options.dry_run);
     HW_TRY(const auto confirm, parse_confirm(options.confirm));
+    if (options.dry_run) {
+        HW_TRY(const auto removed, rehearse_clear(owner));
+        return report_rehearsal(removed.rules, options.common.json);
+    }
     if (confirm != 0) {
-        const auto wanted = [&owner](const std::vector<RuleInfo>& chosen) {
-            std::vector<std::string> names;
-            for (const auto& record : chosen)
-                if (!owner || record.guard == Guard::no) names.push_back(record.rule.name);
-            return names;
-        };
+        const auto wanted = [&owner](const std::vector<RuleInfo>& chosen) { return names_to_clear(chosen, !owner); };
         HW_TRY(const auto gone, remove_for_a_while({{}, owner, !owner}, confirm, wanted, false));
         return report(gone, options.common.json);
     }
@@ -253,6 +307,7 @@ void register_del(CLI::App& app, Cli& cli)
     command->add_option("name", options->names, "names, as `headwind list` shows them")->required();
     command->add_flag("--if-exists", options->if_exists, "a name that is not there is no error");
     add_confirm_flag(command, options->confirm);
+    add_dry_run_flag(command, options->dry_run);
     add_common_options(command, options->common, true);
     add_namespace_options(command, options->common);
     add_everywhere_flag(command, options->everywhere)->excludes(command->get_option("--confirm"));
@@ -277,6 +332,7 @@ void register_clear(CLI::App& app, Cli& cli)
         ->excludes(command->get_option("--owner"));
     add_namespace_options(command, options->common);
     add_confirm_flag(command, options->confirm);
+    add_dry_run_flag(command, options->dry_run);
     add_everywhere_flag(command, options->everywhere)->excludes(command->get_option("--confirm"));
     command->footer(
         "Also cleans up after commands that were killed.\n\n"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The command `headwind renew`: renews the leases of rules.
 #include "commands/cli.h"
+#include "commands/dry_run.h"
 
 namespace headwind {
 namespace {
@@ -8,12 +9,14 @@ namespace {
 struct RenewOptions {
     CommonOptions common;
     std::vector<std::string> names;
+    bool dry_run = false;
 };
 
 Result<int> renew(const RenewOptions& options)
 {
     HW_CHECK(enter(options.common));
-    HW_CHECK(renew_leases(options.names));
+    HW_CHECK(renew_leases(options.names, options.dry_run));
+    if (options.dry_run) tell_dry_run();
     return 0;
 }
 
@@ -24,6 +27,7 @@ void register_renew(CLI::App& app, Cli& cli)
     auto options = std::make_shared<RenewOptions>();
     auto* command = app.add_subcommand("renew", "keep rules with a --lease alive for one lease more");
     command->add_option("name", options->names, "names, as `headwind list` shows them")->required();
+    add_dry_run_flag(command, options->dry_run);
     add_common_options(command, options->common, false);
     add_namespace_options(command, options->common);
     command->footer(

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Adds the flags of rules to commands, and parses the lines of rule files, which have the same flags.
+#include <algorithm>
+
 #include "commands/cli.h"
 #include "commands/rule_line.h"
 #include "rule/flags.h"
@@ -84,13 +86,21 @@ void add_flags(CLI::App* command, AddArgs& words)
         ->type_name("N");
 }
 
+bool is_switch(std::string_view word)
+{
+    return std::ranges::any_of(rule_flags(), [word](const Flag& flag) {
+        return flag.name == word && std::holds_alternative<Switch>(flag.member);
+    });
+}
+
 void change_flags(CLI::App* command, ChangeArgs& words)
 {
     command->add_option("name", words.names, "names, as `headwind list` shows them")->required();
     add_rule_flags(command, words.text);
     command->add_option("--for", words.duration, "from now until the rule ends; off: it does not end")
         ->type_name("TIME|off");
-    command->add_option("--off", words.text.off)->group("");  // parse_words() makes it of --pass off
+    // parse_words() makes it of --pass off.
+    command->add_option("--off", words.text.off)->group("")->take_all()->allow_extra_args(false);
     command->add_flag("--go-on", words.go_on, "start it again after its --max-share or --stop-if has stopped it");
     add_protect_flag(command, words.protect);
 }

@@ -11,7 +11,9 @@
 #include <cstdlib>
 
 #include "commands/cli.h"
+#include "commands/dry_run.h"
 #include "commands/lease.h"
+#include "commands/print.h"
 #include "host/cgroup.h"
 #include "rule/files.h"
 #include "rule/protect.h"
@@ -30,6 +32,7 @@ struct RunOptions {
     std::string user, lease;
     std::vector<std::string> protect;
     std::vector<std::string> command;
+    bool dry_run = false;
 };
 
 struct User {
@@ -122,6 +125,20 @@ int wait_for(pid_t child, const RuleInfo& rule, const sigset_t& watched)
     }
 }
 
+// Says what the rule of the command would be. Its cgroup is not there yet.
+Result<int> rehearse(AddRequest request, const std::vector<std::string>& command)
+{
+    Changes changes;
+    changes.add = {std::move(request)};
+    HW_TRY(auto views, rehearse_changes({}, [&changes](const auto&) { return changes; }));
+    report_guards(views);
+    tell_dry_run();
+    auto& view = views.front();
+    view.record.rule.selector.cgroups = {"of the command"};
+    put("{}: {}\nwould run {}\n", view.record.rule.name, describe_rule(view), fmt::join(command, " "));
+    return 0;
+}
+
 Result<int> run_in_cgroup(const RunOptions& options)
 {
     HW_TRY(const auto user, choose_user(options.user));
@@ -134,6 +151,7 @@ Result<int> run_in_cgroup(const RunOptions& options)
     HW_TRY(const auto lease, parse_lease(options.lease));
     HW_TRY(request.protect, make_protections(options.protect));
     HW_CHECK(enter(options.common));
+    if (options.dry_run) return rehearse(request, options.command);
     HW_TRY(const auto cgroup, CommandCgroup::create());
     request.rule.selector.cgroups = {cgroup.path()};
     request.lease = lease != 0 ? lease : default_lease;
@@ -177,6 +195,7 @@ void register_run(CLI::App& app, Cli& cli)
         ->add_option("--lease", options->lease, "if headwind is killed, the impairment ends within this (default 3s)")
         ->type_name("TIME");
     add_protect_flag(command, options->protect);
+    add_dry_run_flag(command, options->dry_run);
     add_common_options(command, options->common, false);
     command->footer(
         "The command runs in a cgroup of its own; the exit code is the command's (125: headwind failed, 126: it cannot be\n"

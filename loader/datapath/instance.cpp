@@ -141,6 +141,7 @@ Status open_pinned_programs(Instance& instance)
     HW_TRY(instance.programs.ingress, open_program_pin(directory, "ingress"));
     HW_TRY(instance.programs.segment, open_program_pin(directory, "segment"));
     HW_TRY(instance.programs.note_device, open_program_pin(directory, "note_device"));
+    HW_TRY(instance.programs.look, open_program_pin(directory, look_pin));
     HW_TRY(instance.programs.pace_out, open_program_pin(directory, "pace_out"));
     return {};
 }

@@ -28,7 +28,7 @@ namespace headwind {
 constexpr std::uint64_t default_max_held = 256ULL << 20;
 
 struct Programs {
-    Fd egress, ingress, segment, note_device, pace_out;
+    Fd egress, ingress, segment, note_device, look, pace_out;
 };
 
 // The memory of the index of rules (ruleset/index.h). It stays where it is when the Instance is moved.

@@ -41,7 +41,8 @@ Status note_device(const Instance& instance, std::uint32_t device)
 Result<std::uint32_t> look_at_line(const Instance& instance)
 {
     constexpr std::uint32_t loopback = 1;  // any device will do: this one is in every network namespace
-    HW_TRY(const auto program, open_program_pin(instance.directory, look_pin));
+    if (instance.programs.look) return run_for(instance.programs.look, loopback);
+    HW_TRY(const auto program, open_program_pin(instance.directory, look_pin, Access::read));
     return run_for(program, loopback);
 }
 

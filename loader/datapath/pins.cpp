@@ -82,9 +82,9 @@ Result<Fd> open_map_pin(const PinDirectory& directory, const std::string& name, 
     return fd;
 }
 
-Result<Fd> open_program_pin(const PinDirectory& directory, const std::string& name)
+Result<Fd> open_program_pin(const PinDirectory& directory, const std::string& name, Access access)
 {
-    HW_TRY(auto fd, open_pin(directory, name, "a program", Access::change));
+    HW_TRY(auto fd, open_pin(directory, name, "a program", access));
     HW_TRY(const auto kind, kind_of(fd));
     if (kind != Kind::program) return refuse(directory, name, name_of(kind), "a program");
     bpf_prog_info info{};

@@ -22,7 +22,7 @@ struct MapShape {
 Result<Fd> open_map_pin(const PinDirectory& directory, const std::string& name, const MapShape& shape,
                         Access access = Access::change);
 // Opens the pin of a tc program.
-Result<Fd> open_program_pin(const PinDirectory& directory, const std::string& name);
+Result<Fd> open_program_pin(const PinDirectory& directory, const std::string& name, Access access = Access::change);
 // Opens the pin of a link. nullopt: nothing is there, or something else.
 Result<std::optional<Fd>> find_link_pin(const PinDirectory& directory, const std::string& name);
 Status pin(const PinDirectory& directory, int object, const std::string& name);

@@ -94,6 +94,32 @@ Result<std::vector<RuleRecord>> read_filtered(const Instance& instance, const En
     return read_records(instance, rules.where([&meant](const auto& rule) { return meant.has(rule); }));
 }
 
+// What is to be done, before anything is done.
+struct Prepared {
+    Changes changes;
+    Plan plan;
+    std::vector<std::vector<netlink::Link>> devices;  // of each of plan.add
+};
+
+// Prepares the changes that `decide` makes of the rules that match. nullopt: it makes none.
+Result<std::optional<Prepared>> prepare(WriteSession& session, const RuleFilter& filter, const Decide& decide)
+{
+    std::vector<RuleInfo> found;
+    if (session.instance) {
+        HW_TRY(const auto records, read_filtered(*session.instance, session.rules, filter));
+        found.assign(records.begin(), records.end());
+    }
+    Prepared out;
+    HW_TRY(out.changes, decide(found));
+    if (out.changes.empty()) return std::nullopt;
+    if (!out.changes.add.empty()) HW_CHECK(refuse_in_panic());
+    HW_TRY(out.plan, make_plan(session, out.changes));
+    HW_CHECK(plan_guards(session, out.plan));
+    HW_CHECK(complete_plan(session, out.changes, out.plan));
+    HW_TRY(out.devices, find_devices(out.plan, out.changes.may_wait));
+    return out;
+}
+
 // The leases of the rules of these names: stable_id and ns. usage: one of them has none.
 Result<std::vector<std::pair<std::uint32_t, std::uint64_t>>> leases_of(const Instance& instance,
                                                                        const std::vector<std::string>& names)
@@ -174,18 +200,9 @@ Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter)
 Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decide& decide)
 {
     HW_TRY(auto session, begin());
-    std::vector<RuleInfo> found;
-    if (session.instance) {
-        HW_TRY(const auto records, read_filtered(*session.instance, session.rules, filter));
-        found.assign(records.begin(), records.end());
-    }
-    HW_TRY(const auto changes, decide(found));
-    if (changes.empty()) return std::vector<RuleView>{};
-    if (!changes.add.empty()) HW_CHECK(refuse_in_panic());
-    HW_TRY(auto plan, make_plan(session, changes));
-    HW_CHECK(plan_guards(session, plan));
-    HW_CHECK(complete_plan(session, changes, plan));
-    HW_TRY(const auto devices, find_devices(plan, changes.may_wait));
+    HW_TRY(auto prepared, prepare(session, filter, decide));
+    if (!prepared) return std::vector<RuleView>{};
+    auto& [changes, plan, devices] = *prepared;
     if (!session.instance) HW_CHECK(start_instance(session, plan));
     if (auto status = apply(session, plan, devices); !status) {
         undo(session);
@@ -208,6 +225,24 @@ Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decid
     auto changed = changes_of(plan, out);
     changed.confirm = changes.confirm;
     tell(changed);
+    return out;
+}
+
+Result<std::vector<RuleView>> rehearse_changes(const RuleFilter& filter, const Decide& decide)
+{
+    HW_TRY(auto session, look_for_change());
+    HW_TRY(const auto prepared, prepare(session, filter, decide));
+    std::vector<RuleView> out;
+    if (!prepared) return out;
+    for (std::size_t i = 0; i < prepared->plan.add.size(); ++i) {
+        const auto& record = prepared->plan.add[i];
+        if (record.former) continue;
+        RuleView one;
+        one.record = record;
+        for (const auto& device : prepared->devices[i]) one.devices.push_back(device.name);
+        if (one.devices.empty() && !record.everywhere) one.state = RuleState::waiting;
+        out.push_back(std::move(one));
+    }
     return out;
 }
 
@@ -267,12 +302,13 @@ Status renew_lease(std::uint32_t stable_id, std::uint64_t lease)
     return renew_lease(*instance, stable_id, lease);
 }
 
-Status renew_leases(const std::vector<std::string>& names)
+Status renew_leases(const std::vector<std::string>& names, bool rehearsal)
 {
     if (names.empty()) return {};
     HW_TRY(const auto leases,
            look_without_lock([&names](const Instance& instance) { return leases_of(instance, names); }));
     if (!leases) return fail_no_rule(names.front());
+    if (rehearsal) return {};
     for (const auto& [stable_id, lease] : *leases) HW_CHECK(renew_lease(stable_id, lease));
     return {};
 }
@@ -284,8 +320,7 @@ Result<Settled> settle_pending(bool undo, const Progress& progress)
     found.removed = session.removed;
     tell_found(found);
     const auto waiting = session.rules.where([now = boottime_ns()](const auto& rule) { return is_pending(rule, now); });
-    if (waiting.empty())
-        return fail(ErrorKind::not_found, "no change waits to be confirmed (it may have been undone by now)");
+    if (waiting.empty()) return fail_nothing_pending();
     Plan plan;
     Settled out;
     HW_TRY(plan.remove, read_records(*session.instance, waiting));

@@ -35,6 +35,9 @@ Result<std::vector<RuleInfo>> find_rules(const RuleFilter& filter);
 // error of `decide`, or no change, leaves all as it was. Returns as apply_changes().
 using Decide = std::function<Result<Changes>(const std::vector<RuleInfo>& found)>;
 Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decide& decide);
+// What change_rules() would return, without ids and counters, or its error, as far as either can be told without
+// changing anything. Takes no lock.
+Result<std::vector<RuleView>> rehearse_changes(const RuleFilter& filter, const Decide& decide);
 
 constexpr std::chrono::seconds default_drain{15};
 
@@ -53,8 +56,8 @@ std::string describe(const std::vector<ProgramAt>& programs);
 // removed.
 Status renew_lease(std::uint32_t stable_id, std::uint64_t lease);
 // Renews the leases of the rules with these names, each for its own length. not_found: a rule is not there; usage: a
-// rule has no lease. None is renewed then.
-Status renew_leases(const std::vector<std::string>& names);
+// rule has no lease. None is renewed then, nor with `rehearsal`.
+Status renew_leases(const std::vector<std::string>& names, bool rehearsal = false);
 
 // Confirms the change that waits or, with `undo`, undoes it at once. not_found: none waits.
 Result<Settled> settle_pending(bool undo, const Progress& progress);

@@ -125,6 +125,11 @@ inline tl::unexpected<Error> fail_no_rule(const std::string& name)
         Error{ErrorKind::not_found, fmt::format("no rule is called {}: see `headwind list`", name), name});
 }
 
+inline tl::unexpected<Error> fail_nothing_pending()
+{
+    return fail(ErrorKind::not_found, "no change waits to be confirmed (it may have been undone by now)");
+}
+
 struct RulesHere {
     std::size_t count = 0;
     std::optional<Subject> subject;  // of one of the rules there, if one sits in its subject's namespace

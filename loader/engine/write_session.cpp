@@ -232,6 +232,22 @@ Result<WriteSession> open_for_change(Sweep sweep)
     return session;
 }
 
+Result<WriteSession> look_for_change()
+{
+    WriteSession session;
+    HW_TRY(session.instance, open_instance());
+    if (!session.instance) {
+        HW_CHECK(check_no_programs());
+        return session;
+    }
+    session.look_again();
+    HW_TRY(session.removed, stale_rules(*session.instance, session.rules));
+    std::vector<RuleRecord> stale;
+    for (const auto& removed : session.removed) stale.push_back(removed.record);
+    remove(session.rules, stale);
+    return session;
+}
+
 Status trim_hooks(Instance& instance, const Entries& rules)
 {
     bool default_in_use = false, loopback_in_use = false;  // lo as a default device

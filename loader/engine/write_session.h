@@ -37,6 +37,9 @@ struct WriteSession {
 // Takes the InstanceLock, repairs what a killed command left and removes stale_rules().
 Result<WriteSession> open_for_change(Sweep sweep = Sweep::empty);
 
+// What open_for_change() would find, without the lock and without changing anything: for a rehearsal.
+Result<WriteSession> look_for_change();
+
 // The result of look(instance) without the InstanceLock; nullopt: there is no instance. What Extent::index leaves out
 // is not open. Where a transaction commits meanwhile, the index and the descriptions may change under its hands: then
 // the instance is opened and looked at anew.

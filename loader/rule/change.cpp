@@ -50,13 +50,20 @@ void say_value(const Flag& flag, const Impairment& impairment, RuleSpec& text)
     }
 }
 
+// What no amount of 0 says.
+bool says_nothing(const RuleSpec& text)
+{
+    return !text.partition && !text.pass && typed_impairments(text, "--netem-compatible").empty();
+}
+
 void say_impairment(const Impairment& impairment, RuleSpec& text)
 {
     for (const Flag& flag : rule_flags()) say_value(flag, impairment, text);
     const bool has_law = impairment.distribution != Distribution::uniform || impairment.delay_correlation ||
                          impairment.correlation_time != 0;
-    if (has_law && impairment.jitter == 0) text.jitter = format_duration(0);
-    if (impairment == Impairment{}) text.delay = format_duration(0);  // all that was asked for is 0
+    const bool has_events = impairment.loss || impairment.corrupt || impairment.duplicate || impairment.reorder;
+    const bool is_of_seed = impairment.seed != 0 && !has_events;  // without a jitter there is nothing for a seed
+    if ((has_law || is_of_seed) && impairment.jitter == 0) text.jitter = format_duration(0);
     if (impairment.jitter != 0 || has_law) text.distribution = format_distribution(impairment);
     text.quantiles = impairment.quantiles;
     if (impairment.loss_burst != 0)
@@ -77,6 +84,7 @@ void say_impairment(const Impairment& impairment, RuleSpec& text)
     text.partition = impairment.partition;
     text.pass = impairment.pass;
     if (impairment.reject != Reject::no) text.reject = format_reject(impairment.reject);
+    if (says_nothing(text)) text.delay = format_duration(0);  // all that was asked for is 0
 }
 
 void say_hours(const Hours& hours, RuleSpec& text)
@@ -156,7 +164,7 @@ void make_room(RuleSpec& text, const RuleSpec& given)
 // Begins or ends a timeline. One that begins takes the place of the one there was, and of constants for what it varies.
 Status change_timeline(RuleSpec& text, const RuleSpec& given)
 {
-    if (!given.ramp && !given.trace && !given.repeat) return {};
+    if (!given.ramp && !given.trace && !given.repeat && !is_taken_away(rule_flag("--repeat"), given)) return {};
     if (!given.ramp && !given.trace)
         return fail(ErrorKind::usage, "--repeat: it is said with --ramp or --trace, when they begin");
     for (const Flag& flag : rule_flags()) {
@@ -183,7 +191,38 @@ void make_room_for_losses(RuleSpec& text, const RuleSpec& given)
         }
 }
 
-// Begins or ends what --pass and --partition do in the place of all else. Errors say which of them cannot end.
+// Whether a flag comes that takes the place of --pass or --partition.
+bool comes_instead(const RuleSpec& given, bool exclusive)
+{
+    return std::ranges::any_of(rule_flags(), [&](const Flag& flag) {
+        const bool kind = exclusive ? flag.kind == FlagKind::exclusive : replaces_partition(flag);
+        return kind && is_given(flag, given) && !is_taken_away(flag, given);
+    });
+}
+
+// Takes --pass or --partition away again, for what it took the place of.
+Status resume(const Flag& exclusive, const Rule& before, RuleSpec& text, const RuleSpec& given)
+{
+    const auto& impairment = before.impairment;
+    const bool is = exclusive.name == "--pass" ? impairment.pass : impairment.partition;
+    if (!is && exclusive.name == "--partition" && partitions(impairment))
+        return fail(ErrorKind::usage, "--partition off: here it comes of --reject: use --reject off --loss 1%");
+    if (!is) return fail(ErrorKind::usage, "{} off: the rule has none: {}", exclusive.name, describe(impairment));
+    if (comes_instead(given, true)) return {};
+    if (!before.suspended && !comes_instead(given, false))
+        return fail(
+            ErrorKind::usage,
+            "{} off: there is nothing that it leads back to (a ramp or a trace is not kept): say what the rule is to do: --loss 1%",
+            exclusive.name);
+    if (!before.suspended) return {};
+    for (const Flag& flag : rule_flags())
+        if (flag.kind == FlagKind::impairment) forget(flag, text);
+    say_impairment(*before.suspended, text);
+    text.suspended.reset();
+    return {};
+}
+
+// Begins or ends what --pass and --partition do in the place of all else.
 Status suspend_or_resume(const Rule& before, RuleSpec& text, const RuleSpec& given)
 {
     const auto& impairment = before.impairment;
@@ -191,22 +230,11 @@ Status suspend_or_resume(const Rule& before, RuleSpec& text, const RuleSpec& giv
     const std::tuple<std::string_view, bool Impairment::*, bool> both[] = {
         {"--pass", &Impairment::pass, given.pass}, {"--partition", &Impairment::partition, given.partition}};
     for (const auto& [name, at, comes] : both) {
-        const bool is = impairment.*at;
-        if (comes && suspended && *suspended.*at)
+        if (comes && suspended && (*suspended).*at)
             text.suspended.reset();  // it is what it was
-        else if (comes && !is && !before.timeline)
+        else if (comes && !(impairment.*at) && !before.timeline)
             text.suspended = suspended ? suspended : impairment;
-        if (!is_taken_away(rule_flag(name), given)) continue;
-        if (!is) return fail(ErrorKind::usage, "{} off: the rule has none: {}", name, describe(impairment));
-        const bool replaced = std::ranges::any_of(rule_flags(), [&given](const Flag& flag) {
-            return is_given(flag, given) && !is_taken_away(flag, given) && replaces_partition(flag);
-        });
-        if (!suspended && !replaced)
-            return fail(ErrorKind::usage,
-                        "{} off: there is nothing that it took the place of: say what the rule is to do: --loss 1%",
-                        name);
-        if (suspended) say_impairment(*suspended, text);
-        text.suspended.reset();
+        if (const auto& flag = rule_flag(name); is_taken_away(flag, given)) HW_CHECK(resume(flag, before, text, given));
     }
     return {};
 }
@@ -246,6 +274,7 @@ Result<Rule> change_rule(const Rule& before, const RuleSpec& given)
 {
     HW_CHECK(check_subject(before, given));
     RuleSpec text = text_of(before);
+    if (asks_for_nothing(before.impairment) && given.reject) text.delay.reset();  // a stand-in
     make_room(text, given);
     HW_CHECK(suspend_or_resume(before, text, given));
     make_room_for_losses(text, given);

@@ -264,8 +264,8 @@ std::vector<std::string> impairment_words(Impairment impairment, const Timeline&
     add_chance(words, "reorder", impairment.reorder, impairment.reorder_correlation);
     if (impairment.reorder && impairment.reorder_gap != 1)
         words.back() += fmt::format(" (gap {})", impairment.reorder_gap);
-    if (impairment == Impairment{}) words.push_back(delay_words(impairment, false));  // of 0
     if (impairment.rate != 0) words.push_back(rate_words(impairment));
+    if (words.empty() && timeline.varying.empty()) words.push_back(delay_words(impairment, false));  // of 0
     if (varies(timeline, Quantity::rate)) {  // only its queue may be constant
         const auto queue = words.back().find('(');
         words.back() =

@@ -149,7 +149,7 @@ Status check_seed(const RuleSpec& text, const Impairment& impairment)
 // --distribution, has been refused without that one.
 Status check_effect(const Impairment& impairment, const RuleSpec& text)
 {
-    if (partitions(impairment) || impairment.pass || !typed_impairments(text).empty()) return {};
+    if (partitions(impairment) || impairment.pass || !typed_impairments(text, "--netem-compatible").empty()) return {};
     return fail(ErrorKind::usage,
                 "the rule does nothing: add --delay 50ms, --loss 1%, --rate 10mbit, --partition or --pass");
 }

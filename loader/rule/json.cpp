@@ -389,11 +389,13 @@ Status read_suspended(const json& rule, RuleSpec& text)
 {
     const json* object = find(rule, "suspended");
     if (object == nullptr) return {};
+    if (!object->is_object()) return wrong("suspended", "an object");
     RuleSpec suspended;
     HW_CHECK(read_impairment({{"impairment", *object}}, suspended));
     suspended.name = "suspended";  // any will do
-    HW_TRY(auto made, make_rule(suspended));
-    text.suspended = std::move(made.impairment);
+    auto made = make_rule(suspended);
+    if (!made) return fail(made.error().kind, "suspended: {}", made.error().message);
+    text.suspended = std::move(made->impairment);
     return {};
 }
 

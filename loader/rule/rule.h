@@ -190,7 +190,8 @@ struct Rule {
     std::optional<Probability> max_share;  // between 0 and 100%, exclusively
     std::string stop_if;                   // shell command that the agent runs; its failure stops the rule; empty: none
     std::optional<Subject> subject;
-    // What a change to `pass` or `partition` took the place of: `--pass off` and `--partition off` lead back to it.
+    // What a change to `pass` or `partition` took the place of, unless that was a timeline: `--pass off` and
+    // `--partition off` lead back to it.
     std::optional<Impairment> suspended;
     friend bool operator==(const Rule&, const Rule&) = default;
 };

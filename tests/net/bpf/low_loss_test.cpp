@@ -167,6 +167,8 @@ public:
             at.sll_protocol = htons(ETH_P_ALL);
             at.sll_ifindex = static_cast<int>(if_nametoindex(device.c_str()));
             EXPECT_EQ(bind(socket.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
+            const int room = 64 << 20;
+            EXPECT_EQ(setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)), 0);
             const int by_cpu = PACKET_FANOUT_CPU << 16 | 1;  // the n-th socket that joins has the packets of CPU n
             EXPECT_EQ(setsockopt(socket.get(), SOL_PACKET, PACKET_FANOUT, &by_cpu, sizeof(by_cpu)), 0)
                 << std::strerror(errno);

@@ -38,6 +38,15 @@ TEST_F(Privilege, LookingTakesCapBpfAndReadAccess)
     }
 }
 
+// The line is asked, too.
+TEST_F(Privilege, LookingAtTheLineTakesNoMore)
+{
+    change(a(), "add --name twice --dev va --duplicate 50%");
+    const auto seen = as_nobody("+bpf,+dac_read_search,+net_admin", "list --json");
+    expect_ok(seen);
+    for (const auto& rule : parse_json(seen)["rules"]) EXPECT_EQ(rule["state"], "live") << rule["name"];
+}
+
 TEST_F(Privilege, WithoutItIsRefusedByName)
 {
     for (const std::string capabilities : {"", "+bpf", "+dac_read_search"}) {

@@ -231,6 +231,11 @@ TEST_F(Fault, TheFqOfLo)
         EXPECT_EQ(arrive_on_lo(), 20U);
         EXPECT_EQ(counters_of(a(), "slow").delayed, delayed += 20);
     }
+    change(a(), "add --name far --dev va --delay 1ms --proto udp");
+    ip(a(), "link set lo down");
+    EXPECT_EQ(state_of(a(), "far"), "live") << "nothing passes lo, and nobody minds";
+    EXPECT_EQ(arrive({.count = 20}), 20U);
+    ip(a(), "link set lo up");
 }
 
 TEST_F(Fault, TheLinesSysctls)

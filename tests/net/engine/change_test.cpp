@@ -163,8 +163,15 @@ TEST_F(Change, ToZeroAndBackAgain)
     change(a(), "change p --pass");
     EXPECT_EQ(arrived(), 50U);
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("pass in place of loss 100%"));
-    EXPECT_EQ(batch("change --pass off p\n").status, 0);
+    change(a(), "add --name q --loss 100% --port 5002");
+    change(a(), "change q --pass");
+    EXPECT_EQ(batch("change --pass off p q\n").status, 0);
     EXPECT_EQ(arrived(), 0U);
+    for (const char* words : {"q --pass=off p", "p --pass off q"}) {
+        change(a(), "change p q --pass");
+        change(a(), std::string("change ") + words);
+        for (const char* name : {"p", "q"}) EXPECT_EQ(rule_of(a(), name)["impairment"]["loss_percent"], 100) << words;
+    }
     expect_refused(headwind(a(), "change p --pass off"), 2, "--pass off: the rule has none: loss 100%", rules_of(a()));
     EXPECT_THAT(headwind(a(), "add --name none --delay 0ms --port 5001").out,
                 HasSubstr("none: all that it asks for is 0: its packets go unimpaired"));

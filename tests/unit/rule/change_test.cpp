@@ -73,6 +73,7 @@ TEST(ChangeToZero, AndBackAgain)
         {"--delay 9ms --jitter 3ms --distribution pareto", "--jitter", "0ms", "3ms"},
         {"--delay 9ms --jitter 3ms --delay-correlation 25%", "--jitter", "0ms", "3ms"},
         {"--delay 9ms --jitter 3ms --keep-order", "--jitter", "0ms", "3ms"},
+        {"--delay 9ms --jitter 3ms --seed 7", "--jitter", "0ms", "3ms"},
         {"--delay 9ms --jitter 3ms --keep-order --correlation-time 90ms", "--jitter", "0ms", "3ms"},
     };
     for (const auto& [flags, flag, zero, value] : cases) {
@@ -127,9 +128,42 @@ TEST(ChangePass, OffWithAnotherImpairment)
     EXPECT_EQ(change_rule(valid("--pass --direction out"), more).value(), valid("--loss 6%"));
 }
 
+TEST(ChangePass, OffAndTheOtherOn)
+{
+    auto partition = text_of({"--partition"});
+    partition.off = {"pass"};
+    const auto passing = change_rule(valid("--loss 5% --direction both"), text_of({"--pass"})).value();
+    const auto cut = change_rule(passing, partition).value();
+    EXPECT_EQ(cut.impairment, valid("--partition").impairment);
+    EXPECT_EQ(change_rule(cut, off("partition")).value(), valid("--loss 5% --direction both"));
+    EXPECT_EQ(change_rule(valid("--pass"), partition).value().impairment, cut.impairment);
+}
+
+// What stands beside a partition goes with it.
+TEST(ChangePass, OffTakesTheAnswersOfThePartitionAlong)
+{
+    for (const char* flags : {"--delay 9ms", "--loss 5%"}) {
+        const auto cut = change_rule(valid(flags), text_of({"--partition", "--reject", "rst"})).value();
+        EXPECT_EQ(cut.impairment.reject, Reject::rst);
+        EXPECT_EQ(change_rule(cut, off("partition")).value(), valid(flags));
+    }
+}
+
+TEST(ChangeToZero, AReplyTakesItsPlace)
+{
+    EXPECT_EQ(change_rule(valid("--delay 0"), text_of({"--reject", "rst"})).value().impairment,
+              valid("--reject rst").impairment);
+}
+
 TEST(ChangePass, OffIsRefusedWhereItLeadsNowhere)
 {
-    EXPECT_THAT(message(change_rule(valid("--pass"), off("pass"))), HasSubstr("nothing that it took the place of"));
+    EXPECT_THAT(message(change_rule(valid("--pass"), off("pass"))), HasSubstr("nothing that it leads back to"));
+    EXPECT_THAT(message(change_rule(change_rule(valid("--ramp loss=0%..5%,over=60s"), text_of({"--pass"})).value(),
+                                    off("pass"))),
+                HasSubstr("a ramp or a trace is not kept"));
+    EXPECT_THAT(message(change_rule(valid("--reject rst"), off("partition"))), HasSubstr("it comes of --reject"));
+    EXPECT_THAT(message(change_rule(valid("--ramp loss=0%..5%,over=60s --repeat"), off("repeat"))),
+                HasSubstr("--repeat: it is said with --ramp or --trace"));
     EXPECT_THAT(message(change_rule(valid("--loss 1%"), off("pass"))),
                 HasSubstr("--pass off: the rule has none: loss"));
     EXPECT_THAT(message(change_rule(valid("--pass"), off("partition"))),

@@ -105,6 +105,7 @@ TEST(Sentence, Describes)
         {"--rate 9.6kbit --queue 64KiB", "rate 9.6 kbit (queue 64 KiB)"},
         {"--delay 50ms --loss 0.1% --rate 1gbit --queue 1.5kb", "delay 50 ms, loss 0.1%, rate 1 gbit (queue 1.5 kb)"},
         {"--delay 50ms --loss 0%", "delay 50 ms, loss 0%"},
+        {"--jitter 0ms --distribution normal", "delay 0 s"},
         {"--loss 100%", "loss 100%"},
         {"--delay 100ms --jitter 20ms", "delay 100 ms ± 20 ms"},
         {"--delay 100ms --jitter 0 --distribution normal", "delay 100 ms"},

@@ -141,10 +141,12 @@ TEST(MakeRule, ZeroIsAValue)
          {"--loss 0%", "--corrupt 0%", "--duplicate 0%", "--reorder 0%", "--delay 0", "--delay 0ms", "--jitter 0s",
           "--delay 0 --jitter 0 --loss 0%", "--reorder 0% --reorder-gap 3", "--loss 0% --loss-burst 3",
           "--loss 0% --reject rst", "--loss 0% --seed 7", "--loss-model 'gemodel 0% 10%'", "--netem 'loss 0%'",
-          "--jitter 0 --distribution normal --delay-correlation 25%", "--jitter 0 --keep-order"}) {
+          "--jitter 0 --distribution normal --delay-correlation 25%", "--jitter 0 --keep-order", "--jitter 0 --seed 1",
+          "--loss-correlation 0%"}) {
         const auto rule = valid(nothing);
         EXPECT_TRUE(asks_for_nothing(rule.impairment)) << nothing;
         EXPECT_EQ(make_rule(text_of(rule)).value(), rule) << nothing;
+        EXPECT_FALSE(describe_rule(rule, {}).ends_with(": ")) << nothing;
         EXPECT_EQ(rule_from_json(to_json(rule)).value(), rule) << nothing;
     }
     for (const char* something : {"--loss 0% --delay 1ns", "--pass", "--partition", "--reject rst", "--rate 1mbit"})
@@ -152,6 +154,7 @@ TEST(MakeRule, ZeroIsAValue)
     EXPECT_EQ(valid("--delay 0"), valid("--delay 0ms --jitter 0"));
     expect_refused({
         {split("--rate 0mbit"), "--rate 0mbit", "below the least rate"},
+        {split("--netem-compatible"), "the rule does nothing", ""},
         {split("--rate 1mbit --queue 0kb"), "--queue 0kb", "no queue would drop nearly everything"},
         {split("--loss 1% --flows 0%"), "--flows 0%", ""},
         {split("--jitter 1ms"), "--jitter 1ms", "add --delay 50ms"},

@@ -173,6 +173,8 @@ TEST(Timelines, AreToldInASentence)
     EXPECT_EQ(
         describe_rule(valid("--dev eth0 --ramp rate=10mbit..1mbit,over=5s --queue 50ms --repeat")),
         "all frames but ARP, neighbour discovery and DHCP sent through eth0: queue 50 ms, rate 10 mbit to 1 mbit over 5 s, again and again");
+    EXPECT_TRUE(
+        describe_rule(valid("--dev eth0 --ramp loss=0%..5%,over=60s")).ends_with("eth0: loss 0% to 5% over 1 m"));
     std::string rows = "time_ms,loss_percent,delay_ms\n";
     for (int i = 0; i < 10'000; ++i) rows += fmt::format("{},{},{}\n", i * 100, i % 2, 20 + i % 161);
     const auto rule = make_rule(traced(rows, "--dev eth0 --jitter 5ms")).value();
