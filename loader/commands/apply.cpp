@@ -202,14 +202,13 @@ Result<int> apply(const ApplyOptions& options)
     HW_TRY(const auto seen, find_rules(filter));
     HW_TRY(const auto intended, decide(seen));
     if (!intended.add.empty() || !intended.change.empty()) HW_CHECK(refuse_in_panic());
+    HW_CHECK(prompt(intended, options.yes, options.dry_run));
     if (options.dry_run) {
         HW_TRY(auto views, rehearse_changes(filter, decide));
-        HW_CHECK(tell_dangers(intended, options.yes));
         tell_dry_run();
         show(report_of(done, std::move(views)), options, owner);
         return 0;
     }
-    HW_CHECK(prompt(intended, options.yes));
     HW_TRY(auto views, change_rules(filter, decide));  // called also where nothing is to change: devices may have come
     HW_TRY(const auto now, find_rules(filter));
     HW_CHECK(memory.write(options.remove ? remember_stop(applied, owner, before, boottime_ns())

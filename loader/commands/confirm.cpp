@@ -37,7 +37,10 @@ Result<int> confirm(const ConfirmOptions& options)
         HW_TRY(const auto settled, rehearse_settling(options.undo));
         tell_dry_run();
         if (options.common.json)
-            print_json(nlohmann::json{{"rules", settled.rules}, {"dry_run", true}});
+            print_json(nlohmann::json{{options.undo ? "undone" : "confirmed", true},
+                                      {"rules", settled.rules},
+                                      {"packets_lost", 0},
+                                      {"dry_run", true}});
         else
             put("{}; in force then: {}\n", options.undo ? "would be undone" : "would be confirmed",
                 settled.rules.empty() ? "none of the rules it is about"

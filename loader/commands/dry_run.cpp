@@ -2,8 +2,6 @@
 // Rehearses changes for --dry-run.
 #include "commands/dry_run.h"
 
-#include <algorithm>
-
 #include "commands/prompt.h"
 #include "util/output.h"
 
@@ -22,31 +20,11 @@ void tell_dry_run()
 
 Result<std::vector<RuleView>> change_or_rehearse(const Changes& changes, bool yes, bool dry_run)
 {
-    if (!dry_run) {
-        HW_CHECK(prompt(changes, yes));
-        return apply_changes(changes);
-    }
+    HW_CHECK(prompt(changes, yes, dry_run));
+    if (!dry_run) return apply_changes(changes);
     HW_TRY(auto views, rehearse_changes({}, [&changes](const auto&) { return changes; }));
-    HW_CHECK(tell_dangers(changes, yes));
     tell_dry_run();
     return views;
-}
-
-Result<std::vector<std::string>> rehearse_removal(std::vector<std::string> names, bool if_exists)
-{
-    std::ranges::sort(names);
-    names.erase(std::ranges::unique(names).begin(), names.end());
-    Changes changes;
-    changes.remove = names;
-    changes.if_exists = if_exists;
-    HW_TRY(const auto views, rehearse_changes({}, [&changes](const auto&) { return changes; }));
-    static_cast<void>(views);
-    RuleFilter filter;
-    filter.names = names;
-    HW_TRY(const auto rules, find_rules(filter));
-    std::vector<std::string> out;
-    for (const auto& rule : rules) out.push_back(rule.rule.name);
-    return out;
 }
 
 }  // namespace headwind

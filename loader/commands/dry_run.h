@@ -17,7 +17,4 @@ void tell_dry_run();
 // would be.
 Result<std::vector<RuleView>> change_or_rehearse(const Changes& changes, bool yes, bool dry_run);
 
-// Of these names, those that rules have. not_found: one has none, and `if_exists` is not said. Changes nothing.
-Result<std::vector<std::string>> rehearse_removal(std::vector<std::string> names, bool if_exists);
-
 }  // namespace headwind

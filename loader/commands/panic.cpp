@@ -21,7 +21,7 @@ Result<int> rehearse(const PanicOptions& options)
     HW_TRY(const auto instances, instance_inodes());
     tell_dry_run();
     if (options.json)
-        print_json(nlohmann::json{{"namespaces", instances.size()}, {"panic", !options.off}, {"dry_run", true}}, -1);
+        print_json(nlohmann::json{{"instances", !instances.empty()}, {"panic", !options.off}, {"dry_run", true}}, -1);
     else
         put("the rules of {} network namespace{} would {}\n", instances.size(), instances.size() == 1 ? "" : "s",
             options.off ? "have their effect again" : "be off");

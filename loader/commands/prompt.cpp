@@ -95,17 +95,7 @@ Result<std::vector<std::string>> dangers(const Changes& changes)
     return out;
 }
 
-Status tell_dangers(const Changes& changes, bool yes)
-{
-    if (yes) return {};
-    HW_TRY(const auto found, dangers(changes));
-    if (!found.empty())
-        say("headwind: it would be asked about: {}: give it an end (--for 10m), or agree with --yes\n",
-            fmt::join(found, "; "));
-    return {};
-}
-
-Status prompt(const Changes& changes, bool yes)
+Status prompt(const Changes& changes, bool yes, bool dry_run)
 {
     if (yes) return {};
     HW_TRY(const auto found, dangers(changes));
@@ -114,6 +104,10 @@ Status prompt(const Changes& changes, bool yes)
     if (!isatty(STDIN_FILENO))
         return fail(ErrorKind::usage, "{}: give it an end (--for 10m, --lease 10s), narrow it, or agree with --yes",
                     text);
+    if (dry_run) {
+        say("{}.\nheadwind: this would be asked about\n", text);
+        return {};
+    }
     say("{}.\nIt can be ended with --for 10m. Go on without an end? [y/N] ", text);
     std::string answer;
     std::getline(std::cin, answer);

@@ -13,10 +13,8 @@ namespace headwind {
 // device other than a veth or lo, or for the SSH connection the command is typed on. Changes nothing.
 Result<std::vector<std::string>> dangers(const Changes& changes);
 
-// Says what prompt() would ask. Changes nothing.
-Status tell_dangers(const Changes& changes, bool yes);
-
-// Asks on the terminal, unless `yes` or there is nothing to ask. usage: not agreed, or no terminal to ask on.
-Status prompt(const Changes& changes, bool yes);
+// Asks on the terminal, unless `yes` or there is nothing to ask; with `dry_run` says only what would be asked. usage:
+// not agreed, or no terminal to ask on.
+Status prompt(const Changes& changes, bool yes, bool dry_run = false);
 
 }  // namespace headwind

@@ -44,10 +44,19 @@ nlohmann::json to_json(const Removed& removed)
     return out;
 }
 
-int report(const Removed& removed, bool as_json)
+// `dry_run`: of what would be removed.
+int report(const Removed& removed, bool as_json, bool dry_run = false)
 {
     if (as_json) {
-        print_json(to_json(removed));
+        auto json = to_json(removed);
+        if (dry_run) json["dry_run"] = true;
+        print_json(json);
+        return 0;
+    }
+    if (dry_run) {
+        for (const auto& name : removed.rules) put("would remove {}\n", name);
+        if (!removed.programs.empty()) put("would take programs without rules off {}\n", describe(removed.programs));
+        if (removed.rules.empty() && removed.programs.empty()) put("no rules to remove\n");
         return 0;
     }
     report_removed(removed, removed.programs.empty() ? "no rules to remove" : "");
@@ -55,17 +64,10 @@ int report(const Removed& removed, bool as_json)
     return 0;
 }
 
-// Tells which rules would be removed.
-int report_rehearsal(const std::vector<std::string>& names, bool as_json)
+int report_here(const Removed& removed, const RemoveOptions& options)
 {
-    tell_dry_run();
-    if (as_json) {
-        print_json(nlohmann::json{{"removed", names}, {"dry_run", true}});
-        return 0;
-    }
-    if (names.empty()) put("no rules to remove\n");
-    for (const auto& name : names) put("would remove {}\n", name);
-    return 0;
+    if (options.dry_run) tell_dry_run();
+    return report(removed, options.common.json, options.dry_run);
 }
 
 // The rules that `clear` would remove: the guards go with everyone's.
@@ -80,7 +82,7 @@ std::vector<std::string> names_to_clear(const std::vector<RuleInfo>& found, bool
 // Removes rules that come back unless their removal is confirmed.
 Result<Removed> remove_for_a_while(const RuleFilter& filter, std::uint64_t confirm,
                                    const std::function<std::vector<std::string>(const std::vector<RuleInfo>&)>& wanted,
-                                   bool if_exists)
+                                   bool if_exists, bool dry_run)
 {
     Removed out;
     const auto decide = [&](const std::vector<RuleInfo>& chosen) -> Result<Changes> {
@@ -90,9 +92,9 @@ Result<Removed> remove_for_a_while(const RuleFilter& filter, std::uint64_t confi
         changes.confirm = confirm;
         return changes;
     };
-    HW_TRY(const auto views, change_rules(filter, decide));
+    HW_TRY(const auto views, dry_run ? rehearse_changes(filter, decide) : change_rules(filter, decide));
     static_cast<void>(views);
-    if (!out.rules.empty()) tell_confirm(confirm);
+    if (!out.rules.empty() && !dry_run) tell_confirm(confirm);
     return out;
 }
 
@@ -162,11 +164,8 @@ Result<int> del_everywhere(const RemoveOptions& options)
     for (const auto& one : namespaces) {
         Result<Removed> removed;
         const auto status = in_netns(one.open.get(), [&]() -> Status {
-            if (options.dry_run) {
-                removed->rules = one.rules;
-                return {};
-            }
-            HW_TRY(removed, delete_rules(one.rules, true, drain_progress()));
+            HW_TRY(removed, options.dry_run ? rehearse_removal(one.rules, true)
+                                            : delete_rules(one.rules, true, drain_progress()));
             return {};
         });
         if (!status) {
@@ -181,10 +180,7 @@ Result<int> del_everywhere(const RemoveOptions& options)
             continue;
         }
         put("in {}:\n", one.name.place);
-        if (options.dry_run)
-            for (const auto& name : removed->rules) put("would remove {}\n", name);
-        else
-            report(*removed, false);
+        report(*removed, false, options.dry_run);
     }
     if (options.dry_run) tell_dry_run();
     if (options.common.json)
@@ -199,31 +195,20 @@ Result<int> del(const RemoveOptions& options)
     HW_CHECK(enter(options.common));
     if (options.everywhere) return del_everywhere(options);
     HW_TRY(const auto confirm, parse_confirm(options.confirm));
-    if (options.dry_run) {
-        HW_TRY(const auto names, rehearse_removal(options.names, options.if_exists));
-        return report_rehearsal(names, options.common.json);
-    }
+    const auto wanted = [&options](const auto&) { return options.names; };
     if (confirm != 0) {
-        HW_TRY(const auto gone, remove_for_a_while(
-                                    {}, confirm, [&options](const auto&) { return options.names; }, options.if_exists));
-        return report(gone, options.common.json);
+        HW_TRY(const auto gone, remove_for_a_while({}, confirm, wanted, options.if_exists, options.dry_run));
+        return report_here(gone, options);
     }
-    HW_TRY(const auto removed, delete_rules(options.names, options.if_exists, drain_progress()));
-    return report(removed, options.common.json);
+    HW_TRY(const auto removed, options.dry_run ? rehearse_removal(options.names, options.if_exists)
+                                               : delete_rules(options.names, options.if_exists, drain_progress()));
+    return report_here(removed, options);
 }
 
 void say_what_stays(const Removed& removed)
 {
     for (const auto& rule : removed.left.value_or(std::vector<LeftRule>{}))
         say("headwind: {} stays, it is of {} (clear --owner {}, or --anyone)\n", rule.name, rule.owner, rule.owner);
-}
-
-Result<Removed> rehearse_clear(const std::optional<std::string>& owner)
-{
-    HW_TRY(const auto found, find_rules({{}, owner, !owner}));
-    Removed out;
-    out.rules = names_to_clear(found, !owner);
-    return out;
 }
 
 // Clears the network namespaces one after the other, each to its end: the errors of one are told, and the rest goes on.
@@ -249,12 +234,8 @@ Result<int> clear_everywhere(const std::optional<std::string>& owner, bool as_js
             continue;
         }
         put("in {} ({}):\n", netns.place, printable(path));
-        if (dry_run) {
-            for (const auto& name : removed->rules) put("would remove {}\n", name);
-            continue;
-        }
         say_what_stays(*removed);
-        report(*removed, false);
+        report(*removed, false, dry_run);
     }
     if (dry_run) tell_dry_run();
     if (as_json)
@@ -281,18 +262,14 @@ Result<int> clear_rules(const RemoveOptions& options)
     HW_CHECK(enter(options.common));
     if (options.everywhere) return clear_everywhere(owner, options.common.json, options.dry_run);
     HW_TRY(const auto confirm, parse_confirm(options.confirm));
-    if (options.dry_run) {
-        HW_TRY(const auto removed, rehearse_clear(owner));
-        return report_rehearsal(removed.rules, options.common.json);
-    }
     if (confirm != 0) {
         const auto wanted = [&owner](const std::vector<RuleInfo>& chosen) { return names_to_clear(chosen, !owner); };
-        HW_TRY(const auto gone, remove_for_a_while({{}, owner, !owner}, confirm, wanted, false));
-        return report(gone, options.common.json);
+        HW_TRY(const auto gone, remove_for_a_while({{}, owner, !owner}, confirm, wanted, false, options.dry_run));
+        return report_here(gone, options);
     }
-    HW_TRY(const auto removed, clear(owner, drain_progress()));
+    HW_TRY(const auto removed, options.dry_run ? rehearse_clear(owner) : clear(owner, drain_progress()));
     if (!options.common.json) say_what_stays(removed);
-    const int code = report(removed, options.common.json);
+    const int code = report_here(removed, options);
     if (removed.rules.empty() && !options.common.json && !is_somewhere(options.common))
         put("{}", elsewhere_words(find_elsewhere({{}, owner, !owner}), words_of(options)));
     return code;

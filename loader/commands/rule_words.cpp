@@ -58,7 +58,7 @@ void say_flags(const RuleSpec& text, std::string& line)
     }
 }
 
-std::string add_line(const RuleInfo& record, std::uint64_t now, const std::string& user)
+std::string add_line(const RuleInfo& record, std::uint64_t now)
 {
     const auto& rule = record.rule;
     auto text = text_of(rule);
@@ -71,7 +71,7 @@ std::string add_line(const RuleInfo& record, std::uint64_t now, const std::strin
     say_flags(text, line);
     if (record.deadline != 0) put_word(line, "--for", format_duration(record.deadline - now));
     if (record.lease != 0 && rule.stop_if.empty()) put_word(line, "--lease", format_duration(record.lease));
-    if (record.owner != user) put_word(line, "--owner", record.owner);
+    put_word(line, "--owner", record.owner);
     return line;
 }
 
@@ -91,38 +91,51 @@ std::string remarks(const Rule& rule)
         out +=
             fmt::format("# {}: its --pass or --partition took the place of {}\n", rule.name, describe(*rule.suspended));
     const bool trace = rule.timeline && !rule.timeline->file.empty();
+    if (rule.timeline) out += fmt::format("# {}: its {} starts over\n", rule.name, trace ? "trace" : "ramp");
     if (trace || !rule.impairment.distribution_file.empty() || !rule.impairment.loss_pattern.empty())
         out += fmt::format("# {}: its file is read anew, from where the batch is run\n", rule.name);
     return out;
 }
 
-bool is_in_force(const RuleView& view, std::uint64_t now)
+// Why a rule is left out; empty: it is not.
+std::string reason_to_leave_out(const RuleView& view, std::uint64_t now)
 {
     const auto& record = view.record;
-    return record.pending == 0 && !record.former && (record.deadline == 0 || record.deadline > now) &&
-           view.state != RuleState::orphaned && view.state != RuleState::unleased;
+    if (record.pending != 0) return "it waits for `headwind confirm`";
+    const bool ended = record.deadline != 0 && record.deadline <= now;
+    const bool over = view.state == RuleState::orphaned || view.state == RuleState::unleased ||
+                      view.state == RuleState::stopped || view.state == RuleState::undone;
+    return ended || over ? std::string(format_state(view.state)) : "";
 }
 
 }  // namespace
 
-std::string batch_lines(const Snapshot& all, std::uint64_t now, const std::string& user)
+std::string batch_lines(const Snapshot& all, std::uint64_t now,
+                        const std::function<std::string(const RuleView&)>& missing)
 {
     std::vector<const RuleView*> rules;
     std::string protection, out;
     for (const auto& view : all.rules) {
-        if (!is_in_force(view, now))
-            out += fmt::format("# {} is left out: {}\n", view.record.rule.name, format_state(view.state));
+        const auto& rule = view.record.rule;
+        if (const auto why = reason_to_leave_out(view, now); !why.empty())
+            out += fmt::format("# {} is left out: {}\n", rule.name, why);
         else if (view.record.guard == Guard::protect)
-            protection += (protection.empty() ? "" : ",") + protected_word(view.record.rule.selector);
+            protection += (protection.empty() ? "" : ",") + protected_word(rule.selector);
         else if (view.record.guard == Guard::no)
             rules.push_back(&view);
     }
     std::ranges::sort(rules, {}, [](const auto* view) { return view->record.stable_id; });
+    bool first = true;
     for (const auto* view : rules) {
-        const bool first = view == rules.front();
-        out += remarks(view->record.rule) + add_line(view->record, now, user);
-        if (first && !protection.empty()) put_word(out, "--protect", protection);
-        if (first && all.max_held != default_max_held) put_word(out, "--max-held", format_size(all.max_held));
+        const auto lacks = missing(*view);
+        out += remarks(view->record.rule);
+        if (!lacks.empty()) out += fmt::format("# {}: {}\n# ", view->record.rule.name, lacks);
+        out += add_line(view->record, now);
+        if (first && lacks.empty()) {
+            if (!protection.empty()) put_word(out, "--protect", protection);
+            if (all.max_held != default_max_held) put_word(out, "--max-held", format_size(all.max_held));
+            first = false;
+        }
         out += '\n';
     }
     return out;

@@ -151,11 +151,11 @@ Result<int> run_in_cgroup(const RunOptions& options)
     HW_TRY(const auto lease, parse_lease(options.lease));
     HW_TRY(request.protect, make_protections(options.protect));
     HW_CHECK(enter(options.common));
+    request.lease = lease != 0 ? lease : default_lease;
+    request.owner = invoking_user();
     if (options.dry_run) return rehearse(request, options.command);
     HW_TRY(const auto cgroup, CommandCgroup::create());
     request.rule.selector.cgroups = {cgroup.path()};
-    request.lease = lease != 0 ? lease : default_lease;
-    request.owner = invoking_user();
 
     // The signals are blocked before the rule exists: from here on one ends the command, not us.
     const auto watched = watched_signals();

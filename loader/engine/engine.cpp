@@ -56,6 +56,44 @@ Status start_instance(WriteSession& session, const Plan& plan)
     return note_device(*session.instance, loopback_index);  // our network namespace
 }
 
+Result<Entries> rules_to_delete(const WriteSession& session, const std::vector<std::string>& names, bool if_exists)
+{
+    const auto named = find_named(session.rules, names);
+    Entries gone;
+    std::set<std::uint32_t> taken;  // ids: a name may be given twice
+    for (const auto& name : names) {
+        const auto [begin, end] = named.equal_range(name);
+        if (begin == end && !if_exists) return fail_no_rule(name);
+        for (auto one = begin; one != end; ++one) {
+            if (is_pending(one->second, boottime_ns())) return fail_pending(name);
+            if (taken.insert(one->second->id).second) gone.push_back(one->second);
+        }
+    }
+    return gone;
+}
+
+Entries rules_to_clear(const WriteSession& session, const std::optional<std::string>& owner)
+{
+    if (!owner) return session.rules;
+    return session.rules.where(
+        [hash = hash_of(*owner)](const auto& rule) { return rule.rest().owner_hash == hash && !is_guard(rule); });
+}
+
+// What look(session) returns, where nobody changes rules meanwhile; nothing is changed.
+template <class Look>
+auto rehearse(const Look& look) -> std::invoke_result_t<Look, WriteSession&>
+{
+    for (int looks = 1;; ++looks) {
+        auto session = look_for_change();
+        if (!session && looks < 10) continue;  // perhaps an instance was made just now
+        if (!session) return pass_error(session);
+        const auto& instance = session->instance;
+        const auto version = instance ? instance->control->version : 0;
+        auto out = look(*session);
+        if (looks == 100 || !instance || instance->control->version == version) return out;
+    }
+}
+
 // Takes off what was attached for a failed change; if no rule is left, the instance goes.
 void undo(WriteSession& session)
 {
@@ -230,20 +268,47 @@ Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decid
 
 Result<std::vector<RuleView>> rehearse_changes(const RuleFilter& filter, const Decide& decide)
 {
-    HW_TRY(auto session, look_for_change());
-    HW_TRY(const auto prepared, prepare(session, filter, decide));
-    std::vector<RuleView> out;
-    if (!prepared) return out;
-    for (std::size_t i = 0; i < prepared->plan.add.size(); ++i) {
-        const auto& record = prepared->plan.add[i];
-        if (record.former) continue;
-        RuleView one;
-        one.record = record;
-        for (const auto& device : prepared->devices[i]) one.devices.push_back(device.name);
-        if (one.devices.empty() && !record.everywhere) one.state = RuleState::waiting;
-        out.push_back(std::move(one));
-    }
-    return out;
+    HW_TRY(const bool panic, is_panic_on());
+    return rehearse([&](WriteSession& session) -> Result<std::vector<RuleView>> {
+        HW_TRY(const auto prepared, prepare(session, filter, decide));
+        std::vector<RuleView> out;
+        if (!prepared) return out;
+        for (std::size_t i = 0; i < prepared->plan.add.size(); ++i) {
+            const auto& record = prepared->plan.add[i];
+            if (record.former) continue;
+            RuleView one;
+            one.record = record;
+            for (const auto& device : prepared->devices[i]) one.devices.push_back(device.name);
+            look_at_hours(record, one);
+            if (one.devices.empty() && !record.everywhere) one.state = RuleState::waiting;
+            if (panic) one.state = RuleState::panicked;
+            out.push_back(std::move(one));
+        }
+        return out;
+    });
+}
+
+Result<Removed> rehearse_removal(const std::vector<std::string>& names, bool if_exists)
+{
+    return rehearse([&](WriteSession& session) -> Result<Removed> {
+        HW_TRY(const auto gone, rules_to_delete(session, names, if_exists));
+        return foretell_removal(session, gone);
+    });
+}
+
+Result<Removed> rehearse_clear(const std::optional<std::string>& owner)
+{
+    auto out = rehearse([&](WriteSession& session) -> Result<Removed> {
+        auto removed = foretell_removal(session, rules_to_clear(session, owner));
+        HW_TRY(removed.left, rules_left(session));
+        return removed;
+    });
+    if (out || owner) return out;
+    HW_TRY(const auto programs, own_programs_here());
+    Removed found;
+    found.programs = plain(programs);
+    found.instance_gone = true;
+    return found;
 }
 
 Result<RuleView> add_rule(const AddRequest& request)
@@ -258,17 +323,7 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
                              std::chrono::nanoseconds drain)
 {
     HW_TRY(auto session, begin());
-    const auto named = find_named(session.rules, names);
-    Entries gone;
-    std::set<std::uint32_t> taken;  // ids: a name may be given twice
-    for (const auto& name : names) {
-        const auto [begin, end] = named.equal_range(name);
-        if (begin == end && !if_exists) return fail_no_rule(name);
-        for (auto one = begin; one != end; ++one) {
-            if (is_pending(one->second, boottime_ns())) return fail_pending(name);
-            if (taken.insert(one->second->id).second) gone.push_back(one->second);
-        }
-    }
+    HW_TRY(const auto gone, rules_to_delete(session, names, if_exists));
     return remove_rules(session, gone, progress, drain);
 }
 
@@ -281,11 +336,7 @@ Result<Removed> clear(const std::optional<std::string>& owner, const Progress& p
     Reconciled found;
     found.removed = session->removed;
     tell_found(found);
-    auto gone = session->rules;
-    if (owner)
-        gone = gone.where(
-            [hash = hash_of(*owner)](const auto& rule) { return rule.rest().owner_hash == hash && !is_guard(rule); });
-    HW_TRY(auto out, remove_rules(*session, gone, progress, drain));
+    HW_TRY(auto out, remove_rules(*session, rules_to_clear(*session, owner), progress, drain));
     HW_TRY(out.left, rules_left(*session));
     if (!owner && !session->instance) {
         HW_TRY(auto rest, reclaim(drain, progress));

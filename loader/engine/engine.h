@@ -49,6 +49,10 @@ Result<Removed> delete_rules(const std::vector<std::string>& names, bool if_exis
 Result<Removed> clear(const std::optional<std::string>& owner, const Progress& progress,
                       std::chrono::nanoseconds drain = default_drain);
 
+// What delete_rules() and clear() would return, or their errors, as far as it can be told without changing anything.
+Result<Removed> rehearse_removal(const std::vector<std::string>& names, bool if_exists);
+Result<Removed> rehearse_clear(const std::optional<std::string>& owner);
+
 // "va (egress, ingress), lo (egress)"
 std::string describe(const std::vector<ProgramAt>& programs);
 

@@ -58,6 +58,13 @@ Result<Removed> remove_everything(WriteSession& session, const Entries& asked, c
     return out;
 }
 
+Entries rules_but(const Entries& rules, const Entries& gone)
+{
+    std::set<std::uint32_t> going;
+    for (const auto& rule : gone) going.insert(rule->id);
+    return rules.where([&going](const auto& rule) { return !going.contains(rule->id); });
+}
+
 }  // namespace
 
 Result<std::vector<LeftRule>> rules_left(const WriteSession& session)
@@ -76,13 +83,19 @@ Result<std::vector<LeftRule>> rules_left(const WriteSession& session)
     return out;
 }
 
+Removed foretell_removal(WriteSession& session, const Entries& gone)
+{
+    Removed out;
+    out.rules = names_of(gone);
+    session.rules = rules_but(session.rules, gone);
+    out.instance_gone = session.instance && only_guards(session.rules);
+    return out;
+}
+
 Result<Removed> remove_rules(WriteSession& session, const Entries& gone, const Progress& progress,
                              std::chrono::nanoseconds drain)
 {
-    std::set<std::uint32_t> going;
-    for (const auto& rule : gone) going.insert(rule->id);
-    const auto staying = session.rules.where([&going](const auto& rule) { return !going.contains(rule->id); });
-    if (only_guards(staying)) return remove_everything(session, gone, progress, drain);
+    if (only_guards(rules_but(session.rules, gone))) return remove_everything(session, gone, progress, drain);
     Removed out;
     if (!gone.empty()) {
         out.rules = names_of(gone);

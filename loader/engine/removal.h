@@ -16,6 +16,9 @@ namespace headwind {
 Result<Removed> remove_rules(WriteSession& session, const Entries& gone, const Progress& progress,
                              std::chrono::nanoseconds drain);
 
+// What remove_rules() would return, without doing it. The session has the other rules then.
+Removed foretell_removal(WriteSession& session, const Entries& gone);
+
 // The rules that are still there, guards left out. One description is read for each owner.
 Result<std::vector<LeftRule>> rules_left(const WriteSession& session);
 

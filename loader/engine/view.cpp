@@ -150,18 +150,6 @@ void add_devices(RuleView& out, const Instance& instance, const RuleRecord& reco
     }
 }
 
-// Finds out whether the rule is off hours, judged as the datapath does it.
-void look_at_hours(const RuleRecord& record, RuleView& out)
-{
-    if (!record.rule.hours || out.state != RuleState::live) return;
-    const auto hours = compile_hours(*record.rule.hours, record.clock);
-    const auto now = tai_ns();
-    if (hw_in_hours(&hours, now)) return;
-    out.state = RuleState::off_hours;
-    const auto now_s = now / 1'000'000'000, next = next_opening(hours, now_s);
-    out.opening = {wall_seconds() + static_cast<std::int64_t>(next - now_s), hw_second_of_week(&hours, next)};
-}
-
 static_assert(HW_DROP_REASONS == drop_reasons && HW_DROP_LOSS == static_cast<int>(DropReason::loss) &&
               HW_DROP_PARTITION == static_cast<int>(DropReason::partition) &&
               HW_DROP_QUEUE == static_cast<int>(DropReason::queue) &&
@@ -199,6 +187,17 @@ void note_pending(const RuleRecord& record, Snapshot& out)
 }
 
 }  // namespace
+
+void look_at_hours(const RuleRecord& record, RuleView& out)
+{
+    if (!record.rule.hours || out.state != RuleState::live) return;
+    const auto hours = compile_hours(*record.rule.hours, record.clock);
+    const auto now = tai_ns();
+    if (hw_in_hours(&hours, now)) return;
+    out.state = RuleState::off_hours;
+    const auto now_s = now / 1'000'000'000, next = next_opening(hours, now_s);
+    out.opening = {wall_seconds() + static_cast<std::int64_t>(next - now_s), hw_second_of_week(&hours, next)};
+}
 
 Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links,
                       const Damage& damage)

@@ -27,6 +27,9 @@ struct Damage {
 Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links,
                       const Damage& damage);
 
+// Finds out whether the rule is off hours, judged as the datapath does it.
+void look_at_hours(const RuleRecord& record, RuleView& out);
+
 // The snapshot of the instance, without Snapshot::panic.
 Result<Snapshot> look_at(const Instance& instance);
 

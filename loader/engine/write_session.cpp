@@ -245,6 +245,7 @@ Result<WriteSession> look_for_change()
     std::vector<RuleRecord> stale;
     for (const auto& removed : session.removed) stale.push_back(removed.record);
     remove(session.rules, stale);
+    if (!stale.empty() && only_guards(session.rules)) session.rules = {};
     return session;
 }
 

@@ -64,6 +64,8 @@ void say_impairment(const Impairment& impairment, RuleSpec& text)
     const bool has_events = impairment.loss || impairment.corrupt || impairment.duplicate || impairment.reorder;
     const bool is_of_seed = impairment.seed != 0 && !has_events;  // without a jitter there is nothing for a seed
     if ((has_law || is_of_seed) && impairment.jitter == 0) text.jitter = format_duration(0);
+    const bool of_file = !impairment.distribution_file.empty();  // to be read only with both
+    if (of_file && impairment.jitter == 0 && impairment.delay == 0) text.delay = format_duration(0);
     if (impairment.jitter != 0 || has_law) text.distribution = format_distribution(impairment);
     text.quantiles = impairment.quantiles;
     if (impairment.loss_burst != 0)
@@ -208,8 +210,10 @@ Status resume(const Flag& exclusive, const Rule& before, RuleSpec& text, const R
     if (!is && exclusive.name == "--partition" && partitions(impairment))
         return fail(ErrorKind::usage, "--partition off: here it comes of --reject: use --reject off --loss 1%");
     if (!is) return fail(ErrorKind::usage, "{} off: the rule has none: {}", exclusive.name, describe(impairment));
-    if (comes_instead(given, true)) return {};
-    if (!before.suspended && !comes_instead(given, false))
+    const bool comes = comes_instead(given, false) || (exclusive.name == "--pass" && given.reject);
+    const bool was_exclusive = before.suspended && (before.suspended->pass || before.suspended->partition);
+    if (comes_instead(given, true) || (comes && was_exclusive)) return {};
+    if (!before.suspended && !comes)
         return fail(
             ErrorKind::usage,
             "{} off: there is nothing that it leads back to (a ramp or a trace is not kept): say what the rule is to do: --loss 1%",
@@ -274,7 +278,9 @@ Result<Rule> change_rule(const Rule& before, const RuleSpec& given)
 {
     HW_CHECK(check_subject(before, given));
     RuleSpec text = text_of(before);
-    if (asks_for_nothing(before.impairment) && given.reject) text.delay.reset();  // a stand-in
+    const auto& reject = rule_flag("--reject");
+    if (asks_for_nothing(before.impairment) && is_given(reject, given) && !is_taken_away(reject, given))
+        text.delay.reset();  // a stand-in
     make_room(text, given);
     HW_CHECK(suspend_or_resume(before, text, given));
     make_room_for_losses(text, given);

@@ -191,12 +191,14 @@ TEST_F(OneSkb, SentAHundredTimesMeetsARuleAtTheReceivingEnd)
     for (const auto& impairment : impairments()) {
         SCOPED_TRACE(impairment);
         add_rule(b(), "vb", "in", impairment);
-        sender.run();
         Counters counters;
-        eventually(std::chrono::seconds(5),
-                   [&] { return (counters = counters_of(b(), "all", "in")).packets == count; });
-        EXPECT_GT(counters.packets, count * 9 / 10) << "QEMU's cable loses some, sometimes";
-        EXPECT_LE(counters.packets, count);
+        const auto seen = [&] { return (counters = counters_of(b(), "all", "in")).packets >= count; };
+        // Again until enough have come: QEMU's cable loses some, the more the busier the machine is.
+        for (int runs = 0; runs < 20 && counters.packets < count; ++runs) {
+            sender.run();
+            eventually(std::chrono::seconds(2), seen);
+        }
+        EXPECT_GE(counters.packets, count);
         expect_distribution(counters, impairment);
         change(b(), "del all");
     }

@@ -42,9 +42,10 @@ protected:
         for (const auto& rule : rules) {
             auto& view = all.rules.emplace_back();
             view.record.rule = rule;
+            view.record.owner = "root";
             view.record.id = view.record.stable_id = static_cast<std::uint32_t>(all.rules.size());
         }
-        return batch_lines(all, 0, "");
+        return batch_lines(all, 0, [](const auto&) { return ""; });
     }
     void batch(const std::string& lines) const
     {

@@ -91,6 +91,33 @@ TEST_F(DryRun, IsRefusedAsTheCommandIs)
     expect_refused("del nosuch", "no rule is called nosuch");
     expect_refused("renew old", "has no lease");
     expect_refused("confirm", "no change waits");
+    change(a(), "change old --loss 3% --confirm 1h");
+    expect_refused("del old", "waits to be confirmed");
+    expect_refused("clear --confirm 1h", "waits to be confirmed");
+    expect_refused("del old old --confirm 1h", "named twice");
+}
+
+// Without a terminal to ask on it is refused.
+TEST_F(DryRun, OfWhatWouldBeAskedAbout)
+{
+    const Namespace other("asked");
+    ip(other, "link set lo up\nlink add tap7 type bridge\nlink set tap7 up");
+    const auto real = headwind(other, "add --name all --dev tap7 --loss 30%");
+    const auto rehearsal = headwind(other, "add --dry-run --name all --dev tap7 --loss 30%");
+    EXPECT_EQ(real.status, 2);
+    EXPECT_EQ(rehearsal.status, 2);
+    EXPECT_EQ(rehearsal.err, real.err);
+}
+
+TEST_F(DryRun, OfWhatTheLastCommandLeft)
+{
+    change(a(), "add --name old --loss 1% --port 80 --owner else");
+    const auto clear = rehearse("clear");
+    EXPECT_THAT(clear.err, HasSubstr("old stays, it is of else"));
+    EXPECT_THAT(clear.out, HasSubstr("no rules to remove"));
+    change(a(), "panic");
+    EXPECT_THAT(rehearse("change old --loss 2%").err, HasSubstr("panic is on"));
+    change(a(), "panic --off");
 }
 
 // What it says is what the command then says.
@@ -108,14 +135,6 @@ TEST_F(DryRun, ForetellsWithoutAnyRule)
         EXPECT_EQ(done.status, 0) << done.err;
         EXPECT_EQ(foretold.out, command[0] == 'd' ? "would remove new\n" : done.out);
     }
-}
-
-// What would be asked about is said.
-TEST_F(DryRun, SaysWhatWouldBeAsked)
-{
-    expect_said("add --name new --loss 5% --yes", "new: ");
-    const auto output = rehearse("run --loss 5% -- nosuch");
-    EXPECT_EQ(output.status, 0) << output.err;
 }
 
 }  // namespace

@@ -68,6 +68,18 @@ protected:
     void add(const std::string& rule, unsigned without = 0) const { XdpBase::add(GetParam().mode, rule, without); }
     static std::string hook() { return GetParam().hook; }
 
+    // Sends flows to b until the rule has seen so many wire packets: QEMU's cable loses what comes too fast, the more
+    // the busier the machine is. Returns how many arrived.
+    std::size_t arrive_until_seen(std::size_t seen, const Flow& flow, const Endpoint& to = {Pair::b4, 5000}) const
+    {
+        std::size_t arrived = 0;
+        for (int flows = 0; flows < (GetParam().nic ? 20 : 1); ++flows) {
+            arrived += arrive(flow, to);
+            if (counters_of(b(), "lossy", "in").packets >= seen) break;
+        }
+        return arrived;
+    }
+
 private:
     std::unique_ptr<Nics> nics_;
 };
@@ -84,13 +96,14 @@ TEST_P(Xdp, EachPacketMeetsOneFate)
     add("--name lossy --loss 30% --proto udp");
     EXPECT_EQ(hook_of("lossy"), hook());
     const std::size_t count = scaled(10'000, 2'000);
-    const auto arrived = arrive({.count = count}) + arrive({.count = count}, {Pair::b6, 5000});
+    auto arrived = arrive_until_seen(count, {.count = count});
+    arrived += arrive_until_seen(2 * count, {.count = count}, {Pair::b6, 5000});
     const auto counters = counters_of(b(), "lossy", "in");
     if (!GetParam().nic) {
         EXPECT_EQ(counters.packets, 2 * count);
         EXPECT_EQ(counters.bytes, count * (14 + 20 + 8 + 100) + count * (14 + 40 + 8 + 100));
     }
-    EXPECT_GT(counters.packets, 2 * count * 9 / 10) << "QEMU's cable loses some, sometimes";
+    EXPECT_GE(counters.packets, 2 * count);
     EXPECT_EQ(arrived, counters.packets - counters.loss);
     expect_distribution(counters, 0.3);
 }
@@ -98,9 +111,10 @@ TEST_P(Xdp, EachPacketMeetsOneFate)
 TEST_P(Xdp, WithoutMetadataAPacketMeetsTwo)
 {
     add("--name lossy --loss 30% --proto udp", HW_WORKAROUND_XDP_META);
-    const auto arrived = arrive({.count = 2000});
-    EXPECT_LT(arrived, 2000U * 6 / 10) << "49% are left";
-    EXPECT_GT(counters_of(b(), "lossy", "in").packets, 3000U);
+    const auto arrived = arrive_until_seen(3000, {.count = 2000});
+    const auto counters = counters_of(b(), "lossy", "in");
+    EXPECT_GE(counters.packets, 3000U);
+    EXPECT_LT(arrived, counters.packets / 2) << "49% are left of 170%, where one fate leaves 70% of 100%";
 }
 
 TEST_P(Xdp, WirePacketsOfSuperPacketsAreDecidedOneByOne)
@@ -109,13 +123,14 @@ TEST_P(Xdp, WirePacketsOfSuperPacketsAreDecidedOneByOne)
         GTEST_SKIP() << "UDP_SEGMENT wants a device that checksums, before Linux 6.11";
     add("--name lossy --loss 5% --proto udp");
     const std::size_t count = scaled(20'000, 2'000);
-    const auto arrived = arrive({.count = count, .size = 1000, .segments = 20});
-    const auto small = arrive({.count = count, .size = 40, .segments = 20});  // below the MTU as a whole
+    const auto arrived = arrive_until_seen(count, {.count = count, .size = 1000, .segments = 20});
+    const auto small =  // below the MTU as a whole
+        arrive_until_seen(2 * count, {.count = count, .size = 40, .segments = 20});
     const auto counters = counters_of(b(), "lossy", "in");
     if (!GetParam().nic) {
         EXPECT_EQ(counters.packets, 2 * count);
     }
-    EXPECT_GT(counters.packets, 2 * count * 9 / 10);
+    EXPECT_GE(counters.packets, 2 * count);
     EXPECT_EQ(arrived + small, counters.packets - counters.loss);
     expect_distribution(counters, 0.05);
 }
@@ -129,7 +144,10 @@ TEST_P(Xdp, TcpToo)
     const auto result = send_tcp(connection, scaled(30'000'000, 2'000'000));
     EXPECT_EQ(result.error, "");
     const auto counters = counters_of(b(), "lossy", "in");
-    EXPECT_EQ(counters.packets - before, result.segments_out);
+    if (GetParam().nic)
+        EXPECT_LE(counters.packets - before, result.segments_out) << "QEMU's cable loses some, sometimes";
+    else
+        EXPECT_EQ(counters.packets - before, result.segments_out);
     EXPECT_GE(result.retransmits, counters.loss * 9 / 10);
     expect_distribution(counters, 0.01);
 }

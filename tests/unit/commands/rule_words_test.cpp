@@ -33,7 +33,7 @@ std::vector<std::string> lines_of(const std::vector<RuleView>& views)
     all.rules = views;
     all.max_held = 256ULL << 20;
     std::vector<std::string> lines;
-    std::istringstream text(batch_lines(all, now, "root"));
+    std::istringstream text(batch_lines(all, now, [](const auto&) { return ""; }));
     for (std::string line; std::getline(text, line);) lines.push_back(line);
     return lines;
 }
@@ -48,26 +48,27 @@ TEST(BatchLines, MakeTheSameRuleAgain)
         if (!rule) continue;
         ++made;
         const auto lines = lines_of({view_of(*rule)});
-        ASSERT_EQ(lines.size(), 1U);
-        const auto words = grammar.parse(lines.front());
-        ASSERT_TRUE(words) << lines.front() << "\n" << words.error().message;
+        ASSERT_EQ(lines.size(), rule->timeline ? 2U : 1U);
+        const auto words = grammar.parse(lines.back());
+        ASSERT_TRUE(words) << lines.back() << "\n" << words.error().message;
         const auto request = add_request(words->add, std::nullopt);
-        ASSERT_TRUE(request) << lines.front() << "\n" << request.error().message;
-        ASSERT_EQ(request->rule, *rule) << lines.front();
+        ASSERT_TRUE(request) << lines.back() << "\n" << request.error().message;
+        ASSERT_EQ(request->rule, *rule) << lines.back();
     }
     EXPECT_GT(made, 500);
 }
 
 TEST(BatchLines, LeaveDefaultsOut)
 {
-    EXPECT_THAT(lines_of({view_of(valid("--loss 1% --port 80"))}), ElementsAre("add --name r --port 80 --loss 1%"));
+    EXPECT_THAT(lines_of({view_of(valid("--loss 1% --port 80"))}),
+                ElementsAre("add --name r --port 80 --loss 1% --owner root"));
     EXPECT_THAT(lines_of({view_of(valid("--partition --priority 3"))}),
-                ElementsAre("add --name r --priority 3 --partition"));
+                ElementsAre("add --name r --priority 3 --partition --owner root"));
     EXPECT_THAT(lines_of({view_of(valid("--partition --direction out"))}),
-                ElementsAre("add --name r --direction out --partition"));
-    EXPECT_THAT(lines_of({view_of(valid("--delay 0"))}), ElementsAre("add --name r --delay 0s"));
+                ElementsAre("add --name r --direction out --partition --owner root"));
+    EXPECT_THAT(lines_of({view_of(valid("--delay 0"))}), ElementsAre("add --name r --delay 0s --owner root"));
     EXPECT_THAT(lines_of({view_of(valid("--loss 1% --stop-if 'test -e \"/a b\"'"))}),
-                ElementsAre("add --name r --loss 1% --stop-if 'test -e \"/a b\"'"));
+                ElementsAre("add --name r --loss 1% --stop-if 'test -e \"/a b\"' --owner root"));
 }
 
 TEST(BatchLines, SayForHowLongAndOfWhom)
@@ -86,19 +87,21 @@ TEST(BatchLines, AreInTheOrderThatDecidesBetweenEquals)
     older.name = "older";
     younger.name = "younger";
     EXPECT_THAT(lines_of({view_of(younger, 9), view_of(older, 3)}),
-                ElementsAre("add --name older --loss 1%", "add --name younger --loss 2%"));
+                ElementsAre("add --name older --loss 1% --owner root", "add --name younger --loss 2% --owner root"));
 }
 
 TEST(BatchLines, NameTheSubjectNotWhatWasFoundOfIt)
 {
     auto rule = valid("--loss 1% --cgroup /found --dev found");
     rule.subject = Subject{"web", "0123456789ab", "default/shop", 0, true};
-    EXPECT_THAT(lines_of({view_of(rule)}), ElementsAre("add --name r --container 0123456789ab --at host --loss 1%"));
+    EXPECT_THAT(lines_of({view_of(rule)}),
+                ElementsAre("add --name r --container 0123456789ab --at host --loss 1% --owner root"));
     rule.subject = Subject{"", "", "default/shop", 0, false};
     EXPECT_THAT(lines_of({view_of(rule)}),
-                ElementsAre("add --name r --pod default/shop --at pod --dev found --loss 1%"));
+                ElementsAre("add --name r --pod default/shop --at pod --dev found --loss 1% --owner root"));
     rule.subject = Subject{"", "", "", 4711, false};
-    EXPECT_THAT(lines_of({view_of(rule)}), ElementsAre("add --name r --pid 4711 --at pod --dev found --loss 1%"));
+    EXPECT_THAT(lines_of({view_of(rule)}),
+                ElementsAre("add --name r --pid 4711 --at pod --dev found --loss 1% --owner root"));
 }
 
 TEST(BatchLines, HaveGuardsWhereTheyBelong)
@@ -107,18 +110,40 @@ TEST(BatchLines, HaveGuardsWhereTheyBelong)
     ssh.record.guard = Guard::ssh;
     kept.record.guard = Guard::protect;
     EXPECT_THAT(lines_of({kept, ssh, view_of(valid("--loss 1%"))}),
-                ElementsAre("add --name r --loss 1% --protect 10.0.0.0/8"));
+                ElementsAre("add --name r --loss 1% --owner root --protect 10.0.0.0/8"));
+}
+
+// Its line would have the whole batch refused.
+TEST(BatchLines, OfWhatLacksSomethingAreComments)
+{
+    Snapshot all;
+    all.max_held = 256ULL << 20;
+    auto lacking = valid("--loss 1% --dev ppp0"), other = valid("--loss 2%");
+    lacking.name = "lacking";
+    all.rules = {view_of(other, 2), view_of(lacking, 1)};
+    const auto missing = [](const auto& view) { return view.record.rule.name == "lacking" ? "no device" : ""; };
+    EXPECT_EQ(batch_lines(all, now, missing),
+              "# lacking: no device\n# add --name lacking --dev ppp0 --loss 1% --owner root\n"
+              "add --name r --loss 2% --owner root\n");
 }
 
 TEST(BatchLines, SayWhatTheyCannot)
 {
     auto view = view_of(change_rule(valid("--loss 5%"), text_of({"--pass"})).value());
-    EXPECT_THAT(lines_of({view}),
-                ElementsAre(HasSubstr("took the place of loss 5%"), "add --name r --direction out --pass"));
+    EXPECT_THAT(lines_of({view}), ElementsAre(HasSubstr("took the place of loss 5%"),
+                                              "add --name r --direction out --pass --owner root"));
+    EXPECT_THAT(lines_of({view_of(valid("--ramp loss=0%..5%,over=60s"))}),
+                ElementsAre("# r: its ramp starts over", HasSubstr("--ramp loss=0%..5%,over=1m")));
     auto ended = view_of(valid("--loss 1%"));
     ended.record.deadline = now - 1;
     ended.state = RuleState::expired;
     EXPECT_THAT(lines_of({ended}), ElementsAre("# r is left out: expired"));
+    auto stopped = view_of(valid("--loss 1% --max-share 20%"));
+    stopped.state = RuleState::stopped;
+    EXPECT_THAT(lines_of({stopped}), ElementsAre("# r is left out: stopped"));
+    auto pending = view_of(valid("--loss 1%"));
+    pending.record.pending = now + 1;
+    EXPECT_THAT(lines_of({pending}), ElementsAre("# r is left out: it waits for `headwind confirm`"));
     EXPECT_THAT(lines_of({}), IsEmpty());
 }
 

@@ -128,6 +128,15 @@ TEST(ChangePass, OffWithAnotherImpairment)
     EXPECT_EQ(change_rule(valid("--pass --direction out"), more).value(), valid("--loss 6%"));
 }
 
+TEST(ChangePass, OffOfWhatTookThePlaceOfAPartition)
+{
+    auto loss = text_of({"--loss", "1%"}), reply = text_of({"--reject", "rst"});
+    loss.off = reply.off = {"pass"};
+    const auto passing = change_rule(valid("--partition --direction out"), text_of({"--pass"})).value();
+    EXPECT_EQ(change_rule(passing, loss).value(), valid("--loss 1%"));
+    EXPECT_EQ(change_rule(valid("--pass"), reply).value(), valid("--reject rst"));
+}
+
 TEST(ChangePass, OffAndTheOtherOn)
 {
     auto partition = text_of({"--partition"});
@@ -153,6 +162,7 @@ TEST(ChangeToZero, AReplyTakesItsPlace)
 {
     EXPECT_EQ(change_rule(valid("--delay 0"), text_of({"--reject", "rst"})).value().impairment,
               valid("--reject rst").impairment);
+    EXPECT_EQ(change_rule(valid("--delay 0"), text_of({"--reject", "off"})).value(), valid("--delay 0"));
 }
 
 TEST(ChangePass, OffIsRefusedWhereItLeadsNowhere)
