@@ -6,7 +6,10 @@
 
 #include "env.h"
 #include "packet.h"
-#ifndef HW_XDP
+#ifdef HW_EXPLAIN
+#include <headwind/question.h>
+struct hw_question hw_question SEC(".data.question");
+#elif !defined(HW_XDP)
 #include "sk_cgroup.h"
 #endif
 
@@ -174,7 +177,17 @@ HW_FUNCTION int consider(struct hw_lookup *lookup, __u32 id)
 	return 0;
 }
 
-#ifdef HW_XDP
+#if defined(HW_EXPLAIN)
+HW_INLINE bool find_cgroup(hw_context *context, struct hw_lookup *lookup, int level)
+{
+	__u32 at = level;
+
+	__asm__ volatile("" ::"r"(context)); /* used: see below */
+	HW_OPAQUE(at);                       /* Linux 6.1 has to see that it is bound; clang knows */
+	lookup->packet.key.cgroup = hw_question.cgroups[at & (HW_QUESTION_LEVELS - 1)];
+	return true;
+}
+#elif defined(HW_XDP)
 /* XDP has no socket: whether a rule of a cgroup wants the packet is not known there. */
 HW_INLINE bool find_cgroup(hw_context *context, struct hw_lookup *lookup, int level)
 {
@@ -249,6 +262,33 @@ HW_FUNCTION int visit_shape(hw_context *context, struct hw_lookup *lookup)
 		if (entry->rules[i])
 			consider(lookup, entry->rules[i]);
 	return 0;
+}
+
+/* For shapes that look at them. (Not inlined: its callers have no room on the stack.) */
+HW_FUNCTION int find_port_classes(struct hw_lookup *lookup)
+{
+	const __u16 *classes;
+
+	if (!lookup)
+		return 0;
+	classes = hw_port_classes.of[hw_control.tables[lookup->version & 1].port_classes & 1];
+	lookup->local_class = classes[bpf_ntohs(lookup->packet.key.local_port)];
+	lookup->remote_class = classes[bpf_ntohs(lookup->packet.key.remote_port)];
+	return 0;
+}
+
+/* The lookup itself. The packet's key, class, version, device, direction and peer are known. */
+HW_INLINE void visit_shapes(hw_context *context, struct hw_lookup *lookup)
+{
+	lookup->has_socket_cgroup = false;
+	lookup->passing = false;
+	if (hw_control.tables[lookup->version & 1].has_classes)
+		find_port_classes(lookup);
+	for (__u32 i = 0; i < HW_MAX_SHAPES; i++) {
+		lookup->index = i;
+		if (visit_shape(context, lookup))
+			break;
+	}
 }
 
 #endif

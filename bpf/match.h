@@ -6,19 +6,6 @@
 #include "fragment.h"
 #include "memo.h"
 
-/* For shapes that look at them. (Not inlined: match() has no room on the stack.) */
-HW_FUNCTION int find_port_classes(struct hw_lookup *lookup)
-{
-	const __u16 *classes;
-
-	if (!lookup)
-		return 0;
-	classes = hw_port_classes.of[hw_control.tables[lookup->version & 1].port_classes & 1];
-	lookup->local_class = classes[bpf_ntohs(lookup->packet.key.local_port)];
-	lookup->remote_class = classes[bpf_ntohs(lookup->packet.key.remote_port)];
-	return 0;
-}
-
 /* Whether a rule wants the packet, for a subject that sends or receives it there: matched_rule() is it. The caller has
  * set version, device, direction, peer and plain. The version is read once per packet: it sees one rule set, whatever
  * commits meanwhile. */
@@ -51,15 +38,7 @@ HW_FUNCTION int match(hw_context *context, struct hw_lookup *lookup)
 	if (!memo)
 		return 0;
 	if (lookup->plain.rest || !same_key(&memo->key, &lookup->packet.key) || !holds(memo, lookup)) {
-		lookup->has_socket_cgroup = false;
-		lookup->passing = false;
-		if (hw_control.tables[lookup->version & 1].has_classes)
-			find_port_classes(lookup);
-		for (__u32 i = 0; i < HW_MAX_SHAPES; i++) {
-			lookup->index = i;
-			if (visit_shape(context, lookup))
-				break;
-		}
+		visit_shapes(context, lookup);
 		keep(memo, lookup);
 	}
 	return memo->rule_id != 0;

@@ -25,7 +25,7 @@
  * another ABI are refused, never reinterpreted. Programs of one ABI replace each other while packets flow, and work
  * side by side meanwhile (loader/engine/takeover.h): the maps and the marks on packets are all that they know of each
  * other. */
-#define HW_ABI_VERSION 20
+#define HW_ABI_VERSION 21
 
 /* Seen from the rule's subject (a container, a cgroup, this namespace); also the two sides of a device: egress and
  * ingress. They differ on a device whose subject is at the peer (HW_DEVICE_PEER), and on lo, where a packet is decided

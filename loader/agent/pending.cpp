@@ -156,7 +156,7 @@ Result<Trouble> find_trouble()
     HW_TRY(const auto work, find_work(*instance, rules, links));
     HW_TRY(out.damage, damage_of(*instance, rules, links, work));
     if (out.damage.empty() && suspect_hooks(*instance).empty()) return out;
-    HW_TRY(const auto now, look_at(*instance));
+    HW_TRY(const auto now, look_at(*instance, false));
     for (const auto& one : now.rules)
         if (one.state == RuleState::broken) out.not_effective[one.record.rule.name] = one.trouble;
     return out;

@@ -53,6 +53,7 @@ Result<int> add(const AddOptions& options)
     HW_TRY(changes.confirm, parse_confirm(options.confirm));
     HW_TRY(auto views, change_or_rehearse(changes, options.yes, options.dry_run));
     report_guards(views);
+    report_effects(views);
     if (!options.dry_run) tell_confirm(changes.confirm);
     const auto& view = views.front();
     if (options.common.json) {
@@ -66,9 +67,6 @@ Result<int> add(const AddOptions& options)
             if (!words.empty()) put("{}: {}\n", view.record.rule.name, words);
         if (asks_for_nothing(view.record.rule.impairment))
             put("{}: all that it asks for is 0: its packets go unimpaired\n", view.record.rule.name);
-        if (view.state == RuleState::waiting)
-            put("{}: no such device is there yet: one that comes is taken at once where `headwind agent` runs, else with the next command that changes something\n",
-                view.record.rule.name);
         if (place) put("{}: it sits {}\n", view.record.rule.name, place->reason);
     }
     if (!options.hold || options.dry_run) return 0;
@@ -119,7 +117,10 @@ Result<AddRequest> add_request(const AddArgs& words, const std::optional<Place>&
     if (place) HW_CHECK(select_subject(*place, text));
     HW_CHECK(load_files(text));
     HW_TRY(request.rule, make_rule(text));
-    HW_TRY(request.duration, parse_time_option("--for", words.duration));
+    request.for_ever = words.duration == for_ever;
+    if (!request.for_ever) {
+        HW_TRY(request.duration, parse_time_option("--for", words.duration));
+    }
     HW_TRY(request.max_held, parse_option("--max-held", words.max_held, parse_size));
     HW_TRY(request.lease, parse_lease(words.lease));
     request.max_rules = words.max_rules;
@@ -144,7 +145,7 @@ void register_add(CLI::App& app, Cli& cli)
     command->footer(
         "Examples:\n"
         "  headwind add --name slow-db --remote-port 5432 --delay 50ms --loss 1% --for 10m\n"
-        "  headwind add --name thin --cgroup /system.slice/backup.service --rate 1mbit --queue 50ms\n"
+        "  headwind add --name thin --cgroup /system.slice/backup.service --rate 1mbit --queue 50ms --for 1h\n"
         "  headwind add --name mobile --dev eth0 --delay 80ms --jitter 20ms --reorder 1% --duplicate 0.1%\n"
         "  headwind add --name refused --remote-port 5432 --reject rst --for 1m\n"
         "  headwind add --name as-in-tc --netem \"delay 100ms 20ms distribution normal loss 1%\"\n"
@@ -157,7 +158,7 @@ void register_add(CLI::App& app, Cli& cli)
         "  headwind add --name storm --dev eth0 --partition --for 5m --protect 22,10.0.0.5,/system.slice/agent.service\n"
         "  headwind add --name while-i-look --dev eth0 --remote-port 443 --loss 1% --hold\n"
         "  headwind add --name slow-shop --pod default/shop/web --delay 50ms --for 10m\n"
-        "  headwind add --name lossy --container web --loss 5% --remote-port 5432\n\n"
+        "  headwind add --name lossy --container web --loss 5% --remote-port 5432 --for ever\n\n"
         "A packet gets at most one rule: the highest --priority, then the most specific, then the oldest.\n"
         "A rule without address, port or protocol takes every frame, also what is not IP (LLDP, LACP, MPLS, PPPoE,\n"
         "IS-IS, PTP, ...), but ARP, IPv6 neighbour discovery and DHCP: they are left alone unless --proto names them.\n"

@@ -122,9 +122,6 @@ void print(const Report& report, bool dry_run)
         for (const auto& view : views) {
             put("{} {}: {}\n", what, view.record.rule.name, describe_rule(view));
             if (const auto words = opening_words(view); !words.empty()) put("{}: {}\n", view.record.rule.name, words);
-            if (view.state == RuleState::waiting)
-                put("{}: no such device is there yet; `headwind agent` takes it when it comes\n",
-                    view.record.rule.name);
         }
     };
     tell(dry_run ? "would add" : "added", report.added);
@@ -159,6 +156,7 @@ void show(const Report& report, const ApplyOptions& options, const std::string& 
 Report report_of(const SetChange& done, std::vector<RuleView> views)
 {
     report_guards(views);
+    report_effects(views);
     Report out;
     const auto added = static_cast<std::ptrdiff_t>(std::min(done.changes.add.size(), views.size()));
     out.added.assign(views.begin(), views.begin() + added);

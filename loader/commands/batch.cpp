@@ -39,6 +39,7 @@ Result<int> batch(const BatchOptions& options)
     if (!changes.add.empty() || !changes.change.empty()) HW_CHECK(refuse_in_panic());
     HW_TRY(auto views, change_or_rehearse(changes, options.yes, options.dry_run));
     report_guards(views);
+    report_effects(views);
     if (!options.dry_run) tell_confirm(changes.confirm);
     if (options.common.json) {
         auto json = nlohmann::json::array();

@@ -29,6 +29,7 @@ Result<int> change(const ChangeOptions& options)
     HW_CHECK(enter(options.common));
     HW_TRY(auto views, change_or_rehearse(changes, options.yes, options.dry_run));
     report_guards(views);
+    report_effects(views);
     if (!options.dry_run) tell_confirm(changes.confirm);
     if (std::ranges::any_of(views, [](const auto& view) { return view.state == RuleState::panicked; }))
         say("headwind: panic is on: no rule has an effect until `headwind panic --off`\n");
@@ -55,8 +56,9 @@ Result<std::vector<ChangeRequest>> change_requests(const ChangeArgs& words)
 {
     std::optional<std::uint64_t> duration;
     if (!words.duration.empty()) {
-        HW_TRY(duration,
-               words.duration == "off" ? Result<std::uint64_t>(0) : parse_time_option("--for", words.duration));
+        HW_TRY(duration, words.duration == "off" || words.duration == for_ever
+                             ? Result<std::uint64_t>(0)
+                             : parse_time_option("--for", words.duration));
     }
     for (const auto& name : words.text.off)
         if (!is_switch("--" + name)) return fail(ErrorKind::usage, "--off {}: unknown", printable(name));
@@ -69,7 +71,7 @@ Result<std::vector<ChangeRequest>> change_requests(const ChangeArgs& words)
             if (!rule) return fail(rule.error().kind, "{}: {}", name, rule.error().message);
             return rule;
         };
-        requests.push_back({name, edit, duration, words.go_on});
+        requests.push_back({name, edit, duration, words.go_on, words.duration == for_ever});
     }
     return requests;
 }

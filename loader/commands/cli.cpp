@@ -83,10 +83,11 @@ void register_all(CLI::App& app, Cli& cli)
     app.description("headwind: exact network impairment inside the Linux kernel");
     app.require_subcommand(1);
     app.footer(exit_codes);
-    for (auto* enlist : {register_run,    register_add,      register_del,   register_list,    register_stats,
-                         register_clear,  register_confirm,  register_panic, register_change,  register_batch,
-                         register_doctor, register_exporter, register_agent, register_comcast, register_verify,
-                         register_renew,  register_upgrade,  register_apply, register_fate,    register_events})
+    for (auto* enlist :
+         {register_run,     register_add,     register_del,    register_list,  register_stats,   register_clear,
+          register_confirm, register_panic,   register_change, register_batch, register_doctor,  register_exporter,
+          register_agent,   register_comcast, register_verify, register_renew, register_upgrade, register_apply,
+          register_fate,    register_events,  register_explain})
         enlist(app, cli);
 }
 

@@ -45,6 +45,7 @@ void register_renew(CLI::App& app, Cli& cli);
 void register_upgrade(CLI::App& app, Cli& cli);
 void register_apply(CLI::App& app, Cli& cli);
 void register_fate(CLI::App& app, Cli& cli);
+void register_explain(CLI::App& app, Cli& cli);
 void register_events(CLI::App& app, Cli& cli);
 
 // ---- shared by several subcommands ----
@@ -92,6 +93,8 @@ bool is_switch(std::string_view word);
 Result<AddRequest> add_request(const AddArgs& words, const std::optional<Place>& place);
 Result<std::optional<Place>> find_place(const AddArgs& words, const CommonOptions& options);
 Result<std::vector<ChangeRequest>> change_requests(const ChangeArgs& words);
+// The --for of a rule that is to have no end.
+constexpr std::string_view for_ever = "ever";
 // The time that a flag has: above 0, or 0 for an empty text. The error names the flag.
 Result<std::uint64_t> parse_time_option(const char* flag, const std::string& text);
 

@@ -84,6 +84,7 @@ Result<int> start(const ComcastCommand& options)
         HW_CHECK(enter(options.common));
         HW_TRY(views, add_all(rules));
         report_guards(views);
+        report_effects(views);
     }
     if (options.common.json) {
         auto json = nlohmann::json::array();

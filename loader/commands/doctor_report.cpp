@@ -176,6 +176,10 @@ Check check_instance(const Snapshot& all)
     if (all.line.dropped_packets != 0)
         return check_note("rules", fmt::format("{}; it lost {} itself", detail, all.line.dropped_packets),
                           "fewer packets per second, or a higher net.core.netdev_max_backlog");
+    for (const auto& rule : all.rules)
+        if (rule.state == RuleState::hidden)
+            return check_note("rules", fmt::format("{}; {} is {}", detail, rule.record.rule.name, rule.trouble),
+                              "see `headwind list`");
     return check_ok("rules", detail);
 }
 

@@ -24,6 +24,19 @@ const std::string& zone_name()
     return name;
 }
 
+// Why the rule has no effect, or what else may be amiss.
+std::string effect_words(const RuleView& view)
+{
+    switch (view.state) {
+        case RuleState::waiting:
+            return "no such device is there yet: one that comes is taken at once where `headwind agent` runs, else with the next command that changes something";
+        case RuleState::expired: return "it has no effect: it has expired; --for would begin it anew";
+        case RuleState::unleased: return "it has no effect: its lease ended";
+        case RuleState::orphaned: return "it has no effect: what it is for is gone";
+        default: return view.trouble;
+    }
+}
+
 }  // namespace
 
 std::string clock_text(std::int64_t until)
@@ -116,6 +129,8 @@ nlohmann::json to_json(const RuleView& view)
     out["id"] = view.record.id;
     out["state"] = format_state(view.state);
     if (!view.trouble.empty()) out["trouble"] = view.trouble;
+    if (!view.hidden_by.empty()) out["hidden_by"] = view.hidden_by;
+    if (!view.loses_to.empty()) out["loses_to"] = view.loses_to;
     if (view.state == RuleState::off_hours) {
         out["off_until"] = opening_words(view).substr(std::string_view("off until ").size());
         out["off_until_unix_s"] = view.opening.at;
@@ -145,6 +160,13 @@ void report_guards(std::vector<RuleView>& views)
             say("headwind: {}: {}\n", view.record.guard == Guard::ssh ? "spared" : view.record.rule.name,
                 describe_rule(view));
     std::erase_if(views, [](const RuleView& view) { return view.record.guard != Guard::no; });
+}
+
+void report_effects(const std::vector<RuleView>& views)
+{
+    for (const auto& view : views)
+        if (const auto words = effect_words(view); !words.empty())
+            say("headwind: {}: {}\n", view.record.rule.name, words);
 }
 
 void report_removed(const Removed& removed, std::string_view nothing)

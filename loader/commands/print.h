@@ -26,6 +26,8 @@ std::string ingress_words(const RuleView& view);
 void report_removed(const Removed& removed, std::string_view nothing);
 // Takes the guards (RuleInfo::guard) out of the views and tells of them on stderr.
 void report_guards(std::vector<RuleView>& views);
+// Tells on stderr which of the rules, added or changed just now, have no effect and why, and what else may be amiss.
+void report_effects(const std::vector<RuleView>& views);
 nlohmann::json to_json(const RuleView& view);
 nlohmann::json to_json(const Counters& counters);
 // A sentence for each reason why packets passed that the rule should have changed or held: "20 packets passed ...".

@@ -43,27 +43,45 @@ Result<std::vector<std::string>> lifelines(const Rule& rule, bool may_wait)
     return out;
 }
 
-Status append_dangers(const Rule& rule, bool may_wait, const std::vector<SshConnection>& connections,
-                      std::vector<std::string>& to)
+// A rule without an end.
+struct Endless {
+    Rule rule;
+    bool said = false;  // --for ever
+};
+
+// What such a rule is for whose subjects others may answer for; empty: it is for none.
+std::string subject_of(const Rule& rule)
 {
+    if (rule.impairment.pass) return "";
+    if (rule.subject) return describe(*rule.subject);
+    const auto& cgroups = rule.selector.cgroups;
+    return cgroups.empty() ? "" : fmt::format("cgroup {}", fmt::join(cgroups, ", "));
+}
+
+Status append_dangers(const Endless& endless, bool may_wait, const std::vector<SshConnection>& connections, Dangers& to)
+{
+    const auto& rule = endless.rule;
+    if (const auto subject = subject_of(rule); !subject.empty() && !endless.said)
+        to.of_subjects.push_back(fmt::format("{} is for {}, with no end", rule.name, subject));
     if (is_wide(rule)) {
         HW_TRY(const auto devices, lifelines(rule, may_wait));
         if (!devices.empty())
-            to.push_back(
+            to.of_hosts.push_back(
                 fmt::format("{} impairs everything through {}, with no end", rule.name, fmt::join(devices, ", ")));
     }
     for (const auto& connection : connections)
         if (names(rule, connection))
-            to.push_back(fmt::format("{} impairs the SSH connection this is typed on, with no end", rule.name));
+            to.of_hosts.push_back(
+                fmt::format("{} impairs the SSH connection this is typed on, with no end", rule.name));
     return {};
 }
 
 // The rules without an end that `changes` add, or make of rules there are.
-Result<std::vector<Rule>> endless_rules(const Changes& changes)
+Result<std::vector<Endless>> endless_rules(const Changes& changes)
 {
-    std::vector<Rule> out;
+    std::vector<Endless> out;
     for (const auto& request : changes.add)
-        if (request.duration == 0 && request.lease == 0) out.push_back(request.rule);
+        if (request.duration == 0 && request.lease == 0) out.push_back({request.rule, request.for_ever});
     if (changes.change.empty()) return out;
     RuleFilter filter;
     for (const auto& request : changes.change) filter.names.push_back(request.name);
@@ -78,17 +96,18 @@ Result<std::vector<Rule>> endless_rules(const Changes& changes)
         const bool leased = before.lease != 0 && before.rule.stop_if.empty();
         const bool had_end = leased || before.deadline != 0;
         const bool has_end = leased || (request.duration ? *request.duration != 0 : had_end);
-        if (!has_end && (had_end || rule.selector != before.rule.selector)) out.push_back(std::move(rule));
+        if (!has_end && (had_end || rule.selector != before.rule.selector))
+            out.push_back({std::move(rule), request.for_ever});
     }
     return out;
 }
 
 }  // namespace
 
-Result<std::vector<std::string>> dangers(const Changes& changes)
+Result<Dangers> dangers(const Changes& changes)
 {
     HW_TRY(const auto rules, endless_rules(changes));
-    std::vector<std::string> out;
+    Dangers out;
     if (rules.empty()) return out;
     HW_TRY(const auto connections, ssh_connections_here());
     for (const auto& rule : rules) HW_CHECK(append_dangers(rule, changes.may_wait, connections, out));
@@ -98,12 +117,16 @@ Result<std::vector<std::string>> dangers(const Changes& changes)
 Status prompt(const Changes& changes, bool yes, bool dry_run)
 {
     if (yes) return {};
-    HW_TRY(const auto found, dangers(changes));
-    if (found.empty()) return {};
-    const auto text = fmt::format("{}", fmt::join(found, "\n"));
+    HW_TRY(auto found, dangers(changes));
+    const bool only_subjects = found.of_hosts.empty();
+    auto words = std::move(found.of_hosts);
+    words.insert(words.end(), found.of_subjects.begin(), found.of_subjects.end());
+    if (words.empty()) return {};
+    const auto text = fmt::format("{}", fmt::join(words, "\n"));
     if (!isatty(STDIN_FILENO))
-        return fail(ErrorKind::usage, "{}: give it an end (--for 10m, --lease 10s), narrow it, or agree with --yes",
-                    text);
+        return fail(ErrorKind::usage, "{}: {}", text,
+                    only_subjects ? "give it an end (--for 1h), or say that it has none (--for ever)"
+                                  : "give it an end (--for 10m, --lease 10s), narrow it, or agree with --yes");
     if (dry_run) {
         say("{}.\nheadwind: this would be asked about\n", text);
         return {};

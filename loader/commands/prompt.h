@@ -9,9 +9,14 @@
 
 namespace headwind {
 
-// The dangers of a set of changes, a sentence each: a rule without an end (--for, --lease) for everything through a
-// device other than a veth or lo, or for the SSH connection the command is typed on. Changes nothing.
-Result<std::vector<std::string>> dangers(const Changes& changes);
+// The dangers of rules without an end (--for, --lease), a sentence each.
+struct Dangers {
+    // For everything through a device other than a veth or lo, or for the SSH connection the command is typed on.
+    std::vector<std::string> of_hosts;
+    // For a container, a pod, a process or a cgroup, unless that they have no end was said (--for ever).
+    std::vector<std::string> of_subjects;
+};
+Result<Dangers> dangers(const Changes& changes);
 
 // Asks on the terminal, unless `yes` or there is nothing to ask; with `dry_run` says only what would be asked. usage:
 // not agreed, or no terminal to ask on.

@@ -67,7 +67,8 @@ void add_flags(CLI::App* command, AddArgs& words)
     command->add_option("--name", words.text.name, "what list, stats and del call the rule")->required();
     add_rule_flags(command, words.text);
     add_subject_flags(command, words.subject);
-    command->add_option("--for", words.duration, "the rule ends by itself after this time: 10m")->type_name("TIME");
+    command->add_option("--for", words.duration, "the rule ends by itself after this time: 10m; ever: it does not")
+        ->type_name("TIME|ever");
     command
         ->add_option("--lease", words.lease,
                      "the rule ends unless it is renewed within this time: by --hold, or by `headwind renew`")
@@ -97,8 +98,8 @@ void change_flags(CLI::App* command, ChangeArgs& words)
 {
     command->add_option("name", words.names, "names, as `headwind list` shows them")->required();
     add_rule_flags(command, words.text);
-    command->add_option("--for", words.duration, "from now until the rule ends; off: it does not end")
-        ->type_name("TIME|off");
+    command->add_option("--for", words.duration, "from now until the rule ends; off or ever: it does not end")
+        ->type_name("TIME|off|ever");
     // parse_words() makes it of --pass off.
     command->add_option("--off", words.text.off)->group("")->take_all()->allow_extra_args(false);
     command->add_flag("--go-on", words.go_on, "start it again after its --max-share or --stop-if has stopped it");

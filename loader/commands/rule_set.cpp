@@ -52,6 +52,7 @@ void plan_present(const DeclaredRule& declared, const AppliedRule* before, const
         ChangeRequest change{
             request.rule.name, [rule = request.rule](const Rule&) -> Result<Rule> { return rule; }, {}};
         if (!as_before) change.duration = request.duration;
+        change.for_ever = request.for_ever;
         out.changes.change.push_back(std::move(change));
     }
 }

@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include "commands/cli.h"
 #include "datapath/instance.h"
 #include "rule/flags.h"
 #include "util/text.h"
@@ -70,6 +71,9 @@ std::string add_line(const RuleInfo& record, std::uint64_t now)
     forget_defaults(rule, text);
     say_flags(text, line);
     if (record.deadline != 0) put_word(line, "--for", format_duration(record.deadline - now));
+    const bool asked_about = (rule.subject || !rule.selector.cgroups.empty()) && !rule.impairment.pass;
+    if (record.deadline == 0 && (record.lease == 0 || !rule.stop_if.empty()) && asked_about)
+        put_word(line, "--for", std::string(for_ever));
     if (record.lease != 0 && rule.stop_if.empty()) put_word(line, "--lease", format_duration(record.lease));
     put_word(line, "--owner", record.owner);
     return line;
@@ -125,17 +129,17 @@ std::string batch_lines(const Snapshot& all, std::uint64_t now,
             rules.push_back(&view);
     }
     std::ranges::sort(rules, {}, [](const auto* view) { return view->record.stable_id; });
-    bool first = true;
-    for (const auto* view : rules) {
-        const auto lacks = missing(*view);
-        out += remarks(view->record.rule);
-        if (!lacks.empty()) out += fmt::format("# {}: {}\n# ", view->record.rule.name, lacks);
-        out += add_line(view->record, now);
-        if (first && lacks.empty()) {
-            if (!protection.empty()) put_word(out, "--protect", protection);
-            if (all.max_held != default_max_held) put_word(out, "--max-held", format_size(all.max_held));
-            first = false;
-        }
+    std::vector<std::string> lacks;  // why a line is a comment; empty: it is none
+    for (const auto* view : rules) lacks.push_back(missing(*view));
+    // What is not one rule's is said with the first line that is no comment, if there is one.
+    const auto effective = std::ranges::find(lacks, "") - lacks.begin();
+    const auto first = static_cast<std::size_t>(effective) % std::max<std::size_t>(1, rules.size());
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+        out += remarks(rules[i]->record.rule);
+        if (!lacks[i].empty()) out += fmt::format("# {}: {}\n# ", rules[i]->record.rule.name, lacks[i]);
+        out += add_line(rules[i]->record, now);
+        if (i == first && !protection.empty()) put_word(out, "--protect", protection);
+        if (i == first && all.max_held != default_max_held) put_word(out, "--max-held", format_size(all.max_held));
         out += '\n';
     }
     return out;

@@ -162,6 +162,7 @@ Result<int> run_in_cgroup(const RunOptions& options)
     sigset_t before;
     sigprocmask(SIG_BLOCK, &watched, &before);
     HW_TRY(const auto rule, add_rule(request));
+    report_effects({rule});
     const pid_t child = fork();
     if (child == 0) become_command(options, user, cgroup.directory(), before);
     const int code = child > 0 ? wait_for(child, rule.record, watched) : exit_failed;

@@ -87,7 +87,6 @@ Status open_the_rest(Instance& instance, const PinDirectory& root, const PinDire
     HW_TRY(instance.cpu_states, open_map_pin(directory, "cpu_states", cpu_state, access));
     HW_TRY(instance.host, open_global<hw_host>(root, host_pin, access));
     HW_TRY(instance.held, open_global<hw_held>(directory, "held", access));
-    if (access == Access::read) return {};
     HW_TRY(auto port_classes, open_global<hw_port_classes>(directory, port_classes_pin, access));
     instance.port_classes = PortClassMemory(std::move(port_classes));
     return {};

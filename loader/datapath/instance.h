@@ -57,7 +57,7 @@ public:
     std::unique_ptr<IndexMemory> index;  // only with Access::change
     Mapping<hw_host> host;
     Mapping<hw_held> held;
-    PortClassMemory port_classes;  // only with Access::change
+    PortClassMemory port_classes;
     Control control;
 };
 

@@ -196,7 +196,7 @@ Result<Snapshot> take_snapshot()
             return nothing;
         }
         const auto version = instance->control->version;
-        auto out = look_at(*instance);
+        auto out = look_at(*instance, true);
         if (out) out->panic = panic;
         const auto after = find_control(Access::read);
         if (looks == 100 || (after && (*after)->version == version)) return out;
@@ -254,12 +254,19 @@ Result<std::vector<RuleView>> change_rules(const RuleFilter& filter, const Decid
     }
     HW_CHECK(trim_hooks(*session.instance, session.rules));
     HW_TRY(const auto links, netlink::list_links());
+    Damage damage;  // none: what there was is mended
+    damage.blind = find_blind_hooks(*session.instance);
     std::vector<RuleView> out;
-    for (auto& record : plan.add) {
+    std::vector<Viewed> viewed;
+    out.reserve(plan.add.size());
+    for (const auto& record : plan.add) {
         if (record.former) continue;
-        HW_TRY(auto one, view(*session.instance, std::move(record), links, {}));
+        HW_TRY(auto one, view(*session.instance, record, links, damage));
         out.push_back(std::move(one));
+        viewed.push_back({&record, &out.back()});
     }
+    // The change is done, whatever can be said of it.
+    static_cast<void>(look_at_ranks(*session.instance, viewed, false));
     auto changed = changes_of(plan, out);
     changed.confirm = changes.confirm;
     tell(changed);

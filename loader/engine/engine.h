@@ -22,6 +22,11 @@ namespace headwind {
 // Needs no lock and changes nothing.
 Result<Snapshot> take_snapshot();
 
+// The rule that a packet gets at this moment, by the datapath's own lookup, and why the others are not it. `packet`: a
+// rule with one device, one direction, and single values: addresses, not prefixes; what it has none of is not known of
+// the packet. Needs no lock, changes and sends nothing.
+Result<Explanation> explain(const Rule& packet);
+
 Result<RuleView> add_rule(const AddRequest& request);
 
 // Returns the rules added, then the rules changed, in the order given.

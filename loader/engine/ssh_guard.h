@@ -4,7 +4,7 @@
 #pragma once
 
 #include "engine/plan.h"
-#include "engine/ssh_session.h"
+#include "ssh/ssh_session.h"
 
 namespace headwind {
 

@@ -28,6 +28,7 @@ enum class RuleState {
     orphaned,   // its subject (--container, --pod, --pid) is gone; the next change removes it
     waiting,    // none of its devices is there
     off_hours,  // now is outside of --between and --days
+    hidden,     // rules of higher rank leave it no packet: RuleView::hidden_by
     broken,     // somebody took away what it needs: RuleView::trouble
     stopped,    // by its --max-share or --stop-if: RuleView::trouble
     undone,     // --confirm: nobody confirmed it
@@ -41,6 +42,7 @@ constexpr std::string_view format_state(RuleState state)
         case RuleState::panicked: return "off (panic)";
         case RuleState::orphaned: return "gone";
         case RuleState::waiting: return "no device";
+        case RuleState::hidden: return "hidden";
         case RuleState::broken: return "not effective";
         case RuleState::stopped: return "stopped";
         case RuleState::undone: return "undone";
@@ -87,10 +89,13 @@ struct IngressHook {
 struct RuleView {
     RuleInfo record;
     RuleState state = RuleState::live;
-    std::string trouble;                      // the reason, with RuleState::broken and stopped; else what may be amiss
-    Opening opening;                          // with RuleState::off_hours
-    std::vector<std::string> devices;         // names as they are now
-    std::vector<IngressHook> ingress;         // for each of `devices` but lo, if the rule is for incoming packets
+    // The reason, with RuleState::broken, hidden and stopped; else what may be amiss.
+    std::string trouble;
+    std::vector<std::string> hidden_by;  // names of rules, with RuleState::hidden
+    std::vector<std::string> loses_to;   // names of rules that impair packets that this one, with `pass`, is to spare
+    Opening opening;                     // with RuleState::off_hours
+    std::vector<std::string> devices;    // names as they are now
+    std::vector<IngressHook> ingress;    // for each of `devices` but lo, if the rule is for incoming packets
     std::vector<DirectionCounters> counters;  // one for each direction of the rule
 };
 
@@ -118,6 +123,22 @@ struct Snapshot {
     LineState line;
 };
 
+// How a rule stands to a packet. wins: the packet gets it. loses: it selects the packet, too. open: it wins if it
+// selects the packet, which depends on what is not given. idle: it may select the packet, but is not in force. apart:
+// none of these.
+enum class Verdict { wins, loses, open, idle, apart };
+
+struct Explained {
+    std::string name, sentence;
+    Verdict verdict = Verdict::apart;
+    std::string why;  // but of the one that wins
+};
+
+struct Explanation {
+    bool panic = false;
+    std::vector<Explained> rules;  // highest rank first
+};
+
 // The Error of a name that no rule has.
 inline tl::unexpected<Error> fail_no_rule(const std::string& name)
 {
@@ -141,6 +162,7 @@ struct AddRequest {
     Rule rule;
     std::uint64_t duration = 0;  // ns from now until it expires; 0: no end
     std::uint64_t lease = 0;     // ns that each renewal lasts; 0: no lease
+    bool for_ever = false;       // that it has no end was said: nobody is asked
     std::string owner;
     bool replace = false;         // a live rule of the same name goes in the same instant
     std::uint64_t max_held = 0;   // bytes, for the whole instance; 0: as it is (at first 256 MiB)
@@ -154,6 +176,7 @@ struct ChangeRequest {
     std::function<Result<Rule>(const Rule& before)> edit;  // must not change the name
     std::optional<std::uint64_t> duration;                 // ns from now; 0: no end; nullopt: the deadline stays
     bool go_on = false;                                    // if it is stopped, it starts again
+    bool for_ever = false;                                 // as in AddRequest
 };
 
 // Changes that are made in one instant: a packet sees the rules before or after. A rule may be named once.

@@ -5,6 +5,7 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <span>
 
 #include <fmt/ranges.h>
 
@@ -16,6 +17,7 @@
 #include "host/devices.h"
 #include "line/damage.h"
 #include "line/line.h"
+#include "precedence/standing.h"
 #include "ruleset/counters.h"
 #include "ruleset/stops.h"
 #include "xdp/xdp.h"
@@ -177,6 +179,28 @@ Counters plain(const hw_counters& from)
     return out;
 }
 
+// The rules that rules with `pass` are compared with, at most: those of highest rank.
+constexpr std::size_t most_compared = 1024;
+
+// These rules in force.
+Result<std::vector<RuleRecord>> read_highest(const Instance& instance)
+{
+    std::vector<RuleRef> rules;
+    for (const auto& rule : entries_in_force(instance))
+        if (!is_guard(rule)) rules.push_back(rule);
+    const auto count = std::min(rules.size(), most_compared);
+    const auto is_higher = [](const RuleRef& a, const RuleRef& b) { return a->rank > b->rank; };
+    std::partial_sort(rules.begin(), rules.begin() + static_cast<std::ptrdiff_t>(count), rules.end(), is_higher);
+    Entries highest;
+    for (const auto& rule : std::span(rules).first(count)) highest.push_back(rule);
+    return read_records(instance, highest);
+}
+
+bool has_place(const RuleView& view)
+{
+    return view.state == RuleState::live && view.record.guard == Guard::no;
+}
+
 void note_pending(const RuleRecord& record, Snapshot& out)
 {
     const auto now = boottime_ns();
@@ -199,7 +223,7 @@ void look_at_hours(const RuleRecord& record, RuleView& out)
     out.opening = {wall_seconds() + static_cast<std::int64_t>(next - now_s), hw_second_of_week(&hours, next)};
 }
 
-Result<RuleView> view(const Instance& instance, RuleRecord record, const std::vector<netlink::Link>& links,
+Result<RuleView> view(const Instance& instance, const RuleRecord& record, const std::vector<netlink::Link>& links,
                       const Damage& damage)
 {
     RuleView out;
@@ -217,11 +241,37 @@ Result<RuleView> view(const Instance& instance, RuleRecord record, const std::ve
         HW_TRY(const auto counters, read_counters(instance, {record.stable_id, static_cast<__u32>(key)}));
         out.counters.push_back({direction, plain(counters)});
     }
-    out.record = std::move(record);
+    out.record = record;
     return out;
 }
 
-Result<Snapshot> look_at(const Instance& instance)
+Status look_at_ranks(const Instance& instance, const std::vector<Viewed>& rules, bool all)
+{
+    const auto space = space_in_force(instance);
+    const auto is_exclusion = [](const Viewed& one) {
+        return has_place(*one.view) && one.record->rule.impairment.pass;
+    };
+    std::vector<RuleRecord> read;
+    std::vector<const RuleRecord*> highest;  // what exclusions are compared with
+    if (!all && std::ranges::any_of(rules, is_exclusion)) {
+        HW_TRY(read, read_highest(instance));
+        for (const auto& record : read) highest.push_back(&record);
+    }
+    for (const auto& [record, view] : rules) {
+        if (!has_place(*view)) continue;
+        HW_TRY(auto standing, standing_of(space, *record, highest));
+        if (!standing.hidden_by.empty()) view->state = RuleState::hidden;
+        if (!standing.words.empty() && !view->trouble.empty()) standing.words += "; ";
+        view->trouble.insert(0, standing.words);
+        view->hidden_by = std::move(standing.hidden_by);
+        view->loses_to = std::move(standing.loses_to);
+        const bool counts = all && !record->rule.impairment.pass && view->hidden_by.empty();
+        if (counts && highest.size() < most_compared) highest.push_back(record);
+    }
+    return {};
+}
+
+Result<Snapshot> look_at(const Instance& instance, bool ranks)
 {
     Snapshot out;
     out.exists = true;
@@ -234,12 +284,17 @@ Result<Snapshot> look_at(const Instance& instance)
         std::ranges::any_of(records, [](const auto& one) { return needs_line(one.record.rule.impairment); });
     HW_TRY(const auto damage, find_damage(instance, links, needed));
     std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) { return a.rank > b.rank; });
-    for (auto& [record, rank] : records) {
+    std::vector<Viewed> viewed;
+    out.rules.reserve(records.size());
+    for (const auto& [record, rank] : records) {
         note_pending(record, out);
         if (record.former) continue;
-        HW_TRY(auto one, view(instance, std::move(record), links, damage));
-        if (one.state != RuleState::undone) out.rules.push_back(std::move(one));
+        HW_TRY(auto one, view(instance, record, links, damage));
+        if (one.state == RuleState::undone) continue;
+        out.rules.push_back(std::move(one));
+        viewed.push_back({&record, &out.rules.back()});
     }
+    if (ranks) HW_CHECK(look_at_ranks(instance, viewed, true));
     HW_TRY(const auto line, line_stats(instance, links));
     out.line = {line.held_packets, line.held_bytes, line.dropped_packets};
     return out;

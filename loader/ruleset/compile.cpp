@@ -192,7 +192,7 @@ Alternatives of_addresses(const std::vector<Cidr>& cidrs, __u64 (hw_key::*field)
 __u8 ordinary_classes(const hw_shape& shape)
 {
     const auto& mask = shape.mask;
-    const bool any_transport = (mask.protocol | mask.local_port | mask.remote_port) == 0;
+    const bool any_transport = (mask.protocol | mask.local_port | mask.remote_port | shape.port_classes) == 0;
     const bool any_address =
         (mask.local[0] | mask.local[1] | mask.remote[0] | mask.remote[1]) == 0 && shape.ipv6_only == 0;
     unsigned classes = class_bit(HW_ORDINARY);
@@ -365,9 +365,16 @@ bool looks_at_transport(const hw_shape& shape)
     return ports || receivers || (shape.classes & class_bit(HW_DHCP));
 }
 
+constexpr int priority_above_0 = max_priority + 1;  // 1 .. 2002: 11 bits
+
+int priority_of(std::uint64_t rank)
+{
+    return static_cast<int>(rank >> 52) - priority_above_0;
+}
+
 std::uint64_t rank(int priority, std::uint32_t specificity, std::uint32_t id)
 {
-    const auto order = static_cast<unsigned>(priority + 1'001);  // 1 .. 2002: 11 bits
+    const auto order = static_cast<unsigned>(priority + priority_above_0);
     // Less than 1,024 bits of a packet can be fixed: 20 bits.
     return static_cast<std::uint64_t>(order) << 52 | static_cast<std::uint64_t>(specificity) << 32 |
            (~id & 0xffffffffU);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Fuzzes $SSH_CONNECTION and lines of /proc/net/tcp, which tell the connection that a command must spare.
-#include "engine/ssh_session.h"
+#include "ssh/ssh_session.h"
 
 #include "fuzz.h"
 #include "rule_properties.h"

@@ -72,8 +72,9 @@ TEST_F(Frame, IsTakenWithoutAddressPortAndProtocol)
     };
     EXPECT_TRUE(taken(""));
     EXPECT_TRUE(taken("--dev lo"));
-    for (const char* other : {"--remote ::/0", "--local ::/0", "--remote 0.0.0.0/0", "--proto 0", "--proto udp",
-                              "--proto arp,nd,dhcp", "--port 35020", "--remote-port 1-4096", "--local-port 52360"})
+    for (const char* other :
+         {"--remote ::/0", "--local ::/0", "--remote 0.0.0.0/0", "--proto 0", "--proto udp", "--proto arp,nd,dhcp",
+          "--port 35020", "--port 1-65535", "--local-port 1024-65535", "--remote-port 1-4096", "--local-port 52360"})
         EXPECT_FALSE(taken(other)) << other;
 }
 

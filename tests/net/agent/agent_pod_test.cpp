@@ -24,9 +24,9 @@ TEST_F(AgentPods, AContainersRuleGoesWithIt)
     const auto before = footprint(shop().netns());
     RunningAgent agent(host());
     for (unsigned round = 0; round < rounds(); ++round) {
-        change(host(), "add --name cut --container web --partition");
-        change(host(), "add --name far --container web --at host --direction out --partition");
-        change(host(), "add --name other --container db --loss 1% --remote-port 9");
+        change(host(), "add --for ever --name cut --container web --partition");
+        change(host(), "add --for ever --name far --container web --at host --direction out --partition");
+        change(host(), "add --for ever --name other --container db --loss 1% --remote-port 9");
         const auto start = wall_ms();
         shop().stop("web");
         agent.heard("removed", "cut", start);
@@ -48,8 +48,8 @@ TEST_F(AgentPods, ASandboxThatIsMadeAnewStartsWithoutRules)
 {
     RunningAgent agent(host());
     for (unsigned round = 0; round < rounds(); ++round) {
-        change(host(), "add --name inside --pod default/shop --partition");
-        change(host(), "add --name outside --pod default/shop --at host --partition");
+        change(host(), "add --for ever --name inside --pod default/shop --partition");
+        change(host(), "add --for ever --name outside --pod default/shop --at host --partition");
         EXPECT_EQ(instances().size(), 2U);
         shop_itself().reset();
         agent.heard("removed", "outside");
@@ -64,7 +64,7 @@ TEST_F(AgentPods, ASandboxThatIsMadeAnewStartsWithoutRules)
 // A CNI may give a running pod another device, as this test does.
 TEST_F(AgentPods, ADeviceMadeAnewInAPodIsTaken)
 {
-    change(host(), "add --name cut --container web --partition");
+    change(host(), "add --for ever --name cut --container web --partition");
     expect_cut("web", 2);
     RunningAgent agent(host());
     for (unsigned round = 0; round < rounds(); ++round) {
@@ -82,7 +82,7 @@ TEST_F(AgentPods, ADeviceMadeAnewInAPodIsTaken)
 
 TEST_F(AgentPods, AHostSideMadeAnewIsTaken)
 {
-    change(host(), "add --name far --container web --at host --direction out --partition");
+    change(host(), "add --for ever --name far --container web --at host --direction out --partition");
     expect_cut("web", 2);
     RunningAgent agent(host());
     for (unsigned round = 0; round < rounds(); ++round) {

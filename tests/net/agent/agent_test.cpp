@@ -79,7 +79,7 @@ TEST_F(Agent, ARuleFollowsTheNameOfItsDevice)
 TEST_F(Agent, ADeviceThatComesLaterIsTaken)
 {
     const auto added = change(a(), "add --name later --partition --remote-port 5000 --dev w*");
-    EXPECT_THAT(added.out, HasSubstr("no such device is there yet"));
+    EXPECT_THAT(added.err, HasSubstr("no such device is there yet"));
     EXPECT_EQ(state_of(a(), "later"), "no device");
     EXPECT_EQ(arrive({.count = 20}), 20U);
     RunningAgent agent(home());
@@ -198,7 +198,7 @@ TEST_F(Agent, OneForANamespaceEndsWithIt)
 TEST_F(Agent, ARuleForACgroupFollowsItsPath)
 {
     std::optional<TestCgroup> cgroup(std::in_place, "agent");
-    change(a(), "add --name mine --partition --remote-port 5000 --cgroup " + cgroup->path().substr(1));
+    change(a(), "add --for ever --name mine --partition --remote-port 5000 --cgroup " + cgroup->path().substr(1));
     RunningAgent agent(home());
     for (unsigned round = 0; round < rounds(); ++round) {
         cgroup.reset();

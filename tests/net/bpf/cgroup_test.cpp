@@ -28,7 +28,7 @@ protected:
 TEST_F(Cgroups, MatchesTheCgroupAndWhatIsBelowIt)
 {
     const TestCgroup top("top"), other("other"), inner(std::string("top/inner")), deepest("top/inner/deepest");
-    change(a(), "add --name split --partition --cgroup " + inner.path());
+    change(a(), "add --for ever --name split --partition --cgroup " + inner.path());
     EXPECT_EQ(arrive_from(inner), 0U);
     EXPECT_EQ(arrive_from(deepest), 0U);
     EXPECT_EQ(arrive_from(top), packets);
@@ -42,7 +42,7 @@ TEST_F(Cgroups, MatchesTheCgroupAndWhatIsBelowIt)
 TEST_F(Cgroups, IsNamedByItsPathInTheFileSystemToo)
 {
     const TestCgroup top("top");
-    change(a(), "add --name split --partition --cgroup " + top.directory());
+    change(a(), "add --for ever --name split --partition --cgroup " + top.directory());
     EXPECT_EQ(arrive_from(top), 0U);
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr(top.path() + " "));
 }
@@ -50,7 +50,7 @@ TEST_F(Cgroups, IsNamedByItsPathInTheFileSystemToo)
 TEST_F(Cgroups, EveryLevelIsToldApart)
 {
     const TestCgroup top("top"), inner("top/inner");
-    change(a(), "add --name split --partition --cgroup " + top.path());
+    change(a(), "add --for ever --name split --partition --cgroup " + top.path());
     change(a(), "add --name spare --pass --cgroup " + inner.path());
     EXPECT_EQ(arrive_from(top), 0U);
     EXPECT_EQ(arrive_from(inner), packets);
@@ -59,17 +59,17 @@ TEST_F(Cgroups, EveryLevelIsToldApart)
 TEST_F(Cgroups, WithAPortOnlyThatPortOfThatCgroup)
 {
     const TestCgroup top("top"), other("other");
-    change(a(), "add --name split --partition --remote-port 5000 --cgroup " + top.path());
+    change(a(), "add --for ever --name split --partition --remote-port 5000 --cgroup " + top.path());
     EXPECT_EQ(arrive_from(top), 0U);
     EXPECT_EQ(arrive_from(other), packets);
-    change(a(), "add --name split --replace --partition --remote-port 5001 --cgroup " + top.path());
+    change(a(), "add --for ever --name split --replace --partition --remote-port 5001 --cgroup " + top.path());
     EXPECT_EQ(arrive_from(top), packets);
 }
 
 TEST_F(Cgroups, AnUnknownOneIsRefused)
 {
     const auto before = footprint(a());
-    const auto output = headwind(a(), "add --name split --partition --cgroup /no/such/cgroup");
+    const auto output = headwind(a(), "add --for ever --name split --partition --cgroup /no/such/cgroup");
     EXPECT_EQ(output.status, 3);
     EXPECT_THAT(output.err, HasSubstr("--cgroup /no/such/cgroup: no such cgroup"));
     expect_footprint(a(), before);

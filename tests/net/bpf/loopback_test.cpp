@@ -222,15 +222,15 @@ TEST_F(Loopback, IsNoDefaultDeviceOfACgroup)
     const auto devices = [this](const char* rule) -> std::vector<std::string> {
         return rule_of(a(), rule)["attached_to"];
     };
-    change(a(), "add --name all --cgroup / --loss 1%");
+    change(a(), "add --for ever --name all --cgroup / --loss 1%");
     EXPECT_THAT(devices("all"), ElementsAre("va"));
     EXPECT_THAT(headwind(a(), "list").out, HasSubstr("through va, not lo"));
-    change(a(), "add --name neighbours --cgroup / --remote 127.0.0.0/8,::1 --delay 5ms");
+    change(a(), "add --for ever --name neighbours --cgroup / --remote 127.0.0.0/8,::1 --delay 5ms");
     EXPECT_THAT(devices("neighbours"), Contains("lo"));
     EXPECT_THAT(devices("all"), ElementsAre("va"));
-    change(a(), "add --name too --cgroup / --loopback --remote-port 81 --loss 1%");
+    change(a(), "add --for ever --name too --cgroup / --loopback --remote-port 81 --loss 1%");
     EXPECT_THAT(devices("too"), ElementsAre("lo", "va"));
-    change(a(), "add --name named --cgroup / --dev lo --remote-port 80 --loss 1%");
+    change(a(), "add --for ever --name named --cgroup / --dev lo --remote-port 80 --loss 1%");
     EXPECT_THAT(devices("named"), ElementsAre("lo"));
     change(a(), "add --name host --loss 1%");
     EXPECT_THAT(devices("host"), Contains("lo"));

@@ -34,7 +34,7 @@ protected:
     }
     void partition(const std::string& more = "") const
     {
-        change(b(), "add --name split --partition --direction in --cgroup " + web->path() + more);
+        change(b(), "add --for ever --name split --partition --direction in --cgroup " + web->path() + more);
     }
     std::uint64_t dropped() const { return counters_of(b(), "split", "in").partition; }
 

@@ -139,7 +139,8 @@ TEST_F(Apply, AMissingDeviceIsWaitedFor)
 {
     declare("add --name there --partition --remote-port 5000\nadd --name later --partition --dev w0\n");
     const auto done = change(a(), "apply " + file());
-    EXPECT_THAT(done.out, AllOf(HasSubstr("added there"), HasSubstr("later: no such device is there yet")));
+    EXPECT_THAT(done.out, HasSubstr("added there"));
+    EXPECT_THAT(done.err, HasSubstr("later: no such device is there yet"));
     EXPECT_EQ(arrive({.count = 20}), 0U);
     EXPECT_EQ(rule_of(a(), "later")["state"], "no device");
     ip(a(), "link add w0 type veth peer name w1\nlink set w0 up");

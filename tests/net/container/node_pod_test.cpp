@@ -31,7 +31,8 @@ RUNS_IN("ManifestPod.DelaysWhereTheKernelCan", nowhere, linux_6_12);
 
 TEST_F(NodePods, ABpffsThatIsNotTheHostsIsRefused)
 {
-    for (const std::string command : {"list", "add --name cut --container web --loss 1%", "clear --pod default/shop"}) {
+    for (const std::string command :
+         {"list", "add --for ever --name cut --container web --loss 1%", "clear --pod default/shop"}) {
         const auto refused = in_mounts(true, command);
         EXPECT_EQ(refused.status, 5) << command;
         EXPECT_THAT(refused.err, AllOf(HasSubstr("--host-root "), HasSubstr("would die with this container"),
@@ -152,7 +153,7 @@ private:
 TEST_F(ManifestPod, ImpairsOneContainerOfAnotherPodAtBothSides)
 {
     for (const std::string at : {"pod", "host --direction out"}) {
-        expect_ok(in_pod("add --name cut --pod default/shop/web --loss 100% --at " + at), at);
+        expect_ok(in_pod("add --for ever --name cut --pod default/shop/web --loss 100% --at " + at), at);
         expect_cut("web");
         expect_spared("db");
         expect_ok(in_pod(at == "pod" ? "del cut --pod default/shop" : "del cut"), at);
@@ -164,7 +165,7 @@ TEST_F(ManifestPod, ImpairsOneContainerOfAnotherPodAtBothSides)
 TEST_F(ManifestPod, ImpairsAProcessAndTakesEverythingBack)
 {
     const auto before = footprint(shop().netns());
-    expect_ok(in_pod("add --name cut --partition --pid " + std::to_string(shop().pid_of("web"))));
+    expect_ok(in_pod("add --for ever --name cut --partition --pid " + std::to_string(shop().pid_of("web"))));
     expect_cut("web");
     expect_spared("db");
     expect_ok(in_pod("clear --container web"));
@@ -174,7 +175,7 @@ TEST_F(ManifestPod, ImpairsAProcessAndTakesEverythingBack)
 TEST_F(ManifestPod, NeedsEachOfItsCapabilities)
 {
     EXPECT_THAT(capabilities(), Not(IsEmpty()));
-    const auto add = "add --name cut --loss 1% --pid " + std::to_string(shop().pid_of("web"));
+    const auto add = "add --for ever --name cut --loss 1% --pid " + std::to_string(shop().pid_of("web"));
     for (const auto& one : capabilities()) {
         auto others = capabilities();
         std::erase(others, one);
@@ -193,7 +194,7 @@ TEST_F(ManifestPod, RunsTheAgent)
         return eventually([&] { return agent.out().find(what) != std::string::npos; });
     };
     EXPECT_TRUE(says("\"serving\"")) << agent.err();
-    expect_ok(in_pod("add --name cut --container web --partition"));
+    expect_ok(in_pod("add --for ever --name cut --container web --partition"));
     expect_cut("web", 2);
     shop().stop("web");
     EXPECT_TRUE(says("\"removed\"")) << agent.out() << agent.err();
@@ -205,11 +206,11 @@ TEST_F(ManifestPod, RunsTheAgent)
 TEST_F(ManifestPod, DelaysWhereTheKernelCan)
 {
     SKIP_WITHOUT_FQ();
-    expect_ok(in_pod("add --name late --container web --delay 1ms"));
+    expect_ok(in_pod("add --for ever --name late --container web --delay 1ms"));
     expect_spared("web", 5);
     EXPECT_GT(rule_of(shop().netns(), "late")["counters"]["out"]["delayed_packets"], 0);
     expect_ok(in_pod("clear --container web"));
-    expect_ok(in_pod("add --name late --container web --at host --direction both --delay 1ms"));
+    expect_ok(in_pod("add --for ever --name late --container web --at host --direction both --delay 1ms"));
     expect_spared("web", 5);
     expect_spared("db", 5);
     for (const std::string direction : {"out", "in"})

@@ -77,7 +77,7 @@ TEST_F(Pods, TheOtherContainersLatencyIsAsBefore)
     std::mt19937 random(std::random_device{}());
     bool there = false;
     const auto record = [&](unsigned pair, bool with_rule) {
-        if (with_rule && !there) change(host(), "add --name cut --pod default/shop/web --partition");
+        if (with_rule && !there) change(host(), "add --for ever --name cut --pod default/shop/web --partition");
         if (!with_rule && there) change(host(), "del cut --pod default/shop");
         there = with_rule;
         usleep(30'000);  // for work that the kernel still does after the command

@@ -16,7 +16,7 @@ TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
 {
     const std::size_t many = takes_long() ? 2'500 : scaled(500, 100);  // requests in each of four series
     expect_spared("web");
-    const auto added = change(host(), "add --name cut --pod default/shop/web --partition");
+    const auto added = change(host(), "add --for ever --name cut --pod default/shop/web --partition");
     EXPECT_THAT(added.out,
                 AllOf(HasSubstr("by container web (" + shop().id("web").substr(0, 12) + ") of pod default/shop"),
                       HasSubstr("it sits in its own network namespace")));
@@ -29,7 +29,7 @@ TEST_F(Pods, PartitionOfOneContainerIsItsOwn)
     EXPECT_EQ(back().ask("api", shop().address6(), shop().port_of("web"), 20, true), 0U);
     EXPECT_EQ(counters_of(shop().netns(), "cut", "in").partition, 40U);
     EXPECT_THAT(headwind(host(), "list --pod default/shop").out, HasSubstr("cut"));
-    change(host(), "add --name neighbours --pod default/shop/web --remote 127.0.0.1 --partition");
+    change(host(), "add --for ever --name neighbours --pod default/shop/web --remote 127.0.0.1 --partition");
     EXPECT_EQ(shop().ask("web", "127.0.0.1", shop().port_of("db"), 20, true), 0U);
     change(host(), "del cut neighbours --pod default/shop");
     expect_spared("web");
@@ -40,7 +40,7 @@ TEST_F(Pods, AtTheHostSideToo)
 {
     const std::size_t many = takes_long() ? 2'500 : scaled(500, 100);
     expect_spared("web");  // and fills the neighbour tables: packets that wait there are not counted
-    const auto added = change(host(), "add --name cut --pod default/shop/web --at host --partition");
+    const auto added = change(host(), "add --for ever --name cut --pod default/shop/web --at host --partition");
     EXPECT_THAT(added.out, AllOf(HasSubstr("(host side): partition"), HasSubstr("it sits at the host side, veth")));
     expect_cut("web", many);
     expect_spared("db", many);
@@ -61,13 +61,15 @@ TEST_F(Pods, AtTheHostSideToo)
 // Direction out is what the pod sends: its server's port is the local one, and the server's answers are lost.
 TEST_F(Pods, AtTheHostSideTheEndsAreThePods)
 {
-    change(host(), "add --name mute --pod default/shop --at host --direction out --partition --local-port " +
+    change(host(), "add --for ever --name mute --pod default/shop --at host --direction out --partition --local-port " +
                        std::to_string(shop().port_of("db")));
     EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("db"), 20, true), 0U);
     EXPECT_EQ(counters_of(host(), "mute", "out").partition, 20U);
     EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("web"), 20), 20U);
-    change(host(), "add --name mute --replace --pod default/shop --at host --direction in --partition --local-port " +
-                       std::to_string(shop().port_of("db")));
+    change(
+        host(),
+        "add --for ever --name mute --replace --pod default/shop --at host --direction in --partition --local-port " +
+            std::to_string(shop().port_of("db")));
     EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("db"), 20, true), 0U);
     EXPECT_EQ(counters_of(host(), "mute", "in").partition, 20U);
     EXPECT_EQ(back().ask("api", shop().address4(), shop().port_of("web"), 20), 20U);
@@ -78,7 +80,11 @@ TEST_F(Pods, AContainerHasManyNames)
 {
     for (const auto& name : {"--container " + shop().id("web"), "--container " + shop().id("web").substr(0, 12),
                              std::string("--container web"), "--pid " + std::to_string(shop().pid_of("web"))}) {
-        change(host(), "add --name cut --partition " + name);
+        const auto asked = headwind(host(), "add --name cut --partition " + name);
+        EXPECT_EQ(asked.status, 2) << "it has no end, and there is no terminal";
+        EXPECT_THAT(asked.err,
+                    HasSubstr(", with no end: give it an end (--for 1h), or say that it has none (--for ever)"));
+        change(host(), "add --for ever --name cut --partition " + name);
         expect_cut("web");
         expect_spared("db");
         change(host(), "clear " + name);
@@ -89,7 +95,7 @@ TEST_F(Pods, AContainerHasManyNames)
 TEST_F(Pods, AWholePodIsAllOfItsContainersAndNoOther)
 {
     for (const std::string at : {"pod", "host"}) {
-        change(host(), "add --name cut --pod default/shop --partition --at " + at);
+        change(host(), "add --for ever --name cut --pod default/shop --partition --at " + at);
         expect_cut("web");
         expect_cut("db");
         EXPECT_EQ(back().ask("api", Node::address4, 6000, 20), 20U);
@@ -105,8 +111,8 @@ TEST_F(Pods, ABatchOfRulesAtTheHostSide)
         return run(&host(), {"bash", "-c", "printf '" + lines + "' | " + headwind_binary() + " batch -"});
     };
     expect_ok(
-        batch("add --name a --container web --at host --direction out --partition\\n"
-              "add --name b --container api --at host --direction out --remote-port 6000 --loss 100%%\\n"));
+        batch("add --for ever --name a --container web --at host --direction out --partition\\n"
+              "add --for ever --name b --container api --at host --direction out --remote-port 6000 --loss 100%%\\n"));
     expect_cut("web");
     expect_spared("db");
     EXPECT_EQ(back().ask("api", Node::address4, 6000, 20, true), 0U);
@@ -140,7 +146,7 @@ TEST_F(Pods, ErrorsNameTheFlagAndWhatThereIs)
 
 TEST_F(Pods, AChangeKeepsTheSubjectButNoOtherCgroup)
 {
-    change(host(), "add --name cut --container web --partition");
+    change(host(), "add --for ever --name cut --container web --partition");
     change(host(), "change cut --loss 100% --container web");
     expect_cut("web");
     expect_spared("db");
@@ -155,13 +161,14 @@ TEST_F(Pods, ARuleGoesWithItsContainer)
 {
     const auto before = footprint(host());
     for (unsigned round = 0; round < (takes_long() ? 10 : scaled(3, 2)); ++round) {
-        change(host(), "add --name cut --container web --at host --direction out --partition");
-        change(host(), "add --name stay --container db --at host --direction out --remote-port 9 --partition");
+        change(host(), "add --for ever --name cut --container web --at host --direction out --partition");
+        change(host(),
+               "add --for ever --name stay --container db --at host --direction out --remote-port 9 --partition");
         shop().stop("web");
         EXPECT_THAT(headwind(host(), "list").out, HasSubstr("cut   gone"));
         shop().start("web");
         expect_spared("web", 5);
-        change(host(), "add --name more --container web --at host --loss 1% --remote-port 9");
+        change(host(), "add --for ever --name more --container web --at host --loss 1% --remote-port 9");
         EXPECT_THAT(headwind(host(), "list").out, AllOf(Not(HasSubstr("cut")), HasSubstr("stay"), HasSubstr("more")));
         change(host(), "clear");
         expect_footprint(host(), before);
@@ -173,11 +180,11 @@ TEST_F(Pods, InThePodsNamespaceAsWell)
 {
     const auto before = footprint(shop().netns());
     for (unsigned round = 0; round < (takes_long() ? 5 : scaled(2, 1)); ++round) {
-        change(host(), "add --name cut --container web --partition");
+        change(host(), "add --for ever --name cut --container web --partition");
         shop().stop("web");
         shop().start("web");
         expect_spared("web", 5);
-        change(host(), "add --name other --container db --loss 1% --remote-port 9");
+        change(host(), "add --for ever --name other --container db --loss 1% --remote-port 9");
         EXPECT_THAT(headwind(host(), "list --pod default/shop").out, AllOf(Not(HasSubstr("cut")), HasSubstr("other")));
         change(host(), "clear --pod default/shop");
         expect_footprint(shop().netns(), before);
@@ -187,8 +194,8 @@ TEST_F(Pods, InThePodsNamespaceAsWell)
 TEST_F(Pods, NothingIsLeftOfAPodThatIsMadeAnew)
 {
     for (unsigned round = 0; round < (takes_long() ? 5 : scaled(2, 1)); ++round) {
-        change(host(), "add --name inside --pod default/shop --partition");
-        change(host(), "add --name outside --pod default/shop --at host --partition");
+        change(host(), "add --for ever --name inside --pod default/shop --partition");
+        change(host(), "add --for ever --name outside --pod default/shop --at host --partition");
         EXPECT_EQ(instances().size(), 2U);
         EXPECT_THAT(headwind(host(), "list --all").out,
                     AllOf(HasSubstr("in network namespace node (/run/netns/node):\n"),

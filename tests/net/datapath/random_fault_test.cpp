@@ -38,7 +38,7 @@ constexpr Subject subjects[] = {
     {"flipped", "--dev va --corrupt 20% --proto udp --remote-port 5040", 5040, 0.2},
     {"anywhere", "--loss 50% --remote-port 5050", 5050, 0.5},
     {"home", "--dev lo --corrupt 25% --proto udp --remote-port 5060", 5060, 0.25, 1, 1, 0, Subject::lo},
-    {"group", "--dev va --cgroup {} --loss 60% --remote-port 5070", 5070, 0.6},
+    {"group", "--dev va --cgroup {} --loss 60% --remote-port 5070 --for ever", 5070, 0.6},
     {"slow", "--dev va --delay 40ms --proto udp --remote-port 5090-5091", 5090, 0, 1, 1, 40, Subject::out, true},
     {"wander", "--dev va --delay 30ms --jitter 5ms --keep-order --proto udp --remote-port 5092", 5092, 0, 1, 1, 25,
      Subject::out, true},

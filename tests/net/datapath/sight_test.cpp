@@ -208,7 +208,7 @@ TEST_F(Sight, CgroupsThatAreGoneOrOthers)
 {
     std::optional<TestCgroup> first(std::in_place, "first");
     const auto path = first->path();
-    change(a(), "add --name group --dev va --cgroup " + path + " --loss 100%");
+    change(a(), "add --for ever --name group --dev va --cgroup " + path + " --loss 100%");
     EXPECT_EQ(state_of(a(), "group"), "live");
     first.reset();
     expect_not_effective("group", "is gone");

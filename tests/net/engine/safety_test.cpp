@@ -161,6 +161,32 @@ TEST_F(Agree, ARuleForAWholeDeviceNeedsAnEndOrAYes)
     }
 }
 
+// Whose packets they are may not be who types: other than of a device, `--for ever` is an answer.
+TEST_F(Agree, ARuleForACgroupNeedsAnEndOrToBeSaidToHaveNone)
+{
+    const TestCgroup cgroup("theirs");
+    const auto subject = "--cgroup " + cgroup.path();
+    for (const std::string narrow : {"", " --remote-port 80"}) {
+        const auto refused = headwind(home(), "add --name x --loss 1% " + subject + narrow);
+        EXPECT_EQ(refused.status, 2);
+        EXPECT_THAT(refused.err, HasSubstr("x is for cgroup " + cgroup.path() +
+                                           ", with no end: give it an end (--for 1h), "
+                                           "or say that it has none (--for ever)"));
+    }
+    expect_no_rules();
+    for (const std::string end : {"--for 1m", "--for ever", "--lease 5s", "--yes", "--pass"}) {
+        const std::string impairment = end == "--pass" ? "" : " --loss 1% ";
+        expect_ok(headwind(home(), "add --name x " + impairment + subject + " " + end), end);
+        expect_ok(headwind(home(), "del x"));
+    }
+    expect_ok(headwind(home(), "add --name x --loss 1% --for 1m " + subject));
+    EXPECT_EQ(headwind(home(), "change x --for off").status, 2);
+    expect_ok(headwind(home(), "change x --for ever"));
+    expect_ok(headwind(home(), "change x --loss 2%"), "it was said");
+    EXPECT_THAT(headwind(home(), "list --commands").out, HasSubstr("--for ever"));
+    EXPECT_EQ(headwind(home(), "add --name y --loss 1% --for ever").status, 2) << "a whole device takes --yes";
+}
+
 TEST_F(Agree, AChangeIsNoWayAround)
 {
     expect_ok(headwind(home(), "add --name x --loss 1% --for 1m"));

@@ -101,6 +101,15 @@ TEST(RuleSet, WhatIsDeclaredOtherwiseIsChangedAndBeginsItsTimeAnew)
 }
 
 // A rule that somebody changed with `headwind change` becomes again what was declared, and ends when it would have.
+TEST(RuleSet, WhatIsDeclaredToHaveNoEndIsNotAskedAbout)
+{
+    auto endless = declared("x", "2%");
+    endless.request.for_ever = true;
+    const auto out = planned({endless}, {}, {in_force(declared("x"))});
+    ASSERT_EQ(out.changes.change.size(), 1U);
+    EXPECT_TRUE(out.changes.change[0].for_ever);
+}
+
 TEST(RuleSet, WhatSomebodyChangedIsPutBack)
 {
     const auto x = declared("x", "1%", 5 * second);

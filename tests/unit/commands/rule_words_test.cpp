@@ -71,6 +71,19 @@ TEST(BatchLines, LeaveDefaultsOut)
                 ElementsAre("add --name r --loss 1% --stop-if 'test -e \"/a b\"' --owner root"));
 }
 
+// What is not one rule's is not lost where each line is a comment.
+TEST(BatchLines, SayProtectionsEvenInAComment)
+{
+    auto guard = view_of(valid("--port 22 --pass"), 2);
+    guard.record.guard = Guard::protect;
+    Snapshot all;
+    all.rules = {view_of(valid("--loss 1% --dev gone")), guard};
+    all.max_held = 1 << 20;
+    EXPECT_EQ(batch_lines(all, now, [](const auto&) { return "its device is not there"; }),
+              "# r: its device is not there\n"
+              "# add --name r --dev gone --loss 1% --owner root --protect 22 --max-held 1MiB\n");
+}
+
 TEST(BatchLines, SayForHowLongAndOfWhom)
 {
     auto view = view_of(valid("--loss 1%"));
@@ -95,13 +108,22 @@ TEST(BatchLines, NameTheSubjectNotWhatWasFoundOfIt)
     auto rule = valid("--loss 1% --cgroup /found --dev found");
     rule.subject = Subject{"web", "0123456789ab", "default/shop", 0, true};
     EXPECT_THAT(lines_of({view_of(rule)}),
-                ElementsAre("add --name r --container 0123456789ab --at host --loss 1% --owner root"));
+                ElementsAre("add --name r --container 0123456789ab --at host --loss 1% --for ever --owner root"));
     rule.subject = Subject{"", "", "default/shop", 0, false};
     EXPECT_THAT(lines_of({view_of(rule)}),
-                ElementsAre("add --name r --pod default/shop --at pod --dev found --loss 1% --owner root"));
+                ElementsAre("add --name r --pod default/shop --at pod --dev found --loss 1% --for ever --owner root"));
     rule.subject = Subject{"", "", "", 4711, false};
     EXPECT_THAT(lines_of({view_of(rule)}),
-                ElementsAre("add --name r --pid 4711 --at pod --dev found --loss 1% --owner root"));
+                ElementsAre("add --name r --pid 4711 --at pod --dev found --loss 1% --for ever --owner root"));
+}
+
+// The lease of a rule with --stop-if is the agent's: the line has none.
+TEST(BatchLines, SayThatARuleWithACheckHasNoEnd)
+{
+    auto view = view_of(valid("--loss 1% --cgroup /a --stop-if true"));
+    view.record.lease = 30'000'000'000;
+    EXPECT_THAT(lines_of({view}),
+                ElementsAre("add --name r --cgroup /a --loss 1% --stop-if true --for ever --owner root"));
 }
 
 TEST(BatchLines, HaveGuardsWhereTheyBelong)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Tests how the SSH connection of a command is found in /proc, and the guard rule that spares it.
-#include "engine/ssh_session.h"
+#include "ssh/ssh_session.h"
 
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Finds SSH connections in the environments of processes, and compares them with rules.
-#include "engine/ssh_session.h"
+#include "ssh/ssh_session.h"
 
 #include <linux/in.h>
 #include <sys/stat.h>
