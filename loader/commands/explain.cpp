@@ -96,9 +96,7 @@ void print(const Explanation& explanation, bool all)
     const auto has = [&explanation](Verdict verdict) {
         return std::ranges::find(explanation.rules, verdict, &Explained::verdict) != explanation.rules.end();
     };
-    if (has(Verdict::loses) && !has(Verdict::wins))
-        put("which rule wins depends on what is not given\n");
-    else if (!has(Verdict::wins))
+    if (!has(Verdict::wins))
         put("no rule{}: the packet goes unimpaired\n", has(Verdict::open) ? ", unless one that may win" : "");
     for (const auto& rule : explanation.rules) {
         if (!is_shown(rule)) {

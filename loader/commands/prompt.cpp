@@ -96,7 +96,8 @@ Result<std::vector<Endless>> endless_rules(const Changes& changes)
         const bool leased = before.lease != 0 && before.rule.stop_if.empty();
         const bool had_end = leased || before.deadline != 0;
         const bool has_end = leased || (request.duration ? *request.duration != 0 : had_end);
-        if (!has_end && (had_end || rule.selector != before.rule.selector))
+        const bool impairs = before.rule.impairment.pass && !rule.impairment.pass;  // from now on
+        if (!has_end && (had_end || impairs || rule.selector != before.rule.selector))
             out.push_back({std::move(rule), request.for_ever});
     }
     return out;

@@ -12,7 +12,9 @@
 #include "engine/engine.h"
 #include "engine/panic_state.h"
 #include "engine/view.h"
+#include "engine/write_session.h"
 #include "host/cgroup.h"
+#include "host/clock.h"
 #include "precedence/explain.h"
 #include "precedence/overlap.h"
 
@@ -63,6 +65,8 @@ Packet seen_from_there(const Packet& packet)
     std::swap(rule.selector.locals, rule.selector.remotes);
     std::swap(rule.selector.local_ports, rule.selector.remote_ports);
     if (packet.device_flags & HW_DEVICE_PEER) rule.subject.emplace().at_host = true;
+    rule.selector.cgroups.clear();  // it is of the other end's socket
+    out.record.cgroups.clear();
     return out;
 }
 
@@ -92,6 +96,8 @@ void put_protocol(const Selector& selector, hw_question& question)
                             : protocol == HW_PROTO_DHCP ? HW_DHCP
                                                         : HW_FRAME;
     if (protocol == HW_PROTO_ND) question.ipv4 = 0;
+    if (protocol == HW_PROTO_ND) question.key.protocol = IPPROTO_ICMPV6;
+    if (protocol == HW_PROTO_DHCP) question.key.protocol = IPPROTO_UDP;
     if (question.packet_class != HW_FRAME && question.packet_class != HW_ARP) return;
     question.ipv4 = 0;
     std::memset(&question.key.local, 0, sizeof(question.key.local));
@@ -154,49 +160,60 @@ const char* lacking(const Selector& rule, const Packet& packet)
     return given.local_ports.empty() ? "--local-port" : "--remote-port";
 }
 
-bool has_all_of_its_flow(const Selector& given)
+// What of the packet's flow is not known; nullptr: nothing.
+const char* lacking_of_flow(const Selector& given)
 {
-    return !given.protocols.empty() && !given.remotes.empty() && !given.locals.empty() &&
-           (given.protocols.front() >= 256 || given.protocols.front() == IPPROTO_ICMP ||
-            (!given.local_ports.empty() && !given.remote_ports.empty()));
+    if (given.protocols.empty()) return "--proto";
+    const auto protocol = given.protocols.front();
+    if (protocol == HW_PROTO_ARP || is_ethernet(protocol)) return nullptr;
+    if (given.remotes.empty()) return "--remote";
+    if (given.locals.empty()) return "--local";
+    if (!carries_ports(protocol) && protocol != HW_PROTO_DHCP) return nullptr;
+    if (given.remote_ports.empty()) return "--remote-port";
+    return given.local_ports.empty() ? "--local-port" : nullptr;
 }
 
-// How a rule stands to a packet, as far as it selects it.
+bool is_in_cgroup(const Cgroup& own, const std::vector<Cgroup>& cgroups)
+{
+    return std::ranges::any_of(cgroups, [&own](const Cgroup& cgroup) {
+        return cgroup.level == 0 || own.path == cgroup.path || own.path.starts_with(cgroup.path + "/");
+    });
+}
+
+// How a rule stands to a packet on one of its sides, as far as it selects it.
 struct Match {
-    bool far = false;               // as the packet is on its other side
     const char* apart = nullptr;    // the flag by which it does not
     const char* lacking = nullptr;  // the flag on which it depends
-    bool sampled_out = false;       // its --flows leave out the packet's
+    bool selects() const { return apart == nullptr && lacking == nullptr; }
 };
+
+constexpr const char* not_in_sample = "--flows: this one is not in its sample";
 
 Match match(const RuleRecord& rule, const Packet& packet, std::span<const hw_device> devices)
 {
     Match out;
     out.apart = apart_by(rule, packet.record, devices);
+    const auto& own = packet.record.cgroups;
+    if (out.apart == nullptr && !own.empty() && !rule.cgroups.empty() && !is_in_cgroup(own.front(), rule.cgroups))
+        out.apart = "--cgroup";
     if (out.apart != nullptr) return out;
     const auto& selector = rule.rule.selector;
     out.lacking = lacking(selector, packet);
     if (out.lacking != nullptr || !selector.flows) return out;
-    if (!has_all_of_its_flow(selector_of(packet))) {
-        out.lacking = "--flows";
-        return out;
-    }
+    out.lacking = lacking_of_flow(selector_of(packet));
+    if (out.lacking != nullptr) return out;
     const auto question = question_of(packet, false);
-    out.sampled_out = hw_flow_number(&question.key, selector.flow_seed) >= selector.flows->threshold;
+    if (hw_flow_number(&question.key, selector.flow_seed) >= selector.flows->threshold) out.apart = not_in_sample;
     return out;
 }
 
-// On which side the rule gets the packet: the near one is asked first.
-Match match_any(const RuleRecord& rule, const Packet& near, const std::optional<Packet>& far,
-                std::span<const hw_device> devices)
-{
-    const auto first = match(rule, near, devices);
-    if (!far || (first.apart == nullptr && first.lacking == nullptr)) return first;
-    auto second = match(rule, *far, devices);
-    second.far = true;
-    const bool better = second.apart == nullptr && (first.apart != nullptr || second.lacking == nullptr);
-    return better ? second : first;
-}
+// A rule in force, and how it stands to the packet on both sides of its device: the near one is asked first.
+struct Candidate {
+    const RankedRecord* rule;
+    RuleState state;
+    bool is_due;  // it is not off by --flap or --between
+    Match near, far;
+};
 
 // The rule that a packet gets, and on which side.
 struct Winner {
@@ -216,80 +233,128 @@ Result<Winner> winner_of(const Explainer& explainer, const Packet& near, const s
 
 // The rule that a packet gets, among all.
 struct Best {
-    const RankedRecord* rule = nullptr;  // null: none
+    const Candidate* candidate = nullptr;  // null: none
     bool far = false;
 };
 
-bool is_above(const RankedRecord& rule, bool far, const Best& best)
+// Of the rules that select the packet whatever is not given.
+Best best_of(const std::vector<Candidate>& candidates)
 {
-    if (best.rule == nullptr) return true;
-    return far == best.far ? rule.rank > best.rule->rank : !far;
+    for (const bool far : {false, true})
+        for (const auto& one : candidates)
+            if ((far ? one.far : one.near).selects() && one.state == RuleState::live && one.is_due) return {&one, far};
+    return {};
 }
 
-const char* why_below(const RankedRecord& rule, bool far, const Best& best)
+bool is_above(const Candidate& one, bool far, const Best& best)
 {
+    if (best.candidate == nullptr) return true;
+    return far == best.far ? one.rule->rank > best.candidate->rule->rank : !far;
+}
+
+const char* why_below(const Candidate& one, bool far, const Best& best)
+{
+    const auto &rule = *one.rule, &winner = *best.candidate->rule;
     if (far != best.far) return "rules of the side that sends, or of this namespace, come first at that device";
-    if (rule.record.priority() != best.rule->record.priority()) return "it is of lower priority";
-    return rule.rank >> 32 != best.rule->rank >> 32 ? "it is less specific" : "it is as specific, and younger";
+    if (rule.record.priority() != winner.record.priority()) return "it is of lower priority";
+    return rule.rank >> 32 != winner.rank >> 32 ? "it is less specific" : "it is as specific, and younger";
 }
 
-Explained explain_one(const RankedRecord& rule, const Best& best, const Match& match, RuleState state)
+Explained explain_one(const Candidate& one, const Best& best)
 {
     Explained out;
-    out.name = rule.record.rule.name;
-    out.sentence = describe_rule(rule.record.rule);
-    const bool wins = best.rule == &rule, above = wins || is_above(rule, match.far, best);
-    if (wins && match.lacking == nullptr) {
+    const auto& rule = one.rule->record.rule;
+    out.name = rule.name;
+    out.sentence = describe_rule(rule);
+    if (best.candidate == &one) {
         out.verdict = Verdict::wins;
-    } else if (match.apart != nullptr && !wins) {
-        out.why = fmt::format("{} is another", match.apart);
-    } else if (match.sampled_out) {
-        out.why = "--flows: this one is not in its sample";
-    } else if (state != RuleState::live) {
+        return out;
+    }
+    const bool near = one.near.apart == nullptr, far = one.far.apart == nullptr;
+    if (!near && !far) {
+        out.why = one.near.apart == not_in_sample ? not_in_sample : fmt::format("{} is another", one.near.apart);
+        return out;
+    }
+    if (one.state != RuleState::live || !one.is_due) {
         out.verdict = Verdict::idle;
-        out.why = format_state(state);
-    } else if (match.lacking != nullptr) {
-        out.verdict = above ? Verdict::open : Verdict::apart;
-        out.why = fmt::format("it depends on {}, which is not given", match.lacking) +
-                  (above ? "" : fmt::format(", and {}", why_below(rule, match.far, best)));
-    } else if (!above) {
+        out.why = one.state != RuleState::live ? format_state(one.state)
+                  : rule.flap                  ? "it is off at this moment (--flap)"
+                                               : "it is off at this hour";
+        return out;
+    }
+    const auto* lacking = near && one.near.lacking != nullptr ? one.near.lacking : far ? one.far.lacking : nullptr;
+    const auto depends = [&lacking] { return fmt::format("it depends on {}, which is not given", lacking); };
+    const bool is_near = near && (one.near.lacking != nullptr || !far);
+    if (lacking != nullptr && is_above(one, !is_near, best)) {
+        out.verdict = Verdict::open;
+        out.why = depends();
+    } else if (one.near.selects() || one.far.selects()) {
         out.verdict = Verdict::loses;
-        out.why = why_below(rule, match.far, best);
+        out.why = why_below(one, !one.near.selects(), best);
     } else {
-        out.verdict = Verdict::idle;
-        out.why = rule.record.rule.flap    ? "it is off at this moment (--flap)"
-                  : rule.record.rule.hours ? "it is off at this hour"
-                                           : "it is not in force at this moment";
+        out.why = fmt::format("{}, and {}", depends(), why_below(one, !is_near, best));
     }
     return out;
 }
 
-Result<Explanation> explain_in(const Instance& instance, const Rule& rule)
+// The packet on the two sides of its device.
+struct Sides {
+    Packet near;
+    std::optional<Packet> far;
+};
+
+Result<Sides> sides_of(const Instance& instance, const Rule& rule)
 {
     HW_TRY(const auto links, netlink::list_links());
-    HW_TRY(auto near, resolve(instance, rule, links));
+    Sides out;
+    HW_TRY(out.near, resolve(instance, rule, links));
+    if (out.near.device_flags & (HW_DEVICE_LOOPBACK | HW_DEVICE_PEER)) out.far = seen_from_there(out.near);
+    // On lo a packet is met once, as its sender's.
+    if ((out.near.device_flags & HW_DEVICE_LOOPBACK) && rule.direction == Direction::in) std::swap(out.near, *out.far);
+    return out;
+}
+
+Result<std::vector<Candidate>> candidates_of(const Instance& instance, const std::vector<RankedRecord>& records,
+                                             const Sides& sides)
+{
+    std::vector<Candidate> out;
+    for (const auto& one : records) {
+        const auto& record = one.record;
+        HW_TRY(const auto state, read_state(instance, record));
+        HW_TRY(const auto rule, instance.rules.find(record.id));
+        Candidate candidate{&one, state, rule.has_value(), {}, {"--dev", nullptr}};
+        if (rule && rule->flap_period != 0 && !hw_in_phase(&*rule, boottime_ns())) candidate.is_due = false;
+        if (rule && rule->hours.days != 0 && !hw_in_hours(&rule->hours, tai_ns())) candidate.is_due = false;
+        candidate.near = match(record, sides.near, instance.control->devices);
+        if (sides.far) candidate.far = match(record, *sides.far, instance.control->devices);
+        if (sides.near.slot == HW_MAX_DEVICES) candidate.near.apart = "--dev";  // nothing of ours is there
+        out.push_back(candidate);
+    }
+    return out;
+}
+
+// The rule that the datapath names, or, where that depends on what is not given, the one that selects the packet in any
+// case.
+Result<Best> find_best(const Instance& instance, const std::vector<Candidate>& candidates, const Sides& sides)
+{
+    if (sides.near.slot == HW_MAX_DEVICES) return Best{};
+    HW_TRY(const auto explainer, Explainer::load(instance));
+    HW_TRY(const auto winner, winner_of(explainer, sides.near, sides.far));
+    const auto found = std::ranges::find(candidates, winner.id, [](const auto& one) { return one.rule->record.id; });
+    if (found == candidates.end()) return Best{};
+    return (winner.far ? found->far : found->near).lacking == nullptr ? Best{&*found, winner.far} : best_of(candidates);
+}
+
+Result<Explanation> explain_in(const Instance& instance, const Rule& rule)
+{
+    HW_TRY(const auto sides, sides_of(instance, rule));
     HW_TRY(auto records, load_records(instance));
     std::erase_if(records, [](const auto& one) { return one.record.former; });
     std::ranges::sort(records, std::greater(), &RankedRecord::rank);
-    std::optional<Packet> far;
-    if (near.device_flags & (HW_DEVICE_LOOPBACK | HW_DEVICE_PEER)) far = seen_from_there(near);
-    // On lo a packet is met once, as its sender's.
-    if ((near.device_flags & HW_DEVICE_LOOPBACK) && rule.direction == Direction::in) std::swap(near, *far);
-    Winner winner;
-    const bool is_met = near.slot != HW_MAX_DEVICES;
-    if (is_met) {
-        HW_TRY(const auto explainer, Explainer::load(instance));
-        HW_TRY(winner, winner_of(explainer, near, far));
-    }
-    const auto found = std::ranges::find(records, winner.id, [](const auto& one) { return one.record.id; });
-    const Best best{found == records.end() ? nullptr : &*found, winner.far};
+    HW_TRY(const auto candidates, candidates_of(instance, records, sides));
+    HW_TRY(const auto best, find_best(instance, candidates, sides));
     Explanation out;
-    for (const auto& one : records) {
-        HW_TRY(const auto state, read_state(instance, one.record));
-        auto match = match_any(one.record, near, far, instance.control->devices);
-        if (!is_met) match.apart = "--dev";
-        out.rules.push_back(explain_one(one, best, match, state));
-    }
+    for (const auto& one : candidates) out.rules.push_back(explain_one(one, best));
     return out;
 }
 

@@ -10,6 +10,7 @@
 #include "datapath/sight.h"
 #include "engine/types.h"
 #include "host/netlink.h"
+#include "ruleset/index.h"
 #include "ruleset/records.h"
 #include "util/result.h"
 

@@ -46,7 +46,7 @@ Part mirror(Part part)
     shape.directions = shape.directions == 1U << HW_OUT ? 1U << HW_IN : 1U << HW_OUT;
     for (auto* fields : {&key, &shape.mask}) {
         std::swap(fields->local, fields->remote);
-        std::swap(fields->local_port, fields->remote_port);
+        if (shape.classes != 1U << HW_FRAME) std::swap(fields->local_port, fields->remote_port);  // else an EtherType
         fields->cgroup = 0;
     }
     shape.cgroup_level = 0;
@@ -417,7 +417,7 @@ Result<std::optional<Hidden>> find_hiding_rules(const RuleSpace& space, const Ru
     auto out = search.found();
     if (out.by.empty()) return std::nullopt;  // it selects no packet at all
     std::ranges::sort(out.by);
-    out.by.erase(std::ranges::unique(out.by).begin(), out.by.end());
+    out.by.erase(std::unique(out.by.begin(), out.by.end()), out.by.end());
     return out;
 }
 

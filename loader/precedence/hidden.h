@@ -50,7 +50,8 @@ struct Hidden {
 };
 
 // nullopt: a packet may get the rule. A rule that is on only at times (--flap, --between) hides none, and one of some
-// flows only one of the same. Of lists of prefixes only such as make up a larger one of at most 16 are taken together.
+// flows only one of the same. Prefixes that make up the rule's together are found if they are at most 4 bits longer;
+// classes of ports that make up one are not.
 Result<std::optional<Hidden>> find_hiding_rules(const RuleSpace& space, const RuleRecord& record);
 
 }  // namespace headwind

@@ -75,7 +75,7 @@ bool have_common_protocol(const Selector& one, const Selector& other)
     const auto& second = one.protocols.empty() ? one : other;
     const bool ports = has_ports(one) || has_ports(other);
     return std::ranges::any_of(named.protocols, [&](Protocol protocol) {
-        if (ports && !carries_ports(protocol)) return false;
+        if (ports && !carries_ports(protocol) && protocol != HW_PROTO_DHCP) return false;
         return second.protocols.empty() ? is_in_any(protocol, second)
                                         : std::ranges::find(second.protocols, protocol) != second.protocols.end();
     });

@@ -6,6 +6,9 @@
 
 #include <fmt/ranges.h>
 
+#include <headwind/model.h>
+
+#include "host/clock.h"
 #include "precedence/overlap.h"
 
 namespace headwind {
@@ -78,7 +81,8 @@ Result<Above> spoilers_of(const RuleSpace& space, const RuleRecord& record, std:
         HW_TRY(const auto rule, space.rule(other->id));
         if (!rule || rule->rank <= own) continue;
         HW_TRY(const bool on, space.is_on(*rule));
-        if (on) HW_CHECK(add_to(out, space, *other));
+        const bool off_hours = rule->hours.days != 0 && !hw_in_hours(&rule->hours, tai_ns());
+        if (on && !off_hours) HW_CHECK(add_to(out, space, *other));
     }
     return out;
 }
@@ -97,6 +101,7 @@ Result<Standing> standing_of(const RuleSpace& space, const RuleRecord& record, s
             HW_TRY(const auto hider, space.record(id));
             HW_CHECK(add_to(hiders, space, hider));
         }
+        if (hiders.names.empty()) return out;  // they went meanwhile
         out.words = hidden_words(*hidden, hiders, own->rank);
         out.hidden_by = std::move(hiders.names);
         return out;

@@ -213,7 +213,7 @@ TEST_F(Change, SeveralAtOnceOrNone)
     expect_refused(headwind(a(), "change r1 --loss off"), 2, "r1: ", before);
     expect_refused(headwind(a(), "change r1 --dev nowhere"), 3, "nowhere", before);
     expect_refused(headwind(a(), "change r1 --jitter 5ms"), 2, "--jitter", before);
-    expect_refused(headwind(a(), "change r1 r2 --cgroup /nowhere"), 3, "nowhere", before);
+    expect_refused(headwind(a(), "change r1 r2 --cgroup /nowhere --for ever"), 3, "nowhere", before);
     expect_refused(headwind(b(), "change r1 --loss 40%"), 3, "r1", before);
 }
 

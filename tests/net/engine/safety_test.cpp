@@ -184,6 +184,8 @@ TEST_F(Agree, ARuleForACgroupNeedsAnEndOrToBeSaidToHaveNone)
     expect_ok(headwind(home(), "change x --for ever"));
     expect_ok(headwind(home(), "change x --loss 2%"), "it was said");
     EXPECT_THAT(headwind(home(), "list --commands").out, HasSubstr("--for ever"));
+    expect_ok(headwind(home(), "add --name z --pass " + subject));
+    EXPECT_EQ(headwind(home(), "change z --partition").status, 2) << "an exclusion that begins to impair";
     EXPECT_EQ(headwind(home(), "add --name y --loss 1% --for ever").status, 2) << "a whole device takes --yes";
 }
 
