@@ -253,11 +253,10 @@ Result<PendingWork> Agent::look(Served& one)
         tell(one, {.event = "expired", .text = "expired: it has no effect any more", .rule = rule});
     // What was told is told once; and to ask for the lock is heard as the end of a command: an agent that asked at each
     // look would look again and again. While a command is at work, its end makes the next look due.
-    const bool told =
-        std::set(pending.damage.begin(), pending.damage.end()) == one.damage && pending.suspect == one.suspect;
+    const bool told = std::set(pending.damage.begin(), pending.damage.end()) == one.damage &&
+                      pending.suspect == one.suspect && (pending.due || !one.healing);
     if (told || InstanceLock::is_held()) return pending;
-    HW_CHECK(tell_trouble(one, !pending.damage.empty() || !pending.suspect.empty()));
-    one.suspect = pending.suspect;
+    HW_CHECK(tell_trouble(one, pending));
     return pending;
 }
 
@@ -335,12 +334,13 @@ void Agent::tell(const Served& one, Event event)
 }
 
 // Tells what others have done to what rules need, and what that means for rules, once; and when it is over.
-Status Agent::tell_trouble(Served& one, bool any)
+Status Agent::tell_trouble(Served& one, const PendingWork& pending)
 {
     Trouble now;
-    if (any) {
+    if (!pending.damage.empty() || !pending.suspect.empty()) {
         HW_TRY(now, find_trouble());
     }
+    one.suspect = pending.suspect;
     const std::set<std::string> damage(now.damage.begin(), now.damage.end());
     for (const auto& what : damage)
         if (!one.damage.contains(what))
@@ -355,6 +355,13 @@ Status Agent::tell_trouble(Served& one, bool any)
                        .rule = rule,
                        .why = why,
                        .severity = Severity::warning});
+    one.damage = damage;
+    // What others gave back may not serve the rules yet: a cgroup that was made anew has no rules before reconcile().
+    one.healing = true;
+    if (pending.due) {
+        one.not_effective.merge(now.not_effective);
+        return {};
+    }
     RuleFilter over;
     for (const auto& [rule, why] : one.not_effective)
         if (!now.not_effective.contains(rule)) over.names.push_back(rule);
@@ -365,8 +372,8 @@ Status Agent::tell_trouble(Served& one, bool any)
         tell(one,
              {.event = "healed", .text = "effective again, no longer: " + why, .rule = record.rule.name, .why = why});
     }
-    one.damage = damage;
     one.not_effective = now.not_effective;
+    one.healing = false;
     return {};
 }
 

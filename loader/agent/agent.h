@@ -51,7 +51,8 @@ private:
         std::uint64_t looked = boottime_ns();              // CLOCK_BOOTTIME ns of the last look for work
         std::set<std::string> damage;                      // as it was told: PendingWork::damage
         BlindHooks suspect;                                // PendingWork::suspect when rules were last looked at for it
-        std::map<std::string, std::string> not_effective;  // as it was told: PendingWork::not_effective
+        std::map<std::string, std::string> not_effective;  // as it was told: Trouble::not_effective
+        bool healing = false;                              // work was due: what is over is told once it is done
     };
 
     void take_in(const HostEvents::News& news);
@@ -63,7 +64,7 @@ private:
     void serve(const std::string& inode, Served& one);
     Result<PendingWork> serve_inside(Served& one);
     Status tell_stops(const Served& one, const PendingWork& pending);
-    Status tell_trouble(Served& one, bool any);
+    Status tell_trouble(Served& one, const PendingWork& pending);
     Result<PendingWork> look(Served& one);
     Status upgrade(Served& one);
     static Result<bool> is_locked(Served& one);

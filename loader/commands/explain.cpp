@@ -19,26 +19,23 @@ struct ExplainOptions {
     bool all = false;
 };
 
-Status put_address(const char* flag, const std::string& text, std::vector<std::string>& to)
+// A packet has one address at each end, and one port.
+Status check_one(const char* flag, const std::vector<Cidr>& addresses)
 {
-    if (text.empty()) return {};
-    const auto cidr = parse_cidr(text);
-    if (!cidr) return fail(ErrorKind::usage, "{} {}: {}", flag, printable(text), cidr.error().message);
-    if (cidr->prefix != 128)
-        return fail(ErrorKind::usage, "{} {}: a packet has one address: write 10.0.0.9", flag, printable(text));
-    to.push_back(text);
-    return {};
+    if (addresses.empty() || (addresses.size() == 1 && addresses.front().prefix == 128)) return {};
+    return fail(ErrorKind::usage, "{} {}: a packet has one address: write 10.0.0.9", flag,
+                format_cidr(addresses.front()));
 }
 
-Status put_port(const char* flag, const std::string& text, std::vector<std::string>& to)
+Status check_one(const char* flag, const std::vector<PortRange>& ports)
 {
-    if (text.empty()) return {};
-    const auto ports = parse_ports(text);
-    if (!ports) return fail(ErrorKind::usage, "{} {}: {}", flag, printable(text), ports.error().message);
-    if (ports->size() != 1 || ports->front().first != ports->front().last)
-        return fail(ErrorKind::usage, "{} {}: a packet has one port: write 443", flag, printable(text));
-    to.push_back(text);
-    return {};
+    if (ports.empty() || (ports.size() == 1 && ports.front().first == ports.front().last)) return {};
+    return fail(ErrorKind::usage, "{} {}: a packet has one port: write 443", flag, format_ports(ports));
+}
+
+void give(const std::string& text, std::vector<std::string>& to)
+{
+    if (!text.empty()) to = {text};
 }
 
 // The packet as a rule that selects it alone.
@@ -49,14 +46,18 @@ Result<Rule> packet_of(const ExplainOptions& options)
     text.pass = true;
     text.devices = {options.device};
     text.direction = options.direction;
-    if (!options.protocol.empty()) text.protocols = {options.protocol};
-    if (!options.cgroup.empty()) text.cgroups = {options.cgroup};
-    HW_CHECK(put_address("--local", options.local, text.locals));
-    HW_CHECK(put_address("--remote", options.remote, text.remotes));
-    HW_CHECK(put_port("--local-port", options.local_port, text.local_ports));
-    HW_CHECK(put_port("--remote-port", options.remote_port, text.remote_ports));
+    give(options.protocol, text.protocols);
+    give(options.cgroup, text.cgroups);
+    give(options.local, text.locals);
+    give(options.remote, text.remotes);
+    give(options.local_port, text.local_ports);
+    give(options.remote_port, text.remote_ports);
     HW_TRY(auto rule, make_rule(text));
     const auto& selector = rule.selector;
+    HW_CHECK(check_one("--local", selector.locals));
+    HW_CHECK(check_one("--remote", selector.remotes));
+    HW_CHECK(check_one("--local-port", selector.local_ports));
+    HW_CHECK(check_one("--remote-port", selector.remote_ports));
     if (selector.devices.size() != 1 || selector.protocols.size() > 1 || selector.cgroups.size() > 1)
         return fail(ErrorKind::usage,
                     "a packet has one device, one protocol and one cgroup: --dev, --proto and --cgroup take one each");
@@ -145,6 +146,8 @@ void register_explain(CLI::App& app, Cli& cli)
         "given is not known of the packet: rules that look at it may win.\n\n"
         "wins: the packet gets this rule. loses: it selects the packet, too. may win: it does if it selects the packet,\n"
         "which depends on a flag that was not given. off: it has no effect now.\n\n"
+        "--json: {\"winner\": NAME or null, \"panic\": BOOL, \"rules\": [{\"name\", \"verdict\", \"why\"}, ...]}, all rules,\n"
+        "the highest rank first; a verdict may also be other: the rule does not select the packet.\n\n"
         "Examples:\n"
         "  headwind explain --dev eth0 --proto tcp --remote 10.0.0.9 --remote-port 5432\n"
         "  headwind explain --dev eth0 --direction in --proto udp --local-port 53 --all\n"

@@ -49,19 +49,10 @@ struct Endless {
     bool said = false;  // --for ever
 };
 
-// What such a rule is for whose subjects others may answer for; empty: it is for none.
-std::string subject_of(const Rule& rule)
-{
-    if (rule.impairment.pass) return "";
-    if (rule.subject) return describe(*rule.subject);
-    const auto& cgroups = rule.selector.cgroups;
-    return cgroups.empty() ? "" : fmt::format("cgroup {}", fmt::join(cgroups, ", "));
-}
-
 Status append_dangers(const Endless& endless, bool may_wait, const std::vector<SshConnection>& connections, Dangers& to)
 {
     const auto& rule = endless.rule;
-    if (const auto subject = subject_of(rule); !subject.empty() && !endless.said)
+    if (const auto subject = subject_asked_about(rule); !subject.empty() && !endless.said)
         to.of_subjects.push_back(fmt::format("{} is for {}, with no end", rule.name, subject));
     if (is_wide(rule)) {
         HW_TRY(const auto devices, lifelines(rule, may_wait));
@@ -104,6 +95,14 @@ Result<std::vector<Endless>> endless_rules(const Changes& changes)
 }
 
 }  // namespace
+
+std::string subject_asked_about(const Rule& rule)
+{
+    if (rule.impairment.pass) return "";
+    if (rule.subject) return describe(*rule.subject);
+    const auto& cgroups = rule.selector.cgroups;
+    return cgroups.empty() ? "" : fmt::format("cgroup {}", fmt::join(cgroups, ", "));
+}
 
 Result<Dangers> dangers(const Changes& changes)
 {

@@ -17,6 +17,8 @@ struct Dangers {
     std::vector<std::string> of_subjects;
 };
 Result<Dangers> dangers(const Changes& changes);
+// What the rule is for that others may answer for, in words, as in Dangers::of_subjects; empty: nothing.
+std::string subject_asked_about(const Rule& rule);
 
 // Asks on the terminal, unless `yes` or there is nothing to ask; with `dry_run` says only what would be asked. usage:
 // not agreed, or no terminal to ask on.

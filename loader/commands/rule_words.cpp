@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "commands/cli.h"
+#include "commands/prompt.h"
 #include "datapath/instance.h"
 #include "rule/flags.h"
 #include "util/text.h"
@@ -71,8 +72,7 @@ std::string add_line(const RuleInfo& record, std::uint64_t now)
     forget_defaults(rule, text);
     say_flags(text, line);
     if (record.deadline != 0) put_word(line, "--for", format_duration(record.deadline - now));
-    const bool asked_about = (rule.subject || !rule.selector.cgroups.empty()) && !rule.impairment.pass;
-    if (record.deadline == 0 && (record.lease == 0 || !rule.stop_if.empty()) && asked_about)
+    if (record.deadline == 0 && (record.lease == 0 || !rule.stop_if.empty()) && !subject_asked_about(rule).empty())
         put_word(line, "--for", std::string(for_ever));
     if (record.lease != 0 && rule.stop_if.empty()) put_word(line, "--lease", format_duration(record.lease));
     put_word(line, "--owner", record.owner);

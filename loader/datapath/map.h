@@ -20,11 +20,11 @@
 namespace headwind {
 
 // bpf_map_update_elem for maps that are not preallocated: the kernel fills its stock of elements in the background and
-// says ENOMEM when many are asked for at once. This function waits for the kernel, at most a second. Returns 0, or -1
-// with errno, as libbpf does.
+// says ENOMEM when many are asked for at once. This function waits for the kernel: for per-CPU elements it took 2 s on
+// a busy machine, where much had just been removed. Returns 0, or -1 with errno, as libbpf does.
 inline int update_element(int fd, const void* key, const void* value, std::uint64_t flags)
 {
-    constexpr int attempts = 1000, pause_us = 1000;
+    constexpr int attempts = 30'000, pause_us = 1000;
     int status = bpf_map_update_elem(fd, key, value, flags);
     for (int i = 0; status != 0 && errno == ENOMEM && i < attempts; ++i) {
         usleep(pause_us);

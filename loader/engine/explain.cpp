@@ -168,16 +168,14 @@ const char* lacking_of_flow(const Selector& given)
     if (protocol == HW_PROTO_ARP || is_ethernet(protocol)) return nullptr;
     if (given.remotes.empty()) return "--remote";
     if (given.locals.empty()) return "--local";
-    if (!carries_ports(protocol) && protocol != HW_PROTO_DHCP) return nullptr;
+    if (!carries_ports(protocol)) return nullptr;
     if (given.remote_ports.empty()) return "--remote-port";
     return given.local_ports.empty() ? "--local-port" : nullptr;
 }
 
-bool is_in_cgroup(const Cgroup& own, const std::vector<Cgroup>& cgroups)
+bool is_in_one(const std::vector<Cgroup>& own, const std::vector<Cgroup>& cgroups)
 {
-    return std::ranges::any_of(cgroups, [&own](const Cgroup& cgroup) {
-        return cgroup.level == 0 || own.path == cgroup.path || own.path.starts_with(cgroup.path + "/");
-    });
+    return std::ranges::any_of(cgroups, [&own](const Cgroup& cgroup) { return is_within(own.front(), cgroup); });
 }
 
 // How a rule stands to a packet on one of its sides, as far as it selects it.
@@ -194,7 +192,7 @@ Match match(const RuleRecord& rule, const Packet& packet, std::span<const hw_dev
     Match out;
     out.apart = apart_by(rule, packet.record, devices);
     const auto& own = packet.record.cgroups;
-    if (out.apart == nullptr && !own.empty() && !rule.cgroups.empty() && !is_in_cgroup(own.front(), rule.cgroups))
+    if (out.apart == nullptr && !own.empty() && !rule.cgroups.empty() && !is_in_one(own, rule.cgroups))
         out.apart = "--cgroup";
     if (out.apart != nullptr) return out;
     const auto& selector = rule.rule.selector;
@@ -256,8 +254,12 @@ const char* why_below(const Candidate& one, bool far, const Best& best)
 {
     const auto &rule = *one.rule, &winner = *best.candidate->rule;
     if (far != best.far) return "rules of the side that sends, or of this namespace, come first at that device";
-    if (rule.record.priority() != winner.record.priority()) return "it is of lower priority";
-    return rule.rank >> 32 != winner.rank >> 32 ? "it is less specific" : "it is as specific, and younger";
+    switch (decisive_part(rule.rank, winner.rank)) {
+        case RankPart::priority: return "it is of lower priority";
+        case RankPart::specificity: return "it is less specific";
+        case RankPart::age: break;
+    }
+    return "it is as specific, and younger";
 }
 
 Explained explain_one(const Candidate& one, const Best& best)

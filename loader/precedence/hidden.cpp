@@ -16,7 +16,6 @@
 #include <headwind/model.h>
 
 #include "host/clock.h"
-#include "precedence/overlap.h"
 #include "ruleset/port_classes.h"
 
 namespace headwind {

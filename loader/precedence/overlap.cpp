@@ -2,8 +2,6 @@
 // Compares two rules selector by selector: a packet is in both if each selector has something in common.
 #include "precedence/overlap.h"
 
-#include <netinet/in.h>
-
 #include <algorithm>
 #include <vector>
 
@@ -34,12 +32,6 @@ bool have_common_device(const RuleRecord& one, const RuleRecord& other, std::spa
     return std::ranges::any_of(one.devices, [&](const AttachedDevice& device) {
         return std::ranges::find(other.devices, device.slot, &AttachedDevice::slot) != other.devices.end();
     });
-}
-
-bool is_within(const Cgroup& inner, const Cgroup& outer)
-{
-    if (outer.level == 0) return true;
-    return inner.path == outer.path || inner.path.starts_with(outer.path + "/");
 }
 
 bool have_common_cgroup(const RuleRecord& one, const RuleRecord& other)
@@ -75,7 +67,7 @@ bool have_common_protocol(const Selector& one, const Selector& other)
     const auto& second = one.protocols.empty() ? one : other;
     const bool ports = has_ports(one) || has_ports(other);
     return std::ranges::any_of(named.protocols, [&](Protocol protocol) {
-        if (ports && !carries_ports(protocol) && protocol != HW_PROTO_DHCP) return false;
+        if (ports && !carries_ports(protocol)) return false;
         return second.protocols.empty() ? is_in_any(protocol, second)
                                         : std::ranges::find(second.protocols, protocol) != second.protocols.end();
     });
@@ -138,10 +130,10 @@ bool have_common_addresses(const Selector& one, const Selector& other)
 
 }  // namespace
 
-bool carries_ports(Protocol protocol)
+bool is_within(const Cgroup& inner, const Cgroup& outer)
 {
-    return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP || protocol == IPPROTO_DCCP ||
-           protocol == IPPROTO_UDPLITE;
+    if (outer.level == 0) return true;
+    return inner.path == outer.path || inner.path.starts_with(outer.path + "/");
 }
 
 const char* apart_by(const RuleRecord& one, const RuleRecord& other, std::span<const hw_device> devices)

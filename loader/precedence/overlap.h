@@ -10,8 +10,8 @@
 
 namespace headwind {
 
-// Whether its packets have ports (as in bpf/packet.h).
-bool carries_ports(Protocol protocol);
+// Whether it is this cgroup, or below it.
+bool is_within(const Cgroup& inner, const Cgroup& outer);
 
 // The flag by which no packet is in both; nullptr: some may be. `devices`: hw_control.devices. Flows are not looked at:
 // two samples of them may have some in common.

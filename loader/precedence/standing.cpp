@@ -25,11 +25,14 @@ std::string names_of(const std::vector<std::string>& names)
                        names.size() - most_names);
 }
 
-// Why the first of two ranks is the higher one (compile.h, rank()).
 const char* why_above(std::uint64_t higher, std::uint64_t lower)
 {
-    if (higher >> 52 != lower >> 52) return "of higher priority";
-    return higher >> 32 != lower >> 32 ? "more specific" : "older";
+    switch (decisive_part(higher, lower)) {
+        case RankPart::priority: return "of higher priority";
+        case RankPart::specificity: return "more specific";
+        case RankPart::age: break;
+    }
+    return "older";
 }
 
 // Rules that win over one.

@@ -114,12 +114,6 @@ Result<int> parse_priority(std::string_view text)
 
 // ---- the selector as a whole ----
 
-bool has_ports(Protocol protocol)
-{
-    constexpr Protocol with_ports[] = {6, 17, 33, 132, 136, HW_PROTO_DHCP};  // TCP, UDP, DCCP, SCTP, UDP-Lite
-    return std::find(std::begin(with_ports), std::end(with_ports), protocol) != std::end(with_ports);
-}
-
 enum Families : unsigned { no_family = 0, ipv4 = 1, ipv6 = 2, any_family = 3 };
 
 // The kinds of addresses that packets of this protocol have. (The datapath does not look into ARP.)
@@ -196,7 +190,7 @@ Status check_ports(const Selector& selector, const RuleSpec& text)
                     typed_ports(text));
     }
     const auto& protocols = selector.protocols;
-    const bool portless = !protocols.empty() && std::none_of(protocols.begin(), protocols.end(), has_ports);
+    const bool portless = !protocols.empty() && std::none_of(protocols.begin(), protocols.end(), carries_ports);
     if (portless && (one_sided || !selector.ports.empty())) {
         return fail(ErrorKind::usage, "{} {}: no such protocol has ports: use --proto tcp, udp or sctp",
                     typed("--proto", text.protocols), typed_ports(text));

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 
 #include <fmt/ranges.h>
 
@@ -184,6 +185,12 @@ std::string format_protocol(Protocol protocol)
 bool is_ethernet(Protocol protocol)
 {
     return protocol >= HW_PROTO_LLC;
+}
+
+bool carries_ports(Protocol protocol)
+{
+    return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP || protocol == IPPROTO_DCCP ||
+           protocol == IPPROTO_UDPLITE || protocol == HW_PROTO_DHCP;
 }
 
 Result<Cidr> parse_cidr(std::string_view text)

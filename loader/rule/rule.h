@@ -282,6 +282,7 @@ Result<Protocol> parse_protocol(std::string_view text);
 std::string format_protocol(Protocol protocol);
 // Whether it is told by the EtherType. Not arp.
 bool is_ethernet(Protocol protocol);
+bool carries_ports(Protocol protocol);           // its packets have them (bpf/packet.h), as DHCP's
 Result<Cidr> parse_cidr(std::string_view text);  // "10.0.0.0/8", "192.0.2.1", "2001:db8::/32"; host bits set: refused
 std::string format_cidr(const Cidr& cidr);
 // "22,80,8000-8080,1000:2000": sorted and merged.

@@ -372,6 +372,12 @@ int priority_of(std::uint64_t rank)
     return static_cast<int>(rank >> 52) - priority_above_0;
 }
 
+RankPart decisive_part(std::uint64_t rank, std::uint64_t other)
+{
+    if (rank >> 52 != other >> 52) return RankPart::priority;
+    return rank >> 32 != other >> 32 ? RankPart::specificity : RankPart::age;
+}
+
 std::uint64_t rank(int priority, std::uint32_t specificity, std::uint32_t id)
 {
     const auto order = static_cast<unsigned>(priority + priority_above_0);

@@ -116,6 +116,8 @@ bool looks_at_transport(const hw_shape& shape);
 // The total order of rules: priority, then specificity, then the older rule (lower id). Never 0.
 std::uint64_t rank(int priority, std::uint32_t specificity, std::uint32_t id);
 int priority_of(std::uint64_t rank);
+enum class RankPart { priority, specificity, age };
+RankPart decisive_part(std::uint64_t rank, std::uint64_t other);  // that by which they differ
 
 // The queue a rule with `rate` gets when it names none: 200 ms at that rate, at least 10 full frames, at most what
 // fq can hold. Nanoseconds.

@@ -314,6 +314,11 @@ std::uint64_t stack_count(const Namespace& where, const std::string& name)
     return 0;
 }
 
+std::uint64_t tcp_segments_out(const Namespace& where)
+{
+    return stack_count(where, "TcpOutSegs") + stack_count(where, "TcpRetransSegs");
+}
+
 std::string footprint(const Namespace& where)
 {
     std::ostringstream text;

@@ -68,6 +68,9 @@ void wait_until_operational(const Namespace& where, const std::string& device);
 std::string read_sysctl_of(const Namespace& where, const std::string& name);  // net/ipv4/...
 // A counter of the namespace's stack, by its name in nstat: TcpInCsumErrors, Udp6InCsumErrors.
 std::uint64_t stack_count(const Namespace& where, const std::string& name);
+// Wire packets that TCP there has handed down: of sockets, and the answers of TIME_WAIT, which is none any more. (tcpi_
+// segs_out lacks these.) A SYN-ACK that is sent again is in it twice.
+std::uint64_t tcp_segments_out(const Namespace& where);
 
 // Everything that an instance may leave in a namespace, as text: devices, qdiscs, filters, tcx programs, sysctls.
 std::string footprint(const Namespace& where);

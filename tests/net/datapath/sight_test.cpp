@@ -223,6 +223,7 @@ TEST_F(Sight, CgroupsThatAreGoneOrOthers)
     EXPECT_THAT(agent.all("foreign-change")[0]["why"], HasSubstr("is gone"));
     const TestCgroup third("first");
     agent.heard("healed", "group");
+    EXPECT_EQ(agent.all("moved", "group").size(), 1U) << "healed before it was";
     EXPECT_EQ(state_of(a(), "group"), "live");
 }
 
