@@ -211,7 +211,7 @@ void Agent::serve(const std::string& inode, Served& one)
     one.watched.clear();
     for (const auto& directory : pending.cgroups) one.watched.insert(place_of(directory));
     one.next = pending.next;
-    if (!status || pending.due) return back_off(one);
+    if (!status || pending.due || one.untold) return back_off(one);
     one.not_before = one.pause = 0;
 }
 
@@ -242,8 +242,8 @@ Result<bool> Agent::is_locked(Served& one)
                 stuck / (1'000 * ms));
 }
 
-// Looks for work, and tells what happened since the look before.
-Result<PendingWork> Agent::look(Served& one)
+// Looks for work, and tells what happened since the look before. `tried`: what was due has been done, as far as it can.
+Result<PendingWork> Agent::look(Served& one, bool tried)
 {
     const auto now = boottime_ns();
     HW_TRY(auto pending, find_pending_work(one.looked, now));
@@ -253,23 +253,28 @@ Result<PendingWork> Agent::look(Served& one)
         tell(one, {.event = "expired", .text = "expired: it has no effect any more", .rule = rule});
     // What was told is told once; and to ask for the lock is heard as the end of a command: an agent that asked at each
     // look would look again and again. While a command is at work, its end makes the next look due.
+    tried = tried || !pending.due;
     const bool told = std::set(pending.damage.begin(), pending.damage.end()) == one.damage &&
-                      pending.suspect == one.suspect && (pending.due || !one.healing);
-    if (told || InstanceLock::is_held()) return pending;
-    HW_CHECK(tell_trouble(one, pending));
+                      pending.suspect == one.suspect && !(one.healing && tried);
+    one.untold = !told && InstanceLock::is_held();
+    if (!told && !one.untold) HW_CHECK(tell_trouble(one, pending, tried));
     return pending;
 }
 
 Result<PendingWork> Agent::serve_inside(Served& one)
 {
-    HW_TRY(auto pending, look(one));
+    HW_TRY(auto pending, look(one, false));
     if (!pending.due) one.locked = 0;
     if (pending.due) {
         HW_TRY(const bool locked, is_locked(one));
         if (locked) return pending;
-        HW_TRY(const auto done, reconcile());
-        for (auto& event : events_of(done)) tell(one, std::move(event));
-        HW_TRY(pending, look(one));
+        auto done = reconcile();
+        if (done)
+            for (auto& event : events_of(*done)) tell(one, std::move(event));
+        auto after = look(one, true);  // also where a part of it could not be done
+        if (!done) return pass_error(done);
+        if (!after) return after;
+        pending = std::move(*after);
     }
     HW_CHECK(upgrade(one));
     HW_CHECK(tell_stops(one, pending));
@@ -318,7 +323,7 @@ void Agent::sweep_the_host()
 
 void Agent::back_off(Served& one) const
 {
-    one.pause = std::clamp(2 * one.pause, first_pause, one.locked != 0 ? 1'000 * ms : safety_net);
+    one.pause = std::clamp(2 * one.pause, first_pause, one.locked != 0 || one.untold ? 1'000 * ms : safety_net);
     one.not_before = boottime_ns() + one.pause;
     one.next = one.not_before;
     one.dirty = true;
@@ -333,14 +338,16 @@ void Agent::tell(const Served& one, Event event)
     log_.tell(std::move(event));
 }
 
-// Tells what others have done to what rules need, and what that means for rules, once; and when it is over.
-Status Agent::tell_trouble(Served& one, const PendingWork& pending)
+// Tells what others have done to what rules need, and what that means for rules, once. That it is over is told once
+// what was due has been tried: what others gave back does not serve the rules before.
+Status Agent::tell_trouble(Served& one, const PendingWork& pending, bool tried)
 {
+    const bool any = !pending.damage.empty() || !pending.suspect.empty();
+    const bool healing = !one.not_effective.empty() && tried;
     Trouble now;
-    if (!pending.damage.empty() || !pending.suspect.empty()) {
-        HW_TRY(now, find_trouble());
+    if (any || healing) {
+        HW_TRY(now, find_trouble(healing));
     }
-    one.suspect = pending.suspect;
     const std::set<std::string> damage(now.damage.begin(), now.damage.end());
     for (const auto& what : damage)
         if (!one.damage.contains(what))
@@ -348,33 +355,27 @@ Status Agent::tell_trouble(Served& one, const PendingWork& pending)
                        .text = "changed by others: " + what,
                        .why = what,
                        .severity = Severity::warning});
+    one.damage = damage;
+    one.suspect = pending.suspect;
     for (const auto& [rule, why] : now.not_effective)
-        if (!one.not_effective.contains(rule))
+        if (one.not_effective.emplace(rule, why).second)
             tell(one, {.event = "not-effective",
                        .text = "not effective: " + why,
                        .rule = rule,
                        .why = why,
                        .severity = Severity::warning});
-    one.damage = damage;
-    // What others gave back may not serve the rules yet: a cgroup that was made anew has no rules before reconcile().
-    one.healing = true;
-    if (pending.due) {
-        one.not_effective.merge(now.not_effective);
-        return {};
-    }
-    RuleFilter over;
-    for (const auto& [rule, why] : one.not_effective)
-        if (!now.not_effective.contains(rule)) over.names.push_back(rule);
-    HW_TRY(const auto left, find_rules(over));  // the others went, by a command or by themselves
-    for (const auto& record : left) {
-        if (record.deadline != 0 && record.deadline <= one.looked) continue;
-        const auto& why = one.not_effective[record.rule.name];
-        tell(one,
-             {.event = "healed", .text = "effective again, no longer: " + why, .rule = record.rule.name, .why = why});
-    }
-    one.not_effective = now.not_effective;
-    one.healing = false;
+    if (healing) tell_healed(one, now);
+    one.healing = !one.not_effective.empty() && (!tried || (now.damage.empty() && now.suspect.empty()));
     return {};
+}
+
+// Of rules that are gone, stopped, or without a device now nothing is told: that was told of itself.
+void Agent::tell_healed(Served& one, const Trouble& now)
+{
+    for (const auto& [rule, why] : one.not_effective)
+        if (now.effective.contains(rule))
+            tell(one, {.event = "healed", .text = "effective again, no longer: " + why, .rule = rule, .why = why});
+    std::erase_if(one.not_effective, [&now](const auto& told) { return !now.not_effective.contains(told.first); });
 }
 
 // Tells each new trouble once.

@@ -52,7 +52,8 @@ private:
         std::set<std::string> damage;                      // as it was told: PendingWork::damage
         BlindHooks suspect;                                // PendingWork::suspect when rules were last looked at for it
         std::map<std::string, std::string> not_effective;  // as it was told: Trouble::not_effective
-        bool healing = false;                              // work was due: what is over is told once it is done
+        bool healing = false;                              // some of these may be effective again
+        bool untold = false;                               // a command was at work
     };
 
     void take_in(const HostEvents::News& news);
@@ -64,8 +65,9 @@ private:
     void serve(const std::string& inode, Served& one);
     Result<PendingWork> serve_inside(Served& one);
     Status tell_stops(const Served& one, const PendingWork& pending);
-    Status tell_trouble(Served& one, const PendingWork& pending);
-    Result<PendingWork> look(Served& one);
+    Status tell_trouble(Served& one, const PendingWork& pending, bool tried);
+    void tell_healed(Served& one, const Trouble& now);
+    Result<PendingWork> look(Served& one, bool tried);
     Status upgrade(Served& one);
     static Result<bool> is_locked(Served& one);
     void forget(const std::string& inode, Served& one);

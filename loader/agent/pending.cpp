@@ -98,11 +98,11 @@ Result<std::vector<std::string>> gone_cgroups(const Instance& instance, const En
     return out;
 }
 
-// What others have done, as find_work() found it, to cgroups, and at the line.
-Result<std::vector<std::string>> damage_of(const Instance& instance, const Entries& rules, const Links& links,
-                                           const Work& work)
+// What others have done to `gone` cgroups, and, as find_work() found it, at the line.
+Result<std::vector<std::string>> damage_of(std::vector<std::string> gone, const Instance& instance,
+                                           const Entries& rules, const Links& links, const Work& work)
 {
-    HW_TRY(auto out, gone_cgroups(instance, rules));
+    auto out = std::move(gone);
     if (!work.line.empty()) out.push_back(work.line);
     for (const auto& device : work.taken_off)
         out.push_back(fmt::format("somebody took Headwind's program off {}", device));
@@ -121,6 +121,7 @@ Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before
     HW_TRY(const auto links, netlink::list_links());
     HW_TRY(const auto stale, stale_rules(instance, rules));
     HW_TRY(out.next, next_end(instance, rules));
+    HW_TRY(auto gone, gone_cgroups(instance, rules));  // first: what comes back meanwhile is then due, and gone
     HW_TRY(auto work, find_work(instance, rules, links));
     if (rules.empty() || !work.lost.empty()) {
         HW_TRY(const auto line, line_stats(instance, links));
@@ -132,7 +133,7 @@ Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before
         }
     }
     HW_CHECK(find_stops(instance, rules, out));
-    HW_TRY(out.damage, damage_of(instance, rules, links, work));
+    HW_TRY(out.damage, damage_of(std::move(gone), instance, rules, links, work));
     out.suspect = suspect_hooks(instance);
     if (before / minute != now / minute) watch_on(instance, before / hour != now / hour);
     for (const auto& rule : rules)
@@ -145,7 +146,7 @@ Result<PendingWork> look_for_work(const Instance& instance, std::uint64_t before
 
 }  // namespace
 
-Result<Trouble> find_trouble()
+Result<Trouble> find_trouble(bool all)
 {
     Trouble out;
     HW_TRY(const auto lock, InstanceLock::take());
@@ -153,12 +154,17 @@ Result<Trouble> find_trouble()
     if (!instance) return out;
     HW_TRY(const auto links, netlink::list_links());
     const auto rules = entries_in_force(*instance);
+    HW_TRY(auto gone, gone_cgroups(*instance, rules));
     HW_TRY(const auto work, find_work(*instance, rules, links));
-    HW_TRY(out.damage, damage_of(*instance, rules, links, work));
-    if (out.damage.empty() && suspect_hooks(*instance).empty()) return out;
+    HW_TRY(out.damage, damage_of(std::move(gone), *instance, rules, links, work));
+    out.suspect = suspect_hooks(*instance);
+    if (!all && out.damage.empty() && out.suspect.empty()) return out;
     HW_TRY(const auto now, look_at(*instance, false));
-    for (const auto& one : now.rules)
+    for (const auto& one : now.rules) {
         if (one.state == RuleState::broken) out.not_effective[one.record.rule.name] = one.trouble;
+        if (one.state == RuleState::live || one.state == RuleState::off_hours)
+            out.effective.insert(one.record.rule.name);
+    }
     return out;
 }
 

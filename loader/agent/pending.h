@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,13 @@ Result<PendingWork> find_pending_work(std::uint64_t before, std::uint64_t now);
 // it or since they see nothing: their names and RuleView::trouble.
 struct Trouble {
     std::vector<std::string> damage;
+    BlindHooks suspect;  // suspect_hooks()
     std::map<std::string, std::string> not_effective;
+    std::set<std::string> effective;  // names of the others that are in force
 };
-// Takes the InstanceLock: a command takes the line apart, too.
-Result<Trouble> find_trouble();
+// Takes the InstanceLock: a command takes the line apart, too. Without `all` rules are looked at only if something is
+// amiss.
+Result<Trouble> find_trouble(bool all);
 
 // Heeds the outcome of a check (Checks::Outcome): the rule's lease is renewed or, after a failure, the rule stops. A
 // rule that is gone is no error.

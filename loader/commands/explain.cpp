@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "commands/cli.h"
@@ -23,8 +24,9 @@ struct ExplainOptions {
 Status check_one(const char* flag, const std::vector<Cidr>& addresses)
 {
     if (addresses.empty() || (addresses.size() == 1 && addresses.front().prefix == 128)) return {};
-    return fail(ErrorKind::usage, "{} {}: a packet has one address: write 10.0.0.9", flag,
-                format_cidr(addresses.front()));
+    std::vector<std::string> words;
+    for (const auto& address : addresses) words.push_back(format_cidr(address));
+    return fail(ErrorKind::usage, "{} {}: a packet has one address: write 10.0.0.9", flag, fmt::join(words, ","));
 }
 
 Status check_one(const char* flag, const std::vector<PortRange>& ports)

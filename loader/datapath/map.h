@@ -2,6 +2,7 @@
 // Typed access to a BPF map by file descriptor. Failures that are not answers (all but "no such key") are Errors.
 #pragma once
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <map>
@@ -21,15 +22,19 @@ namespace headwind {
 
 // bpf_map_update_elem for maps that are not preallocated: the kernel fills its stock of elements in the background and
 // says ENOMEM when many are asked for at once. This function waits for the kernel: for per-CPU elements it took 2 s on
-// a busy machine, where much had just been removed. Returns 0, or -1 with errno, as libbpf does.
+// a busy machine, where much had just been removed. Where 10 s are not enough, memory is short: what follows waits
+// less. Returns 0, or -1 with errno, as libbpf does.
 inline int update_element(int fd, const void* key, const void* value, std::uint64_t flags)
 {
-    constexpr int attempts = 30'000, pause_us = 1000;
+    constexpr int pause_us = 1000, most_pauses = 10'000, pauses_if_short = 100;
+    static std::atomic<int> pauses = most_pauses;
     int status = bpf_map_update_elem(fd, key, value, flags);
-    for (int i = 0; status != 0 && errno == ENOMEM && i < attempts; ++i) {
+    for (int i = 0; status != 0 && errno == ENOMEM && i < pauses; ++i) {
         usleep(pause_us);
         status = bpf_map_update_elem(fd, key, value, flags);
     }
+    if (status == 0) pauses = most_pauses;
+    if (status != 0 && errno == ENOMEM) pauses = pauses_if_short;
     return status;
 }
 

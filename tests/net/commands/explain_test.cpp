@@ -55,12 +55,13 @@ TEST_F(ExplainCommand, NamesTheRuleThatWinsAndWhyTheOthersDoNot)
 
 TEST_F(ExplainCommand, ChangesNothing)
 {
-    change(a(), "add --name wide --dev va --loss 10% --max-share 90%");
+    change(a(), "add --name wide --dev va --loss 10% --max-share 90% --proto udp --remote-port 5000");
     const auto before = footprint(a());
-    const auto list = headwind(a(), "list --json").out;
+    const auto rules = rules_of(a());
     EXPECT_EQ(ask(packet)["winner"], "wide");
     EXPECT_EQ(footprint(a()), before);
-    EXPECT_EQ(headwind(a(), "list --json").out, list);
+    EXPECT_EQ(rules_of(a()), rules);
+    EXPECT_EQ(counters_of(a(), "wide").packets, 0U) << "none is counted";
 }
 
 TEST_F(ExplainCommand, SaysWhereNoRuleIs)

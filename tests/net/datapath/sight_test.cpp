@@ -227,5 +227,20 @@ TEST_F(Sight, CgroupsThatAreGoneOrOthers)
     EXPECT_EQ(state_of(a(), "group"), "live");
 }
 
+// It is without a device then, not effective again.
+TEST_F(Sight, WhatLosesItsDeviceIsNotHealed)
+{
+    change(a(), "add --name lossy --dev va --loss 50% --proto udp");
+    send_past_hooks(100);
+    RunningAgent agent(home());
+    agent.heard("not-effective", "lossy");
+    ip(a(), "link set va down\nlink set va name other");
+    agent.heard("device-gone", "lossy");
+    ip(a(), "link set other name va\nlink set va up");
+    agent.heard("device-back", "lossy");
+    EXPECT_EQ(state_of(a(), "lossy"), "live");
+    EXPECT_EQ(agent.all("healed").size(), 0U);
+}
+
 }  // namespace
 }  // namespace headwind::test::sight_test
