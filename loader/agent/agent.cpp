@@ -365,7 +365,7 @@ Status Agent::tell_trouble(Served& one, const PendingWork& pending, bool tried)
                        .why = why,
                        .severity = Severity::warning});
     if (healing) tell_healed(one, now);
-    one.healing = !one.not_effective.empty() && (!tried || (now.damage.empty() && now.suspect.empty()));
+    one.healing = !one.not_effective.empty() && (pending.due || (now.damage.empty() && now.suspect.empty()));
     return {};
 }
 

@@ -21,9 +21,9 @@
 namespace headwind {
 
 // bpf_map_update_elem for maps that are not preallocated: the kernel fills its stock of elements in the background and
-// says ENOMEM when many are asked for at once. This function waits for the kernel: for per-CPU elements it took 2 s on
-// a busy machine, where much had just been removed. Where 10 s are not enough, memory is short: what follows waits
-// less. Returns 0, or -1 with errno, as libbpf does.
+// says ENOMEM when many are asked for at once. This function waits for the kernel: for per-CPU elements it took more
+// than 1 s on a busy machine, where much had just been removed. Where 10 s are not enough, memory is short: what
+// follows waits less. Returns 0, or -1 with errno, as libbpf does.
 inline int update_element(int fd, const void* key, const void* value, std::uint64_t flags)
 {
     constexpr int pause_us = 1000, most_pauses = 10'000, pauses_if_short = 100;
